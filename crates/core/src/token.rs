@@ -1,0 +1,92 @@
+//! What the server remembers of a token: enough to end it, never enough to use it.
+
+use crate::UserId;
+
+/// The first 16 bytes of a SHA-256: of a whole token, or of the login that a token of ours belongs to.
+/// Tokens themselves are never stored or logged.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenKey(pub [u8; 16]);
+
+impl std::fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenKey(…)")
+    }
+}
+
+/// What a live session keeps of the token that it was opened with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TokenMark {
+    /// The token itself, hashed.
+    pub token: TokenKey,
+    /// The login that it belongs to, hashed; only tokens of our own belong to one. A refreshed token
+    /// belongs to the same login as the one before it, so that logging out ends them all.
+    pub login: Option<TokenKey>,
+    /// When it was issued, in seconds; 0 when the token does not say.
+    pub issued_at: i64,
+    /// When it expires, in seconds.
+    pub expires_at: i64,
+}
+
+/// A decision that tokens of one user are worth nothing from now on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Revocation {
+    /// The token of this key, or every token of the login of this key (logging out).
+    Key(TokenKey),
+    /// Everything issued up to and including this second, but for one login or token (a changed password).
+    IssuedUpTo {
+        /// The last second of issue that is void.
+        second: i64,
+        /// The login or token that asked for it, which stays.
+        except: Option<TokenKey>,
+    },
+    /// Every token of the user (the account was disabled).
+    All,
+}
+
+impl Revocation {
+    /// Whether a token of the same user with this mark is void.
+    #[must_use]
+    pub fn covers(&self, mark: &TokenMark) -> bool {
+        let is = |key: &TokenKey| mark.token == *key || mark.login.as_ref() == Some(key);
+        match self {
+            Self::Key(key) => is(key),
+            Self::IssuedUpTo { second, except } => mark.issued_at <= *second && !except.as_ref().is_some_and(is),
+            Self::All => true,
+        }
+    }
+}
+
+/// A revocation and whose tokens it is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Revoked {
+    /// Whose tokens.
+    pub user: UserId,
+    /// Which of them.
+    pub what: Revocation,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: TokenKey = TokenKey([1; 16]);
+    const B: TokenKey = TokenKey([2; 16]);
+    const LOGIN: TokenKey = TokenKey([9; 16]);
+
+    fn mark(token: TokenKey, login: Option<TokenKey>, issued_at: i64) -> TokenMark {
+        TokenMark { token, login, issued_at, expires_at: i64::MAX }
+    }
+
+    #[test]
+    fn a_revocation_covers_what_it_says_and_nothing_else() {
+        let check = |what: Revocation, mark: TokenMark, expect| assert_eq!(what.covers(&mark), expect, "{what:?} {mark:?}");
+        check(Revocation::Key(A), mark(A, None, 5), true);
+        check(Revocation::Key(A), mark(B, None, 5), false);
+        check(Revocation::Key(LOGIN), mark(B, Some(LOGIN), 5), true);
+        check(Revocation::IssuedUpTo { second: 5, except: None }, mark(A, None, 5), true);
+        check(Revocation::IssuedUpTo { second: 5, except: None }, mark(A, None, 6), false);
+        check(Revocation::IssuedUpTo { second: 5, except: Some(LOGIN) }, mark(A, Some(LOGIN), 3), false);
+        check(Revocation::IssuedUpTo { second: 5, except: Some(A) }, mark(A, None, 3), false);
+        check(Revocation::All, mark(A, None, i64::MAX), true);
+    }
+}
