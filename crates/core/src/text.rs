@@ -79,7 +79,15 @@ mod tests {
 
     #[test]
     fn usernames_are_letters_digits_and_three_marks() {
-        for (name, expect) in [("amy", true), ("小明", true), ("a_b-c.d9", true), ("a b", false), ("a@b", false), ("", false), ("a\u{200b}b", false)] {
+        for (name, expect) in [
+            ("amy", true),
+            ("小明", true),
+            ("a_b-c.d9", true),
+            ("a b", false),
+            ("a@b", false),
+            ("", false),
+            ("a\u{200b}b", false),
+        ] {
             assert_eq!(is_username(name), expect, "{name:?}");
         }
     }

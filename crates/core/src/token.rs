@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn a_revocation_covers_what_it_says_and_nothing_else() {
-        let check = |what: Revocation, mark: TokenMark, expect| assert_eq!(what.covers(&mark), expect, "{what:?} {mark:?}");
+        let check =
+            |what: Revocation, mark: TokenMark, expect| assert_eq!(what.covers(&mark), expect, "{what:?} {mark:?}");
         check(Revocation::Key(A), mark(A, None, 5), true);
         check(Revocation::Key(A), mark(B, None, 5), false);
         check(Revocation::Key(LOGIN), mark(B, Some(LOGIN), 5), true);

@@ -1,1 +1,10 @@
-//! Placeholder.
+//! The durable half: what was said, by whom, and who may come in. It knows nothing of sockets or HTTP.
+//!
+//! [`Store`] is the contract, in the language of the domain; `sqlite` holds the one behind it. Commits
+//! leave by the [`CommitSink`] that the store was opened with, in the order of commit.
+
+mod model;
+mod store;
+
+pub use model::*;
+pub use store::{CommitSink, Store};

@@ -1,0 +1,158 @@
+//! The contract that every store passes; the conformance suite is its other half.
+
+use async_trait::async_trait;
+use teahouse_core::{
+    Commit, MessageId, Profile, RoomId, Seq, Timestamp, TokenKey, TokenMark, User, UserId, UserRole, Version,
+};
+
+use crate::model::*;
+
+/// Where commits go, in the order of commit, from the thread that commits.
+///
+/// It must return at once: whoever is behind it that cannot keep up reads the store instead.
+pub trait CommitSink: Send {
+    /// These changes are durable now.
+    fn committed(&mut self, commits: Vec<Commit>);
+}
+
+/// The durable half, in the language of the domain.
+///
+/// Every write is durable when its future resolves, and runs to its end even when the future is
+/// dropped. A write waits in a bounded queue; when that is full it is refused with
+/// [`StoreError::Overloaded`] at once, and nothing of it happens.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // ── Accounts ──
+
+    /// Makes an account. Usernames and e-mail addresses are unique, whatever their case.
+    /// Every user is a member of the lobby from here on, with the lobby's head as read.
+    async fn create_user(&self, user: NewUser) -> Result<User, CreateUserError>;
+
+    /// The user that a site's token speaks of, made from its claims when unknown. Calling it again,
+    /// also at the same moment, gives the same user; a username that is taken gets a suffix.
+    async fn ensure_site_user(&self, user: SiteUser) -> Result<User, StoreError>;
+
+    /// One user.
+    async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
+
+    /// The user of this username or, where `login` contains `@`, this e-mail address; with the
+    /// password's hash, if there is one.
+    async fn user_by_login(&self, login: &str) -> Result<Option<(User, Option<String>)>, StoreError>;
+
+    /// The profiles of these users, in the order of their ids; unknown ones are left out. A constant
+    /// number of queries.
+    async fn profiles(&self, ids: &[UserId]) -> Result<Vec<Profile>, StoreError>;
+
+    /// Changes what is `Some`. `None` when there is no such user.
+    async fn update_profile(&self, user: UserId, change: ProfileChange) -> Result<Option<User>, StoreError>;
+
+    /// The password's hash of a user, if it has one.
+    async fn password_hash(&self, user: UserId) -> Result<Option<String>, StoreError>;
+
+    /// Puts a new hash in the place of `expected`, and only there (a login that renews an old hash must
+    /// not undo a password that was changed meanwhile). Says whether it did. Revokes nothing.
+    async fn renew_password_hash(&self, user: UserId, expected: &str, hash: &str) -> Result<bool, StoreError>;
+
+    /// Sets a password and, in the same transaction, ends every token issued up to and including
+    /// second `now` and every refresh token, but for those of `except` (a login's or a token's key).
+    async fn change_password(
+        &self,
+        user: UserId,
+        hash: &str,
+        now: Timestamp,
+        except: Option<TokenKey>,
+    ) -> Result<(), StoreError>;
+
+    /// Sets a user's role, by username. `None` when there is no such user.
+    async fn set_role(&self, username: &str, role: UserRole) -> Result<Option<User>, StoreError>;
+
+    /// Disables or enables a user, by username. Disabling also removes all refresh tokens.
+    async fn set_disabled(&self, username: &str, disabled: bool) -> Result<Option<User>, StoreError>;
+
+    // ── Tokens ──
+
+    /// Whether a token with this mark still lets this user in, with the user as it is now.
+    /// `mark.expires_at` is not looked at: whoever verified the token did that.
+    async fn standing(&self, user: UserId, mark: &TokenMark) -> Result<Standing, StoreError>;
+
+    /// The same for a site's own name of a user (`sub` that is no number).
+    async fn user_by_subject(&self, subject: &str) -> Result<Option<UserId>, StoreError>;
+
+    /// Remembers until `until` that tokens with this key (as token or as login) are void, and removes
+    /// the refresh tokens of that login.
+    async fn revoke(&self, user: UserId, key: TokenKey, until: Timestamp) -> Result<(), StoreError>;
+
+    /// The first second at which a token for this user may be issued so that no past revocation covers it.
+    async fn issue_not_before(&self, user: UserId) -> Result<i64, StoreError>;
+
+    /// Keeps a refresh token (hashed).
+    async fn add_refresh(&self, refresh: Refresh) -> Result<(), StoreError>;
+
+    /// Takes the refresh token `old` out and puts `new` in with the same user and login, in one
+    /// transaction. `None` (and nothing changes) when `old` is unknown or expired at `now`, or its
+    /// user is disabled.
+    async fn rotate_refresh(
+        &self,
+        old: TokenKey,
+        new: TokenKey,
+        new_expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Refresh>, StoreError>;
+
+    /// A refresh token that is still good at `now`.
+    async fn refresh(&self, key: TokenKey, now: Timestamp) -> Result<Option<Refresh>, StoreError>;
+
+    // ── What is said ──
+
+    /// Stores a message: seq, version and id are taken in the writing transaction, and the commit goes
+    /// to the sink. The same (sender, `client_id`) again gives the first answer with `duplicate` set;
+    /// with another room, content or `reply_to` it is a conflict.
+    async fn append(&self, append: Append) -> Result<Appended, AppendError>;
+
+    /// What an earlier `append` with this sender and `client_id` answered, if there was one. `place`,
+    /// `content` and `reply_to` must be the same, else it is a conflict. For looking before limits.
+    async fn appended(&self, append: &Append) -> Result<Option<Appended>, AppendError>;
+
+    /// Deletes a message of `room`. Deleting again changes nothing and succeeds.
+    async fn delete_message(&self, room: RoomId, message: MessageId, actor: UserId) -> Result<(), DeleteError>;
+
+    /// A page of a room's messages, oldest first, deleted ones left out.
+    async fn history(&self, room: RoomId, query: HistoryQuery) -> Result<HistoryPage, StoreError>;
+
+    /// The messages of a room that changed after `since`, in version order, each in its current state,
+    /// deleted ones too; at most `limit`. With the room's version from the same snapshot.
+    async fn changes_since(&self, room: RoomId, since: Version, limit: u32) -> Result<ChangesPage, StoreError>;
+
+    /// A room's version and last seq.
+    async fn room_head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError>;
+
+    // ── Direct rooms ──
+
+    /// The direct room of two users, made when there is none: the same from either side, also when both
+    /// ask at once. It is listed for a user when it has a message or that user opened it.
+    async fn open_direct(&self, user: UserId, peer: UserId) -> Result<RoomId, OpenDirectError>;
+
+    /// A user's direct rooms, newest first, in a constant number of queries.
+    async fn conversations(&self, user: UserId) -> Result<Vec<Conversation>, StoreError>;
+
+    /// The direct room as `user` sees it; `None` when it does not exist.
+    async fn direct_room(&self, room: RoomId, user: UserId) -> Result<DirectRoom, DirectRoomError>;
+
+    /// Moves a user's read mark in a room forward to `seq` (or to the room's head when `None`), never
+    /// back and never beyond the head, and tells the sink when it moved over somebody else's message.
+    async fn mark_read(&self, room: RoomId, user: UserId, seq: Option<Seq>) -> Result<ReadMark, StoreError>;
+
+    /// Unread messages over all direct rooms of a user, each capped at 999.
+    async fn unread_total(&self, user: UserId) -> Result<u32, StoreError>;
+
+    // ── The store itself ──
+
+    /// The name of this history: another one after a restore.
+    fn epoch(&self) -> &str;
+
+    /// Whether the store can be written to now: a real, empty transaction of the writer.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Commits what is waiting, and stops. Later calls are refused with [`StoreError::Closed`].
+    async fn close(&self);
+}
