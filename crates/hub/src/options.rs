@@ -1,0 +1,54 @@
+//! How a hub is set up: every bound with its name, default and reason.
+
+use std::time::Duration;
+
+use teahouse_core::limits;
+
+/// How a hub is set up.
+#[derive(Clone, Debug)]
+pub struct HubOptions {
+    /// Shards; one thread each. One per core is right: a shard never waits for another.
+    pub shards: usize,
+    /// Live sessions of one user; one more displaces the oldest.
+    pub sessions_per_user: usize,
+    /// For how long a user counts as online after the last session went without a goodbye.
+    pub presence_linger: Duration,
+    /// How often a socket is pinged.
+    pub ping_interval: Duration,
+    /// How long after a ping a silent peer is given up.
+    pub pong_timeout: Duration,
+    /// How long a socket's queue may stand still while data waits.
+    pub stall_timeout: Duration,
+    /// How long after its token's `exp` a session lives on.
+    pub token_grace: Duration,
+    /// Payload bytes of one message from a client; a longer one closes with 1009.
+    pub frame_bytes_max: usize,
+    /// Envelopes in a room's tail. Whoever is further behind reads the store. 1,024 of 300 bytes are 300 KB a busy room.
+    pub tail_envelopes_max: usize,
+    /// Commits waiting for one shard. A shard further behind marks the room as gapped and reads the store.
+    pub inbox_commits_max: usize,
+    /// Envelopes waiting for one session outside of rooms (answers, refusals, read marks). A session that
+    /// lets more than this wait is told `events_missed`; its own requests are not read meanwhile.
+    pub waiting_envelopes_max: usize,
+    /// The kernel's send buffer of one socket in bytes (the kernel doubles it); it bounds what a stalled reader costs.
+    pub send_buffer_bytes: usize,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            shards: std::thread::available_parallelism().map_or(1, usize::from),
+            sessions_per_user: limits::SESSIONS_PER_USER,
+            presence_linger: limits::PRESENCE_LINGER,
+            ping_interval: limits::PING_INTERVAL,
+            pong_timeout: limits::PONG_TIMEOUT,
+            stall_timeout: limits::STALL_TIMEOUT,
+            token_grace: limits::TOKEN_GRACE,
+            frame_bytes_max: limits::FRAME_BYTES_MAX,
+            tail_envelopes_max: 1024,
+            inbox_commits_max: 16 * 1024,
+            waiting_envelopes_max: 256,
+            send_buffer_bytes: 64 * 1024,
+        }
+    }
+}

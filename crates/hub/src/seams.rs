@@ -1,0 +1,84 @@
+//! What the hub needs from the rest of the house, as two traits: the door answers requests, the history
+//! serves readers that the tails no longer can. The hub knows neither HTTP nor SQL.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use teahouse_core::{AcceptOrder, Language, Message, Profile, RoomId, SessionId, TokenMark, UserId, Version};
+
+/// A future that the hub awaits on a shard.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Who sent a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Caller {
+    /// The session that it came through.
+    pub session: SessionId,
+    /// Whose session.
+    pub user: UserId,
+    /// What refusals are written in.
+    pub language: Language,
+    /// Where the socket comes from; kept for moderators, never told to others.
+    pub address: IpAddr,
+}
+
+/// What becomes of a frame.
+pub enum Receipt {
+    /// Nothing is to be said now.
+    Silent,
+    /// This envelope is the answer.
+    Reply(String),
+    /// It was no request: this envelope says so, and it counts towards closing the session.
+    Malformed(String),
+    /// The work goes on; at its end there may be an envelope for the session. Dropping the future
+    /// must not undo or halve the work.
+    Later(BoxFuture<Option<String>>),
+}
+
+/// Answers what clients ask over a socket. Implemented by the server.
+pub trait Door: Send + Sync + 'static {
+    /// Takes one classic frame. Called on a shard's thread, so it must not block; what takes time
+    /// goes into [`Receipt::Later`], begun (put into its queue) before this returns, so that a
+    /// session's requests keep their order.
+    fn receive(&self, caller: &Caller, text: &str) -> Receipt;
+}
+
+/// Reads changes for sessions whose cursor is older than a room's tail. Implemented by the server over the store.
+pub trait History: Send + Sync + 'static {
+    /// The messages of a room that changed after `since`, in version order, each in its current state.
+    /// `None` when it cannot be read now; the hub asks again a little later.
+    fn changes_since(&self, room: RoomId, since: Version) -> BoxFuture<Option<Changes>>;
+}
+
+/// A page of changes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Changes {
+    /// In version order.
+    pub messages: Vec<Message>,
+    /// Up to which version this page is complete. Greater than `since`, unless nothing changed.
+    pub through: Version,
+    /// The two people of a direct room.
+    pub pair: Option<Box<[Profile; 2]>>,
+}
+
+/// An authenticated, upgraded connection on its way to its user's shard.
+pub struct Arrival {
+    /// Whose it is.
+    pub user: UserId,
+    /// When its request's first byte came; the highest is the newest.
+    pub accepted: AcceptOrder,
+    /// The client's own name for the device; a newer session of the same one replaces the older.
+    pub device: Option<String>,
+    /// What is remembered of its token.
+    pub mark: TokenMark,
+    /// What refusals are written in.
+    pub language: Language,
+    /// Where it comes from.
+    pub address: IpAddr,
+    /// The socket, nonblocking, after the upgrade's answer was written.
+    pub stream: std::net::TcpStream,
+    /// What the client sent behind its upgrade request: frames already.
+    pub early: Bytes,
+}

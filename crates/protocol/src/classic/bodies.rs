@@ -1,0 +1,61 @@
+//! The shapes that stand in classic envelopes and in the bodies of the classic HTTP routes.
+
+use serde::Serialize;
+use teahouse_core::{Message, Profile, Timestamp};
+
+use crate::moment;
+
+/// Somebody, as shown beside their words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Person<'a> {
+    /// The user's id.
+    pub id: u64,
+    /// The unique name.
+    pub username: &'a str,
+    /// The name that is shown.
+    pub nickname: &'a str,
+    /// A picture's address, or empty.
+    pub avatar: &'a str,
+}
+
+impl<'a> From<&'a Profile> for Person<'a> {
+    fn from(profile: &'a Profile) -> Self {
+        Self { id: profile.id.0, username: &profile.username, nickname: &profile.nickname, avatar: &profile.avatar }
+    }
+}
+
+/// A lobby message, live or from history. It has no place for an IP address (ANCESTOR.md H11).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ChatMessage<'a> {
+    id: u64,
+    user_id: u64,
+    username: &'a str,
+    nickname: &'a str,
+    avatar: &'a str,
+    content: &'a str,
+    message_type: u8,
+    #[serde(serialize_with = "moment::serialize")]
+    send_time: Timestamp,
+    status: u8,
+    #[serde(serialize_with = "moment::serialize")]
+    created_at: Timestamp,
+}
+
+impl<'a> From<&'a Message> for ChatMessage<'a> {
+    fn from(message: &'a Message) -> Self {
+        let sender = &message.sender;
+        Self {
+            id: message.id.0,
+            user_id: sender.id.0,
+            username: &sender.username,
+            nickname: &sender.nickname,
+            avatar: &sender.avatar,
+            content: &message.content,
+            // 1 is "text" and 1 is "shown" in the ancestor's tables; the classic dialect has no other.
+            message_type: 1,
+            send_time: message.sent_at,
+            status: 1,
+            created_at: message.sent_at,
+        }
+    }
+}

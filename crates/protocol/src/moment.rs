@@ -1,0 +1,34 @@
+//! Times on the wire: RFC 3339 in UTC with milliseconds, always three digits of them.
+
+use serde::Serializer;
+use teahouse_core::Timestamp;
+
+/// A time as it stands on the wire, for example `2026-11-22T06:25:36.120Z`.
+#[must_use]
+pub fn rfc3339(time: Timestamp) -> String {
+    match jiff::Timestamp::from_millisecond(time.0) {
+        Ok(time) => format!("{time:.3}"),
+        // Years beyond 9999 cannot come from a clock that works.
+        Err(_) => format!("{:.3}", jiff::Timestamp::MAX),
+    }
+}
+
+pub(crate) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits_and_a_z() {
+        for (ms, expect) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_795_328_736_120, "2026-11-22T06:25:36.120Z"),
+            (1_795_328_736_000, "2026-11-22T06:25:36.000Z"),
+        ] {
+            assert_eq!(rfc3339(Timestamp(ms)), expect);
+        }
+    }
+}
