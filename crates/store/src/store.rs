@@ -69,6 +69,9 @@ pub trait Store: Send + Sync + 'static {
     /// Disables or enables a user, by username. Disabling also removes all refresh tokens.
     async fn set_disabled(&self, username: &str, disabled: bool) -> Result<Option<User>, StoreError>;
 
+    /// Mutes a user until then, by username, or lets them speak again with `None`.
+    async fn set_muted(&self, username: &str, until: Option<Timestamp>) -> Result<Option<User>, StoreError>;
+
     // ── Tokens ──
 
     /// Whether a token with this mark still lets this user in, with the user as it is now.
@@ -130,7 +133,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// The direct room of two users, made when there is none: the same from either side, also when both
     /// ask at once. It is listed for a user when it has a message or that user opened it.
-    async fn open_direct(&self, user: UserId, peer: UserId) -> Result<RoomId, OpenDirectError>;
+    async fn open_direct(&self, user: UserId, peer: UserId, now: Timestamp) -> Result<RoomId, OpenDirectError>;
 
     /// A user's direct rooms, newest first, in a constant number of queries.
     async fn conversations(&self, user: UserId) -> Result<Vec<Conversation>, StoreError>;
@@ -140,6 +143,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Moves a user's read mark in a room forward to `seq` (or to the room's head when `None`), never
     /// back and never beyond the head, and tells the sink when it moved over somebody else's message.
+    /// Who is not in the room has no mark: nothing moves, and the answer is 0.
     async fn mark_read(&self, room: RoomId, user: UserId, seq: Option<Seq>) -> Result<ReadMark, StoreError>;
 
     /// Unread messages over all direct rooms of a user, each capped at 999.
@@ -150,7 +154,8 @@ pub trait Store: Send + Sync + 'static {
     /// The name of this history: another one after a restore.
     fn epoch(&self) -> &str;
 
-    /// Whether the store can be written to now: a real, empty transaction of the writer.
+    /// Whether the store can be written to now: a real transaction of the writer, down to the disk, that
+    /// changes nothing anybody sees.
     async fn check(&self) -> Result<(), StoreError>;
 
     /// Commits what is waiting, and stops. Later calls are refused with [`StoreError::Closed`].

@@ -1,0 +1,202 @@
+//! Storing a message, the hot path: with what the writer knows by heart, one INSERT and nothing else.
+//! The unique index on (sender, client_id) decides who is first; only a winner takes seq and version.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+use teahouse_core::{
+    Audience, Change, Commit, Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version,
+};
+
+use super::direct;
+use super::group::{Group, Room};
+use super::row::{self, Sql, get, id};
+use super::writer::Stop;
+use crate::{Append, AppendError, Appended, Place};
+
+const INSERT: &str = "INSERT INTO messages \
+    (room, seq, version, first_version, sender, client_id, content_hash, content, kind, reply_to, ip, sent_at) \
+    VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+    ON CONFLICT (sender, client_id) WHERE client_id IS NOT NULL DO NOTHING";
+
+/// An [`Append`] with everything worked out that needs no database, so that the writer need not.
+pub(super) struct Prepared {
+    append: Append,
+    content_hash: Option<[u8; 16]>,
+    address: Option<String>,
+}
+
+impl Prepared {
+    pub(super) fn new(append: Append) -> Self {
+        let content_hash = append.client_id.as_ref().map(|_| content_hash(&append.content));
+        let address = append.address.map(|address| address.to_canonical().to_string());
+        Self { append, content_hash, address }
+    }
+}
+
+/// Half a SHA-256 is plenty: it tells a resent text from another one by the same user.
+fn content_hash(content: &str) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&Sha256::digest(content)[..16]);
+    half
+}
+
+/// Stores it, or finds that it was stored before.
+pub(super) fn append(group: &mut Group<'_>, ask: &Prepared) -> Result<Appended, Stop<AppendError>> {
+    let room = match admit(group, &ask.append) {
+        Ok(Some(room)) => room,
+        Ok(None) => {
+            if let Some(answer) = earlier(group.conn, &ask.append)? {
+                return Ok(answer);
+            }
+            let Place::Direct(peer) = ask.append.place else { return Err(Stop::Refused(AppendError::NotFound)) };
+            direct::create(group, ask.append.sender, peer, ask.append.now)?
+        }
+        // What was accepted once is answered the same for ever, whatever the sender may do by now.
+        Err(Stop::Refused(why)) => {
+            return earlier(group.conn, &ask.append)?.ok_or(Stop::Refused(why));
+        }
+        Err(failed) => return Err(failed),
+    };
+    let next = Room {
+        version: room.version.next(),
+        last_seq: room.last_seq.next(),
+        last_time: room.last_time.max(ask.append.now),
+        ..room
+    };
+    let append = &ask.append;
+    let inserted = group.conn.prepare_cached(INSERT)?.execute(params![
+        id(next.id.0),
+        id(next.last_seq.0),
+        id(next.version.0),
+        id(append.sender.0),
+        append.client_id,
+        ask.content_hash,
+        append.content,
+        MessageKind::Text.as_str(),
+        append.reply_to.map(|message| id(message.0)),
+        ask.address,
+        next.last_time.0,
+    ])?;
+    if inserted == 0 {
+        return earlier(group.conn, append)?.ok_or(Stop::Refused(AppendError::Conflict));
+    }
+    let message = MessageId(row::number(group.conn.last_insert_rowid()));
+    group.room_moved(next);
+    let audience = audience(group, &next)?;
+    let sender = profile(group, append.sender)?;
+    group.tell(Commit {
+        room: next.id,
+        audience,
+        change: Change::Posted(Message {
+            id: message,
+            room: next.id,
+            seq: next.last_seq,
+            version: next.version,
+            sender,
+            client_id: append.client_id.clone(),
+            content: append.content.clone(),
+            kind: MessageKind::Text,
+            reply_to: append.reply_to,
+            edited_at: None,
+            deleted: false,
+            sent_at: next.last_time,
+        }),
+    });
+    Ok(Appended {
+        id: message,
+        room: next.id,
+        seq: next.last_seq,
+        version: next.version,
+        sent_at: next.last_time,
+        duplicate: false,
+    })
+}
+
+/// Who hears of a change in this room.
+pub(super) fn audience(group: &mut Group<'_>, room: &Room) -> Sql<Audience> {
+    Ok(match room.pair {
+        None => Audience::Room,
+        Some((low, high)) => Audience::Direct(Box::new([profile(group, low)?, profile(group, high)?])),
+    })
+}
+
+fn profile(group: &mut Group<'_>, user: UserId) -> Sql<Profile> {
+    group.person(user)?.map(|person| person.profile.clone()).ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+/// Whether the sender may say this there. `None`: the direct room is still to be made.
+fn admit(group: &mut Group<'_>, append: &Append) -> Result<Option<Room>, Stop<AppendError>> {
+    let refuse = |why| Err(Stop::Refused(why));
+    if append.place == Place::Direct(append.sender) {
+        return refuse(AppendError::Oneself);
+    }
+    match group.person(append.sender)? {
+        None => return refuse(AppendError::Forbidden),
+        Some(sender) if sender.disabled => return refuse(AppendError::Forbidden),
+        Some(sender) if sender.muted_until.is_some_and(|until| until > append.now) => {
+            return refuse(AppendError::Muted);
+        }
+        Some(_) => {}
+    }
+    let room = match append.place {
+        Place::Room(room) => {
+            let Some(room) = group.room(room)? else { return refuse(AppendError::NotFound) };
+            if !group.is_member(room.id, append.sender)? {
+                return refuse(AppendError::Forbidden);
+            }
+            Some(room)
+        }
+        Place::Direct(peer) => {
+            if group.person(peer)?.is_none() {
+                return refuse(AppendError::NotFound);
+            }
+            match group.direct_room(append.sender, peer)? {
+                Some(room) => group.room(room)?,
+                None => None,
+            }
+        }
+    };
+    if let Some(answered) = append.reply_to {
+        let there: Option<u64> = group
+            .conn
+            .prepare_cached("SELECT room FROM messages WHERE id = ?1")?
+            .query_row([id(answered.0)], |row| get(row, 0))
+            .optional()?;
+        if there.is_none() || there != room.map(|room| room.id.0) {
+            return refuse(AppendError::NotFound);
+        }
+    }
+    Ok(room)
+}
+
+/// What the first message with this sender and `client_id` was answered, if there was one.
+pub(super) fn earlier(conn: &Connection, append: &Append) -> Result<Option<Appended>, Stop<AppendError>> {
+    let Some(client_id) = &append.client_id else { return Ok(None) };
+    let found = conn
+        .prepare_cached(
+            "SELECT id, room, seq, first_version, sent_at, content_hash, reply_to \
+             FROM messages WHERE sender = ?1 AND client_id = ?2",
+        )?
+        .query_row(params![id(append.sender.0), client_id], |row| {
+            let appended = Appended {
+                id: MessageId(get(row, 0)?),
+                room: RoomId(get(row, 1)?),
+                seq: Seq(get(row, 2)?),
+                version: Version(get(row, 3)?),
+                sent_at: Timestamp(row.get(4)?),
+                duplicate: true,
+            };
+            let reply_to = row.get::<_, Option<i64>>(6)?.map(|message| MessageId(row::number(message)));
+            Ok((appended, row.get::<_, [u8; 16]>(5)?, reply_to))
+        })
+        .optional()?;
+    let Some((first, hash, reply_to)) = found else { return Ok(None) };
+    let place = match append.place {
+        Place::Room(room) => Some(room),
+        Place::Direct(peer) => row::direct_room(conn, append.sender, peer)?,
+    };
+    if place != Some(first.room) || hash != content_hash(&append.content) || reply_to != append.reply_to {
+        return Err(Stop::Refused(AppendError::Conflict));
+    }
+    Ok(Some(first))
+}

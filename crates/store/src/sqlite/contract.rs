@@ -1,0 +1,233 @@
+//! The [`Store`] contract, call by call: what goes to the writer, what goes to a reader. No SQL here.
+
+use async_trait::async_trait;
+use teahouse_core::{MessageId, Profile, RoomId, Seq, Timestamp, TokenKey, TokenMark, User, UserId, UserRole, Version};
+use tokio::sync::oneshot;
+
+use super::append::Prepared;
+use super::group::Group;
+use super::row::Sql;
+use super::writer::{Stop, Write};
+use super::{SqliteStore, accounts, append, direct, messages, row, tokens};
+use crate::queue::PushError;
+use crate::*;
+
+impl SqliteStore {
+    /// Hands `work` to the writer and waits. Once it is handed over it is done, whoever waits.
+    async fn write<T, E, W>(&self, work: W) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        W: FnMut(&mut Group<'_>) -> Result<T, Stop<E>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        match self.writes.try_push(Box::new(Write::new(work, reply))) {
+            Ok(()) => {}
+            Err(PushError::Full) => {
+                self.metrics.refused("write_queue");
+                return Err(StoreError::Overloaded("too many writes are waiting".to_owned()).into());
+            }
+            Err(PushError::Closed) => return Err(StoreError::Closed.into()),
+        }
+        answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    }
+
+    /// The same for work that only the database can refuse.
+    async fn change<T, W>(&self, mut work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut Group<'_>) -> Sql<T> + Send + 'static,
+    {
+        self.write(move |group| Ok(work(group)?)).await
+    }
+
+    /// Reads in one snapshot what only the database can refuse.
+    async fn look<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&rusqlite::Connection) -> Sql<T> + Send + 'static,
+    {
+        self.readers.read(move |conn| Ok(work(conn)?)).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn create_user(&self, user: NewUser) -> Result<User, CreateUserError> {
+        self.write(move |group| accounts::create(group, &user)).await
+    }
+
+    async fn ensure_site_user(&self, user: SiteUser) -> Result<User, StoreError> {
+        // Nearly always the user is known; then the writer has better things to do.
+        let subject = user.subject.clone();
+        if let Some(known) = self.look(move |conn| accounts::site_user(conn, &subject)).await? {
+            return Ok(known);
+        }
+        self.write(move |group| accounts::ensure_site_user(group, &user)).await
+    }
+
+    async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
+        self.look(move |conn| row::user(conn, id)).await
+    }
+
+    async fn user_by_login(&self, login: &str) -> Result<Option<(User, Option<String>)>, StoreError> {
+        let login = login.to_owned();
+        self.look(move |conn| accounts::by_login(conn, &login)).await
+    }
+
+    async fn profiles(&self, ids: &[UserId]) -> Result<Vec<Profile>, StoreError> {
+        let ids = ids.to_vec();
+        self.look(move |conn| accounts::profiles(conn, &ids)).await
+    }
+
+    async fn update_profile(&self, user: UserId, change: ProfileChange) -> Result<Option<User>, StoreError> {
+        self.change(move |group| accounts::update_profile(group, user, &change)).await
+    }
+
+    async fn password_hash(&self, user: UserId) -> Result<Option<String>, StoreError> {
+        self.look(move |conn| accounts::password_hash(conn, user)).await
+    }
+
+    async fn renew_password_hash(&self, user: UserId, expected: &str, hash: &str) -> Result<bool, StoreError> {
+        let (expected, hash) = (expected.to_owned(), hash.to_owned());
+        self.change(move |group| accounts::renew_hash(group, user, &expected, &hash)).await
+    }
+
+    async fn change_password(
+        &self,
+        user: UserId,
+        hash: &str,
+        now: Timestamp,
+        except: Option<TokenKey>,
+    ) -> Result<(), StoreError> {
+        let hash = hash.to_owned();
+        self.change(move |group| accounts::change_password(group, user, &hash, now, except)).await
+    }
+
+    async fn set_role(&self, username: &str, role: UserRole) -> Result<Option<User>, StoreError> {
+        let username = username.to_owned();
+        self.change(move |group| accounts::set_role(group, &username, role)).await
+    }
+
+    async fn set_disabled(&self, username: &str, disabled: bool) -> Result<Option<User>, StoreError> {
+        let username = username.to_owned();
+        self.change(move |group| accounts::set_disabled(group, &username, disabled)).await
+    }
+
+    async fn set_muted(&self, username: &str, until: Option<Timestamp>) -> Result<Option<User>, StoreError> {
+        let username = username.to_owned();
+        self.change(move |group| accounts::set_muted(group, &username, until)).await
+    }
+
+    async fn standing(&self, user: UserId, mark: &TokenMark) -> Result<Standing, StoreError> {
+        let mark = *mark;
+        self.look(move |conn| tokens::standing(conn, user, &mark)).await
+    }
+
+    async fn user_by_subject(&self, subject: &str) -> Result<Option<UserId>, StoreError> {
+        let subject = subject.to_owned();
+        self.look(move |conn| tokens::user_by_subject(conn, &subject)).await
+    }
+
+    async fn revoke(&self, user: UserId, key: TokenKey, until: Timestamp) -> Result<(), StoreError> {
+        self.change(move |group| tokens::revoke(group, user, key, until)).await
+    }
+
+    async fn issue_not_before(&self, user: UserId) -> Result<i64, StoreError> {
+        self.look(move |conn| tokens::issue_not_before(conn, user)).await
+    }
+
+    async fn add_refresh(&self, refresh: Refresh) -> Result<(), StoreError> {
+        self.change(move |group| tokens::add_refresh(group, &refresh)).await
+    }
+
+    async fn rotate_refresh(
+        &self,
+        old: TokenKey,
+        new: TokenKey,
+        new_expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Refresh>, StoreError> {
+        self.change(move |group| tokens::rotate_refresh(group, old, new, new_expires_at, now)).await
+    }
+
+    async fn refresh(&self, key: TokenKey, now: Timestamp) -> Result<Option<Refresh>, StoreError> {
+        self.look(move |conn| tokens::refresh(conn, key, now)).await
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let prepared = Prepared::new(append);
+        self.write(move |group| append::append(group, &prepared)).await
+    }
+
+    async fn appended(&self, append: &Append) -> Result<Option<Appended>, AppendError> {
+        if append.client_id.is_none() {
+            return Ok(None);
+        }
+        let append = append.clone();
+        self.readers.read(move |conn| append::earlier(conn, &append)).await
+    }
+
+    async fn delete_message(&self, room: RoomId, message: MessageId, actor: UserId) -> Result<(), DeleteError> {
+        self.write(move |group| messages::delete(group, room, message, actor)).await
+    }
+
+    async fn history(&self, room: RoomId, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
+        self.look(move |conn| messages::history(conn, room, query)).await
+    }
+
+    async fn changes_since(&self, room: RoomId, since: Version, limit: u32) -> Result<ChangesPage, StoreError> {
+        self.look(move |conn| messages::changes_since(conn, room, since, limit)).await
+    }
+
+    async fn room_head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError> {
+        self.look(move |conn| messages::room_head(conn, room)).await
+    }
+
+    async fn open_direct(&self, user: UserId, peer: UserId, now: Timestamp) -> Result<RoomId, OpenDirectError> {
+        self.write(move |group| direct::open(group, user, peer, now)).await
+    }
+
+    async fn conversations(&self, user: UserId) -> Result<Vec<Conversation>, StoreError> {
+        self.look(move |conn| direct::conversations(conn, user)).await
+    }
+
+    async fn direct_room(&self, room: RoomId, user: UserId) -> Result<DirectRoom, DirectRoomError> {
+        self.readers.read(move |conn| direct::look(conn, room, user)).await
+    }
+
+    async fn mark_read(&self, room: RoomId, user: UserId, seq: Option<Seq>) -> Result<ReadMark, StoreError> {
+        self.write(move |group| direct::mark_read(group, room, user, seq)).await
+    }
+
+    async fn unread_total(&self, user: UserId) -> Result<u32, StoreError> {
+        self.look(move |conn| direct::unread_total(conn, user)).await
+    }
+
+    fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        // A number that grows: SQLite would not write a page that stays the same.
+        self.change(|group| {
+            group
+                .conn
+                .prepare_cached(
+                    "INSERT INTO meta (key, value) VALUES ('checks', '1') \
+                     ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1",
+                )?
+                .execute([])
+                .map(|_| ())
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        self.writes.close();
+        self.readers.close();
+        // It never says anything but that it is gone: the writer, which ends last.
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
+    }
+}

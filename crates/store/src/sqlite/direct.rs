@@ -1,0 +1,157 @@
+//! Direct rooms and how far each reader is. Unread is counted from the read mark each time it is asked
+//! for; there is no counter that could go wrong.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use teahouse_core::limits::UNREAD_MAX;
+use teahouse_core::{Change, Commit, RoomId, Seq, Timestamp, UserId};
+
+use super::append::audience;
+use super::group::{Group, Room};
+use super::row::{self, Sql, get, id};
+use super::writer::Stop;
+use crate::{Conversation, DirectRoom, DirectRoomError, OpenDirectError, ReadMark, StoreError};
+
+/// The direct room of two users, made when there is none, and listed for `user`.
+pub(super) fn open(
+    group: &mut Group<'_>,
+    user: UserId,
+    peer: UserId,
+    now: Timestamp,
+) -> Result<RoomId, Stop<OpenDirectError>> {
+    if user == peer {
+        return Err(Stop::Refused(OpenDirectError::Oneself));
+    }
+    if group.person(user)?.is_none() || group.person(peer)?.is_none() {
+        return Err(Stop::Refused(OpenDirectError::NotFound));
+    }
+    let room = match group.direct_room(user, peer)? {
+        Some(room) => room,
+        None => create(group, user, peer, now)?.id,
+    };
+    group
+        .conn
+        .prepare_cached("UPDATE members SET opened = 1 WHERE room = ?1 AND user = ?2 AND opened = 0")?
+        .execute(params![id(room.0), id(user.0)])?;
+    Ok(room)
+}
+
+/// Makes the direct room of two users that have none yet.
+pub(super) fn create(group: &mut Group<'_>, a: UserId, b: UserId, now: Timestamp) -> Sql<Room> {
+    let (low, high) = (a.min(b), a.max(b));
+    group
+        .conn
+        .prepare_cached("INSERT INTO rooms (kind, user_low, user_high, created_at) VALUES ('direct', ?1, ?2, ?3)")?
+        .execute(params![id(low.0), id(high.0), now.0])?;
+    let room = RoomId(row::number(group.conn.last_insert_rowid()));
+    group.conn.prepare_cached("INSERT INTO members (room, user) VALUES (?1, ?2), (?1, ?3)")?.execute(params![
+        id(room.0),
+        id(low.0),
+        id(high.0)
+    ])?;
+    group.room(room)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+/// A user's direct rooms, newest first, in one statement.
+pub(super) fn conversations(conn: &Connection, user: UserId) -> Sql<Vec<Conversation>> {
+    conn.prepare_cached(
+        "SELECT r.id, r.created_at, p.id, p.username, p.nickname, p.avatar, last.content, last.sent_at,
+             (SELECT count(*) FROM (SELECT 1 FROM messages m
+                 WHERE m.room = r.id AND m.seq > mine.read_seq AND m.sender <> ?1 AND m.state = 0 LIMIT ?2))
+         FROM members mine
+         JOIN rooms r ON r.id = mine.room AND r.kind = 'direct'
+         JOIN users p ON p.id = iif(r.user_low = ?1, r.user_high, r.user_low)
+         LEFT JOIN messages last ON last.id =
+             (SELECT m.id FROM messages m WHERE m.room = r.id AND m.state = 0 ORDER BY m.seq DESC LIMIT 1)
+         LEFT JOIN messages newest ON newest.room = r.id AND newest.seq = r.last_seq
+         WHERE mine.user = ?1 AND (r.last_seq > 0 OR mine.opened = 1)
+         ORDER BY coalesce(newest.sent_at, r.created_at) DESC, newest.id DESC, r.id DESC",
+    )?
+    .query_map(params![id(user.0), UNREAD_MAX], |row| {
+        let last_message = match (row.get::<_, Option<String>>(6)?, row.get::<_, Option<i64>>(7)?) {
+            (Some(content), Some(sent_at)) => Some((content, Timestamp(sent_at))),
+            _ => None,
+        };
+        Ok(Conversation {
+            room: RoomId(get(row, 0)?),
+            peer: row::profile(row, 2)?,
+            last_message,
+            unread: row.get(8)?,
+            created_at: Timestamp(row.get(1)?),
+        })
+    })?
+    .collect()
+}
+
+/// Unread messages over all direct rooms, each capped, in one statement.
+pub(super) fn unread_total(conn: &Connection, user: UserId) -> Sql<u32> {
+    conn.prepare_cached(
+        "SELECT coalesce(sum((SELECT count(*) FROM (SELECT 1 FROM messages m
+             WHERE m.room = r.id AND m.seq > mine.read_seq AND m.sender <> ?1 AND m.state = 0 LIMIT ?2))), 0)
+         FROM members mine JOIN rooms r ON r.id = mine.room AND r.kind = 'direct' WHERE mine.user = ?1",
+    )?
+    .query_row(params![id(user.0), UNREAD_MAX], |row| row.get(0))
+}
+
+/// The direct room as `user` sees it.
+pub(super) fn look(conn: &Connection, room: RoomId, user: UserId) -> Result<DirectRoom, Stop<DirectRoomError>> {
+    let people = conn
+        .prepare_cached(
+            "SELECT u.id, u.username, u.nickname, u.avatar, m.read_seq FROM rooms r \
+             JOIN members m ON m.room = r.id JOIN users u ON u.id = m.user \
+             WHERE r.id = ?1 AND r.kind = 'direct' ORDER BY u.id = ?2 DESC",
+        )?
+        .query_map(params![id(room.0), id(user.0)], |row| Ok((row::profile(row, 0)?, Seq(get(row, 4)?))))?
+        .collect::<Sql<Vec<_>>>()?;
+    let Ok([(own, read_seq), (peer, peer_read_seq)]) = <[_; 2]>::try_from(people) else {
+        return Err(Stop::Refused(DirectRoomError::NotFound));
+    };
+    if own.id != user {
+        return Err(Stop::Refused(DirectRoomError::Forbidden));
+    }
+    Ok(DirectRoom { peer, own, read_seq, peer_read_seq })
+}
+
+/// Moves a read mark forward, never back and never beyond the head.
+pub(super) fn mark_read(
+    group: &mut Group<'_>,
+    room: RoomId,
+    user: UserId,
+    seq: Option<Seq>,
+) -> Result<ReadMark, Stop<StoreError>> {
+    let nothing = ReadMark { read_seq: Seq(0), unread: 0, moved: false };
+    let Some(room) = group.room(room)? else { return Ok(nothing) };
+    let known = group
+        .conn
+        .prepare_cached("SELECT read_seq FROM members WHERE room = ?1 AND user = ?2")?
+        .query_row(params![id(room.id.0), id(user.0)], |row| get(row, 0).map(Seq))
+        .optional()?;
+    let Some(old) = known else { return Ok(nothing) };
+    let read_seq = seq.unwrap_or(room.last_seq).min(room.last_seq).max(old);
+    let moved = read_seq > old;
+    if moved {
+        group
+            .conn
+            .prepare_cached("UPDATE members SET read_seq = ?3 WHERE room = ?1 AND user = ?2")?
+            .execute(params![id(room.id.0), id(user.0), id(read_seq.0)])?;
+        if others_between(group.conn, room.id, user, old, read_seq)? {
+            let audience = audience(group, &room)?;
+            group.tell(Commit { room: room.id, audience, change: Change::Read { reader: user, seq: read_seq } });
+        }
+    }
+    let unread = unread(group.conn, room.id, user, read_seq)?;
+    Ok(ReadMark { read_seq, unread, moved })
+}
+
+/// Whether somebody else said something above `low`, up to `high`.
+fn others_between(conn: &Connection, room: RoomId, user: UserId, low: Seq, high: Seq) -> Sql<bool> {
+    conn.prepare_cached("SELECT 1 FROM messages WHERE room = ?1 AND seq > ?2 AND seq <= ?3 AND sender <> ?4 LIMIT 1")?
+        .exists(params![id(room.0), id(low.0), id(high.0), id(user.0)])
+}
+
+fn unread(conn: &Connection, room: RoomId, user: UserId, read_seq: Seq) -> Sql<u32> {
+    conn.prepare_cached(
+        "SELECT count(*) FROM (SELECT 1 FROM messages \
+             WHERE room = ?1 AND seq > ?2 AND sender <> ?3 AND state = 0 LIMIT ?4)",
+    )?
+    .query_row(params![id(room.0), id(read_seq.0), id(user.0), UNREAD_MAX], |row| row.get(0))
+}

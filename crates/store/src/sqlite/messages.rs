@@ -1,0 +1,172 @@
+//! Messages that are there: pages of history, changes since a version, deletion. Every page is one
+//! statement, however long; a room and its pages are read in one snapshot.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use teahouse_core::{
+    Change, Commit, Message, MessageId, MessageKind, Profile, Role, RoomId, RoomKind, Seq, Timestamp, UserId, Version,
+    permission,
+};
+
+use super::append::audience;
+use super::group::{Group, Room};
+use super::row::{self, Sql, get, id};
+use super::writer::Stop;
+use crate::{ChangesPage, DeleteError, HistoryFrom, HistoryPage, HistoryQuery, RoomHead};
+
+/// Messages with their senders, as [`read_message`] reads them.
+macro_rules! select_messages {
+    ($rest:literal) => {
+        concat!(
+            "SELECT m.id, m.room, m.seq, m.version, m.client_id, m.content, m.kind, m.reply_to, m.edited_at, m.state, \
+             m.sent_at, u.id, u.username, u.nickname, u.avatar FROM messages m JOIN users u ON u.id = m.sender ",
+            $rest
+        )
+    };
+}
+
+fn read_message(row: &Row<'_>) -> Sql<Message> {
+    Ok(Message {
+        id: MessageId(get(row, 0)?),
+        room: RoomId(get(row, 1)?),
+        seq: Seq(get(row, 2)?),
+        version: Version(get(row, 3)?),
+        client_id: row.get(4)?,
+        content: row.get(5)?,
+        kind: row::named(row, 6, MessageKind::parse)?,
+        reply_to: row.get::<_, Option<i64>>(7)?.map(|message| MessageId(row::number(message))),
+        edited_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
+        deleted: row.get::<_, i64>(9)? != 0,
+        sent_at: Timestamp(row.get(10)?),
+        sender: row::profile(row, 11)?,
+    })
+}
+
+/// A page of history, oldest first, deleted ones left out.
+pub(super) fn history(conn: &Connection, room: RoomId, query: HistoryQuery) -> Sql<HistoryPage> {
+    const OLDER: &str =
+        select_messages!("WHERE m.room = ?1 AND m.seq <= ?2 AND m.state = 0 ORDER BY m.seq DESC LIMIT ?3");
+    const NEWER: &str =
+        select_messages!("WHERE m.room = ?1 AND m.seq > ?2 AND m.state = 0 ORDER BY m.seq ASC LIMIT ?3");
+    let (sql, seq) = match query.from {
+        HistoryFrom::Newest => (OLDER, i64::MAX),
+        HistoryFrom::Before(message) => (OLDER, seqs_below(conn, room, id(message.0))?),
+        HistoryFrom::After(message) => (NEWER, seqs_below(conn, room, id(message.0).saturating_add(1))?),
+    };
+    let limit = query.limit as usize;
+    let mut messages: Vec<Message> = conn
+        .prepare_cached(sql)?
+        // One more than asked for shows whether there is more.
+        .query_map(params![id(room.0), seq, i64::from(query.limit) + 1], read_message)?
+        .collect::<Result<_, _>>()?;
+    let has_more = messages.len() > limit;
+    messages.truncate(limit);
+    if sql == OLDER {
+        messages.reverse();
+    }
+    Ok(HistoryPage { messages, has_more })
+}
+
+/// How many messages of the room have an id below `message`, which is the seq of the last of them: ids
+/// grow with seq and seqs have no holes, so halving finds it for any number, in one statement.
+fn seqs_below(conn: &Connection, room: RoomId, message: i64) -> Sql<i64> {
+    conn.prepare_cached(
+        "WITH RECURSIVE span (low, high) AS (
+             SELECT 0, last_seq + 1 FROM rooms WHERE id = ?1
+             UNION ALL
+             SELECT
+                 iif((SELECT id FROM messages WHERE room = ?1 AND seq = (low + high) / 2) < ?2, (low + high) / 2, low),
+                 iif((SELECT id FROM messages WHERE room = ?1 AND seq = (low + high) / 2) < ?2, high, (low + high) / 2)
+             FROM span WHERE high - low > 1
+         )
+         SELECT low FROM span WHERE high - low <= 1",
+    )?
+    .query_row(params![id(room.0), message], |row| row.get(0))
+    .optional()
+    .map(|seq| seq.unwrap_or(0))
+}
+
+/// What changed after `since`, in version order, with the room's version.
+pub(super) fn changes_since(conn: &Connection, room: RoomId, since: Version, limit: u32) -> Sql<ChangesPage> {
+    let found = conn
+        .prepare_cached(
+            "SELECT r.version, l.id, l.username, l.nickname, l.avatar, h.id, h.username, h.nickname, h.avatar \
+             FROM rooms r LEFT JOIN users l ON l.id = r.user_low LEFT JOIN users h ON h.id = r.user_high WHERE r.id = ?1",
+        )?
+        .query_row([id(room.0)], |row| {
+            let direct = row.get_ref(1)? != rusqlite::types::ValueRef::Null;
+            let pair = if direct { Some(Box::new([row::profile(row, 1)?, row::profile(row, 5)?])) } else { None };
+            Ok((Version(get(row, 0)?), pair))
+        })
+        .optional()?;
+    let (room_version, pair): (Version, Option<Box<[Profile; 2]>>) = found.unwrap_or_default();
+    let messages: Vec<Message> = conn
+        .prepare_cached(select_messages!("WHERE m.room = ?1 AND m.version > ?2 ORDER BY m.version LIMIT ?3"))?
+        .query_map(params![id(room.0), id(since.0), limit], read_message)?
+        .collect::<Result<_, _>>()?;
+    // Every version up to the room's is on some message or was overtaken by a higher one on the same.
+    let complete = messages.len() < limit as usize;
+    let through = messages.last().filter(|_| !complete).map_or(room_version, |last| last.version);
+    Ok(ChangesPage { messages, room_version, through, pair })
+}
+
+/// Where a room stands.
+pub(super) fn room_head(conn: &Connection, room: RoomId) -> Sql<Option<RoomHead>> {
+    conn.prepare_cached("SELECT version, last_seq FROM rooms WHERE id = ?1")?
+        .query_row([id(room.0)], |row| Ok(RoomHead { version: Version(get(row, 0)?), last_seq: Seq(get(row, 1)?) }))
+        .optional()
+}
+
+/// Empties a message; it keeps its place and takes the room's next version.
+pub(super) fn delete(
+    group: &mut Group<'_>,
+    room: RoomId,
+    message: MessageId,
+    actor: UserId,
+) -> Result<(), Stop<DeleteError>> {
+    let Some(room) = group.room(room)? else { return Err(Stop::Refused(DeleteError::NotFound)) };
+    let found = group
+        .conn
+        .prepare_cached(select_messages!("WHERE m.id = ?1 AND m.room = ?2"))?
+        .query_row(params![id(message.0), id(room.id.0)], read_message)
+        .optional()?;
+    let Some(message) = found else { return Err(Stop::Refused(DeleteError::NotFound)) };
+    if !may_delete(group, &room, actor, message.sender.id)? {
+        return Err(Stop::Refused(DeleteError::Forbidden));
+    }
+    if message.deleted {
+        return Ok(());
+    }
+    let next = Room { version: room.version.next(), ..room };
+    group
+        .conn
+        .prepare_cached(
+            "UPDATE messages SET version = ?2, state = 1, content = '', mentions = NULL, deleted_by = ?3 WHERE id = ?1",
+        )?
+        .execute(params![id(message.id.0), id(next.version.0), id(actor.0)])?;
+    group.conn.prepare_cached("DELETE FROM reactions WHERE message = ?1")?.execute([id(message.id.0)])?;
+    group.room_moved(next);
+    let audience = audience(group, &next)?;
+    let change = Change::Deleted(Message { version: next.version, content: String::new(), deleted: true, ..message });
+    group.tell(Commit { room: next.id, audience, change });
+    Ok(())
+}
+
+/// One's own, or with a moderator's right on the server or in the room. What two people say to each
+/// other is theirs: there, only one's own.
+fn may_delete(group: &mut Group<'_>, room: &Room, actor: UserId, author: UserId) -> Sql<bool> {
+    let Some(role) = group.person(actor)?.filter(|person| !person.disabled).map(|person| person.role) else {
+        return Ok(false);
+    };
+    if room.kind == RoomKind::Direct {
+        return Ok(actor == author);
+    }
+    if permission::may_delete(actor, role, author) {
+        return Ok(true);
+    }
+    let in_room = group
+        .conn
+        .prepare_cached("SELECT role FROM members WHERE room = ?1 AND user = ?2")?
+        .query_row(params![id(room.id.0), id(actor.0)], |row| row::named(row, 0, Role::parse))
+        .optional()?;
+    Ok(in_room.is_some_and(|role| role >= Role::Moderator))
+}

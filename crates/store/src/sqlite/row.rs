@@ -1,0 +1,89 @@
+//! Between rows and nouns: numbers, names, users, profiles. It reads; it decides nothing.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use teahouse_core::{Profile, RoomId, Timestamp, TokenKey, User, UserId, UserRole};
+
+/// What SQLite answers.
+pub(super) type Sql<T> = Result<T, rusqlite::Error>;
+
+/// The columns that [`read_user`] reads, of `users u`.
+macro_rules! user_columns {
+    () => {
+        "u.id, u.username, u.nickname, u.avatar, u.email, u.bio, u.role, u.disabled, u.created_at, \
+         (SELECT s.until FROM sanctions s WHERE s.user = u.id AND s.room = 0 AND s.kind = 'mute')"
+    };
+}
+pub(super) use user_columns;
+
+/// An id or counter for SQLite. Those that nobody can have (2^63 and more) become the largest.
+pub(super) fn id(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// An id or counter from SQLite, where none is negative.
+pub(super) fn number(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// An id or counter in a column.
+pub(super) fn get(row: &Row<'_>, column: usize) -> Sql<u64> {
+    row.get(column).map(number)
+}
+
+/// A word in a column that stands for a noun.
+pub(super) fn named<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>) -> Sql<T> {
+    let word = row.get_ref(column)?.as_str()?;
+    parse(word).ok_or_else(|| {
+        let why = format!("unknown word {word:?}");
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, why.into())
+    })
+}
+
+/// A token's key in a column.
+pub(super) fn token_key(row: &Row<'_>, column: usize) -> Sql<TokenKey> {
+    row.get(column).map(TokenKey)
+}
+
+/// A profile in four columns from `first` on: id, username, nickname, avatar.
+pub(super) fn profile(row: &Row<'_>, first: usize) -> Sql<Profile> {
+    Ok(Profile {
+        id: UserId(get(row, first)?),
+        username: row.get(first + 1)?,
+        nickname: row.get(first + 2)?,
+        avatar: row.get(first + 3)?,
+    })
+}
+
+/// A user in the first ten columns, as `user_columns!` names them.
+pub(super) fn read_user(row: &Row<'_>) -> Sql<User> {
+    Ok(User {
+        profile: profile(row, 0)?,
+        email: row.get(4)?,
+        bio: row.get(5)?,
+        role: named(row, 6, UserRole::parse)?,
+        disabled: row.get(7)?,
+        created_at: Timestamp(row.get(8)?),
+        muted_until: row.get::<_, Option<i64>>(9)?.map(Timestamp),
+    })
+}
+
+/// One user.
+pub(super) fn user(conn: &Connection, user: UserId) -> Sql<Option<User>> {
+    conn.prepare_cached(concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = ?1"))?
+        .query_row([id(user.0)], read_user)
+        .optional()
+}
+
+/// The user of this name, whatever its case.
+pub(super) fn user_by_name(conn: &Connection, username: &str) -> Sql<Option<User>> {
+    conn.prepare_cached(concat!("SELECT ", user_columns!(), " FROM users u WHERE u.username_key = ?1"))?
+        .query_row([username.to_lowercase()], read_user)
+        .optional()
+}
+
+/// The direct room of two users.
+pub(super) fn direct_room(conn: &Connection, a: UserId, b: UserId) -> Sql<Option<RoomId>> {
+    conn.prepare_cached("SELECT id FROM rooms WHERE user_low = ?1 AND user_high = ?2")?
+        .query_row(params![id(a.min(b).0), id(a.max(b).0)], |row| get(row, 0).map(RoomId))
+        .optional()
+}
