@@ -1,5 +1,6 @@
 //! The binary `teahouse`: it reads the command line and the configuration, and starts what they ask for.
 //! It decides nothing by itself.
+#![allow(dead_code, unused_imports, reason = "the use cases and routes that call these modules are being wired")]
 
 mod cli;
 mod config;
@@ -10,4 +11,82 @@ mod passwords;
 mod secrets;
 mod tokens;
 
-fn main() {}
+use std::process::ExitCode;
+
+use cli::{Command, EXIT_USAGE, UserCommand};
+use config::Config;
+
+/// Exit status when the server cannot start or be reached (EX_UNAVAILABLE of sysexits.h).
+const EXIT_UNAVAILABLE: u8 = 69;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err((text, status)) => {
+            // Nobody is left to be told when even this cannot be written.
+            drop(text.print());
+            return ExitCode::from(status);
+        }
+    };
+    let (command, flags) = cli.split();
+    if command == (Command::Config { keys: true }) {
+        print!("{}", config::reference());
+        return ExitCode::SUCCESS;
+    }
+    let loaded = match config::load(flags.sources()) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            eprint!("teahouse: {mistakes}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match command {
+        Command::Config { .. } => {
+            print!("{loaded}");
+            ExitCode::SUCCESS
+        }
+        Command::Serve => serve(loaded.config),
+        Command::User(user) => change_user(&loaded.config, user),
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
+    logging::start(&config.log);
+    raise_descriptor_limit();
+    eprintln!("teahouse: serving is not wired yet");
+    ExitCode::from(EXIT_UNAVAILABLE)
+}
+
+fn change_user(config: &Config, command: UserCommand) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("teahouse: {error}");
+            return ExitCode::from(EXIT_UNAVAILABLE);
+        }
+    };
+    match runtime.block_on(control::ask(&config.server.data, &command.into())) {
+        Ok(answer) => {
+            match &answer {
+                control::ControlAnswer::Done(sentence) => println!("{sentence}"),
+                refused => eprintln!("teahouse: {}", refused.sentence()),
+            }
+            ExitCode::from(answer.exit_status())
+        }
+        // Where none runs, the store is to be opened here and asked through `control::apply`.
+        Err(error) => {
+            eprintln!("teahouse: {error}");
+            ExitCode::from(control::ReachError::EXIT_STATUS)
+        }
+    }
+}
+
+/// Every session is a descriptor, and the soft limit is usually 1024 for the sake of programs that
+/// still use select.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, "the descriptor limit stays where it is");
+    }
+}

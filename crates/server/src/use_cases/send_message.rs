@@ -1,0 +1,123 @@
+//! Saying something, whichever door it came through (ANCESTOR.md P1): trimmed and measured, looked up
+//! in case it was said before, held to the sender's rate, stored. Whoever is to hear it does by the commit.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use teahouse_core::limits::{CLASSIC_CONTENT_CHARS_MAX, CLIENT_ID_CHARS_MAX, PRIVATE_CONTENT_CHARS_MAX};
+use teahouse_core::text::{TextError, check_content, longer_than};
+use teahouse_core::{LOBBY, UserId};
+use teahouse_store::{Append, AppendError, Appended, Place};
+
+use crate::app::App;
+use crate::limits::{RetryAfter, UserLimit};
+
+/// What somebody wants to say.
+pub struct Draft {
+    /// Where.
+    pub place: Place,
+    /// Who.
+    pub sender: UserId,
+    /// What, as it was typed.
+    pub content: String,
+    /// Characters that it may have.
+    pub content_chars_max: usize,
+    /// Under which saying it again stores nothing twice.
+    pub client_id: Option<String>,
+    /// Where the sender is; kept for moderators only.
+    pub address: IpAddr,
+}
+
+impl Draft {
+    /// Something for the lobby.
+    #[must_use]
+    pub fn lobby(sender: UserId, content: String, client_id: Option<String>, address: IpAddr) -> Self {
+        let place = Place::Room(LOBBY);
+        Self { place, sender, content, content_chars_max: CLASSIC_CONTENT_CHARS_MAX, client_id, address }
+    }
+
+    /// Something for one other user.
+    #[must_use]
+    pub fn private(
+        sender: UserId,
+        receiver: UserId,
+        content: String,
+        client_id: Option<String>,
+        address: IpAddr,
+    ) -> Self {
+        let place = Place::Direct(receiver);
+        Self { place, sender, content, content_chars_max: PRIVATE_CONTENT_CHARS_MAX, client_id, address }
+    }
+}
+
+/// Why it was not said.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SendError {
+    /// Empty or too long.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// The `client_id` is empty or too long.
+    #[error("a client_id has 1 to 64 characters")]
+    ClientId,
+    /// The sender is too fast.
+    #[error("too fast")]
+    TooFast(RetryAfter),
+    /// The store refused it.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Checks what can be checked at once, and gives the rest as a future. The first poll of it puts the
+/// message into the store's queue (one without a `client_id`), so whoever polls in order says in order;
+/// from then on it is stored even when the future is dropped.
+///
+/// # Errors
+/// Refused at once; nothing was stored.
+pub fn begin_send(
+    app: &Arc<App>,
+    draft: Draft,
+) -> Result<impl Future<Output = Result<Appended, SendError>> + Send + use<>, SendError> {
+    let append = check(app, draft)?;
+    if append.client_id.is_none() {
+        app.limits.user(UserLimit::Send, append.sender).map_err(SendError::TooFast)?;
+    }
+    let app = Arc::clone(app);
+    Ok(async move {
+        if append.client_id.is_some() {
+            // A repeat is answered as the first time, however fast or muted the sender is by now. Looking
+            // is bounded like any other reading.
+            app.limits.user(UserLimit::Read, append.sender).map_err(SendError::TooFast)?;
+            if let Some(earlier) = app.store.appended(&append).await? {
+                return Ok(earlier);
+            }
+            app.limits.user(UserLimit::Send, append.sender).map_err(SendError::TooFast)?;
+        }
+        Ok(app.store.append(append).await?)
+    })
+}
+
+/// Says something and waits until it is durable.
+///
+/// # Errors
+/// It was not said.
+pub async fn send_message(app: &Arc<App>, draft: Draft) -> Result<Appended, SendError> {
+    let sending = begin_send(app, draft)?;
+    app.run_to_end(sending).await
+}
+
+fn check(app: &App, draft: Draft) -> Result<Append, SendError> {
+    let content = check_content(&draft.content, draft.content_chars_max)?.to_owned();
+    if draft.client_id.as_deref().is_some_and(|id| id.is_empty() || longer_than(id, CLIENT_ID_CHARS_MAX)) {
+        return Err(SendError::ClientId);
+    }
+    Ok(Append {
+        place: draft.place,
+        sender: draft.sender,
+        client_id: draft.client_id,
+        content,
+        reply_to: None,
+        address: Some(draft.address),
+        now: app.now(),
+    })
+}

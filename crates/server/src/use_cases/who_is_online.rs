@@ -1,0 +1,14 @@
+//! Who is online: the live half knows who, the store knows their names.
+
+use teahouse_core::Profile;
+use teahouse_store::StoreError;
+
+use crate::app::App;
+
+/// Everybody who is online, in the order of their ids.
+///
+/// # Errors
+/// The store failed.
+pub async fn who_is_online(app: &App) -> Result<Vec<Profile>, StoreError> {
+    app.store.profiles(&app.live.online_users().await).await
+}

@@ -1,0 +1,110 @@
+//! The command line, as an operator meets it: the real binary, its exit status and what it prints.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+struct Run {
+    status: Option<i32>,
+    out: String,
+    err: String,
+}
+
+/// Runs the binary in an empty directory with only these variables of ours.
+fn teahouse(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_teahouse"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Run { status: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+fn with_file(text: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("t.toml"), text).unwrap();
+    directory
+}
+
+#[test]
+fn a_wrong_configuration_exits_64_and_names_key_and_place() {
+    let check = |file: &str, environment: &[(&str, &str)], flags: &[&str], expect: &[&str]| {
+        let directory = with_file(file);
+        for command in [&["config"][..], &["serve"], &[]] {
+            let arguments: Vec<_> = ["--config", "t.toml"].iter().chain(flags).chain(command).copied().collect();
+            let run = teahouse(directory.path(), &arguments, environment);
+            assert_eq!(run.status, Some(64), "{arguments:?}: {}", run.err);
+            for part in expect {
+                assert!(run.err.contains(part), "{part:?} in {}", run.err);
+            }
+            assert_eq!(run.out, "");
+        }
+        assert!(!directory.path().join("teahouse-data").exists(), "nothing was begun");
+    };
+    check("[server]\n\nlissen = 1\n", &[], &[], &["server.lissen", "t.toml:3"]);
+    check("[server]\nshards = \"many\"\n", &[], &[], &["server.shards", "t.toml:2"]);
+    check("", &[("TEAHOUSE_LOG__FORMAT", "xml")], &[], &["log.format", "TEAHOUSE_LOG__FORMAT"]);
+    check("", &[("TEAHOUSE_NONSENSE", "1")], &[], &["TEAHOUSE_NONSENSE"]);
+    check("", &[], &["--listen", "here"], &["server.listen", "flag --listen"]);
+    let all = &["server.listen", "t.toml:2", "log.format", "t.toml:4", "TEAHOUSE_SERVER__SHARDS"];
+    check("[server]\nlisten = 1\n[log]\nformat = 2\n", &[("TEAHOUSE_SERVER__SHARDS", "0")], &[], all);
+}
+
+#[test]
+fn config_prints_what_is_in_force_and_from_where() {
+    let directory = with_file("[server]\nlisten = \"127.0.0.1:1\"\ndata = \"from-file\"\nshards = 3\n");
+    let environment = [("TEAHOUSE_SERVER__LISTEN", "127.0.0.1:2"), ("TEAHOUSE_SERVER__DATA", "from-environment")];
+    let run = teahouse(directory.path(), &["config", "--config", "t.toml", "--listen", "127.0.0.1:3"], &environment);
+    assert_eq!(run.status, Some(0), "{}", run.err);
+    for expect in [
+        "server.listen = \"127.0.0.1:3\"  # flag --listen\n",
+        "server.data = \"from-environment\"  # environment TEAHOUSE_SERVER__DATA\n",
+        "server.shards = 3  # t.toml:4\n",
+        "server.drain_timeout = \"10s\"  # default\n",
+        "auth.jwt_secret = (not set)  # default\n",
+    ] {
+        assert!(run.out.contains(expect), "{expect:?} in {}", run.out);
+    }
+}
+
+#[test]
+fn what_config_prints_can_be_found_by_the_variable_that_names_the_file() {
+    let directory = with_file("[server]\nshards = 3\n");
+    let run = teahouse(directory.path(), &["config"], &[("TEAHOUSE_CONFIG", "t.toml")]);
+    assert!(run.out.contains("server.shards = 3  # t.toml:2\n"), "{}{}", run.out, run.err);
+}
+
+#[test]
+fn a_secret_is_never_printed() {
+    let check = |file: &str, environment: &[(&str, &str)], expect: &str| {
+        let directory = with_file(file);
+        let run = teahouse(directory.path(), &["config", "--config", "t.toml"], environment);
+        assert!(run.out.contains(expect) || run.err.contains(expect), "{}{}", run.out, run.err);
+        assert!(!run.out.contains("hunter2") && !run.err.contains("hunter2"), "{}{}", run.out, run.err);
+    };
+    check("[auth]\njwt_secret = \"hunter2\"\n", &[], "auth.jwt_secret = (set)  # t.toml:2");
+    check("", &[("TEAHOUSE_AUTH__JWT_SECRET", "hunter2")], "auth.jwt_secret = (set)  # environment");
+    check("[auth]\njwt_secret = \"hunter2\n", &[], "t.toml:2");
+    check("[auth]\njwt_secret = [[\"hunter2\"]]\n", &[], "auth.jwt_secret (t.toml:2)");
+    check("[auth]\njwt_sekret = \"hunter2\"\n", &[], "auth.jwt_sekret (t.toml:2)");
+}
+
+#[test]
+fn help_teaches_and_mistakes_of_usage_exit_64() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |arguments: &[&str], status, expect: &str| {
+        let run = teahouse(directory.path(), arguments, &[]);
+        assert_eq!(run.status, Some(status), "{arguments:?}");
+        let shown = if status == 0 { &run.out } else { &run.err };
+        assert!(shown.contains(expect), "{expect:?} in {shown}");
+    };
+    check(&["--help"], 0, "teahouse user role amy admin");
+    check(&["--version"], 0, concat!("teahouse ", env!("CARGO_PKG_VERSION")));
+    check(&["config", "--keys"], 0, "sessions.ping_interval  (TEAHOUSE_SESSIONS__PING_INTERVAL; default: 25s)");
+    check(&["dance"], 64, "dance");
+    check(&["--lissen"], 64, "--lissen");
+    check(&["user", "role", "amy", "king"], 64, "user, moderator, admin");
+}
