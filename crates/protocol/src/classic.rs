@@ -3,6 +3,7 @@
 
 mod bodies;
 mod envelopes;
+pub mod http;
 mod request;
 
 pub use bodies::*;
