@@ -2,8 +2,32 @@
 //!
 //! A [`Hub`] is a set of shards, one thread each; a user always lives on the same one. See ARCHITECTURE.md.
 
+pub mod clock;
+mod feed;
+mod hub;
+mod metrics;
 mod options;
+mod queue;
+pub mod registry;
 mod seams;
+mod session;
+mod shard;
+pub mod tail;
+pub mod websocket;
 
+pub use feed::Feed;
+pub use hub::{Hub, HubClosed, Prepared};
+pub use metrics::HubMetrics;
 pub use options::HubOptions;
-pub use seams::{Arrival, BoxFuture, Caller, Changes, Door, History, Receipt};
+pub use seams::{Arrival, BoxFuture, Caller, ClassicPage, Door, History, Receipt};
+
+use teahouse_core::UserId;
+
+/// The shard on which a user lives, of `shards`. Neighbouring ids are spread (SplitMix64's finalizer).
+fn shard_of(user: UserId, shards: usize) -> usize {
+    let mut mixed = user.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^= mixed >> 31;
+    usize::try_from(mixed % shards as u64).unwrap_or(0)
+}

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use teahouse_core::{AcceptOrder, Language, Message, Profile, RoomId, SessionId, TokenMark, UserId, Version};
+use teahouse_core::{
+    AcceptOrder, Language, Message, MessageId, Profile, RoomId, Seq, SessionId, TokenMark, UserId, Version,
+};
 
 /// A future that the hub awaits on a shard.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -40,25 +42,30 @@ pub enum Receipt {
 /// Answers what clients ask over a socket. Implemented by the server.
 pub trait Door: Send + Sync + 'static {
     /// Takes one classic frame. Called on a shard's thread, so it must not block; what takes time
-    /// goes into [`Receipt::Later`], begun (put into its queue) before this returns, so that a
-    /// session's requests keep their order.
+    /// goes into [`Receipt::Later`], whose future is polled once at once, so that a session's requests
+    /// reach their queue in the order in which they came.
     fn receive(&self, caller: &Caller, text: &str) -> Receipt;
 }
 
-/// Reads changes for sessions whose cursor is older than a room's tail. Implemented by the server over the store.
+/// Reads for sessions whose cursor is older than a room's tail. Implemented by the server over the store.
 pub trait History: Send + Sync + 'static {
-    /// The messages of a room that changed after `since`, in version order, each in its current state.
-    /// `None` when it cannot be read now; the hub asks again a little later.
-    fn changes_since(&self, room: RoomId, since: Version) -> BoxFuture<Option<Changes>>;
+    /// The next page for a classic session that stands at this version and seq of a room. `None` when
+    /// it cannot be read now; the hub asks again a little later.
+    fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>>;
 }
 
-/// A page of changes.
+/// What a classic session that fell behind is served, from one snapshot of the store. It goes by seq and
+/// not by version, since this dialect cannot show a message twice.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Changes {
-    /// In version order.
+pub struct ClassicPage {
+    /// Messages at or below the asked seq that were deleted after the asked version.
+    pub deleted: Vec<MessageId>,
+    /// Messages above the asked seq that are not deleted, in the order of seq.
     pub messages: Vec<Message>,
-    /// Up to which version this page is complete. Greater than `since`, unless nothing changed.
-    pub through: Version,
+    /// Where the session stands when it was sent this page: the snapshot's version, and the seq up to which the page is complete.
+    pub reached: (Version, Seq),
+    /// Whether the page goes up to the snapshot's last seq.
+    pub complete: bool,
     /// The two people of a direct room.
     pub pair: Option<Box<[Profile; 2]>>,
 }

@@ -1,0 +1,190 @@
+//! The hub's handle: hands arrivals, questions and decisions to the shards, and owns their threads.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use teahouse_core::token::Revoked;
+use teahouse_core::{Seq, UserId, Version};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::feed::{Feed, Inbox};
+use crate::metrics::HubMetrics;
+use crate::options::HubOptions;
+use crate::seams::{Arrival, Door, History};
+use crate::shard::{self, Control, Seams, Setup};
+
+/// Control messages waiting for one shard; whoever has one more waits, which slows handshakes down and nothing else.
+const CONTROLS_WAITING_MAX: usize = 1024;
+
+/// The hub is going down and takes nothing any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the hub is going down")]
+pub struct HubClosed;
+
+/// The live half. Cloning gives another handle to the same.
+#[derive(Clone)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Emptied when the hub stops, which ends the shards. Held only to clone a sender.
+    shards: Mutex<Vec<mpsc::Sender<Control>>>,
+    online: Arc<[AtomicU64]>,
+    metrics: HubMetrics,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// A hub whose inboxes are there, so that a store can be opened with its [`Feed`], and whose shards are not yet.
+pub struct Prepared {
+    options: HubOptions,
+    metrics: HubMetrics,
+    inboxes: Vec<Arc<Inbox>>,
+}
+
+impl Hub {
+    /// The first of two steps to a hub: the feed, for the store to be opened with.
+    #[must_use]
+    pub fn prepare(options: HubOptions) -> (Prepared, Feed) {
+        let metrics = HubMetrics::default();
+        let options = HubOptions { shards: options.shards.max(1), ..options };
+        let inboxes: Vec<_> = (0..options.shards).map(|_| Arc::new(Inbox::new(options.inbox_commits_max))).collect();
+        let feed = Feed::new(inboxes.clone(), metrics.clone());
+        (Prepared { options, metrics, inboxes }, feed)
+    }
+
+    /// Hands a connection to its user's shard. Waits while that shard has too many waiting.
+    ///
+    /// # Errors
+    /// When the hub is going down.
+    pub async fn attach(&self, arrival: Arrival) -> Result<(), HubClosed> {
+        let shard = self.shard(arrival.user)?;
+        shard.send(Control::Arrive(Box::new(arrival))).await.map_err(|_| HubClosed)
+    }
+
+    /// Ends every live session that the revocation covers, and every one that arrives just after it.
+    pub async fn revoke(&self, revoked: Revoked) {
+        let Ok(shard) = self.shard(revoked.user) else { return };
+        let (done, waits) = oneshot::channel();
+        if shard.send(Control::Revoke(revoked, done)).await.is_ok() {
+            let _ = waits.await;
+        }
+    }
+
+    /// Distinct users online, the lingering ones included.
+    #[must_use]
+    pub fn online_count(&self) -> u64 {
+        self.inner.online.iter().map(|shard| shard.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Everybody who is online, by id.
+    pub async fn online_users(&self) -> Vec<UserId> {
+        let mut users: Vec<UserId> = self.ask_all(Control::Online).await.into_iter().flatten().flatten().collect();
+        users.sort_unstable();
+        users
+    }
+
+    /// Whether every shard answers within `deadline`.
+    pub async fn probe(&self, deadline: Duration) -> bool {
+        let answers = tokio::time::timeout(deadline, self.ask_all(Control::Probe)).await;
+        answers.is_ok_and(|answers| !answers.is_empty() && answers.iter().all(Option::is_some))
+    }
+
+    /// Sends every session away, spread over a time, and resolves when the last socket is closed.
+    pub async fn drain(&self, over: Duration) {
+        self.ask_all(|done| Control::Drain(over, done)).await;
+    }
+
+    /// Ends the shards and waits for their threads. Sockets that are left are cut.
+    pub async fn stop(&self) {
+        self.lock_shards().clear();
+        let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
+        if !matches!(joined, Ok(true)) {
+            tracing::error!("a shard's thread ended badly");
+        }
+    }
+
+    /// What the hub counts.
+    #[must_use]
+    pub fn metrics(&self) -> &HubMetrics {
+        &self.inner.metrics
+    }
+
+    async fn ask_all<T>(&self, question: impl Fn(oneshot::Sender<T>) -> Control) -> Vec<Option<T>> {
+        let shards = self.lock_shards().clone();
+        let mut waits = Vec::with_capacity(shards.len());
+        for shard in shards {
+            let (answer, wait) = oneshot::channel();
+            let sent = shard.send(question(answer)).await.is_ok();
+            waits.push(sent.then_some(wait));
+        }
+        let mut answers = Vec::with_capacity(waits.len());
+        for wait in waits {
+            answers.push(match wait {
+                Some(wait) => wait.await.ok(),
+                None => None,
+            });
+        }
+        answers
+    }
+
+    fn shard(&self, user: UserId) -> Result<mpsc::Sender<Control>, HubClosed> {
+        let shards = self.lock_shards();
+        if shards.is_empty() {
+            return Err(HubClosed);
+        }
+        Ok(shards[crate::shard_of(user, shards.len())].clone())
+    }
+
+    fn lock_shards(&self) -> std::sync::MutexGuard<'_, Vec<mpsc::Sender<Control>>> {
+        self.inner.shards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Prepared {
+    /// What the hub will count.
+    #[must_use]
+    pub fn metrics(&self) -> &HubMetrics {
+        &self.metrics
+    }
+
+    /// The second step: the shards start, with the lobby standing at this version and seq.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(self, door: Arc<dyn Door>, history: Arc<dyn History>, lobby: (Version, Seq)) -> std::io::Result<Hub> {
+        let online: Arc<[AtomicU64]> = self.inboxes.iter().map(|_| AtomicU64::new(0)).collect();
+        let next_session = Arc::new(AtomicU64::new(1));
+        let seams = Seams { door, history };
+        let mut shards = Vec::new();
+        let mut threads = Vec::new();
+        for (index, inbox) in self.inboxes.into_iter().enumerate() {
+            let (control, orders) = mpsc::channel(CONTROLS_WAITING_MAX);
+            let setup = Setup {
+                index,
+                options: self.options.clone(),
+                metrics: self.metrics.clone(),
+                online: Arc::clone(&online),
+                next_session: Arc::clone(&next_session),
+                lobby,
+            };
+            let seams = seams.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("shard-{index}"))
+                .spawn(move || shard::run(setup, seams, &inbox, orders))?;
+            shards.push(control);
+            threads.push(thread);
+        }
+        Ok(Hub {
+            inner: Arc::new(Inner {
+                shards: Mutex::new(shards),
+                online,
+                metrics: self.metrics,
+                threads: Mutex::new(threads),
+            }),
+        })
+    }
+}

@@ -1,0 +1,29 @@
+//! A shard: one thread that owns its sessions outright. What happens to them is plain sequential code
+//! on [`State`], without a lock; what takes time leaves it as a [`Job`]. The loop is in `shard/run.rs`,
+//! the sockets in `shard/socket.rs`.
+
+mod run;
+mod socket;
+mod state;
+
+pub(crate) use run::{Seams, Setup, run};
+
+use teahouse_core::UserId;
+use teahouse_core::token::Revoked;
+use tokio::sync::oneshot;
+
+use crate::seams::Arrival;
+
+/// What a shard is asked, beside commits. Whoever asks waits when the queue is full.
+pub(crate) enum Control {
+    /// A new session.
+    Arrive(Box<Arrival>),
+    /// Tokens are void; end the sessions that were opened with them.
+    Revoke(Revoked, oneshot::Sender<()>),
+    /// Who is online here?
+    Online(oneshot::Sender<Vec<UserId>>),
+    /// Are you there?
+    Probe(oneshot::Sender<()>),
+    /// Send everybody away, spread over this time; answered when the last socket is closed.
+    Drain(std::time::Duration, oneshot::Sender<()>),
+}

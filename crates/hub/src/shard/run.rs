@@ -1,0 +1,244 @@
+//! A shard's thread and loop: mail, control, time, and slices of the pass over its sessions. The only
+//! place of the hub that reads clocks.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::task::Poll;
+use std::time::{Duration, Instant, SystemTime};
+
+use teahouse_core::limits::PRESENCE_TICK;
+use teahouse_core::{Seq, Timestamp, Version};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::task::TaskTracker;
+
+use super::Control;
+use super::socket::Drive;
+use super::state::{Job, State};
+use crate::clock::Clock;
+use crate::feed::Inbox;
+use crate::metrics::HubMetrics;
+use crate::options::HubOptions;
+use crate::seams::{BoxFuture, Door, History};
+use crate::session::GOODBYE_TIMEOUT;
+
+/// How long a pass over the sessions may run before the sockets are looked at in between.
+const SLICE: Duration = Duration::from_millis(1);
+/// How many sessions are written to between two looks at the clock; a write takes microseconds.
+const WRITES_PER_LOOK: u32 = 16;
+/// What one read takes from a socket, at most.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// Control messages handled in one turn.
+const CONTROLS_PER_TURN: usize = 64;
+/// Sweeps come once a second.
+const TICKS_PER_SWEEP: u32 = 4;
+/// How often a drain sends the next ones away.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+
+/// What a shard needs of the rest of the house.
+#[derive(Clone)]
+pub(crate) struct Seams {
+    pub(crate) door: Arc<dyn Door>,
+    pub(crate) history: Arc<dyn History>,
+}
+
+/// What a shard starts with.
+pub(crate) struct Setup {
+    pub(crate) index: usize,
+    pub(crate) options: HubOptions,
+    pub(crate) metrics: HubMetrics,
+    pub(crate) online: Arc<[AtomicU64]>,
+    pub(crate) next_session: Arc<AtomicU64>,
+    /// Where the lobby stands.
+    pub(crate) lobby: (Version, Seq),
+}
+
+/// A shard's state with what drives it.
+pub(crate) struct Shard {
+    state: RefCell<State>,
+    buffer: RefCell<Vec<u8>>,
+    clock: Clock,
+    /// Every task of this shard; the loop waits for them at its end.
+    tasks: TaskTracker,
+    this: std::rc::Weak<Self>,
+}
+
+impl Shard {
+    /// One turn: time is read, `work` changes the state, and what it left to do is started.
+    pub(crate) fn turn<T>(&self, work: impl FnOnce(&mut State, &mut [u8]) -> T) -> T {
+        let (result, jobs) = {
+            let mut state = self.state.borrow_mut();
+            state.now = self.clock.now();
+            let result = work(&mut state, &mut self.buffer.borrow_mut());
+            (result, std::mem::take(&mut state.jobs))
+        };
+        for job in jobs {
+            self.start(job);
+        }
+        result
+    }
+
+    fn start(&self, job: Job) {
+        let Some(shard) = self.this.upgrade() else { return };
+        match job {
+            Job::Drive(slot, id) => {
+                self.tasks.spawn_local(Drive { shard, slot, id });
+            }
+            Job::Answer(id, future) => {
+                self.tasks.spawn_local(async move {
+                    let answer = unpanicked(future).await;
+                    shard.turn(|state, _| state.answer(id, answer));
+                });
+            }
+            Job::ReadPage(want) => {
+                let future = self.state.borrow().read_page(want);
+                self.tasks.spawn_local(async move {
+                    let page = unpanicked(future).await.unwrap_or_default();
+                    shard.turn(|state, _| state.page_read(want, page));
+                });
+            }
+        }
+    }
+}
+
+/// Awaits a future; `Err` when it panicked.
+async fn unpanicked<T>(mut future: BoxFuture<T>) -> Result<T, ()> {
+    std::future::poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => Poll::Ready(Err(())),
+    })
+    .await
+}
+
+/// Runs a shard on this thread until its control channel is closed.
+///
+/// A panic of the shard itself is a bug that no session caused alone; its users would be deaf and mute
+/// while the process looks alive, so the process ends and comes back whole.
+pub(crate) fn run(setup: Setup, seams: Seams, inbox: &Inbox, control: mpsc::Receiver<Control>) {
+    let index = setup.index;
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        LocalSet::new().block_on(&runtime, live(setup, seams, inbox, control));
+        std::io::Result::Ok(())
+    }));
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(shard = index, %error, "a shard could not start its runtime; the process ends");
+            std::process::abort();
+        }
+        Err(_) => {
+            tracing::error!(shard = index, "a shard panicked; the process ends");
+            std::process::abort();
+        }
+    }
+}
+
+async fn live(setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Receiver<Control>) {
+    let metrics = setup.metrics.clone();
+    let shard = Rc::new_cyclic(|this| Shard {
+        state: RefCell::new(State::new(setup, seams)),
+        buffer: RefCell::new(vec![0; READ_BUFFER_BYTES]),
+        clock: Clock::start(),
+        tasks: TaskTracker::new(),
+        this: this.clone(),
+    });
+    let mut ticks = tokio::time::interval(PRESENCE_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut until_sweep = TICKS_PER_SWEEP;
+    let mut drain: Option<(Instant, oneshot::Sender<()>)> = None;
+
+    loop {
+        let more = shard.turn(|state, _| slice(state));
+        tokio::select! {
+            () = inbox.rung() => shard.turn(|state, _| state.deliver(inbox.take())),
+            first = control.recv() => {
+                let Some(first) = first else { break };
+                let mut next = Some(first);
+                for _ in 0..CONTROLS_PER_TURN {
+                    let Some(message) = next else { break };
+                    if let Some(begun) = obey(&shard, message) {
+                        drain = Some(begun);
+                    }
+                    next = control.try_recv().ok();
+                }
+                if let Some(message) = next && let Some(begun) = obey(&shard, message) {
+                    drain = Some(begun);
+                }
+            }
+            due = ticks.tick() => {
+                metrics.loop_lag.observe(due.elapsed().as_secs_f64());
+                shard.turn(|state, _| state.tick());
+                until_sweep -= 1;
+                if until_sweep == 0 {
+                    until_sweep = TICKS_PER_SWEEP;
+                    shard.turn(|state, _| state.sweep());
+                }
+            }
+            () = tokio::time::sleep(DRAIN_TICK), if drain.is_some() => {
+                let empty = shard.turn(|state, _| {
+                    state.drain_on();
+                    state.slots.is_empty()
+                });
+                if let Some((until, done)) = drain.take() {
+                    if empty || Instant::now() >= until {
+                        let _ = done.send(());
+                    } else {
+                        drain = Some((until, done));
+                    }
+                }
+            }
+            () = tokio::task::yield_now(), if more => {}
+        }
+    }
+
+    shard.turn(|state, _| {
+        for (_, entry) in &mut state.slots {
+            entry.done = true;
+            if let Some(waker) = &entry.waker {
+                waker.wake_by_ref();
+            }
+        }
+    });
+    shard.tasks.close();
+    shard.tasks.wait().await;
+}
+
+/// Goes on with the pass over all sessions for a slice of time. Says whether any are left to visit.
+fn slice(state: &mut State) -> bool {
+    let began = Instant::now();
+    let mut writes = 0;
+    state.continue_pass(|| {
+        writes += 1;
+        writes % WRITES_PER_LOOK == 0 && began.elapsed() >= SLICE
+    })
+}
+
+/// Does what a control message asks. A drain that began comes back with its end and who waits for it.
+fn obey(shard: &Rc<Shard>, message: Control) -> Option<(Instant, oneshot::Sender<()>)> {
+    match message {
+        Control::Arrive(arrival) => {
+            let wall = Timestamp::from(SystemTime::now());
+            shard.turn(|state, _| state.arrive(*arrival, wall));
+        }
+        Control::Revoke(revoked, done) => {
+            shard.turn(|state, _| state.revoke(revoked));
+            let _ = done.send(());
+        }
+        Control::Online(answer) => {
+            let _ = answer.send(shard.turn(|state, _| state.online_here()));
+        }
+        Control::Probe(answer) => {
+            let _ = answer.send(());
+        }
+        Control::Drain(over, done) => {
+            shard.turn(|state, _| state.drain(over));
+            return Some((Instant::now() + over + GOODBYE_TIMEOUT, done));
+        }
+    }
+    None
+}

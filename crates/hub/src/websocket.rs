@@ -1,0 +1,319 @@
+//! The server's half of RFC 6455 after the handshake: frames in, frames out. Pure: bytes and events, no sockets.
+//!
+//! It keeps bytes only while a frame or a fragmented message is incomplete, so that an idle connection
+//! costs nothing; no library at hand does that (see docs/performance.md). Nothing outside this module
+//! knows a frame's layout.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use teahouse_core::CloseCode;
+
+const TEXT: u8 = 0x1;
+const BINARY: u8 = 0x2;
+const CONTINUATION: u8 = 0x0;
+const CLOSE: u8 = 0x8;
+const PING: u8 = 0x9;
+const PONG: u8 = 0xA;
+
+/// A control frame's payload, at most (RFC 6455, section 5.5).
+const CONTROL_BYTES_MAX: usize = 125;
+
+/// Something complete that a client sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event<'a> {
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary(&'a [u8]),
+    /// A ping, to be answered with a pong of the same payload.
+    Ping(&'a [u8]),
+    /// A pong.
+    Pong,
+    /// The client closes, with this code if it gave one.
+    Close(Option<u16>),
+}
+
+/// Whether to read on behind an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// There may be more.
+    Continue,
+    /// Whatever follows is of no interest any more.
+    Stop,
+}
+
+/// Why a byte stream is not WebSocket, as the close code to answer with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum WireError {
+    /// RFC 6455 is broken.
+    #[error("protocol error")]
+    Protocol,
+    /// Text that is not UTF-8.
+    #[error("text is not UTF-8")]
+    NotUtf8,
+    /// A message over the limit.
+    #[error("message too large")]
+    TooLarge,
+}
+
+impl From<WireError> for CloseCode {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Protocol => Self::ProtocolError,
+            WireError::NotUtf8 => Self::NotUtf8,
+            WireError::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+/// The reading side of one connection.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    /// Bytes of a frame that is not complete yet. Without capacity while there is none.
+    partial: Vec<u8>,
+    /// A message of which the first fragments came.
+    fragments: Option<Box<Fragments>>,
+}
+
+#[derive(Debug)]
+struct Fragments {
+    opcode: u8,
+    payload: Vec<u8>,
+}
+
+struct Head {
+    fin: bool,
+    opcode: u8,
+    mask: [u8; 4],
+    bytes: usize,
+    payload_bytes: usize,
+}
+
+impl Decoder {
+    /// Takes what was read from the socket (it is unmasked in place) and hands every complete event to `each`.
+    ///
+    /// # Errors
+    /// When the stream breaks the protocol or the limit; the connection is of no use from then on.
+    pub fn read(
+        &mut self,
+        input: &mut [u8],
+        message_bytes_max: usize,
+        mut each: impl FnMut(Event<'_>) -> Flow,
+    ) -> Result<(), WireError> {
+        if self.partial.is_empty() {
+            let used = self.frames(input, message_bytes_max, &mut each)?;
+            if used < input.len() {
+                self.partial = input[used..].to_vec();
+            }
+        } else {
+            let mut bytes = std::mem::take(&mut self.partial);
+            bytes.extend_from_slice(input);
+            let used = self.frames(&mut bytes, message_bytes_max, &mut each)?;
+            if used == 0 {
+                self.partial = bytes;
+            } else if used < bytes.len() {
+                self.partial = bytes[used..].to_vec();
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles the complete frames at the start of `bytes`, and says how many bytes they were.
+    fn frames(
+        &mut self,
+        bytes: &mut [u8],
+        message_bytes_max: usize,
+        each: &mut impl FnMut(Event<'_>) -> Flow,
+    ) -> Result<usize, WireError> {
+        let mut used = 0;
+        loop {
+            let rest = &mut bytes[used..];
+            let held = self.fragments.as_ref().map_or(0, |fragments| fragments.payload.len());
+            let Some(head) = read_head(rest, message_bytes_max, held)? else { return Ok(used) };
+            let end = head.bytes + head.payload_bytes;
+            if rest.len() < end {
+                return Ok(used);
+            }
+            let payload = &mut rest[head.bytes..end];
+            unmask(payload, head.mask);
+            used += end;
+            if self.frame(&head, payload, each)? == Flow::Stop {
+                return Ok(bytes.len());
+            }
+        }
+    }
+
+    fn frame(
+        &mut self,
+        head: &Head,
+        payload: &[u8],
+        each: &mut impl FnMut(Event<'_>) -> Flow,
+    ) -> Result<Flow, WireError> {
+        match head.opcode {
+            PING => Ok(each(Event::Ping(payload))),
+            PONG => Ok(each(Event::Pong)),
+            CLOSE => Ok(each(Event::Close(close_code(payload)?))),
+            CONTINUATION => {
+                let Some(fragments) = &mut self.fragments else { return Err(WireError::Protocol) };
+                fragments.payload.extend_from_slice(payload);
+                if !head.fin {
+                    return Ok(Flow::Continue);
+                }
+                match self.fragments.take() {
+                    Some(whole) => message(whole.opcode, &whole.payload, each),
+                    None => Err(WireError::Protocol),
+                }
+            }
+            _ if self.fragments.is_some() => Err(WireError::Protocol),
+            opcode if head.fin => message(opcode, payload, each),
+            opcode => {
+                self.fragments = Some(Box::new(Fragments { opcode, payload: payload.to_vec() }));
+                Ok(Flow::Continue)
+            }
+        }
+    }
+}
+
+/// Reads a frame's head, or `None` when more bytes are needed. Refuses everything that a client may not
+/// send before a byte of the payload is looked at or room made for it.
+fn read_head(bytes: &[u8], message_bytes_max: usize, held: usize) -> Result<Option<Head>, WireError> {
+    let &[first, second, ..] = bytes else { return Ok(None) };
+    let fin = first & 0x80 != 0;
+    let opcode = first & 0x0F;
+    let short = usize::from(second & 0x7F);
+    let is_control = opcode & 0x8 != 0;
+    let known = matches!(opcode, CONTINUATION | TEXT | BINARY | CLOSE | PING | PONG);
+    let masked = second & 0x80 != 0;
+    if first & 0x70 != 0 || !known || !masked || (is_control && (!fin || short > CONTROL_BYTES_MAX)) {
+        return Err(WireError::Protocol);
+    }
+    let (payload_bytes, length_bytes) = match short {
+        126 => {
+            let Some(&[a, b]) = bytes.get(2..4) else { return Ok(None) };
+            let length = u64::from(u16::from_be_bytes([a, b]));
+            if length < 126 {
+                return Err(WireError::Protocol);
+            }
+            (length, 2)
+        }
+        127 => {
+            let Some(&[a, b, c, d, e, f, g, h]) = bytes.get(2..10) else { return Ok(None) };
+            let length = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+            // The most significant bit must be 0 and the shortest form must be used (RFC 6455, section 5.2).
+            if length > i64::MAX as u64 {
+                return Err(WireError::TooLarge);
+            }
+            if length <= u64::from(u16::MAX) {
+                return Err(WireError::Protocol);
+            }
+            (length, 8)
+        }
+        short => (short as u64, 0),
+    };
+    let room = message_bytes_max.saturating_sub(if opcode == CONTINUATION { held } else { 0 });
+    if !is_control && payload_bytes > room as u64 {
+        return Err(WireError::TooLarge);
+    }
+    let start = 2 + length_bytes;
+    let Some(&[a, b, c, d]) = bytes.get(start..start + 4) else { return Ok(None) };
+    let payload_bytes = usize::try_from(payload_bytes).map_err(|_| WireError::TooLarge)?;
+    Ok(Some(Head { fin, opcode, mask: [a, b, c, d], bytes: start + 4, payload_bytes }))
+}
+
+fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    let word = u32::from_ne_bytes(mask);
+    let mut words = payload.chunks_exact_mut(4);
+    for bytes in &mut words {
+        let plain = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) ^ word;
+        bytes.copy_from_slice(&plain.to_ne_bytes());
+    }
+    for (byte, key) in words.into_remainder().iter_mut().zip(mask) {
+        *byte ^= key;
+    }
+}
+
+fn message(opcode: u8, payload: &[u8], each: &mut impl FnMut(Event<'_>) -> Flow) -> Result<Flow, WireError> {
+    if opcode == BINARY {
+        return Ok(each(Event::Binary(payload)));
+    }
+    let text = std::str::from_utf8(payload).map_err(|_| WireError::NotUtf8)?;
+    Ok(each(Event::Text(text)))
+}
+
+/// The code in a close frame's payload, when it is one that a peer may send (RFC 6455, section 7.4).
+fn close_code(payload: &[u8]) -> Result<Option<u16>, WireError> {
+    match payload {
+        [] => Ok(None),
+        [_] => Err(WireError::Protocol),
+        [a, b, reason @ ..] => {
+            let code = u16::from_be_bytes([*a, *b]);
+            if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+                return Err(WireError::Protocol);
+            }
+            std::str::from_utf8(reason).map_err(|_| WireError::NotUtf8)?;
+            Ok(Some(code))
+        }
+    }
+}
+
+/// A whole text frame, header included; every socket is given the same bytes.
+#[must_use]
+pub fn text_frame(text: &str) -> Bytes {
+    frame(TEXT, text.as_bytes())
+}
+
+/// A whole binary frame.
+#[must_use]
+pub fn binary_frame(payload: &[u8]) -> Bytes {
+    frame(BINARY, payload)
+}
+
+/// A ping without payload.
+#[must_use]
+pub fn ping_frame() -> Bytes {
+    Bytes::from_static(&[0x80 | PING, 0])
+}
+
+/// The bytes of [`ping_frame`] on the wire.
+pub const PING_FRAME_BYTES: usize = 2;
+
+/// The answer to a ping with this payload.
+#[must_use]
+pub fn pong_frame(payload: &[u8]) -> Bytes {
+    frame(PONG, payload)
+}
+
+/// A close frame with a code and a reason.
+#[must_use]
+pub fn close_frame(code: u16, reason: &str) -> Bytes {
+    let mut payload = BytesMut::with_capacity(2 + reason.len());
+    payload.put_u16(code);
+    payload.put_slice(reason.as_bytes());
+    payload.truncate(CONTROL_BYTES_MAX);
+    frame(CLOSE, &payload)
+}
+
+/// A close frame without a code.
+#[must_use]
+pub fn bare_close_frame() -> Bytes {
+    Bytes::from_static(&[0x80 | CLOSE, 0])
+}
+
+fn frame(opcode: u8, payload: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(10 + payload.len());
+    bytes.put_u8(0x80 | opcode);
+    match payload.len() {
+        #[allow(clippy::cast_possible_truncation, reason = "the range is in the pattern")]
+        short @ 0..=125 => bytes.put_u8(short as u8),
+        #[allow(clippy::cast_possible_truncation, reason = "the range is in the pattern")]
+        medium @ 126..=0xFFFF => {
+            bytes.put_u8(126);
+            bytes.put_u16(medium as u16);
+        }
+        long => {
+            bytes.put_u8(127);
+            bytes.put_u64(long as u64);
+        }
+    }
+    bytes.put_slice(payload);
+    bytes.freeze()
+}
