@@ -1,1 +1,91 @@
-fn main() {}
+//! How many messages a second become durable through the real schema, and how long one waits. Run by
+//! hand: `cargo bench -p teahouse-store --bench append [-- <directory>]`; the directory decides the disk.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use teahouse_core::{Commit, LOBBY, Timestamp, UserId};
+use teahouse_store::{Append, CommitSink, Place, SiteUser, SqliteOptions, SqliteStore, Store, Subject};
+
+const CONTENT_BYTES: usize = 200;
+const RUN: Duration = Duration::from_secs(5);
+
+struct Deaf;
+
+impl CommitSink for Deaf {
+    fn committed(&mut self, commits: Vec<Commit>) {
+        drop(commits);
+    }
+}
+
+fn main() {
+    let at = std::env::args().skip(1).find(|arg| !arg.starts_with("--")).map(PathBuf::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    println!(
+        "{:>8} {:>8} {:>12} {:>10} {:>10} {:>12}",
+        "senders", "rooms", "messages/s", "p50 ms", "p99 ms", "a group"
+    );
+    for (senders, rooms) in [(1, 1), (100, 1), (1000, 1), (100, 100), (1000, 1000)] {
+        let directory = match &at {
+            Some(at) => tempfile::tempdir_in(at).unwrap(),
+            None => tempfile::tempdir().unwrap(),
+        };
+        runtime.block_on(run(SqliteOptions::new(directory.path()), senders, rooms));
+    }
+}
+
+async fn run(options: SqliteOptions, senders: u64, rooms: u64) {
+    let metrics = options.metrics.clone();
+    let store = Arc::new(SqliteStore::open(options, Box::new(Deaf)).unwrap());
+    for user in 1..=senders {
+        let site =
+            SiteUser { subject: Subject::Id(UserId(user)), username: format!("u{user}"), email: None, now: now() };
+        store.ensure_site_user(site).await.unwrap();
+    }
+    let (groups, messages) = (metrics.groups.get(), metrics.commits.get());
+    let begun = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for user in 1..=senders {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            let place = if rooms == 1 { Place::Room(LOBBY) } else { Place::Direct(UserId(user % senders + 1)) };
+            let mut waits = Vec::new();
+            while begun.elapsed() < RUN {
+                let append = Append {
+                    place,
+                    sender: UserId(user),
+                    client_id: Some(format!("{user:x}-{:x}-5f0c9a7e41", waits.len())),
+                    content: "x".repeat(CONTENT_BYTES),
+                    reply_to: None,
+                    address: Some([127, 0, 0, 1].into()),
+                    now: now(),
+                };
+                let asked = Instant::now();
+                store.append(append).await.unwrap();
+                waits.push(asked.elapsed());
+            }
+            waits
+        });
+    }
+    let mut waits: Vec<Duration> = tasks.join_all().await.into_iter().flatten().collect();
+    let took = begun.elapsed().as_secs_f64();
+    waits.sort_unstable();
+    let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0;
+    let stored = metrics.commits.get() - messages;
+    assert_eq!(stored, waits.len() as u64, "everything that was acknowledged was told, and nothing else");
+    println!(
+        "{senders:>8} {rooms:>8} {:>12.0} {:>10.2} {:>10.2} {:>12.1}",
+        stored as f64 / took,
+        at(0.5),
+        at(0.99),
+        stored as f64 / (metrics.groups.get() - groups) as f64,
+    );
+    store.close().await;
+}
+
+fn now() -> Timestamp {
+    std::time::SystemTime::now().into()
+}

@@ -1,1 +1,100 @@
+//! What only SQLite can do wrong: full queues, full disks, other programs, other schemas, long logs.
+//! The rules that every store keeps are in the conformance suite.
 
+mod opening;
+mod trouble;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use rusqlite::Connection;
+use teahouse_core::{Commit, LOBBY, Timestamp, UserId};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{Append, NewUser, Place, Store};
+
+/// A sink that keeps everything, and can be made to wait: `entered` says that the writer is in it, and
+/// it stays there until `release` is used or dropped.
+#[derive(Clone, Default)]
+struct Sink {
+    heard: Arc<Mutex<Vec<Commit>>>,
+    gate: Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>,
+}
+
+struct Gate {
+    entered: Receiver<()>,
+    release: Sender<()>,
+}
+
+impl CommitSink for Sink {
+    fn committed(&mut self, commits: Vec<Commit>) {
+        self.heard.lock().unwrap().extend(commits);
+        if let Some((entered, release)) = self.gate.lock().unwrap().take() {
+            entered.send(()).unwrap();
+            let _ = release.recv();
+        }
+    }
+}
+
+impl Sink {
+    /// The writer waits in the sink the next time that it comes there.
+    fn gate(&self) -> Gate {
+        let ((entered, entered_here), (release_here, release)) = (channel(), channel());
+        *self.gate.lock().unwrap() = Some((entered, release));
+        Gate { entered: entered_here, release: release_here }
+    }
+
+    fn count(&self) -> usize {
+        self.heard.lock().unwrap().len()
+    }
+}
+
+fn options(directory: &TempDir) -> SqliteOptions {
+    SqliteOptions::new(directory.path())
+}
+
+/// A store with one user, and its sink.
+async fn opened(options: SqliteOptions) -> (Arc<SqliteStore>, Sink, UserId) {
+    let sink = Sink::default();
+    let store = Arc::new(SqliteStore::open(options, Box::new(sink.clone())).unwrap());
+    let user = person(&store, "amy").await;
+    (store, sink, user)
+}
+
+async fn person(store: &SqliteStore, name: &str) -> UserId {
+    let new = NewUser {
+        username: name.to_owned(),
+        email: None,
+        password_hash: String::new(),
+        now: Timestamp(0),
+        ids_start: 1,
+    };
+    store.create_user(new).await.unwrap().profile.id
+}
+
+fn text(sender: UserId, content: &str) -> Append {
+    Append {
+        place: Place::Room(LOBBY),
+        sender,
+        client_id: None,
+        content: content.to_owned(),
+        reply_to: None,
+        address: None,
+        now: Timestamp(0),
+    }
+}
+
+/// What is in the file, as any other program would see it.
+fn number(directory: &TempDir, sql: &str) -> i64 {
+    beside(directory).query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+fn beside(directory: &TempDir) -> Connection {
+    Connection::open(directory.path().join(FILE)).unwrap()
+}
+
+fn assert_whole(directory: &TempDir) {
+    let verdict: String = beside(directory).query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(verdict, "ok");
+}

@@ -1,0 +1,238 @@
+//! Rules about accounts and what tokens are worth.
+
+use std::sync::Arc;
+
+use teahouse_core::{LOBBY, Timestamp, UserId, UserRole, ids::OWN_IDS_START};
+use teahouse_store::{CreateUserError, NewUser, Place, ProfileChange, Refresh, SiteUser, Standing, Subject};
+
+use crate::house::*;
+
+fn site(subject: Subject, username: &str) -> SiteUser {
+    SiteUser { subject, username: username.to_owned(), email: None, now: at(0) }
+}
+
+fn with_email(username: &str, email: &str) -> NewUser {
+    NewUser { email: Some(email.to_owned()), ..registration(username) }
+}
+
+pub async fn names_and_addresses_are_unique_whatever_their_case(house: House) {
+    let made = house.store.create_user(with_email("Amy", "Amy@Example.org")).await.unwrap();
+    assert_eq!((made.profile.username.as_str(), made.profile.nickname.as_str()), ("Amy", "Amy"));
+    assert_eq!((made.email.as_deref(), made.role, made.disabled), (Some("Amy@Example.org"), UserRole::User, false));
+    let taken = house.store.create_user(registration("aMY")).await;
+    assert_eq!(taken, Err(CreateUserError::UsernameTaken));
+    let taken = house.store.create_user(with_email("other", "amy@example.ORG")).await;
+    assert_eq!(taken, Err(CreateUserError::EmailTaken));
+    house.store.create_user(registration("ÄRA")).await.unwrap();
+    assert_eq!(house.store.create_user(registration("ära")).await, Err(CreateUserError::UsernameTaken));
+
+    for login in ["amy", "AMY", "amy@example.org"] {
+        let (found, hash) = house.store.user_by_login(login).await.unwrap().unwrap();
+        assert_eq!((found, hash.as_deref()), (made.clone(), Some("hash")), "{login}");
+    }
+    for login in ["nobody", "nobody@example.org", "", "am_", "%"] {
+        assert_eq!(house.store.user_by_login(login).await.unwrap(), None, "{login}");
+    }
+}
+
+pub async fn one_name_registered_at_once_is_one_account(house: House) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let store = Arc::clone(&house.store);
+        tasks.spawn(async move { store.create_user(registration("amy")).await });
+    }
+    let made = tasks.join_all().await;
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
+    assert!(made.iter().all(|made| made.is_ok() || *made == Err(CreateUserError::UsernameTaken)));
+}
+
+pub async fn own_ids_start_where_they_are_told_to(house: House) {
+    let own = |name: &str| NewUser { ids_start: OWN_IDS_START, ..registration(name) };
+    house.store.ensure_site_user(site(Subject::Id(UserId(900)), "site")).await.unwrap();
+    assert_eq!(house.store.create_user(own("a")).await.unwrap().profile.id.0, OWN_IDS_START);
+    assert_eq!(house.store.create_user(own("b")).await.unwrap().profile.id.0, OWN_IDS_START + 1);
+    let named = house.store.ensure_site_user(site(Subject::Name("x".into()), "c")).await.unwrap();
+    assert_eq!(named.profile.id.0, OWN_IDS_START + 2);
+}
+
+pub async fn a_sites_user_raced_is_one_user(house: House) {
+    for subject in [Subject::Id(UserId(42)), Subject::Name("auth0|42".into())] {
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let (store, user) = (Arc::clone(&house.store), site(subject.clone(), "amy"));
+            tasks.spawn(async move { store.ensure_site_user(user).await.unwrap() });
+        }
+        let mut users = tasks.join_all().await;
+        users.dedup();
+        assert_eq!(users.len(), 1, "{subject:?}");
+    }
+    let named = house.store.user_by_subject("auth0|42").await.unwrap().unwrap();
+    assert_eq!(house.store.user(named).await.unwrap().unwrap().profile.username, format!("amy-{named}"));
+    assert_eq!(house.store.user_by_subject("42").await.unwrap(), None);
+}
+
+pub async fn a_sites_name_that_is_taken_gets_a_suffix_and_a_taken_address_is_left_out(house: House) {
+    house.store.create_user(with_email("amy", "amy@example.org")).await.unwrap();
+    house.store.create_user(registration("amy-7")).await.unwrap();
+    let mut claims = site(Subject::Id(UserId(7)), "Amy");
+    claims.email = Some("AMY@example.org".into());
+    let seven = house.store.ensure_site_user(claims).await.unwrap();
+    assert_eq!((seven.profile.username.as_str(), seven.email), ("Amy-7-2", None));
+    let eight = house.store.ensure_site_user(site(Subject::Id(UserId(8)), "AMY")).await.unwrap();
+    assert_eq!(eight.profile.username, "AMY-8");
+    // Names in claims are held to no rules.
+    for (number, name) in [(50, ""), (51, "a b"), (52, "x'; --"), (53, "界")] {
+        let made = house.store.ensure_site_user(site(Subject::Id(UserId(number)), name)).await.unwrap();
+        assert_eq!(made.profile.username, if name.is_empty() { "user" } else { name });
+    }
+    let said = house.store.append(text(UserId(7), Place::Room(LOBBY), "hi")).await;
+    assert_eq!(said.unwrap().seq.0, 1, "a site's user is in the lobby too");
+}
+
+pub async fn a_profile_changes_where_it_is_told_to(house: House) {
+    let amy = house.person().await;
+    let change = ProfileChange { nickname: Some("Amy".into()), avatar: None, bio: Some("tea".into()) };
+    let changed = house.store.update_profile(amy, change).await.unwrap().unwrap();
+    assert_eq!((changed.profile.nickname.as_str(), changed.bio.as_str()), ("Amy", "tea"));
+    let change = ProfileChange { avatar: Some("/a.png".into()), ..Default::default() };
+    let changed = house.store.update_profile(amy, change).await.unwrap().unwrap();
+    assert_eq!((changed.profile.nickname.as_str(), changed.profile.avatar.as_str()), ("Amy", "/a.png"));
+    assert_eq!(house.store.user(amy).await.unwrap(), Some(changed));
+    assert_eq!(house.store.update_profile(UserId(99), ProfileChange::default()).await.unwrap(), None);
+    assert_eq!(house.store.user(UserId(99)).await.unwrap(), None);
+}
+
+pub async fn profiles_come_in_the_order_of_ids_and_unknown_ones_are_left_out(house: House) {
+    let (amy, bob) = (house.person().await, house.person().await);
+    let found = house.store.profiles(&[bob, UserId(99), amy, bob, UserId(u64::MAX)]).await.unwrap();
+    assert_eq!(found.iter().map(|p| p.id).collect::<Vec<_>>(), [amy, bob]);
+    assert!(house.store.profiles(&[]).await.unwrap().is_empty());
+}
+
+pub async fn roles_sanctions_and_disabling_are_kept(mut house: House) {
+    let amy = house.person().await;
+    house.store.set_role("PERSON0", UserRole::Admin).await.unwrap().unwrap();
+    house.store.set_muted("person0", Some(at(5))).await.unwrap().unwrap();
+    house.store.set_disabled("person0", true).await.unwrap().unwrap();
+    house.reopen().await;
+    let user = house.store.user(amy).await.unwrap().unwrap();
+    assert_eq!((user.role, user.muted_until, user.disabled), (UserRole::Admin, Some(at(5)), true));
+    for nobody in ["nobody", "", "person_"] {
+        assert_eq!(house.store.set_role(nobody, UserRole::Admin).await.unwrap(), None);
+        assert_eq!(house.store.set_disabled(nobody, true).await.unwrap(), None);
+        assert_eq!(house.store.set_muted(nobody, None).await.unwrap(), None);
+    }
+}
+
+pub async fn renewing_a_hash_does_not_undo_a_password_that_was_changed_meanwhile(house: House) {
+    let amy = house.person().await;
+    assert!(house.store.renew_password_hash(amy, "hash", "newer hash").await.unwrap());
+    house.store.change_password(amy, "other password", at(0), None).await.unwrap();
+    assert!(!house.store.renew_password_hash(amy, "newer hash", "newest hash").await.unwrap());
+    assert_eq!(house.store.password_hash(amy).await.unwrap().as_deref(), Some("other password"));
+    assert_eq!(house.store.password_hash(UserId(99)).await.unwrap(), None);
+    let site = house.store.ensure_site_user(site(Subject::Id(UserId(70)), "x")).await.unwrap();
+    assert_eq!(house.store.password_hash(site.profile.id).await.unwrap(), None);
+}
+
+pub async fn p19_a_token_is_worth_what_revocations_say(mut house: House) {
+    let (amy, bob) = (house.person().await, house.person().await);
+    let good = async |house: &House, user, mark| match house.store.standing(user, &mark).await.unwrap() {
+        Standing::Good(found) => found.profile.id == user,
+        Standing::Revoked => false,
+        other => panic!("{other:?}"),
+    };
+    house.store.revoke(amy, key(1), at(0)).await.unwrap();
+    house.store.revoke(amy, key(9), at(0)).await.unwrap();
+    house.store.revoke(amy, key(9), at(0)).await.unwrap();
+    house.reopen().await;
+    for (user, mark, expect) in [
+        (amy, mark(1, None, 5), false),
+        (amy, mark(1, Some(8), 5), false),
+        (amy, mark(2, None, 5), true),
+        (amy, mark(2, Some(9), 5), false),
+        (amy, mark(2, Some(1), 5), false),
+        (bob, mark(1, Some(9), 5), true),
+    ] {
+        assert_eq!(good(&house, user, mark).await, expect, "{user} {mark:?}");
+    }
+    assert_eq!(house.store.standing(UserId(99), &mark(1, None, 5)).await.unwrap(), Standing::Unknown);
+    house.store.set_disabled("person0", true).await.unwrap();
+    assert_eq!(house.store.standing(amy, &mark(1, None, 5)).await.unwrap(), Standing::Disabled);
+    house.store.revoke(UserId(99), key(1), at(0)).await.unwrap();
+}
+
+pub async fn p19_a_changed_password_ends_every_other_token(house: House) {
+    let amy = house.person().await;
+    assert_eq!(house.store.issue_not_before(amy).await.unwrap(), 0);
+    for (token, login) in [(1, 11), (2, 12)] {
+        let refresh = Refresh { key: key(token), user: amy, login: key(login), expires_at: at(1000) };
+        house.store.add_refresh(refresh).await.unwrap();
+    }
+    let now = Timestamp(5_999);
+    house.store.change_password(amy, "new", now, Some(key(12))).await.unwrap();
+
+    let good = async |mark| matches!(house.store.standing(amy, &mark).await.unwrap(), Standing::Good(_));
+    assert!(!good(mark(7, None, 5)).await, "issued in the very second");
+    assert!(!good(mark(7, Some(11), 0)).await);
+    assert!(good(mark(7, None, 6)).await);
+    assert!(good(mark(7, Some(12), 3)).await, "the login that asked stays");
+    assert!(good(mark(12, None, 3)).await, "or the token");
+    assert_eq!(house.store.issue_not_before(amy).await.unwrap(), 6);
+    assert_eq!(house.store.refresh(key(1), at(0)).await.unwrap(), None);
+    assert!(house.store.refresh(key(2), at(0)).await.unwrap().is_some());
+
+    house.store.change_password(amy, "newer", Timestamp(2_000), None).await.unwrap();
+    assert!(!good(mark(7, None, 5)).await, "a clock that jumped back revives nothing");
+    assert!(!good(mark(7, Some(12), 3)).await);
+    assert_eq!(house.store.refresh(key(2), at(0)).await.unwrap(), None);
+}
+
+pub async fn a_refresh_token_is_good_for_one_rotation(house: House) {
+    let amy = house.person().await;
+    house.store.add_refresh(Refresh { key: key(1), user: amy, login: key(9), expires_at: at(1000) }).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let store = Arc::clone(&house.store);
+        tasks.spawn(async move { store.rotate_refresh(key(1), key(100 + number), at(2000), at(999)).await.unwrap() });
+    }
+    let won: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    assert_eq!(won.len(), 1);
+    assert_eq!((won[0].user, won[0].login, won[0].expires_at), (amy, key(9), at(2000)));
+    assert_eq!(house.store.refresh(won[0].key, at(1999)).await.unwrap(), Some(won[0]));
+    assert_eq!(house.store.refresh(won[0].key, at(2000)).await.unwrap(), None, "expired");
+    assert_eq!(house.store.rotate_refresh(won[0].key, key(2), at(3000), at(2000)).await.unwrap(), None, "expired");
+    assert!(house.store.refresh(won[0].key, at(0)).await.unwrap().is_some(), "and nothing changed");
+    assert_eq!(house.store.refresh(key(1), at(0)).await.unwrap(), None);
+}
+
+pub async fn logging_out_or_being_disabled_ends_refresh_tokens(house: House) {
+    let amy = house.person().await;
+    for (token, login) in [(1, 11), (2, 11), (3, 12)] {
+        let refresh = Refresh { key: key(token), user: amy, login: key(login), expires_at: at(1000) };
+        house.store.add_refresh(refresh).await.unwrap();
+    }
+    house.store.revoke(amy, key(11), at(1000)).await.unwrap();
+    let there = async |token| house.store.refresh(key(token), at(0)).await.unwrap().is_some();
+    assert!(!there(1).await && !there(2).await && there(3).await);
+    house.store.set_disabled("person0", true).await.unwrap();
+    assert_eq!(house.store.rotate_refresh(key(3), key(4), at(2000), at(0)).await.unwrap(), None);
+    house.store.set_disabled("person0", false).await.unwrap();
+    assert!(!there(3).await && !there(4).await);
+}
+
+pub async fn revocations_are_cleared_away_only_long_after_they_expired(house: House) {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+    let amy = house.person().await;
+    house.store.revoke(amy, key(1), at(0)).await.unwrap();
+    house
+        .store
+        .add_refresh(Refresh { key: key(2), user: amy, login: key(9), expires_at: at(i64::from(u32::MAX)) })
+        .await
+        .unwrap();
+    let revoked = async || house.store.standing(amy, &mark(1, None, 5)).await.unwrap() == Standing::Revoked;
+    house.store.rotate_refresh(key(2), key(3), at(9 * DAY_MS), at(DAY_MS)).await.unwrap().unwrap();
+    assert!(revoked().await, "a clock that jumped ahead for an hour revives nothing");
+    house.store.rotate_refresh(key(3), key(4), at(9 * DAY_MS), at(DAY_MS + 1)).await.unwrap().unwrap();
+    assert!(!revoked().await);
+}

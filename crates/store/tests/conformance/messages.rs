@@ -1,0 +1,403 @@
+//! Rules about what is said: order, idempotency, pages, changes, deletion.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use teahouse_core::{Audience, Change, LOBBY, MessageId, RoomId, UserId, UserRole, Version};
+use teahouse_store::{AppendError, DeleteError, HistoryFrom, HistoryPage, HistoryQuery, Place, StoreError};
+
+use crate::house::*;
+
+const LOBBY_PLACE: Place = Place::Room(LOBBY);
+
+async fn history(house: &House, room: RoomId, from: HistoryFrom, limit: u32) -> HistoryPage {
+    house.store.history(room, HistoryQuery { from, limit }).await.unwrap()
+}
+
+pub async fn a_message_is_stored_as_it_was_said_and_told_as_it_is_stored(house: House) {
+    let amy = house.person().await;
+    let first = house.say(amy, LOBBY_PLACE, "first").await;
+    let mut append = keyed(amy, LOBBY_PLACE, "second", "c1");
+    append.reply_to = Some(first.id);
+    append.now = at(5);
+    let second = house.store.append(append).await.unwrap();
+
+    assert_eq!((second.seq.0, second.version.0, second.sent_at, second.duplicate), (2, 2, at(5), false));
+    let page = history(&house, LOBBY, HistoryFrom::Newest, 10).await;
+    assert_eq!(page.messages, house.heard.posted(LOBBY), "history is what the sink was told");
+    let stored = &page.messages[1];
+    assert_eq!((stored.id, stored.seq, stored.version), (second.id, second.seq, second.version));
+    assert_eq!((stored.client_id.as_deref(), stored.reply_to), (Some("c1"), Some(first.id)));
+    assert_eq!((stored.sender.id, stored.sender.username.as_str()), (amy, "person0"));
+    let head = house.store.room_head(LOBBY).await.unwrap().unwrap();
+    assert_eq!((head.version, head.last_seq), (second.version, second.seq));
+    assert_eq!(house.store.room_head(RoomId(99)).await.unwrap(), None);
+}
+
+pub async fn h11_the_senders_address_is_kept_and_never_told(house: House) {
+    let amy = house.person().await;
+    let mut append = text(amy, LOBBY_PLACE, "hi");
+    append.address = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 77)));
+    house.store.append(append).await.unwrap();
+    let page = history(&house, LOBBY, HistoryFrom::Newest, 10).await;
+    let everything = format!("{:?} {page:?}", house.heard.all());
+    assert!(!everything.contains("192.0.2.77"));
+}
+
+pub async fn h12_fifty_senders_at_once_are_told_in_the_order_of_history_without_a_hole(house: House) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (sender, store) = (house.person().await, Arc::clone(&house.store));
+        tasks.spawn(async move {
+            for number in 0..20 {
+                store.append(text(sender, LOBBY_PLACE, &format!("{number}"))).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+
+    let told = house.heard.posted(LOBBY);
+    let count: Vec<u64> = (1..=1000).collect();
+    assert_eq!(told.iter().map(|m| m.seq.0).collect::<Vec<_>>(), count);
+    assert_eq!(told.iter().map(|m| m.version.0).collect::<Vec<_>>(), count);
+    assert!(told.is_sorted_by(|a, b| a.id < b.id), "ids grow in the order of commit");
+    let mut stored = Vec::new();
+    loop {
+        let after = HistoryFrom::After(stored.last().map_or(MessageId(0), |m: &teahouse_core::Message| m.id));
+        let page = history(&house, LOBBY, after, 100).await;
+        stored.extend(page.messages);
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(stored, told);
+}
+
+pub async fn times_never_decrease_when_the_clock_jumps_back(house: House) {
+    let amy = house.person().await;
+    let mut times = Vec::new();
+    for now in [at(1000), at(3_600_000), at(2000), at(3_600_001)] {
+        let mut append = text(amy, LOBBY_PLACE, "tick");
+        append.now = now;
+        times.push(house.store.append(append).await.unwrap().sent_at);
+    }
+    assert_eq!(times, [at(1000), at(3_600_000), at(3_600_000), at(3_600_001)]);
+}
+
+pub async fn p12_the_same_client_id_gives_the_first_answer_for_ever(mut house: House) {
+    let (amy, bob) = (house.person().await, house.person().await);
+    let append = keyed(amy, LOBBY_PLACE, "once", "c1");
+    assert_eq!(house.store.appended(&append).await.unwrap(), None);
+    let first = house.store.append(append.clone()).await.unwrap();
+    let again = teahouse_store::Appended { duplicate: true, ..first };
+
+    assert_eq!(house.store.append(append.clone()).await.unwrap(), again);
+    assert_eq!(house.store.appended(&append).await.unwrap(), Some(again));
+    // Another user's client_id is another one.
+    assert!(!house.store.append(keyed(bob, LOBBY_PLACE, "once", "c1")).await.unwrap().duplicate);
+
+    house.store.delete_message(LOBBY, first.id, amy).await.unwrap();
+    assert_eq!(house.store.append(append.clone()).await.unwrap(), again, "after it was deleted");
+    house.store.set_muted("person0", Some(at(1_000_000))).await.unwrap();
+    assert_eq!(house.store.append(append.clone()).await.unwrap(), again, "while muted");
+    house.store.set_disabled("person0", true).await.unwrap();
+    assert_eq!(house.store.append(append.clone()).await.unwrap(), again, "while disabled");
+    house.reopen().await;
+    assert_eq!(house.store.append(append.clone()).await.unwrap(), again, "after a restart");
+    assert_eq!(house.store.appended(&append).await.unwrap(), Some(again));
+    assert_eq!(house.store.room_head(LOBBY).await.unwrap().unwrap().last_seq.0, 2, "two were stored");
+    assert!(house.heard.all().is_empty(), "sending again is no news");
+}
+
+pub async fn p12_the_same_client_id_at_once_is_stored_once_and_skips_no_version(house: House) {
+    let amy = house.person().await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..60 {
+        let store = Arc::clone(&house.store);
+        tasks.spawn(async move {
+            let append = keyed(amy, LOBBY_PLACE, "same", &format!("c{}", number % 3));
+            store.append(append).await.unwrap()
+        });
+    }
+    let answers = tasks.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| !answer.duplicate).count(), 3);
+    house.say(amy, LOBBY_PLACE, "next").await;
+    let seqs: Vec<_> = house.heard.posted(LOBBY).iter().map(|m| (m.seq.0, m.version.0)).collect();
+    assert_eq!(seqs, [(1, 1), (2, 2), (3, 3), (4, 4)]);
+}
+
+pub async fn p12_the_same_client_id_for_something_else_is_a_conflict(house: House) {
+    let (amy, bob, eve) = (house.person().await, house.person().await, house.person().await);
+    let other = house.say(bob, LOBBY_PLACE, "a question").await;
+    house.store.append(keyed(amy, LOBBY_PLACE, "hi", "c1")).await.unwrap();
+    house.store.append(keyed(amy, Place::Direct(bob), "hi", "c2")).await.unwrap();
+
+    let mut answering = keyed(amy, LOBBY_PLACE, "hi", "c1");
+    answering.reply_to = Some(other.id);
+    for append in [
+        keyed(amy, LOBBY_PLACE, "ho", "c1"),
+        keyed(amy, Place::Direct(bob), "hi", "c1"),
+        keyed(amy, Place::Direct(eve), "hi", "c1"),
+        keyed(amy, Place::Direct(eve), "hi", "c2"),
+        answering,
+    ] {
+        assert_eq!(house.store.append(append.clone()).await, Err(AppendError::Conflict), "{append:?}");
+        assert_eq!(house.store.appended(&append).await, Err(AppendError::Conflict), "{append:?}");
+    }
+    assert!(house.store.conversations(eve).await.unwrap().is_empty(), "a refused message makes no room");
+    let room = house.store.open_direct(amy, bob, at(0)).await.unwrap();
+    assert!(house.store.append(keyed(amy, Place::Room(room), "hi", "c2")).await.unwrap().duplicate, "by either name");
+}
+
+pub async fn who_may_not_write_is_told_why_and_nothing_happens(house: House) {
+    let (amy, bob, eve) = (house.person().await, house.person().await, house.person().await);
+    let direct = house.store.open_direct(amy, bob, at(0)).await.unwrap();
+    let elsewhere = house.say(amy, Place::Room(direct), "between us").await;
+    let mut answering = text(amy, LOBBY_PLACE, "re");
+    answering.reply_to = Some(elsewhere.id);
+    let mut answering_nothing = text(amy, Place::Direct(eve), "re");
+    answering_nothing.reply_to = Some(MessageId(4711));
+    house.store.set_muted("person2", Some(at(10))).await.unwrap();
+
+    for (append, expect) in [
+        (text(amy, Place::Direct(amy), "me"), AppendError::Oneself),
+        (text(amy, Place::Room(RoomId(99)), "hi"), AppendError::NotFound),
+        (text(amy, Place::Direct(UserId(99)), "hi"), AppendError::NotFound),
+        (text(UserId(99), LOBBY_PLACE, "hi"), AppendError::Forbidden),
+        (text(eve, LOBBY_PLACE, "hi"), AppendError::Muted),
+        (answering, AppendError::NotFound),
+        (answering_nothing, AppendError::NotFound),
+    ] {
+        assert_eq!(house.store.append(append.clone()).await, Err(expect), "{append:?}");
+    }
+    house.store.set_muted("person2", None).await.unwrap();
+    assert_eq!(house.store.append(text(eve, Place::Room(direct), "hi")).await, Err(AppendError::Forbidden));
+    house.store.set_disabled("PERSON2", true).await.unwrap();
+    assert_eq!(house.store.append(text(eve, LOBBY_PLACE, "hi")).await, Err(AppendError::Forbidden));
+    house.store.set_disabled("person2", false).await.unwrap();
+    house.store.set_muted("person2", Some(at(10))).await.unwrap();
+    let mut later = text(eve, LOBBY_PLACE, "hi");
+    later.now = at(10);
+    assert_eq!(house.store.append(later).await.unwrap().seq.0, 1, "a mute ends by itself");
+    assert_eq!(house.heard.all().len(), 2);
+}
+
+pub async fn p6_p7_history_is_paged_by_message_and_misses_and_repeats_nothing(house: House) {
+    let (amy, bob) = (house.person().await, house.person().await);
+    let mut said = Vec::new();
+    for number in 0..25 {
+        // Ids of other rooms lie in between; all of it in one millisecond.
+        said.push(house.say(amy, LOBBY_PLACE, &format!("{number}")).await.id);
+        house.say(amy, Place::Direct(bob), "elsewhere").await;
+    }
+    let newest = history(&house, LOBBY, HistoryFrom::Newest, 10).await;
+    assert_eq!((ids(&newest.messages).as_slice(), newest.has_more), (&said[15..], true));
+
+    let mut back = Vec::new();
+    let mut from = HistoryFrom::Newest;
+    loop {
+        let page = history(&house, LOBBY, from, 7).await;
+        from = HistoryFrom::Before(page.messages[0].id);
+        back.splice(0..0, ids(&page.messages));
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(back, said);
+
+    let whole = |from| history(&house, LOBBY, from, 25);
+    assert!(!whole(HistoryFrom::Newest).await.has_more, "exactly all of them is all of them");
+    // A message of another room, or of no room, still is a place.
+    let between = MessageId(said[9].0 + 1);
+    assert_eq!(ids(&whole(HistoryFrom::Before(between)).await.messages), said[..10]);
+    assert_eq!(ids(&whole(HistoryFrom::After(between)).await.messages), said[10..]);
+    assert_eq!(ids(&whole(HistoryFrom::Before(said[0])).await.messages), []);
+    assert_eq!(ids(&whole(HistoryFrom::After(said[24])).await.messages), []);
+    assert_eq!(ids(&whole(HistoryFrom::After(MessageId(0))).await.messages), said);
+    assert_eq!(ids(&whole(HistoryFrom::Before(MessageId(u64::MAX))).await.messages), said);
+    assert_eq!(ids(&whole(HistoryFrom::After(MessageId(u64::MAX))).await.messages), []);
+    assert_eq!(history(&house, RoomId(99), HistoryFrom::Before(said[3]), 10).await.messages, []);
+    let none = history(&house, LOBBY, HistoryFrom::Newest, 0).await;
+    assert_eq!((none.messages.len(), none.has_more), (0, true));
+}
+
+pub async fn p6_p7_a_deleted_message_is_left_out_and_still_is_a_place(house: House) {
+    let amy = house.person().await;
+    let mut said = Vec::new();
+    for number in 0..5 {
+        said.push(house.say(amy, LOBBY_PLACE, &format!("{number}")).await.id);
+    }
+    for gone in [said[0], said[2]] {
+        house.store.delete_message(LOBBY, gone, amy).await.unwrap();
+    }
+    let page = history(&house, LOBBY, HistoryFrom::Newest, 3).await;
+    assert_eq!((contents(&page.messages), page.has_more), (vec!["1", "3", "4"], false));
+    let page = history(&house, LOBBY, HistoryFrom::Before(said[2]), 3).await;
+    assert_eq!(contents(&page.messages), ["1"]);
+    let page = history(&house, LOBBY, HistoryFrom::After(said[2]), 1).await;
+    assert_eq!((contents(&page.messages), page.has_more), (vec!["3"], true));
+}
+
+pub async fn p14_catching_up_is_complete_and_paged_however_much_was_missed(house: House) {
+    let amy = house.person().await;
+    for number in 0..30 {
+        house.say(amy, LOBBY_PLACE, &format!("{number}")).await;
+    }
+    let gone = house.heard.posted(LOBBY)[4].id;
+    house.store.delete_message(LOBBY, gone, amy).await.unwrap();
+
+    let (mut since, mut seen) = (Version(0), Vec::new());
+    loop {
+        let page = house.store.changes_since(LOBBY, since, 7).await.unwrap();
+        assert_eq!((page.room_version, page.pair), (Version(31), None));
+        assert!(page.messages.iter().all(|m| m.version > since && m.version <= page.through));
+        seen.extend(page.messages);
+        since = page.through;
+        if since == page.room_version {
+            break;
+        }
+    }
+    assert!(seen.is_sorted_by(|a, b| a.version < b.version));
+    assert_eq!(seen.len(), 30, "each once, in its current state");
+    let last = &seen[29];
+    assert_eq!((last.id, last.version, last.deleted, last.content.as_str()), (gone, Version(31), true, ""));
+
+    let nothing = house.store.changes_since(LOBBY, Version(31), 7).await.unwrap();
+    assert_eq!((nothing.messages.len(), nothing.through), (0, Version(31)));
+    let future = house.store.changes_since(LOBBY, Version(u64::MAX), 7).await.unwrap();
+    assert_eq!((future.messages.len(), future.through), (0, Version(31)));
+}
+
+pub async fn p15_deleting_is_told_and_takes_the_next_version(house: House) {
+    let (amy, bob) = (house.person().await, house.person().await);
+    let said = house.say(amy, LOBBY_PLACE, "oops").await;
+    house.say(bob, LOBBY_PLACE, "what?").await;
+
+    assert_eq!(house.store.delete_message(LOBBY, said.id, bob).await, Err(DeleteError::Forbidden));
+    assert_eq!(house.store.delete_message(LOBBY, MessageId(99), amy).await, Err(DeleteError::NotFound));
+    assert_eq!(house.store.delete_message(RoomId(99), said.id, amy).await, Err(DeleteError::NotFound));
+    assert_eq!(house.heard.all().len(), 2, "a refusal is no news");
+
+    house.store.delete_message(LOBBY, said.id, amy).await.unwrap();
+    house.store.delete_message(LOBBY, said.id, amy).await.unwrap();
+    assert_eq!(house.store.delete_message(LOBBY, said.id, bob).await, Err(DeleteError::Forbidden), "gone or not");
+    let told = house.heard.all();
+    assert_eq!(told.len(), 3, "deleting again changes nothing");
+    let Change::Deleted(gone) = &told[2].change else { panic!("{told:?}") };
+    assert_eq!((gone.id, gone.seq, gone.version), (said.id, said.seq, Version(3)));
+    assert_eq!((gone.content.as_str(), gone.deleted), ("", true));
+    let changes = house.store.changes_since(LOBBY, Version(2), 10).await.unwrap();
+    assert_eq!(&changes.messages, std::slice::from_ref(gone), "what is told is what is stored");
+}
+
+pub async fn p15_a_moderator_deletes_in_rooms_but_not_between_two_people(house: House) {
+    let (amy, bob, boss) = (house.person().await, house.person().await, house.person().await);
+    let public = house.say(amy, LOBBY_PLACE, "spam").await;
+    let private = house.say(amy, Place::Direct(bob), "dear Bob").await;
+    house.store.set_role("person2", UserRole::Moderator).await.unwrap().unwrap();
+
+    house.store.delete_message(LOBBY, public.id, boss).await.unwrap();
+    for other in [boss, bob] {
+        assert_eq!(house.store.delete_message(private.room, private.id, other).await, Err(DeleteError::Forbidden));
+    }
+    house.store.delete_message(private.room, private.id, amy).await.unwrap();
+    let told = house.heard.all();
+    assert!(matches!(&told[3].audience, Audience::Direct(pair) if pair[0].id == amy && pair[1].id == bob));
+}
+
+pub async fn any_text_is_only_text(house: House) {
+    let amy = house.person().await;
+    let texts = [
+        "'; DROP TABLE messages; --",
+        "100% _ \\ \"",
+        "你好 👨‍👩‍👧 \u{202e}evil",
+        "a\u{0}b",
+        "\u{ffff}",
+        "{\"a\":1}\n\r\t",
+    ];
+    for text in texts {
+        let first = house.store.append(keyed(amy, LOBBY_PLACE, text, text)).await.unwrap();
+        let again = house.store.append(keyed(amy, LOBBY_PLACE, text, text)).await.unwrap();
+        assert_eq!((first.id, again.duplicate), (again.id, true), "{text:?}");
+    }
+    assert_eq!(contents(&history(&house, LOBBY, HistoryFrom::Newest, 10).await.messages), texts);
+    let long = "界".repeat(4000);
+    house.say(amy, LOBBY_PLACE, &long).await;
+    assert_eq!(history(&house, LOBBY, HistoryFrom::Newest, 1).await.messages[0].content, long);
+}
+
+pub async fn what_was_handed_over_is_committed_and_told_though_nobody_waits(house: House) {
+    let amy = house.person().await;
+    {
+        let mut asked = pin!(house.store.append(text(amy, LOBBY_PLACE, "goodbye")));
+        let first_look = asked.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        // The writer may have been quicker; either way the future is dropped here.
+        drop(first_look);
+    }
+    // Writes are done in the order in which they were handed over.
+    house.store.check().await.unwrap();
+    assert_eq!(contents(&house.heard.posted(LOBBY)), ["goodbye"]);
+    assert_eq!(contents(&history(&house, LOBBY, HistoryFrom::Newest, 5).await.messages), ["goodbye"]);
+}
+
+pub async fn a_page_and_the_rooms_version_are_of_one_moment_while_others_write(house: House) {
+    let amy = house.person().await;
+    let writer = {
+        let store = Arc::clone(&house.store);
+        tokio::spawn(async move {
+            for number in 0..400 {
+                let said = store.append(text(amy, LOBBY_PLACE, &format!("{number}"))).await.unwrap();
+                if number % 3 == 0 {
+                    store.delete_message(LOBBY, said.id, amy).await.unwrap();
+                }
+            }
+        })
+    };
+    let mut moments = 0;
+    while !writer.is_finished() {
+        let page = house.store.changes_since(LOBBY, Version(0), 1000).await.unwrap();
+        let last = page.messages.last().map_or(Version(0), |m| m.version);
+        assert_eq!((last, page.through), (page.room_version, page.room_version));
+        let mut seqs: Vec<_> = page.messages.iter().map(|m| m.seq.0).collect();
+        seqs.sort_unstable();
+        assert!(seqs.iter().copied().eq(1..=page.messages.len() as u64), "no message is missing in a snapshot");
+        moments += 1;
+    }
+    writer.await.unwrap();
+    assert!(moments > 0);
+}
+
+pub async fn a_name_that_changes_shows_on_what_was_said_before(house: House) {
+    let amy = house.person().await;
+    house.say(amy, LOBBY_PLACE, "hi").await;
+    let change = teahouse_store::ProfileChange { nickname: Some("Amy".into()), ..Default::default() };
+    house.store.update_profile(amy, change).await.unwrap().unwrap();
+    house.say(amy, LOBBY_PLACE, "ho").await;
+    let page = history(&house, LOBBY, HistoryFrom::Newest, 2).await;
+    assert!(page.messages.iter().all(|m| m.sender.nickname == "Amy"));
+    assert_eq!(house.heard.posted(LOBBY)[1].sender.nickname, "Amy");
+}
+
+pub async fn a_closed_store_says_so_and_everything_is_there_when_it_is_opened_again(mut house: House) {
+    let amy = house.person().await;
+    let said = house.say(amy, LOBBY_PLACE, "hi").await;
+    let epoch = house.store.epoch().to_owned();
+    assert!(epoch.len() >= 8);
+    house.store.check().await.unwrap();
+
+    house.store.close().await;
+    house.store.close().await;
+    let closed = AppendError::Store(StoreError::Closed);
+    assert_eq!(house.store.append(text(amy, LOBBY_PLACE, "late")).await, Err(closed));
+    assert_eq!(house.store.user(amy).await, Err(StoreError::Closed));
+    assert_eq!(house.store.check().await, Err(StoreError::Closed));
+
+    house.reopen().await;
+    assert_eq!(house.store.epoch(), epoch, "the same history");
+    assert_eq!(ids(&history(&house, LOBBY, HistoryFrom::Newest, 5).await.messages), [said.id]);
+    let next = house.say(amy, LOBBY_PLACE, "again").await;
+    assert_eq!((next.seq.0, next.version.0), (2, 2));
+    assert!(next.id > said.id);
+}
