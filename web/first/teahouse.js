@@ -348,6 +348,7 @@ class Thread {
   messages = new Map(); // id → { message, row }
   heldThrough = 0; // Up to this id nothing is missing here.
   filled = false;
+  #marks = 0;
   #filling = Promise.resolve();
 
   constructor(me, { peer = null, conversation = null } = {}) {
@@ -439,8 +440,9 @@ class Thread {
     }
   }
 
-  // The other one has read everything up to now.
+  // The other one has read everything up to now. What is on its way to the server may be among it: see `say`.
   markRead() {
+    this.#marks += 1;
     for (const held of this.messages.values()) {
       if (!held.message.own || held.message.read) continue;
       held.message.read = true;
@@ -585,6 +587,7 @@ class Thread {
     const send = async () => {
       trouble = null;
       row.speak();
+      const marks = this.#marks;
       try {
         const answer = await this.#post(draft);
         row.remove();
@@ -595,6 +598,8 @@ class Thread {
           // The answer for a private message carries no time; the next page of history will.
           created_at: answer.send_time ?? new Date().toISOString(),
         });
+        // A read mark that came faster than this answer may or may not mean this message: the history knows.
+        if (marks !== this.#marks) this.fill().catch(() => {});
       } catch (error) {
         trouble = error.message;
         row.hidden = false;
@@ -901,24 +906,23 @@ class House {
     this.#list(byId('online'), sorted, ({ id }) => id, (who) => {
       const text = make('span', { className: 'text' }, make('span', { textContent: who.name }));
       if (own(who)) text.append(make('small', { textContent: t('you') }));
-      const button = make('button', { className: 'entry', title: `@${who.username}` }, face(who), text);
-      if (own(who)) button.disabled = true;
-      else button.onclick = () => this.writeTo(who);
-      return button;
+      const entry = make(own(who) ? 'div' : 'button', { className: 'entry', title: `@${who.username}` }, face(who), text);
+      if (!own(who)) entry.onclick = () => this.writeTo(who);
+      return entry;
     });
   }
 
   // Fills a list and leaves the keyboard's focus where it was.
-  #list(element, entries, keyOf, draw) {
-    const focused = element.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    element.replaceChildren(
+  #list(list, entries, keyOf, draw) {
+    const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    list.replaceChildren(
       ...entries.map((entry) => {
-        const button = draw(entry);
-        button.dataset.key = keyOf(entry);
-        return make('li', {}, button);
+        const element = draw(entry);
+        element.dataset.key = keyOf(entry);
+        return make('li', {}, element);
       }),
     );
-    if (focused !== null) element.querySelector(`[data-key="${focused}"]`)?.focus();
+    if (focused !== null) list.querySelector(`[data-key="${focused}"]`)?.focus();
   }
 
   // ── Private conversations ──

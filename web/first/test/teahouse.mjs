@@ -162,7 +162,7 @@ export class Tab {
   }
 
   person(name) {
-    return this.page.locator('#online').getByRole('button', { name });
+    return this.page.locator('#online .entry').filter({ hasText: name });
   }
 
   conversation(name) {

@@ -97,7 +97,7 @@ mod tests {
     use axum::body::Body;
     use axum::http::Request;
     use http_body_util::BodyExt;
-    use tower::ServiceExt;
+    use tower::Service;
 
     use super::*;
 
@@ -107,7 +107,7 @@ mod tests {
             request = request.header(header::IF_NONE_MATCH, tag);
         }
         let request = request.body(Body::empty()).expect("a request");
-        let response = routes::<()>().oneshot(request).await.expect("an answer");
+        let response = routes::<()>().call(request).await.expect("an answer");
         let (parts, body) = response.into_parts();
         (parts.status, parts.headers, body.collect().await.expect("a body").to_bytes())
     }

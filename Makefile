@@ -1,0 +1,63 @@
+# What one does here. `make help` lists it.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-web run test fmt clippy test-rust test-page lint audit picture clean
+.NOTPARALLEL:
+
+CARGO ?= cargo
+ARGS ?=
+# What stands beside `serve`: where to listen, where the data is. For example: make run ARGS="--listen 0.0.0.0:8080"
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build the server and start it; ARGS="…" is passed on
+	@scripts/setup.sh build
+	@echo "==> Building Teahouse (the first time takes some minutes, later times seconds)"
+	@$(CARGO) build --release --locked --package teahouse-server
+	@echo "==> Starting: open the address below in a browser, and in a second one as somebody else"
+	@exec target/release/teahouse serve $(ARGS)
+
+test: setup fmt clippy test-rust lint test-page ## Everything that must pass before a change goes in
+	@echo "==> All is well"
+
+setup: ## Install what building and testing need and this machine lacks
+	@scripts/setup.sh build browser web
+
+setup-web:
+	@scripts/setup.sh web
+
+fmt:
+	@echo "==> Formatting (cargo fmt mends it)"
+	@$(CARGO) fmt --all --check
+
+clippy:
+	@echo "==> Clippy, with warnings denied"
+	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+test-rust: ## The Rust tests alone
+	@echo "==> Rust tests"
+	@$(CARGO) test --workspace --locked
+
+lint: setup-web ## Look over the page's scripts
+	@echo "==> The page's scripts"
+	@npm --prefix web run --silent lint
+
+test-page: ## The page's journeys alone, in a real browser
+	@scripts/setup.sh browser web
+	@echo "==> The page in a browser"
+	@$(CARGO) build --locked --package teahouse-server
+	@npm --prefix web test --silent
+
+audit: ## Licences, advisories, sources and bans of what we depend on
+	@scripts/audit.sh
+
+picture: ## The README's picture, anew
+	@scripts/setup.sh browser web fonts
+	@$(CARGO) build --locked --package teahouse-server
+	@SCREENSHOT=1 npm --prefix web test --silent -- --test-name-pattern='a picture'
+
+clean: ## Remove what was built
+	@$(CARGO) clean
+	@rm -rf web/node_modules
