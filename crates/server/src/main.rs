@@ -1,5 +1,6 @@
 //! The binary `teahouse`: it reads the command line and the configuration, and starts what they ask for.
 //! It decides nothing by itself.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
 #![allow(dead_code, unused_imports, reason = "the use cases and routes that call these modules are being wired")]
 
 mod cli;

@@ -1,0 +1,195 @@
+//! Keys that tokens are verified with, each bound to the one algorithm that it is for, so that no
+//! header can have a public key used as a secret. Read once, checked before the first token comes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jsonwebtoken::errors::Result as JwtResult;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Header, Validation};
+use serde::de::DeserializeOwned;
+
+use super::OWN_KID;
+use crate::config;
+
+/// What is wrong with a site's keys.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read.
+    #[error("{key}: {path} cannot be read: {error}")]
+    Unreadable {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file does not hold what it should.
+    #[error("{key}: {path} {sentence}")]
+    Unusable {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        sentence: String,
+    },
+}
+
+/// A key and the algorithm that it is for.
+pub(super) struct BoundKey {
+    key: DecodingKey,
+    /// Made once. The library is only asked for the signature: it would look at the system's clock,
+    /// let a missing `iss` pass and not look at `nbf`, so claims are checked by us.
+    validation: Validation,
+}
+
+impl BoundKey {
+    /// A shared secret, for HS256.
+    pub(super) fn secret(secret: &[u8]) -> Self {
+        Self::bind(DecodingKey::from_secret(secret), Algorithm::HS256)
+    }
+
+    fn bind(key: DecodingKey, algorithm: Algorithm) -> Self {
+        let mut validation = Validation::new(algorithm);
+        validation.required_spec_claims.clear();
+        (validation.validate_exp, validation.validate_nbf, validation.validate_aud) = (false, false, false);
+        Self { key, validation }
+    }
+
+    /// A public key, once it has been seen to work with its algorithm.
+    fn public(key: DecodingKey, algorithm: Algorithm) -> Option<Self> {
+        // The library takes the first 32 bytes of an Ed25519 key without looking whether they are there.
+        let whole = key.family() != AlgorithmFamily::Ed || key.try_get_as_bytes().is_ok_and(|bytes| bytes.len() == 32);
+        let works = whole && jsonwebtoken::crypto::verify("AAAA", b"", &key, algorithm).is_ok();
+        works.then(|| Self::bind(key, algorithm))
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.validation.algorithms[0]
+    }
+
+    /// The claims of a token that this key signed.
+    pub(super) fn open<T: DeserializeOwned>(&self, token: &str) -> JwtResult<T> {
+        jsonwebtoken::decode(token, &self.key, &self.validation).map(|data| data.claims)
+    }
+}
+
+/// The keys of a site that signs tokens.
+pub(super) enum SiteKeys {
+    /// None: tokens are signed with the secret that we sign with, shared or our own.
+    None,
+    /// One public key, whatever `kid` a token names.
+    One(Box<BoundKey>),
+    /// Several, each with its `kid`.
+    Set(Vec<(Option<String>, BoundKey)>),
+}
+
+impl SiteKeys {
+    /// The keys that the configuration names.
+    pub(super) fn load(auth: &config::Auth) -> Result<Self, KeyError> {
+        if let Some(path) = &auth.public_key_file {
+            let unusable = unusable("auth.public_key_file", path);
+            let pem = read("auth.public_key_file", path)?;
+            return public_key(&pem).map(|key| Self::One(Box::new(key))).map_err(unusable);
+        }
+        if let Some(path) = &auth.jwks_file {
+            let unusable = unusable("auth.jwks_file", path);
+            let json = read("auth.jwks_file", path)?;
+            return key_set(&json).map(Self::Set).map_err(unusable);
+        }
+        Ok(Self::None)
+    }
+
+    /// The key that the header of a token asks for, which was not issued here.
+    pub(super) fn choose<'a>(&'a self, header: &Header, shared: &'a BoundKey) -> Option<&'a BoundKey> {
+        match self {
+            Self::None => Some(shared),
+            Self::One(key) => Some(key),
+            Self::Set(keys) => match &header.kid {
+                Some(kid) => keys.iter().find(|(of, _)| of.as_ref() == Some(kid)).map(|(_, key)| key),
+                // Without a `kid` there must be no choice.
+                None => {
+                    let mut fitting = keys.iter().filter(|(_, key)| key.algorithm() == header.alg);
+                    fitting.next().filter(|_| fitting.next().is_none()).map(|(_, key)| key)
+                }
+            },
+        }
+    }
+}
+
+fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, KeyError> {
+    fs::read(path).map_err(|error| KeyError::Unreadable { key, path: path.to_owned(), error })
+}
+
+fn unusable(key: &'static str, path: &Path) -> impl Fn(String) -> KeyError {
+    let path = path.to_owned();
+    move |sentence| KeyError::Unusable { key, path: path.clone(), sentence }
+}
+
+fn public_key(pem: &[u8]) -> Result<BoundKey, String> {
+    if pem.windows(11).any(|window| window == b"PRIVATE KEY") {
+        return Err("holds a private key; the public one is wanted here".to_owned());
+    }
+    type Reader = fn(&[u8]) -> JwtResult<DecodingKey>;
+    let kinds: [(Reader, Algorithm); 3] = [
+        (DecodingKey::from_rsa_pem, Algorithm::RS256),
+        (DecodingKey::from_ec_pem, Algorithm::ES256),
+        (DecodingKey::from_ed_pem, Algorithm::EdDSA),
+    ];
+    kinds
+        .into_iter()
+        .find_map(|(read, algorithm)| BoundKey::public(read(pem).ok()?, algorithm))
+        .ok_or_else(|| "holds no public key in PEM for RS256, ES256 (P-256) or EdDSA (Ed25519)".to_owned())
+}
+
+fn key_set(json: &[u8]) -> Result<Vec<(Option<String>, BoundKey)>, String> {
+    let set: JwkSet = serde_json::from_slice(json).map_err(|error| format!("is not a JWKS: {error}"))?;
+    let mut keys = Vec::new();
+    for jwk in &set.keys {
+        let name = jwk.common.key_id.as_deref().unwrap_or("without a kid");
+        if matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption)) {
+            continue;
+        }
+        if name == OWN_KID {
+            return Err(format!("has a key of the kid {OWN_KID:?}, which marks the tokens that are issued here"));
+        }
+        let algorithm = match jwk.common.key_algorithm {
+            Some(named) => Algorithm::try_from(named).ok().filter(|named| Some(named.family()) == family(jwk)),
+            None => family(jwk).and_then(|family| usual(family, jwk)),
+        };
+        // A key of a kind that we do not know may stand beside those that we do.
+        let Some(algorithm) = algorithm.filter(|algorithm| algorithm.family() != AlgorithmFamily::Hmac) else {
+            tracing::warn!(kid = name, "a key of the site is of a kind that is not used here");
+            continue;
+        };
+        let key = DecodingKey::from_jwk(jwk).ok().and_then(|key| BoundKey::public(key, algorithm));
+        let key = key.ok_or_else(|| format!("has a key that cannot be used ({name})"))?;
+        keys.push((jwk.common.key_id.clone(), key));
+    }
+    if keys.is_empty() { Err("holds no public key for signatures".to_owned()) } else { Ok(keys) }
+}
+
+fn family(jwk: &Jwk) -> Option<AlgorithmFamily> {
+    match jwk.algorithm {
+        AlgorithmParameters::RSA(_) => Some(AlgorithmFamily::Rsa),
+        AlgorithmParameters::EllipticCurve(_) => Some(AlgorithmFamily::Ec),
+        AlgorithmParameters::OctetKeyPair(_) => Some(AlgorithmFamily::Ed),
+        _ => None,
+    }
+}
+
+/// The algorithm of a key that does not say.
+fn usual(family: AlgorithmFamily, jwk: &Jwk) -> Option<Algorithm> {
+    match (family, &jwk.algorithm) {
+        (AlgorithmFamily::Rsa, _) => Some(Algorithm::RS256),
+        (AlgorithmFamily::Ed, _) => Some(Algorithm::EdDSA),
+        (AlgorithmFamily::Ec, AlgorithmParameters::EllipticCurve(curve)) => match curve.curve {
+            EllipticCurve::P256 => Some(Algorithm::ES256),
+            EllipticCurve::P384 => Some(Algorithm::ES384),
+            _ => None,
+        },
+        _ => None,
+    }
+}
