@@ -231,6 +231,21 @@ pub struct ChangesPage {
     pub pair: Option<Box<[Profile; 2]>>,
 }
 
+/// What comes after a place in a room, by seq.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SeqPage {
+    /// Messages at or below the asked seq that were deleted after the asked version.
+    pub deleted: Vec<MessageId>,
+    /// Messages above the asked seq that are not deleted, in the order of seq.
+    pub messages: Vec<Message>,
+    /// The room's version in the snapshot that was read.
+    pub version: Version,
+    /// Up to which seq this page is complete: the last message's, or the room's when nothing is left.
+    pub seq: Seq,
+    /// The two people of a direct room, in the order of their ids.
+    pub pair: Option<Box<[Profile; 2]>>,
+}
+
 /// Where a room stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RoomHead {

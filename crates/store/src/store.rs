@@ -126,6 +126,11 @@ pub trait Store: Send + Sync + 'static {
     /// deleted ones too; at most `limit`. With the room's version from the same snapshot.
     async fn changes_since(&self, room: RoomId, since: Version, limit: u32) -> Result<ChangesPage, StoreError>;
 
+    /// What a reader that cannot show a message twice needs next, from one snapshot: the messages above
+    /// `after` that are not deleted, in the order of seq, at most `limit`; and those at or below `after`
+    /// that were deleted after version `since`.
+    async fn page_by_seq(&self, room: RoomId, since: Version, after: Seq, limit: u32) -> Result<SeqPage, StoreError>;
+
     /// A room's version and last seq.
     async fn room_head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError>;
 

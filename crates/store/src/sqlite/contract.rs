@@ -14,7 +14,7 @@ use crate::*;
 
 impl SqliteStore {
     /// Hands `work` to the writer and waits. Once it is handed over it is done, whoever waits.
-    async fn write<T, E, W>(&self, work: W) -> Result<T, E>
+    pub(super) async fn write<T, E, W>(&self, work: W) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -33,7 +33,7 @@ impl SqliteStore {
     }
 
     /// The same for work that only the database can refuse.
-    async fn change<T, W>(&self, mut work: W) -> Result<T, StoreError>
+    pub(super) async fn change<T, W>(&self, mut work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnMut(&mut Group<'_>) -> Sql<T> + Send + 'static,
@@ -42,7 +42,7 @@ impl SqliteStore {
     }
 
     /// Reads in one snapshot what only the database can refuse.
-    async fn look<T, W>(&self, work: W) -> Result<T, StoreError>
+    pub(super) async fn look<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&rusqlite::Connection) -> Sql<T> + Send + 'static,
@@ -178,6 +178,10 @@ impl Store for SqliteStore {
 
     async fn changes_since(&self, room: RoomId, since: Version, limit: u32) -> Result<ChangesPage, StoreError> {
         self.look(move |conn| messages::changes_since(conn, room, since, limit)).await
+    }
+
+    async fn page_by_seq(&self, room: RoomId, since: Version, after: Seq, limit: u32) -> Result<SeqPage, StoreError> {
+        self.look(move |conn| messages::page_by_seq(conn, room, since, after, limit)).await
     }
 
     async fn room_head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError> {

@@ -11,7 +11,7 @@ use super::append::audience;
 use super::group::{Group, Room};
 use super::row::{self, Sql, get, id};
 use super::writer::Stop;
-use crate::{ChangesPage, DeleteError, HistoryFrom, HistoryPage, HistoryQuery, RoomHead};
+use crate::{ChangesPage, DeleteError, HistoryFrom, HistoryPage, HistoryQuery, RoomHead, SeqPage};
 
 /// Messages with their senders, as [`read_message`] reads them.
 macro_rules! select_messages {
@@ -87,18 +87,8 @@ fn seqs_below(conn: &Connection, room: RoomId, message: i64) -> Sql<i64> {
 
 /// What changed after `since`, in version order, with the room's version.
 pub(super) fn changes_since(conn: &Connection, room: RoomId, since: Version, limit: u32) -> Sql<ChangesPage> {
-    let found = conn
-        .prepare_cached(
-            "SELECT r.version, l.id, l.username, l.nickname, l.avatar, h.id, h.username, h.nickname, h.avatar \
-             FROM rooms r LEFT JOIN users l ON l.id = r.user_low LEFT JOIN users h ON h.id = r.user_high WHERE r.id = ?1",
-        )?
-        .query_row([id(room.0)], |row| {
-            let direct = row.get_ref(1)? != rusqlite::types::ValueRef::Null;
-            let pair = if direct { Some(Box::new([row::profile(row, 1)?, row::profile(row, 5)?])) } else { None };
-            Ok((Version(get(row, 0)?), pair))
-        })
-        .optional()?;
-    let (room_version, pair): (Version, Option<Box<[Profile; 2]>>) = found.unwrap_or_default();
+    let (head, pair) = room_and_pair(conn, room)?;
+    let room_version = head.version;
     let messages: Vec<Message> = conn
         .prepare_cached(select_messages!("WHERE m.room = ?1 AND m.version > ?2 ORDER BY m.version LIMIT ?3"))?
         .query_map(params![id(room.0), id(since.0), limit], read_message)?
@@ -107,6 +97,39 @@ pub(super) fn changes_since(conn: &Connection, room: RoomId, since: Version, lim
     let complete = messages.len() < limit as usize;
     let through = messages.last().filter(|_| !complete).map_or(room_version, |last| last.version);
     Ok(ChangesPage { messages, room_version, through, pair })
+}
+
+/// What comes after `after` by seq, and what of the earlier was deleted after `since`.
+pub(super) fn page_by_seq(conn: &Connection, room: RoomId, since: Version, after: Seq, limit: u32) -> Sql<SeqPage> {
+    let (head, pair) = room_and_pair(conn, room)?;
+    let deleted = conn
+        .prepare_cached("SELECT id FROM messages WHERE room = ?1 AND version > ?2 AND seq <= ?3 AND state <> 0")?
+        .query_map(params![id(room.0), id(since.0), id(after.0)], |row| Ok(MessageId(get(row, 0)?)))?
+        .collect::<Result<_, _>>()?;
+    let messages: Vec<Message> = conn
+        .prepare_cached(select_messages!("WHERE m.room = ?1 AND m.seq > ?2 AND m.state = 0 ORDER BY m.seq LIMIT ?3"))?
+        .query_map(params![id(room.0), id(after.0), limit], read_message)?
+        .collect::<Result<_, _>>()?;
+    let complete = messages.len() < limit as usize;
+    let seq = messages.last().filter(|_| !complete).map_or(head.last_seq, |last| last.seq);
+    Ok(SeqPage { deleted, messages, version: head.version, seq, pair })
+}
+
+/// Where a room stands, and its two people if it is a direct one. An unknown room stands at nothing.
+fn room_and_pair(conn: &Connection, room: RoomId) -> Sql<(RoomHead, Option<Box<[Profile; 2]>>)> {
+    let found = conn
+        .prepare_cached(
+            "SELECT r.version, r.last_seq, l.id, l.username, l.nickname, l.avatar, h.id, h.username, h.nickname, \
+             h.avatar FROM rooms r LEFT JOIN users l ON l.id = r.user_low LEFT JOIN users h ON h.id = r.user_high \
+             WHERE r.id = ?1",
+        )?
+        .query_row([id(room.0)], |row| {
+            let direct = row.get_ref(2)? != rusqlite::types::ValueRef::Null;
+            let pair = if direct { Some(Box::new([row::profile(row, 2)?, row::profile(row, 6)?])) } else { None };
+            Ok((RoomHead { version: Version(get(row, 0)?), last_seq: Seq(get(row, 1)?) }, pair))
+        })
+        .optional()?;
+    Ok(found.unwrap_or((RoomHead { version: Version(0), last_seq: Seq(0) }, None)))
 }
 
 /// Where a room stands.
