@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 use teahouse_core::{
     AcceptOrder, Language, Message, MessageId, Profile, RoomId, Seq, SessionId, TokenMark, UserId, Version,
 };
@@ -64,8 +65,6 @@ pub struct ClassicPage {
     pub messages: Vec<Message>,
     /// Where the session stands when it was sent this page: the snapshot's version, and the seq up to which the page is complete.
     pub reached: (Version, Seq),
-    /// Whether the page goes up to the snapshot's last seq.
-    pub complete: bool,
     /// The two people of a direct room.
     pub pair: Option<Box<[Profile; 2]>>,
 }
@@ -88,4 +87,6 @@ pub struct Arrival {
     pub stream: std::net::TcpStream,
     /// What the client sent behind its upgrade request: frames already.
     pub early: Bytes,
+    /// The connection's place among all that the server allows, given back when its socket is closed.
+    pub place: Option<OwnedSemaphorePermit>,
 }

@@ -17,6 +17,7 @@ use teahouse_core::token::Revoked;
 use teahouse_core::{CloseCode, LOBBY, Language, Revocation, RoomId, Seq, SessionId, Timestamp, UserId, Version};
 use teahouse_protocol::classic;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::run::{Seams, Setup};
 use super::socket;
@@ -67,6 +68,8 @@ pub(crate) struct Slot {
     expires_at: Moment,
     /// Wakes the task that looks after the socket.
     pub(crate) waker: Option<Waker>,
+    /// Given back when the socket is closed.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// Everything that a shard knows.
@@ -159,7 +162,7 @@ impl State {
             // The peer is gone already; nothing was registered, so nothing is to be undone.
             return;
         };
-        let Arrival { user, accepted, device, mark, language, address, early, .. } = arrival;
+        let Arrival { user, accepted, device, mark, language, address, early, place, .. } = arrival;
         let mut session = Session::new(id, user, mark, language, address, self.now);
         if let Some(lobby) = self.rooms.get_mut(&LOBBY) {
             lobby.cursors += 1;
@@ -179,6 +182,7 @@ impl State {
             peer_closed: false,
             expires_at: self.now.plus(lives).plus(self.options.token_grace),
             waker: None,
+            _place: place,
         }));
         self.slots_end = self.slots_end.max(slot + 1);
         self.by_id.insert(id, slot);

@@ -1,0 +1,266 @@
+//! The accept loop: sockets become HTTP connections, within bounds. It notes when each request's first
+//! byte arrived, which decides the order of a user's connections, and knows nothing of what is asked.
+
+use std::convert::Infallible;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use teahouse_core::AcceptOrder;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use crate::config::Server;
+use crate::http::address::Peer;
+
+/// Connections that the kernel may hold for us; it cuts this down to its own limit.
+const BACKLOG: i32 = 65_535;
+/// Request heads read at once. Reading one takes 8 KiB of hyper's, and heaps remember their largest day:
+/// ten thousand at once left 5.6 to 17 KB a connection for ever, a few dozen nothing (docs/performance.md).
+const HEADS_MAX: usize = 256;
+/// How long a head that is slow to come keeps others from being read.
+const HEAD_PATIENCE: Duration = Duration::from_millis(250);
+/// How long accepting pauses when the process has no descriptors left.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
+
+/// The order in which a request's first byte arrived, in the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived(pub AcceptOrder);
+
+/// A connection's place among all that are allowed, in the request's extensions. An upgrade takes it along.
+#[derive(Clone)]
+pub struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Place {
+    /// Takes the place out, so that it outlives the HTTP connection.
+    #[must_use]
+    pub fn take(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A listener with a backlog that a storm of reconnects does not overflow.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// What all connections share.
+#[derive(Clone)]
+struct Shared {
+    router: Router,
+    orders: Arc<AtomicU64>,
+    heads: Arc<Semaphore>,
+    header_timeout: Duration,
+    header_bytes_max: usize,
+    closing: CancellationToken,
+}
+
+/// Accepts until `closing`, then waits until every HTTP connection has been answered and closed.
+pub async fn serve(listener: TcpListener, router: Router, config: &Server, closing: CancellationToken) {
+    let shared = Shared {
+        router,
+        orders: Arc::new(AtomicU64::new(1)),
+        heads: Arc::new(Semaphore::new(HEADS_MAX)),
+        header_timeout: config.header_timeout,
+        header_bytes_max: config.header_bytes_max.0,
+        closing: closing.clone(),
+    };
+    let places = Arc::new(Semaphore::new(config.connections_max));
+    let connections = TaskTracker::new();
+    loop {
+        // Beyond the allowed number nobody is accepted: they wait in the kernel's backlog.
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = closing.cancelled() => break,
+            next = next => next,
+        };
+        match (place, accepted) {
+            (Ok(place), Ok((stream, peer))) => {
+                connections.spawn(connection(shared.clone(), stream, peer, place));
+            }
+            (_, Err(error)) if is_of_one_connection(&error) => {}
+            (_, Err(error)) => {
+                tracing::warn!(%error, "cannot accept connections; pausing");
+                tokio::time::sleep(DESCRIPTOR_PAUSE).await;
+            }
+            // Nobody closes the semaphore.
+            (Err(_), _) => break,
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// Whether an error of accept is that connection's own trouble and not ours (accept(2), "Error handling").
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
+}
+
+async fn connection(shared: Shared, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+    // Who sends nothing after connecting costs a descriptor and this task, for as long as a head may take.
+    let first_byte = tokio::time::timeout(shared.header_timeout, stream.readable());
+    let arrived = tokio::select! {
+        () = shared.closing.cancelled() => return,
+        readable = first_byte => matches!(readable, Ok(Ok(()))),
+    };
+    if !arrived || stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let head = Arc::new(Head { orders: Arc::clone(&shared.orders), arrived: AtomicU64::new(0), gate: Mutex::new(None) });
+    head.note_arrival();
+    let Ok(gate) = Arc::clone(&shared.heads).acquire_owned().await else { return };
+    head.hold(gate);
+
+    let place = Place(Arc::new(Mutex::new(Some(place))));
+    let service = {
+        let (head, router) = (Arc::clone(&head), shared.router.clone());
+        service_fn(move |mut request: hyper::Request<Incoming>| {
+            let order = head.begin();
+            let extensions = request.extensions_mut();
+            extensions.insert(Arrived(order));
+            extensions.insert(Peer(peer));
+            extensions.insert(place.clone());
+            let (head, mut router) = (Arc::clone(&head), router.clone());
+            async move {
+                let response = router.call(request.map(axum::body::Body::new)).await;
+                head.end();
+                Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
+            }
+        })
+    };
+    let io = TokioIo::new(Tracked { stream, head: Arc::clone(&head) });
+    let http = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.header_timeout)
+        .max_buf_size(shared.header_bytes_max)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let mut http = pin!(http);
+
+    let patience = tokio::time::sleep(HEAD_PATIENCE);
+    tokio::select! {
+        _ = &mut http => return,
+        () = patience => head.release(),
+    }
+    tokio::select! {
+        _ = &mut http => return,
+        () = shared.closing.cancelled() => http.as_mut().graceful_shutdown(),
+    }
+    // What the other end did wrong is its own affair, and ours was logged where it happened.
+    let _ = http.await;
+}
+
+/// What is known of the request head that a connection is reading.
+struct Head {
+    orders: Arc<AtomicU64>,
+    /// The order of the first byte of the head that is being read; 0 while there is none.
+    arrived: AtomicU64,
+    /// The right to read a head, held until it was read.
+    gate: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Head {
+    fn note_arrival(&self) {
+        if self.arrived.load(Ordering::Relaxed) == 0 {
+            self.arrived.store(self.orders.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    fn hold(&self, gate: OwnedSemaphorePermit) {
+        *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = Some(gate);
+    }
+
+    fn release(&self) {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// A head was read: the request begins.
+    fn begin(&self) -> AcceptOrder {
+        self.release();
+        // A pipelined request came with the one before it.
+        self.note_arrival();
+        AcceptOrder(self.arrived.load(Ordering::Relaxed))
+    }
+
+    /// The request was answered: what is read from now on is the next head. Bytes that came meanwhile were its body.
+    fn end(&self) {
+        self.arrived.store(0, Ordering::Relaxed);
+    }
+}
+
+/// A socket that notes when the first byte of a request comes.
+pub struct Tracked {
+    stream: TcpStream,
+    head: Arc<Head>,
+}
+
+impl Tracked {
+    /// The socket itself.
+    #[must_use]
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+}
+
+impl AsyncRead for Tracked {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.head.note_arrival();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Tracked {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

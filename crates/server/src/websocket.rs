@@ -1,0 +1,239 @@
+//! `GET /api/chat/ws`: from a request to a socket on its user's shard. Every check comes before the
+//! upgrade, and the same path without an `Upgrade` header runs the same checks, so that a page can ask
+//! why a handshake failed.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::{
+    CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, Version};
+use axum::response::IntoResponse;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper_util::rt::TokioIo;
+use sha1::{Digest, Sha1};
+use teahouse_core::{ErrorCode, Language};
+use teahouse_hub::{Arrival, Hub};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::accept::{Arrived, Place, Tracked};
+use crate::app::App;
+use crate::http::caller::{admit, bearer};
+use crate::http::context::Context;
+use crate::http::refusal::Refusal;
+use crate::limits::UserLimit;
+
+/// What the key is hashed with (RFC 6455, section 1.3).
+const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// The subprotocol of the v1 dialect.
+const V1: &str = "teahouse.v1";
+/// Characters of a device's name.
+const DEVICE_CHARS_MAX: usize = 64;
+
+/// What handshakes need beside the app.
+#[derive(Clone)]
+pub struct Handshakes {
+    app: Arc<App>,
+    hub: Hub,
+    /// Handshakes under way; more of them wait here in their order.
+    permits: Arc<Semaphore>,
+    /// The last steps, after the answer: waited for when the server goes down.
+    last_steps: TaskTracker,
+}
+
+impl Handshakes {
+    /// Handshakes into this hub, at most `server.handshakes_max` at a time.
+    #[must_use]
+    pub fn new(app: Arc<App>, hub: Hub) -> Self {
+        let permits = Arc::new(Semaphore::new(app.config.server.handshakes_max));
+        Self { app, hub, permits, last_steps: TaskTracker::new() }
+    }
+
+    /// Waits until every handshake that was answered has reached the hub.
+    pub async fn finished(&self) {
+        self.last_steps.close();
+        self.last_steps.wait().await;
+    }
+}
+
+/// The route.
+pub async fn handshake(State(handshakes): State<Handshakes>, request: Request) -> axum::response::Response {
+    match shake(&handshakes, request).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn shake(handshakes: &Handshakes, mut request: Request) -> Result<axum::response::Response, Refusal> {
+    let permit = Arc::clone(&handshakes.permits).acquire_owned().await;
+    let app = &handshakes.app;
+    let (mut parts, body) = request.into_parts();
+    let Ok(context) = Context::from_request_parts(&mut parts, &()).await;
+
+    crate::http::origin::check(&parts.headers, context.through_proxy, &app.config)?;
+    let offer = Offer::read(&parts.headers, &parts.uri);
+    let key = match wants_upgrade(&parts.headers) {
+        true => Some(upgrade_key(&parts)?),
+        false => None,
+    };
+    if offer.v1 {
+        return Err(Refusal::new(ErrorCode::BadRequest).naming(V1).saying(crate::http::sentence::V1_NOT_YET));
+    }
+    if app.draining() {
+        return Err(Refusal::new(ErrorCode::Overloaded));
+    }
+    let who = admit(app, offer.token.as_deref(), context.address).await?;
+    let user = who.user.profile.id;
+    app.limits.user(UserLimit::Connect, user).map_err(Refusal::too_fast)?;
+    let Some(key) = key else { return Err(Refusal::new(ErrorCode::UpgradeRequired)) };
+
+    let (Some(&Arrived(accepted)), Some(place)) = (parts.extensions.get(), parts.extensions.get::<Place>().cloned())
+    else {
+        return Err(Refusal::failure("a request that did not come through the accept loop"));
+    };
+    request = Request::from_parts(parts, body);
+    let upgrade = hyper::upgrade::on(&mut request);
+    let hub = handshakes.hub.clone();
+    handshakes.last_steps.spawn(async move {
+        let _permit = permit;
+        // When the client went away before its answer, there is nobody to attach.
+        let Ok(upgraded) = upgrade.await else { return };
+        let Ok(parts) = upgraded.downcast::<TokioIo<Tracked>>() else {
+            tracing::error!("an upgraded connection is not one of the accept loop's");
+            return;
+        };
+        let Ok(stream) = parts.io.into_inner().into_stream().into_std() else { return };
+        // The rest of hyper's read buffer is copied out of it, which would otherwise pin 8 KiB for life.
+        let early = bytes::Bytes::copy_from_slice(&parts.read_buf);
+        drop(parts.read_buf);
+        let arrival = Arrival {
+            user,
+            accepted,
+            device: offer.device,
+            mark: who.mark,
+            language: context.language,
+            address: context.address,
+            stream,
+            early,
+            place: place.take(),
+        };
+        // A hub that is going down drops the socket; the client comes back by itself.
+        let _ = hub.attach(arrival).await;
+    });
+    Ok(switching(&key))
+}
+
+fn switching(key: &str) -> axum::response::Response {
+    let mut hash = Sha1::new();
+    hash.update(key.as_bytes());
+    hash.update(KEY_SUFFIX);
+    let accept = STANDARD.encode(hash.finalize());
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::from_str(&accept) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    response
+}
+
+/// What a client offers beside the bare handshake.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Offer {
+    v1: bool,
+    token: Option<String>,
+    device: Option<String>,
+}
+
+impl Offer {
+    /// Reads the token from wherever it may come (PROTOCOL.md section 1): header, subprotocol, query.
+    fn read(headers: &HeaderMap, uri: &Uri) -> Self {
+        let mut offer = Self::default();
+        let mut by_protocol = None;
+        for protocol in items(headers, &SEC_WEBSOCKET_PROTOCOL) {
+            if protocol == V1 {
+                offer.v1 = true;
+            } else if let Some(token) = protocol.strip_prefix("bearer.") {
+                by_protocol = Some(token.to_owned());
+            } else if let Some(device) = protocol.strip_prefix("device.") {
+                offer.device = Some(device.chars().take(DEVICE_CHARS_MAX).collect());
+            }
+        }
+        let by_query = || {
+            let query = uri.query()?;
+            query.split('&').find_map(|pair| pair.strip_prefix("token=")).map(str::to_owned)
+        };
+        offer.token = bearer(headers).map(str::to_owned).or(by_protocol).or_else(by_query);
+        offer
+    }
+}
+
+fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn wants_upgrade(headers: &HeaderMap) -> bool {
+    items(headers, &UPGRADE).any(|item| item.eq_ignore_ascii_case("websocket"))
+}
+
+/// Checks the handshake itself (RFC 6455, section 4.2.1) and gives its key.
+fn upgrade_key(parts: &Parts) -> Result<String, Refusal> {
+    let refuse = |what: &'static str| Refusal::new(ErrorCode::BadRequest).naming(what);
+    if parts.version != Version::HTTP_11 {
+        return Err(refuse("HTTP/1.1"));
+    }
+    if parts.headers.get(HOST).is_none() {
+        return Err(refuse("Host"));
+    }
+    if !items(&parts.headers, &CONNECTION).any(|item| item.eq_ignore_ascii_case("upgrade")) {
+        return Err(refuse("Connection"));
+    }
+    if parts.headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(refuse("Sec-WebSocket-Version").with_status(StatusCode::UPGRADE_REQUIRED));
+    }
+    let key = parts.headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
+    match key {
+        Some(key) if STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16) => Ok(key.to_owned()),
+        _ => Err(refuse("Sec-WebSocket-Key")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(HeaderName, &str)]) -> HeaderMap {
+        lines.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_token_comes_by_header_by_subprotocol_or_by_query() {
+        use axum::http::header::AUTHORIZATION;
+        let check = |lines: &[(HeaderName, &str)], uri: &str, token: Option<&str>, device: Option<&str>, v1| {
+            let offer = Offer::read(&headers(lines), &uri.parse().unwrap());
+            assert_eq!(offer, Offer { v1, token: token.map(Into::into), device: device.map(Into::into) });
+        };
+        let ws = "/api/chat/ws";
+        check(&[], ws, None, None, false);
+        check(&[(AUTHORIZATION, "Bearer a.b.c")], "/api/chat/ws?token=q", Some("a.b.c"), None, false);
+        check(&[], "/api/chat/ws?_t=1&token=a.b.c", Some("a.b.c"), None, false);
+        check(&[(SEC_WEBSOCKET_PROTOCOL, "bearer.a.b.c")], ws, Some("a.b.c"), None, false);
+        let v1 = "teahouse.v1, bearer.a.b.c, device.phone";
+        check(&[(SEC_WEBSOCKET_PROTOCOL, v1)], ws, Some("a.b.c"), Some("phone"), true);
+    }
+
+    #[test]
+    fn the_answer_to_a_key_is_that_of_the_rfc() {
+        // RFC 6455, section 1.3.
+        let response = switching("dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(response.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYg0g4hBmEnaIs=");
+    }
+}
