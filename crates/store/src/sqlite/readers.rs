@@ -14,12 +14,12 @@ use super::{OpenError, SqliteOptions, schema};
 use crate::queue::{PushError, Queue};
 use crate::{StoreError, StoreMetrics};
 
-type Ask = Box<dyn FnOnce(&Connection) + Send>;
+type Ask = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// The way to the reader threads.
 #[derive(Clone)]
 pub(super) struct Readers {
-    queue: Arc<Queue<Ask>>,
+    pub(super) queue: Arc<Queue<Ask>>,
     metrics: StoreMetrics,
 }
 
@@ -30,11 +30,12 @@ impl Readers {
         let readers = Self { queue, metrics: options.metrics.clone() };
         let mut threads = Vec::new();
         for number in 0..options.readers.max(1) {
-            let started = schema::open_reader(path, options.busy_timeout).map_err(OpenError::from).and_then(|conn| {
-                let queue = Arc::clone(&readers.queue);
-                let thread = std::thread::Builder::new().name(format!("store-reader-{number}"));
-                thread.spawn(move || serve(&conn, &queue)).map_err(OpenError::Thread)
-            });
+            let started =
+                schema::open_reader(path, options.busy_timeout).map_err(OpenError::from).and_then(|mut conn| {
+                    let queue = Arc::clone(&readers.queue);
+                    let thread = std::thread::Builder::new().name(format!("store-reader-{number}"));
+                    thread.spawn(move || serve(&mut conn, &queue)).map_err(OpenError::Thread)
+                });
             match started {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
@@ -59,7 +60,7 @@ impl Readers {
         W: FnOnce(&Connection) -> Result<T, Stop<E>> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let ask = Box::new(move |conn: &Connection| {
+        let ask = Box::new(move |conn: &mut Connection| {
             let result = snapshot(conn, work);
             // Nobody is waiting any more: then nobody needs it.
             let _ = reply.send(result);
@@ -81,7 +82,7 @@ impl Readers {
     }
 }
 
-fn serve(conn: &Connection, queue: &Queue<Ask>) {
+fn serve(conn: &mut Connection, queue: &Queue<Ask>) {
     let mut asks = Vec::new();
     // One at a time, so that the others wait for any reader and not for this one.
     while queue.take(1, &mut asks) {

@@ -244,7 +244,8 @@ async fn statements(store: &SqliteStore, call: impl Future) -> u32 {
             STATEMENTS.set(STATEMENTS.get() + 1);
         }
     };
-    store.look(move |conn| Ok(conn.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(count)))).await.unwrap();
+    let install = move |conn: &mut Connection| conn.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(count)).unwrap();
+    assert!(store.readers.queue.try_push(Box::new(install)).is_ok());
     store.look(|_| Ok(STATEMENTS.set(0))).await.unwrap();
     call.await;
     store.look(|_| Ok(STATEMENTS.get())).await.unwrap()
