@@ -37,6 +37,9 @@ pub enum AuthenticateError {
 }
 
 /// The user that a token lets in. One that a site's token speaks of is made here when it is new.
+///
+/// # Errors
+/// The token lets nobody in.
 pub async fn authenticate(app: &App, token: &str) -> Result<Authenticated, AuthenticateError> {
     let claims = app.tokens.verify(token, app.now())?;
     let mark = claims.mark;

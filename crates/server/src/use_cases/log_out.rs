@@ -28,6 +28,9 @@ pub enum LogOutError {
 
 /// Ends the login of the token, and that of the refresh token where it is another. Either is enough:
 /// a page whose token expired over night can still log out.
+///
+/// # Errors
+/// Nobody was logged out.
 pub async fn log_out(
     app: &Arc<App>,
     token: Option<Authenticated>,

@@ -22,11 +22,9 @@ pub struct Login {
 pub struct RefreshSecret(String);
 
 impl RefreshSecret {
-    /// A new one: 256 random bits, in hexadecimal.
-    pub(super) fn random() -> Result<Self, StoreError> {
-        let mut bits = [0_u8; 32];
-        getrandom::fill(&mut bits).map_err(|error| StoreError::Internal(format!("no random numbers: {error}")))?;
-        Ok(Self(bits.iter().map(|byte| format!("{byte:02x}")).collect()))
+    /// A new one: 256 random bits.
+    pub(super) fn random() -> Self {
+        Self(crate::secrets::random_hex::<32>())
     }
 
     /// What somebody presents as one.
@@ -55,9 +53,11 @@ impl std::fmt::Debug for RefreshSecret {
 
 /// Begins a login of a user who has shown that they are who they say.
 pub(super) async fn begin(app: &App, user: User) -> Result<Login, StoreError> {
-    let (login, refresh) = (LoginId::random(), RefreshSecret::random()?);
+    let (login, refresh) = (LoginId::random(), RefreshSecret::random());
     let expires_at = refresh_expiry(app);
-    app.store.add_refresh(Refresh { key: refresh.key(), user: user.profile.id, login: login.key(), expires_at }).await?;
+    app.store
+        .add_refresh(Refresh { key: refresh.key(), user: user.profile.id, login: login.key(), expires_at })
+        .await?;
     let issued = issue(app, &user, login).await?;
     Ok(Login { user, issued, refresh })
 }

@@ -10,5 +10,5 @@ use crate::app::App;
 /// # Errors
 /// With oneself, or with nobody.
 pub async fn open_conversation(app: &App, user: UserId, peer: UserId) -> Result<RoomId, OpenDirectError> {
-    app.store.open_direct(user, peer).await
+    app.store.open_direct(user, peer, app.now()).await
 }

@@ -26,6 +26,9 @@ pub enum RefreshError {
 }
 
 /// Exchanges a refresh token for the next one and a token of the same login.
+///
+/// # Errors
+/// The login is not continued; the refresh token is as good as it was.
 pub async fn refresh_login(app: &Arc<App>, old: RefreshSecret, address: IpAddr) -> Result<Login, RefreshError> {
     let own = Arc::clone(app);
     let continued = app.run_to_end(async move { exchange(&own, &old).await }).await?;
@@ -39,7 +42,7 @@ pub async fn refresh_login(app: &Arc<App>, old: RefreshSecret, address: IpAddr) 
 }
 
 async fn exchange(app: &App, old: &RefreshSecret) -> Result<Option<Login>, StoreError> {
-    let refresh = RefreshSecret::random()?;
+    let refresh = RefreshSecret::random();
     let expires_at = login::refresh_expiry(app);
     let Some(taken) = app.store.rotate_refresh(old.key(), refresh.key(), expires_at, app.now()).await? else {
         return Ok(None);

@@ -59,6 +59,9 @@ impl From<StoreError> for RegisterError {
 }
 
 /// Makes an account and logs in to it. What was typed wrong is said before it counts against the address.
+///
+/// # Errors
+/// No account was made.
 pub async fn register(app: &Arc<App>, typed: Registration) -> Result<Login, RegisterError> {
     if !app.config.auth.registration_open() {
         return Err(RegisterError::Closed);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use teahouse_store::Appended;
 
-pub use super::send_message::{Draft, SendError};
 use super::send_message::send_message;
+pub use super::send_message::{Draft, SendError};
 use crate::app::App;
 
 /// Says it and waits until it is durable.

@@ -1,0 +1,162 @@
+//! Bodies: read within a size and a time, whatever their Content-Type says, and taken as JSON. What
+//! cannot be read is refused with the name of the field.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use teahouse_core::ErrorCode;
+
+use super::refusal::Refusal;
+use super::sentence;
+use crate::app::App;
+
+/// The fields of a request's body. An empty body is an empty object.
+pub(super) struct Fields<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Fields<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+        let bytes = read(request, app).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+async fn read(request: Request, app: &App) -> Result<Bytes, Refusal> {
+    let bytes_max = app.config.server.body_bytes_max.0;
+    let too_large = || {
+        Refusal::new(ErrorCode::TooLong)
+            .with_status(StatusCode::PAYLOAD_TOO_LARGE)
+            .saying(sentence::body_too_large(bytes_max))
+    };
+    // Whoever says beforehand that it is too much is not read at all.
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > bytes_max as u64) {
+        return Err(too_large());
+    }
+    // A body may take as long as a head: one byte a second is not a client.
+    let body = Limited::new(request.into_body(), bytes_max).collect();
+    match tokio::time::timeout(app.config.server.header_timeout, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() || caused_by_length(error.as_ref()) => Err(too_large()),
+        // The connection broke or the chunks are nonsense; most likely nobody hears this.
+        Ok(Err(_)) => Err(Refusal::new(ErrorCode::BadRequest)),
+        Err(_) => Err(Refusal::new(ErrorCode::BadRequest)
+            .with_status(StatusCode::REQUEST_TIMEOUT)
+            .saying(sentence::body_too_slow())),
+    }
+}
+
+fn caused_by_length(error: &(dyn Error + 'static)) -> bool {
+    error.source().is_some_and(|cause| cause.is::<LengthLimitError>() || caused_by_length(cause))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let broken = |sentence| Err(Refusal::new(ErrorCode::BadRequest).saying(sentence));
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) if text.trim().is_empty() => "{}",
+        // Some clients begin with a byte order mark.
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Err(_) => return broken(sentence::broken_json()),
+    };
+    // Serde reads an array as a struct, too; here a body is an object.
+    if !text.trim_start().starts_with('{') {
+        return broken(if is_json(text) { sentence::not_an_object() } else { sentence::broken_json() });
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize(&mut json) {
+        Ok(fields) if json.end().is_ok() => Ok(fields),
+        // What is wrong with a field counts only when the whole is JSON at all.
+        Err(error) if error.inner().is_data() && is_json(text) => Err(fault(&error)),
+        Ok(_) | Err(_) => broken(sentence::broken_json()),
+    }
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// Names the field. Serde says of one that is missing only in its message.
+fn fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Refusal {
+    let (path, message) = (error.path().to_string(), error.inner().to_string());
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let twice = message.strip_prefix("duplicate field `").and_then(|rest| rest.split('`').next());
+    let name = match (path.as_str(), missing.or(twice)) {
+        (".", Some(field)) => field.to_owned(),
+        (path, Some(field)) if !path.ends_with(field) => format!("{path}.{field}"),
+        (path, _) => path.to_owned(),
+    };
+    let sentence = if missing.is_some() { sentence::missing_field(&name) } else { sentence::wrong_field(&name) };
+    Refusal::field(name).saying(sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use teahouse_core::Language;
+    use teahouse_protocol::classic::http::{PrivateBody, ProfileBody};
+
+    use super::*;
+
+    fn refused<T: DeserializeOwned>(body: &[u8]) -> Option<(u16, Option<String>)> {
+        let refusal = parse::<T>(body).err()?;
+        assert!(!refusal.sentence(Language::En).is_empty());
+        Some((refusal.status.as_u16(), refusal.field.map(|field| field.into_owned())))
+    }
+
+    #[test]
+    fn broken_json_is_400_and_a_wrong_field_422_with_its_name() {
+        let check = |body: &str, expect: Option<(u16, Option<&str>)>| {
+            let expect = expect.map(|(status, field)| (status, field.map(str::to_owned)));
+            assert_eq!(refused::<PrivateBody>(body.as_bytes()), expect, "{body:.80}");
+        };
+        check(r#"{"receiver_id":7,"content":"hi"}"#, None);
+        check(r#"{"receiver_id":7,"content":"hi","_t":1,"x":{"y":[null]}}"#, None);
+        check("\u{feff}{\"receiver_id\":7,\"content\":\"hi\"}\n", None);
+        check("", Some((422, Some("receiver_id"))));
+        check("{}", Some((422, Some("receiver_id"))));
+        check(r#"{"receiver_id":7}"#, Some((422, Some("content"))));
+        check(r#"{"receiver_id":7,"content":null}"#, Some((422, Some("content"))));
+        check(r#"{"receiver_id":"7","content":"hi"}"#, Some((422, Some("receiver_id"))));
+        check(r#"{"receiver_id":-7,"content":"hi"}"#, Some((422, Some("receiver_id"))));
+        check(r#"{"receiver_id":7.5,"content":"hi"}"#, Some((422, Some("receiver_id"))));
+        check(r#"{"receiver_id":7,"receiver_id":8,"content":"hi"}"#, Some((422, Some("receiver_id"))));
+        check(r#"{"receiver_id":7,"content":["hi"]}"#, Some((422, Some("content"))));
+        check("{", Some((400, None)));
+        check(r#"{"receiver_id":"7","content":"#, Some((400, None)));
+        check(r#"{"receiver_id":7,"content":"hi"} x"#, Some((400, None)));
+        check(r#"{"receiver_id":NaN,"content":"hi"}"#, Some((400, None)));
+        check(r#"{"receiver_id":7,"content":"\ud800"}"#, Some((400, None)));
+        check("receiver_id=7&content=hi", Some((400, None)));
+        check("[7,\"hi\"]", Some((400, None)));
+        check("7", Some((400, None)));
+        check("null", Some((400, None)));
+        check(&format!("{{\"x\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000)), Some((400, None)));
+        assert_eq!(refused::<PrivateBody>(b"{\"content\":\"\xff\"}"), Some((400, None)));
+    }
+
+    #[test]
+    fn a_field_within_a_field_is_named_by_its_way() {
+        let body = br#"{"profile":{"nickname":7}}"#;
+        assert_eq!(refused::<ProfileBody>(body), Some((422, Some("profile.nickname".to_owned()))));
+        assert_eq!(refused::<ProfileBody>(b""), None);
+
+        #[derive(Deserialize)]
+        struct Outer {
+            #[serde(rename = "inner")]
+            _inner: Inner,
+        }
+        #[derive(Deserialize)]
+        struct Inner {
+            #[serde(rename = "name")]
+            _name: String,
+        }
+        assert_eq!(refused::<Outer>(br#"{"inner":{}}"#), Some((422, Some("inner.name".to_owned()))));
+    }
+}

@@ -1,0 +1,71 @@
+//! Which of our languages somebody reads best, from `Accept-Language`.
+
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT_LANGUAGE;
+use teahouse_core::Language;
+
+/// The language to answer in; English when nothing that we speak is asked for.
+#[must_use]
+pub fn of(headers: &HeaderMap) -> Language {
+    let mut best = (0, Language::En);
+    for range in
+        headers.get_all(ACCEPT_LANGUAGE).iter().filter_map(|line| line.to_str().ok()).flat_map(|l| l.split(','))
+    {
+        let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
+        let Some(language) = spoken(tag.trim()) else { continue };
+        let quality = quality(parameters);
+        // The first of equals wins, as browsers list what is preferred first.
+        if quality > best.0 {
+            best = (quality, language);
+        }
+    }
+    best.1
+}
+
+fn spoken(tag: &str) -> Option<Language> {
+    let primary = tag.split('-').next().unwrap_or_default();
+    match primary {
+        "*" => Some(Language::En),
+        _ if primary.eq_ignore_ascii_case("zh") => Some(Language::Zh),
+        _ if primary.eq_ignore_ascii_case("en") => Some(Language::En),
+        _ => None,
+    }
+}
+
+/// Thousandths; 1000 when nothing is said, 0 when it is no quality.
+fn quality(parameters: &str) -> u32 {
+    let Some(value) = parameters.split(';').find_map(|part| part.trim().strip_prefix("q=")) else { return 1000 };
+    match value.trim().parse::<f32>() {
+        // Bounded above, so that the cast cannot go wrong.
+        Ok(value) if (0.0..=1.0).contains(&value) => (value * 1000.0) as u32,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_of_what_we_speak() {
+        let check = |header: &'static str, expect| {
+            let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, header.parse().unwrap())]);
+            assert_eq!(of(&headers), expect, "{header}");
+        };
+        check("zh-CN,zh;q=0.9,en;q=0.8", Language::Zh);
+        check("zh", Language::Zh);
+        check("ZH-hans-cn", Language::Zh);
+        check("en-GB,zh;q=0.9", Language::En);
+        check("en;q=0.5, zh;q=0.8", Language::Zh);
+        check("zh;q=0, en;q=0.1", Language::En);
+        check("zh;q=0", Language::En);
+        check("fr, zh;q=0.2", Language::Zh);
+        check("fr", Language::En);
+        check("*", Language::En);
+        check("zh;q=nonsense", Language::En);
+        check("zh;q=7", Language::En);
+        check("", Language::En);
+        check("zhx", Language::En);
+        assert_eq!(of(&HeaderMap::new()), Language::En);
+    }
+}

@@ -1,0 +1,30 @@
+//! A panic in a handler ends that request with a 500 in the envelope, and nothing else.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::refusal::Refusal;
+
+/// Runs the rest of the request, and answers when it panics.
+pub(super) async fn caught(request: Request, next: Next) -> Response {
+    let mut rest = pin!(next.run(request));
+    // The future is not polled again after a panic, so nobody sees what it left half done.
+    let outcome = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| rest.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(response)) => Poll::Ready(Ok(response)),
+        Err(panic) => Poll::Ready(Err(panic)),
+    });
+    outcome.await.unwrap_or_else(|panic| Refusal::failure(message(panic.as_ref())).into_response())
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a handler panicked: {}", text.unwrap_or("no message"))
+}

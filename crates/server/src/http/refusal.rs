@@ -1,0 +1,124 @@
+//! A refusal: a code of the error table, a status, a sentence, and what else helps whoever was refused.
+//! It becomes bytes in `answer`, once the request's language and id are known.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use teahouse_core::{ErrorCode, Language};
+use teahouse_store::StoreError;
+
+use super::answer::Outcome;
+use super::sentence::Sentence;
+use crate::limits::RetryAfter;
+
+/// How soon whoever finds the server busy may come back.
+const OVERLOADED_RETRY: Duration = Duration::from_secs(1);
+
+/// Why a request was refused, as its sender sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    pub(super) code: ErrorCode,
+    pub(super) status: StatusCode,
+    pub(super) field: Option<Cow<'static, str>>,
+    pub(super) retry_after: Option<Duration>,
+    sentence: Option<Sentence>,
+}
+
+impl Refusal {
+    /// With the table's own status and sentence.
+    #[must_use]
+    pub fn new(code: ErrorCode) -> Self {
+        let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = (code == ErrorCode::Overloaded).then_some(OVERLOADED_RETRY);
+        Self { code, status, field: None, retry_after, sentence: None }
+    }
+
+    /// A field of the body that is missing or wrong.
+    #[must_use]
+    pub fn field(field: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::BadRequest).with_status(StatusCode::UNPROCESSABLE_ENTITY).naming(field)
+    }
+
+    /// Too fast.
+    #[must_use]
+    pub fn too_fast(retry_after: RetryAfter) -> Self {
+        Self { retry_after: Some(retry_after.0), ..Self::new(ErrorCode::RateLimited) }
+    }
+
+    /// Something of ours failed. It is logged here, once; the sender never sees what it was.
+    #[must_use]
+    pub fn failure(error: impl Display) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self::new(ErrorCode::Internal)
+    }
+
+    /// With a sentence that says more than the table's.
+    #[must_use]
+    pub fn saying(mut self, sentence: Sentence) -> Self {
+        self.sentence = Some(sentence);
+        self
+    }
+
+    /// Naming what in the request it is about.
+    #[must_use]
+    pub fn naming(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// With another status than the table's.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The sentence in one language.
+    #[must_use]
+    pub fn sentence(&self, language: Language) -> &str {
+        self.sentence.as_ref().map_or_else(|| self.code.sentence(language), |sentence| sentence.text(language))
+    }
+
+    /// The one for a status that the framework answered with, which knows no more.
+    #[must_use]
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        let code = match status {
+            StatusCode::UNAUTHORIZED => ErrorCode::Unauthorized,
+            StatusCode::FORBIDDEN => ErrorCode::Forbidden,
+            StatusCode::NOT_FOUND => ErrorCode::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => ErrorCode::MethodNotAllowed,
+            StatusCode::CONFLICT => ErrorCode::Conflict,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::URI_TOO_LONG => ErrorCode::TooLong,
+            StatusCode::UPGRADE_REQUIRED => ErrorCode::UpgradeRequired,
+            StatusCode::TOO_MANY_REQUESTS => ErrorCode::RateLimited,
+            StatusCode::SERVICE_UNAVAILABLE => ErrorCode::Overloaded,
+            _ if status.is_server_error() => ErrorCode::Internal,
+            _ => ErrorCode::BadRequest,
+        };
+        Self::new(code).with_status(status)
+    }
+
+    /// Whole seconds for `Retry-After`, never less than one: what is rounded down is asked too early.
+    pub(super) fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after.map(|wait| RetryAfter(wait).seconds().max(1))
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Overloaded(_) | StoreError::Closed => Self::new(ErrorCode::Overloaded),
+            StoreError::Internal(_) => Self::failure(error),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.status;
+        Outcome::Refused(Box::new(self)).into_response(status)
+    }
+}
