@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ async fn write_until_the_end(directory: &Path, round: &str) {
                 };
                 // An overloaded store is no acknowledgement, and no end either.
                 if let Ok(done) = store.append(append).await {
-                    writeln!(std::io::stdout(), "ack {client_id} {}", done.seq).unwrap();
+                    println!("ack {client_id} {}", done.seq);
                 }
             }
         });

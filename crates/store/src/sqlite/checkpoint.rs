@@ -21,10 +21,11 @@ pub(super) struct Checkpointer {
     thread: Option<JoinHandle<()>>,
     log_pages: Arc<AtomicU64>,
     page_bytes: u64,
-    // Where the log stood when the thread was last asked.
-    asked_bytes: u64,
-    // After a restart that did not succeed: not again before the log is this long.
-    restart_bytes: u64,
+    // Where the log stood when it was last looked at; shorter now means that it began anew.
+    seen_bytes: u64,
+    // How long the log must be before the thread is asked next, and before the writer restarts it.
+    ask_at_bytes: u64,
+    restart_at_bytes: u64,
     checkpoint_bytes: u64,
     wal_bytes_max: u64,
     metrics: StoreMetrics,
@@ -61,8 +62,9 @@ impl Checkpointer {
             thread: Some(thread),
             log_pages: Arc::default(),
             page_bytes: u64::from(page_bytes),
-            asked_bytes: 0,
-            restart_bytes: options.wal_bytes_max,
+            seen_bytes: 0,
+            ask_at_bytes: options.checkpoint_bytes,
+            restart_at_bytes: options.wal_bytes_max,
             checkpoint_bytes: options.checkpoint_bytes,
             wal_bytes_max: options.wal_bytes_max,
             metrics: options.metrics.clone(),
@@ -82,32 +84,42 @@ impl Checkpointer {
     pub(super) fn tend(&mut self, writer: &Connection) -> Result<(), rusqlite::Error> {
         let log_bytes = self.log_pages.load(Ordering::Relaxed) * self.page_bytes;
         self.metrics.wal_bytes.set(log_bytes);
-        if log_bytes < self.asked_bytes {
-            // The log began anew.
-            self.asked_bytes = 0;
-            self.restart_bytes = self.wal_bytes_max;
+        if log_bytes < self.seen_bytes {
+            self.begins_anew();
         }
-        if log_bytes >= self.restart_bytes {
+        self.seen_bytes = log_bytes;
+        if log_bytes >= self.restart_at_bytes {
             return self.restart(writer, log_bytes);
         }
-        if log_bytes >= self.asked_bytes + self.checkpoint_bytes {
-            self.asked_bytes = log_bytes;
+        if log_bytes >= self.ask_at_bytes {
+            self.ask_at_bytes = log_bytes.saturating_add(self.checkpoint_bytes);
             // Full means that it was asked already.
             let _ = self.asks.try_push(());
         }
         Ok(())
     }
 
+    fn begins_anew(&mut self) {
+        self.seen_bytes = 0;
+        self.ask_at_bytes = self.checkpoint_bytes;
+        self.restart_at_bytes = self.wal_bytes_max;
+    }
+
     fn restart(&mut self, writer: &Connection, log_bytes: u64) -> Result<(), rusqlite::Error> {
-        let done = checkpoint(writer, "RESTART");
-        // Whatever came of it, the next try is not before the log grew by another step.
-        self.restart_bytes = log_bytes + self.checkpoint_bytes;
-        match done {
-            Ok(true) => tracing::info!(log_bytes, "the log began anew"),
+        match checkpoint(writer, "RESTART") {
+            Ok(true) => {
+                tracing::info!(log_bytes, "the log begins anew");
+                // The hook says so only with the next commit.
+                self.log_pages.store(0, Ordering::Relaxed);
+                self.begins_anew();
+                return Ok(());
+            }
             Ok(false) => tracing::warn!(log_bytes, "the log is long, and a reader holds on to it"),
             Err(error) if is_unknowable(&error) => return Err(error),
             Err(error) => tracing::warn!(%error, log_bytes, "the log is long, and cannot be checkpointed"),
         }
+        // Not with every group: only when it grew by another step.
+        self.restart_at_bytes = log_bytes.saturating_add(self.checkpoint_bytes);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 mod opening;
 mod trouble;
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
@@ -19,20 +19,27 @@ use crate::{Append, NewUser, Place, Store};
 #[derive(Clone, Default)]
 struct Sink {
     heard: Arc<Mutex<Vec<Commit>>>,
-    gate: Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>,
+    gate: Arc<Mutex<Option<Door>>>,
 }
 
+/// The writer's side of a gate.
+struct Door {
+    entered: SyncSender<()>,
+    released: Receiver<()>,
+}
+
+/// The test's side of it.
 struct Gate {
     entered: Receiver<()>,
-    release: Sender<()>,
+    release: SyncSender<()>,
 }
 
 impl CommitSink for Sink {
     fn committed(&mut self, commits: Vec<Commit>) {
         self.heard.lock().unwrap().extend(commits);
-        if let Some((entered, release)) = self.gate.lock().unwrap().take() {
-            entered.send(()).unwrap();
-            let _ = release.recv();
+        if let Some(door) = self.gate.lock().unwrap().take() {
+            door.entered.send(()).unwrap();
+            let _ = door.released.recv();
         }
     }
 }
@@ -40,9 +47,10 @@ impl CommitSink for Sink {
 impl Sink {
     /// The writer waits in the sink the next time that it comes there.
     fn gate(&self) -> Gate {
-        let ((entered, entered_here), (release_here, release)) = (channel(), channel());
-        *self.gate.lock().unwrap() = Some((entered, release));
-        Gate { entered: entered_here, release: release_here }
+        let (entered, has_entered) = sync_channel(1);
+        let (release, released) = sync_channel(1);
+        *self.gate.lock().unwrap() = Some(Door { entered, released });
+        Gate { entered: has_entered, release }
     }
 
     fn count(&self) -> usize {
