@@ -872,7 +872,7 @@ class House {
   #privately(message) {
     const thread = this.#threads.get(message.conversation_id);
     if (thread) thread.live(message, false);
-    if (thread && thread === this.open && document.visibilityState === 'visible') {
+    if (thread && thread === this.open && talkIsSeen()) {
       this.#arrived(thread, message.sender.id);
       ask('POST', `/api/conversations/${message.conversation_id}/mark-read`)
         .catch(() => {}) // Opening the conversation marks it again.
@@ -984,7 +984,7 @@ class House {
     const thread = this.open;
     if (thread === this.lobby) return;
     thread.stale = true;
-    if (document.visibilityState !== 'visible') return;
+    if (!talkIsSeen()) return;
     await thread.fill();
     thread.stale = false;
     if (house !== this) return;
@@ -1096,10 +1096,14 @@ function leave(sentence) {
   gate.open(sentence);
 }
 
+// Whether somebody can see the open thread: not in a hidden tab, and not behind another pane of a narrow page.
+const talkIsSeen = () => document.visibilityState === 'visible' && byId('scroll').getClientRects().length > 0;
+
 function pane(name) {
   byId('house').dataset.pane = name;
   for (const button of all('#tabs button')) button.ariaPressed = String(button.dataset.pane === name);
   if (name === 'people') house?.fetchPeople();
+  if (name === 'talk') house?.seen();
 }
 
 async function begin() {

@@ -140,7 +140,7 @@ export class Tab {
   }
 
   async say(text) {
-    await this.page.getByLabel('Your message').fill(text);
+    await this.page.locator('#compose textarea').fill(text);
     await this.page.keyboard.press('Enter');
   }
 
