@@ -590,7 +590,6 @@ class Thread {
       const marks = this.#marks;
       try {
         const answer = await this.#post(draft);
-        row.remove();
         this.put({
           id: answer.message_id,
           sender: { ...this.me, nickname: this.me.name },
@@ -598,6 +597,7 @@ class Thread {
           // The answer for a private message carries no time; the next page of history will.
           created_at: answer.send_time ?? new Date().toISOString(),
         });
+        row.remove();
         // A read mark that came faster than this answer may or may not mean this message: the history knows.
         if (marks !== this.#marks) this.fill().catch(() => {});
       } catch (error) {
