@@ -2,6 +2,7 @@
 //! the data directory that only its owner can open. What is asked for is done by a [`Handler`].
 
 mod client;
+mod offline;
 mod server;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use teahouse_core::UserRole;
 use teahouse_store::{Store, StoreError};
 
 pub use client::{ReachError, ask};
+pub use offline::{ChangeError, change};
 pub use server::{BindError, ControlServer};
 
 const SOCKET: &str = "control.sock";

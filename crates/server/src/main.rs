@@ -66,7 +66,7 @@ fn change_user(config: &Config, command: UserCommand) -> ExitCode {
             return ExitCode::from(EXIT_UNAVAILABLE);
         }
     };
-    match runtime.block_on(control::ask(&config.server.data, &command.into())) {
+    match runtime.block_on(control::change(&config.server.data, &command.into())) {
         Ok(answer) => {
             match &answer {
                 control::ControlAnswer::Done(sentence) => println!("{sentence}"),
@@ -74,10 +74,9 @@ fn change_user(config: &Config, command: UserCommand) -> ExitCode {
             }
             ExitCode::from(answer.exit_status())
         }
-        // Where none runs, the store is to be opened here and asked through `control::apply`.
         Err(error) => {
             eprintln!("teahouse: {error}");
-            ExitCode::from(control::ReachError::EXIT_STATUS)
+            ExitCode::from(EXIT_UNAVAILABLE)
         }
     }
 }

@@ -4,6 +4,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use teahouse_core::{Commit, Timestamp, UserRole};
+use teahouse_store::{CommitSink, NewUser, SqliteOptions, SqliteStore, Store};
+
 struct Run {
     status: Option<i32>,
     out: String,
@@ -107,4 +110,54 @@ fn help_teaches_and_mistakes_of_usage_exit_64() {
     check(&["dance"], 64, "dance");
     check(&["--lissen"], 64, "--lissen");
     check(&["user", "role", "amy", "king"], 64, "user, moderator, admin");
+}
+
+/// Nobody listens to what these tests store.
+struct Nobody;
+
+impl CommitSink for Nobody {
+    fn committed(&mut self, _: Vec<Commit>) {}
+}
+
+fn open_store(directory: &Path) -> SqliteStore {
+    SqliteStore::open(SqliteOptions::new(directory), Box::new(Nobody)).unwrap()
+}
+
+#[tokio::test]
+async fn users_are_changed_in_the_store_when_no_server_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let amy = NewUser {
+        username: "amy".to_owned(),
+        email: None,
+        password_hash: String::new(),
+        now: Timestamp(0),
+        ids_start: 1,
+    };
+    let store = open_store(&data);
+    let id = store.create_user(amy).await.unwrap().profile.id;
+    let check = |arguments: &[&str], status, expect: &str| {
+        let arguments: Vec<_> = ["user"].iter().chain(arguments).chain(&["--data", "data"]).copied().collect();
+        let run = teahouse(directory.path(), &arguments, &[]);
+        assert_eq!(run.status, Some(status), "{arguments:?}: {}{}", run.out, run.err);
+        assert!(run.out.contains(expect) || run.err.contains(expect), "{}{}", run.out, run.err);
+    };
+    // The store is held, but whoever holds it does not answer.
+    check(&["role", "amy", "admin"], 69, "another process");
+    store.close().await;
+    drop(store);
+    check(&["role", "AMY", "moderator"], 0, "amy is now moderator");
+    check(&["disable", "amy"], 0, "amy is disabled");
+    check(&["enable", "nobody"], 1, "there is no user \"nobody\"");
+    let user = open_store(&data).user(id).await.unwrap().unwrap();
+    assert_eq!((user.role, user.disabled), (UserRole::Moderator, true));
+}
+
+#[test]
+fn a_wrong_data_directory_is_said_and_not_filled() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = teahouse(directory.path(), &["user", "disable", "amy", "--data", "typo"], &[]);
+    assert_eq!(run.status, Some(69));
+    assert!(run.err.contains("there is no data in typo"), "{}", run.err);
+    assert!(!directory.path().join("typo").exists());
 }

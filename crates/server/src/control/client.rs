@@ -23,11 +23,6 @@ pub enum ReachError {
     Io(#[from] io::Error),
 }
 
-impl ReachError {
-    /// The status that the command exits with (EX_UNAVAILABLE of sysexits.h).
-    pub const EXIT_STATUS: u8 = 69;
-}
-
 /// Asks the server that runs on this data directory.
 ///
 /// # Errors
