@@ -46,6 +46,7 @@ async fn run(options: SqliteOptions, senders: u64, rooms: u64) {
         store.ensure_site_user(site).await.unwrap();
     }
     let (groups, messages) = (metrics.groups.get(), metrics.commits.get());
+    let cpu = writer_cpu();
     let begun = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
     for user in 1..=senders {
@@ -72,18 +73,31 @@ async fn run(options: SqliteOptions, senders: u64, rooms: u64) {
     }
     let mut waits: Vec<Duration> = tasks.join_all().await.into_iter().flatten().collect();
     let took = begun.elapsed().as_secs_f64();
+    let cpu = writer_cpu() - cpu;
     waits.sort_unstable();
     let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0;
     let stored = metrics.commits.get() - messages;
     assert_eq!(stored, waits.len() as u64, "everything that was acknowledged was told, and nothing else");
     println!(
-        "{senders:>8} {rooms:>8} {:>12.0} {:>10.2} {:>10.2} {:>12.1}",
+        "{senders:>8} {rooms:>8} {:>12.0} {:>10.2} {:>10.2} {:>10.1} {:>16.1}",
         stored as f64 / took,
         at(0.5),
         at(0.99),
         stored as f64 / (metrics.groups.get() - groups) as f64,
+        cpu.as_micros() as f64 / stored as f64,
     );
     store.close().await;
+}
+
+/// What the writer thread has used of a core: the figure to compare on a machine that has other work.
+fn writer_cpu() -> Duration {
+    const TICK: Duration = Duration::from_millis(10);
+    let stats = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let stats = stats.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+    let writer = stats.into_iter().find(|stat| stat.contains("(store-writer)")).unwrap_or_default();
+    // User and system time are the 14th and 15th field; the name is the second and has no blank in it.
+    let ticks: u32 = writer.split(' ').skip(13).take(2).filter_map(|field| field.parse::<u32>().ok()).sum();
+    TICK * ticks
 }
 
 fn now() -> Timestamp {
