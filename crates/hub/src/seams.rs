@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use teahouse_core::{
     AcceptOrder, Language, Message, MessageId, Profile, RoomId, Seq, SessionId, TokenMark, UserId, Version,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A future that the hub awaits on a shard.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

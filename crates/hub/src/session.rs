@@ -51,6 +51,13 @@ pub(crate) struct Page {
     pub(crate) reached: (Version, Seq),
 }
 
+/// How many people are online, as sessions are told: always the newest number, never a queue of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Count {
+    pub(crate) users: u64,
+    pub(crate) frame: Bytes,
+}
+
 /// A page that a session needs: the room and the place from which on.
 pub(crate) type Want = (RoomId, (Version, Seq));
 
@@ -103,8 +110,10 @@ pub(crate) struct Session {
     /// Answers and control frames, in order. While many wait, the session's requests are not read.
     replies: VecDeque<Bytes>,
     personal: Option<Box<Personal>>,
-    /// The number of people online changed since it was told.
-    pub(crate) count_due: bool,
+    /// How many people online it was told of last.
+    count_told: u64,
+    /// Whether that is no longer what the shard tells.
+    count_due: bool,
     pub(crate) cursors: Vec<Cursor>,
     pub(crate) health: Health,
     /// Set from the moment on in which nothing but the goodbye goes out.
@@ -131,7 +140,8 @@ impl Session {
             unsent: VecDeque::new(),
             replies: VecDeque::new(),
             personal: None,
-            count_due: true,
+            count_told: 0,
+            count_due: false,
             cursors: Vec::with_capacity(1),
             health: Health::new(now),
             closing: false,
@@ -182,6 +192,17 @@ impl Session {
         }
     }
 
+    /// Welcomes it with the number of people online.
+    pub(crate) fn tell_count_at_once(&mut self, count: Count) {
+        self.count_told = count.users;
+        self.reply(count.frame);
+    }
+
+    /// The number of people online moved by a tick: this session is told, unless it knows.
+    pub(crate) fn count_moved(&mut self, users: u64) {
+        self.count_due = self.count_told != users;
+    }
+
     pub(crate) fn cursor_in(&mut self, room: RoomId) -> Option<&mut Cursor> {
         self.cursors.iter_mut().find(|cursor| cursor.room == room)
     }
@@ -191,7 +212,7 @@ impl Session {
     pub(crate) fn gather<'a>(
         &mut self,
         tail_of: impl Fn(RoomId) -> Option<&'a Tail>,
-        count_frame: &Bytes,
+        count: &Count,
         events_missed: impl Fn(Language) -> Bytes,
         batch: &mut Batch,
         wants: &mut Vec<Want>,
@@ -217,9 +238,9 @@ impl Session {
                 self.personal = None;
             }
         }
-        if self.count_due {
-            self.count_due = false;
-            batch.push(count_frame.clone());
+        if std::mem::take(&mut self.count_due) {
+            self.count_told = count.users;
+            batch.push(count.frame.clone());
         }
         for cursor in &mut self.cursors {
             if let Some(tail) = tail_of(cursor.room) {

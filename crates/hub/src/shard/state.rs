@@ -27,7 +27,7 @@ use crate::metrics::{CodeLabel, HubMetrics};
 use crate::options::HubOptions;
 use crate::registry::{Effect, Farewell, Leave, Registry};
 use crate::seams::{Arrival, BoxFuture, ClassicPage, Receipt};
-use crate::session::{Batch, Cursor, GOODBYE_TIMEOUT, Page, Session, Source, Verdict, Want};
+use crate::session::{Batch, Count, Cursor, GOODBYE_TIMEOUT, Page, Session, Source, Verdict, Want};
 use crate::tail::Tail;
 use crate::websocket::{self, Decoder, Event, Flow};
 
@@ -87,8 +87,8 @@ pub(crate) struct State {
     online: Arc<[AtomicU64]>,
     index: usize,
     next_session: Arc<AtomicU64>,
-    count_told: u64,
-    count_frame: Bytes,
+    /// The number that sessions are told; it moves by tick.
+    count: Count,
     revoked: HashMap<UserId, Vec<(Moment, Revocation)>>,
     page_waiters: HashMap<Want, Vec<SessionId>>,
     page_queue: VecDeque<Want>,
@@ -136,8 +136,7 @@ impl State {
             online: setup.online,
             index: setup.index,
             next_session: setup.next_session,
-            count_told: 0,
-            count_frame: websocket::text_frame(&classic::online_count(0)),
+            count: count_of(0),
             revoked: HashMap::new(),
             page_waiters: HashMap::new(),
             page_queue: VecDeque::new(),
@@ -193,6 +192,11 @@ impl State {
         let mut effects = std::mem::take(&mut self.effects);
         self.registry.attach(user, id, accepted, device.as_deref(), &mut effects);
         self.apply(effects);
+        let count = count_of(self.users_online());
+        let session = &mut self.slots[slot].session;
+        if !session.closing {
+            session.tell_count_at_once(count);
+        }
 
         let is_void = self.revoked.get(&user).is_some_and(|list| list.iter().any(|(_, what)| what.covers(&mark)));
         if is_void {
@@ -228,6 +232,11 @@ impl State {
             }
         }
         self.effects = effects;
+    }
+
+    /// Distinct users online on all shards.
+    fn users_online(&self) -> u64 {
+        self.online.iter().map(|shard| shard.load(Ordering::Relaxed)).sum()
     }
 
     fn publish_online(&self) {
@@ -554,13 +563,7 @@ impl State {
         let rooms = &self.rooms;
         let written = socket::write(entry, &mut self.batch, &self.metrics, self.now, |session, batch| {
             let missed = |language: Language| websocket::text_frame(&classic::events_missed(language));
-            session.gather(
-                |room| rooms.get(&room).map(|room| &room.tail),
-                &self.count_frame,
-                missed,
-                batch,
-                &mut self.wants,
-            );
+            session.gather(|room| rooms.get(&room).map(|room| &room.tail), &self.count, missed, batch, &mut self.wants);
         });
         if written == socket::Written::Everything && entry.session.closing {
             self.goodbye_is_out(slot);
@@ -662,12 +665,11 @@ impl State {
         self.registry.tick(self.now, &mut effects);
         self.apply(effects);
 
-        let total: u64 = self.online.iter().map(|shard| shard.load(Ordering::Relaxed)).sum();
-        if total != self.count_told {
-            self.count_told = total;
-            self.count_frame = websocket::text_frame(&classic::online_count(total));
+        let users = self.users_online();
+        if users != self.count.users {
+            self.count = count_of(users);
             for (_, entry) in &mut self.slots {
-                entry.session.count_due = true;
+                entry.session.count_moved(users);
             }
             self.begin_pass();
         }
@@ -711,6 +713,10 @@ impl State {
             }
         }
     }
+}
+
+fn count_of(users: u64) -> Count {
+    Count { users, frame: websocket::text_frame(&classic::online_count(users)) }
 }
 
 impl Page {
