@@ -2,12 +2,15 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-web run test fmt clippy test-rust test-page lint audit picture clean
+.PHONY: help check-docs setup setup-web run test fmt clippy test-rust test-page lint audit picture clean
+# Each step of `test` builds on what the one before it built.
 .NOTPARALLEL:
 
 CARGO ?= cargo
-ARGS ?=
 # What stands beside `serve`: where to listen, where the data is. For example: make run ARGS="--listen 0.0.0.0:8080"
+ARGS ?=
+# What is built is looked for here, whatever this machine's Cargo is told otherwise.
+export CARGO_TARGET_DIR := $(CURDIR)/target
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +22,7 @@ run: ## Build the server and start it; ARGS="…" is passed on
 	@echo "==> Starting: open the address below in a browser, and in a second one as somebody else"
 	@exec target/release/teahouse serve $(ARGS)
 
-test: setup fmt clippy test-rust lint test-page ## Everything that must pass before a change goes in
+test: setup fmt clippy test-rust lint test-page check-docs ## Everything that must pass before a change goes in
 	@echo "==> All is well"
 
 setup: ## Install what building and testing need and this machine lacks
@@ -49,6 +52,11 @@ test-page: ## The page's journeys alone, in a real browser
 	@echo "==> The page in a browser"
 	@$(CARGO) build --locked --package teahouse-server
 	@npm --prefix web test --silent
+
+check-docs: ## Whether docs/configuration.md names every key
+	@echo "==> The configuration's page"
+	@$(CARGO) build --locked --package teahouse-server
+	@scripts/check-docs.sh target/debug/teahouse
 
 audit: ## Licences, advisories, sources and bans of what we depend on
 	@scripts/audit.sh

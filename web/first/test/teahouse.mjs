@@ -12,6 +12,8 @@ import { chromium } from 'playwright-core';
 
 export const root = fileURLToPath(new URL('../../..', import.meta.url));
 const binary = process.env.TEAHOUSE_BIN ?? join(root, 'target/debug/teahouse');
+// Whatever this machine's operator has set for a server of their own is not for ours, which would refuse a name it does not know.
+const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEAHOUSE_')));
 
 // How long to wait for something that ought to happen at once, on a machine that is busy with other things.
 export const PATIENCE_MS = 30_000;
@@ -31,7 +33,10 @@ export class Server {
   // Starts, on the port that it had before if it had one, and waits until it listens.
   async start() {
     const listen = this.url ? new URL(this.url).host : '127.0.0.1:0';
-    this.#process = spawn(binary, ['serve', '--listen', listen, '--data', this.data], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#process = spawn(binary, ['serve', '--listen', listen, '--data', this.data], {
+      env: environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#process.stderr.on('data', (text) => (this.#said += text));
     const gone = once(this.#process, 'exit').then(([code]) => {
       throw new Error(`the server ended with status ${code}:\n${this.#said}`);
