@@ -39,6 +39,7 @@ macro_rules! every_rule {
                 p6_p7_history_is_paged_by_message_and_misses_and_repeats_nothing,
                 p6_p7_a_deleted_message_is_left_out_and_still_is_a_place,
                 p14_catching_up_is_complete_and_paged_however_much_was_missed,
+                h9_paging_by_seq_shows_each_message_once_and_tells_what_was_deleted_behind_it,
                 p15_deleting_is_told_and_takes_the_next_version,
                 p15_a_moderator_deletes_in_rooms_but_not_between_two_people,
                 any_text_is_only_text,

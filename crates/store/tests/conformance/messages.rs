@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use teahouse_core::{Audience, Change, LOBBY, MessageId, RoomId, UserId, UserRole, Version};
+use teahouse_core::{Audience, Change, LOBBY, MessageId, RoomId, Seq, UserId, UserRole, Version};
 use teahouse_store::{AppendError, DeleteError, HistoryFrom, HistoryPage, HistoryQuery, Place, StoreError};
 
 use crate::house::*;
@@ -268,6 +268,29 @@ pub async fn p14_catching_up_is_complete_and_paged_however_much_was_missed(house
     assert_eq!((nothing.messages.len(), nothing.through), (0, Version(31)));
     let future = house.store.changes_since(LOBBY, Version(u64::MAX), 7).await.unwrap();
     assert_eq!((future.messages.len(), future.through), (0, Version(31)));
+}
+
+pub async fn h9_paging_by_seq_shows_each_message_once_and_tells_what_was_deleted_behind_it(house: House) {
+    let amy = house.person().await;
+    let mut said = Vec::new();
+    for number in 0..10 {
+        said.push(house.say(amy, LOBBY_PLACE, &format!("{number}")).await.id);
+    }
+    house.store.delete_message(LOBBY, said[1], amy).await.unwrap();
+    house.store.delete_message(LOBBY, said[6], amy).await.unwrap();
+
+    // A reader that saw the first four messages at version 4.
+    let page = house.store.page_by_seq(LOBBY, Version(4), Seq(4), 3).await.unwrap();
+    assert_eq!((page.deleted, contents(&page.messages)), (vec![said[1]], vec!["4", "5", "7"]));
+    assert_eq!((page.version, page.seq, page.pair), (Version(12), Seq(8), None));
+    house.store.delete_message(LOBBY, said[4], amy).await.unwrap();
+    let page = house.store.page_by_seq(LOBBY, Version(12), Seq(8), 3).await.unwrap();
+    assert_eq!((page.deleted, contents(&page.messages)), (vec![said[4]], vec!["8", "9"]));
+    assert_eq!((page.version, page.seq), (Version(13), Seq(10)));
+    let page = house.store.page_by_seq(LOBBY, Version(13), Seq(10), 3).await.unwrap();
+    assert_eq!((page.deleted.len(), page.messages.len(), page.seq), (0, 0, Seq(10)));
+    let page = house.store.page_by_seq(RoomId(99), Version(0), Seq(0), 3).await.unwrap();
+    assert_eq!((page.messages.len(), page.version, page.seq), (0, Version(0), Seq(0)));
 }
 
 pub async fn p15_deleting_is_told_and_takes_the_next_version(house: House) {
