@@ -16,6 +16,7 @@ use tracing::Instrument;
 
 use crate::config::Config;
 use crate::limits::Limits;
+use crate::metrics::Rejections;
 use crate::passwords::Passwords;
 use crate::tokens::Tokens;
 
@@ -52,6 +53,8 @@ pub struct App {
     pub limits: Limits,
     /// What the operator wants.
     pub config: Config,
+    /// How often what was refused.
+    pub rejections: Rejections,
     clock: Clock,
     draining: AtomicBool,
     tasks: TaskTracker,
@@ -81,7 +84,8 @@ impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { store, live, tokens, passwords, limits, config, clock } = parts;
         let (draining, tasks) = (AtomicBool::new(false), TaskTracker::new());
-        Arc::new(Self { store, live, tokens, passwords, limits, config, clock, draining, tasks })
+        let rejections = Rejections::default();
+        Arc::new(Self { store, live, tokens, passwords, limits, config, rejections, clock, draining, tasks })
     }
 
     /// The time.
@@ -115,6 +119,12 @@ impl App {
                 Err(_) => std::future::pending().await,
             },
         }
+    }
+
+    /// How much is left that must run to its end.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.tasks.len()
     }
 
     /// Waits until nothing that must run to its end is left. New work may still come while it waits.

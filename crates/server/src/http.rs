@@ -18,11 +18,11 @@ mod cookie;
 mod cors;
 mod health;
 mod language;
-mod page;
+pub mod page;
 mod panics;
 mod parameters;
 mod refusals;
-mod sentence;
+pub mod sentence;
 
 #[cfg(test)]
 mod tests;

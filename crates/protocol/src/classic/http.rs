@@ -1,8 +1,10 @@
 //! The bodies of the classic HTTP routes: what is asked, what is answered, and the envelope around every
 //! answer. Nothing here has a place for an IP address or for somebody else's e-mail address.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use teahouse_core::ids::ID_MAX;
 use teahouse_core::{ErrorCode, Message, MessageId, Profile, RoomId, Seq, Timestamp, User};
 
 use super::bodies::{ChatMessage, Person};
@@ -111,9 +113,16 @@ pub struct SendBody {
 #[derive(Deserialize)]
 pub struct PrivateBody {
     /// To whom.
+    #[serde(deserialize_with = "id")]
     pub receiver_id: u64,
     /// Not yet trimmed or measured.
     pub content: String,
+}
+
+/// A number that JavaScript reads exactly.
+fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    if number <= ID_MAX { Ok(number) } else { Err(D::Error::custom("not below 2^53")) }
 }
 
 // ── Accounts ──

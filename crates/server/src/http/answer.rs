@@ -12,6 +12,7 @@ use teahouse_protocol::classic::http;
 use super::context::Context;
 use super::refusal::Refusal;
 use super::sentence;
+use crate::metrics::Rejections;
 
 /// What a handler gives.
 pub type Handled = Result<Answer, Refusal>;
@@ -68,8 +69,13 @@ impl Outcome {
 }
 
 /// Puts what came out into the envelope. What the framework refused by itself under `/api` is wrapped as
-/// well; everything else (pages, probes, upgrades) stays as it is.
-pub(super) fn enveloped(mut response: Response, context: &Context, under_api: bool) -> Response {
+/// well; everything else (pages, probes, upgrades) stays as it is. Refusals are counted here, all in one place.
+pub(super) fn enveloped(
+    mut response: Response,
+    context: &Context,
+    under_api: bool,
+    rejections: &Rejections,
+) -> Response {
     let status = response.status();
     let outcome = match response.extensions_mut().remove::<Outcome>() {
         Some(outcome) => outcome,
@@ -83,6 +89,7 @@ pub(super) fn enveloped(mut response: Response, context: &Context, under_api: bo
             http::http_success(status.as_u16(), sentence::success(context.language), data, &context.request_id)
         }
         Outcome::Refused(refusal) => {
+            rejections.count(refusal.code);
             add_refusal_headers(&mut response, refusal);
             let sentence = refusal.sentence(context.language);
             http::http_refusal(status.as_u16(), refusal.code, sentence, refusal.field.as_deref(), &context.request_id)

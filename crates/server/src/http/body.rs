@@ -137,7 +137,12 @@ mod tests {
         check("[7,\"hi\"]", Some((400, None)));
         check("7", Some((400, None)));
         check("null", Some((400, None)));
-        check(&format!("{{\"x\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000)), Some((400, None)));
+        check(r#"{"receiver_id":9007199254740992,"content":"hi"}"#, Some((422, Some("receiver_id"))));
+        // What is not looked at may be as deep as it likes; what is looked at may not.
+        let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+        check(&format!(r#"{{"x":{deep}}}"#), Some((422, Some("receiver_id"))));
+        check(&format!(r#"{{"receiver_id":7,"content":{deep}}}"#), Some((422, Some("content"))));
+        check(&deep, Some((400, None)));
         assert_eq!(refused::<PrivateBody>(b"{\"content\":\"\xff\"}"), Some((400, None)));
     }
 

@@ -80,7 +80,7 @@ pub(super) async fn surround(State(app): State<Arc<App>>, mut request: Request, 
     let span = tracing::info_span!("request", request_id = %context.request_id);
     let under_api = path == "/api" || path.starts_with("/api/");
     let response = next.run(request).instrument(span).await;
-    let mut response = enveloped(response, &context, under_api);
+    let mut response = enveloped(response, &context, under_api, &app.rejections);
     guard(response.headers_mut(), under_api);
     if let Ok(id) = HeaderValue::from_str(&context.request_id) {
         response.headers_mut().insert(X_REQUEST_ID, id);

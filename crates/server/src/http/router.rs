@@ -12,8 +12,8 @@ use super::health::Findings;
 use super::{account, chat, context, conversations, cors, health, page, panics};
 use crate::app::App;
 
-/// The HTTP door.
-pub fn router(app: Arc<App>) -> Router {
+/// The HTTP door, with the routes of others (the page, the WebSocket) beside its own.
+pub fn router(app: Arc<App>, others: Router<Arc<App>>) -> Router {
     let routes = Router::new()
         .route("/api/auth/register", post(account::sign_up))
         .route("/api/auth/login", post(account::sign_in))
@@ -38,7 +38,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/live", get(health::live))
         .route("/ready", get(health::ready))
         .merge(page::routes())
-        .layer(Extension(Arc::<Findings>::default()));
+        .layer(Extension(Arc::<Findings>::default()))
+        .merge(others);
     surrounded(routes, app)
 }
 

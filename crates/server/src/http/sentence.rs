@@ -36,6 +36,15 @@ pub fn success(language: Language) -> &'static str {
     }
 }
 
+/// The dialect that is not spoken yet.
+#[must_use]
+pub fn v1_not_yet() -> Sentence {
+    Sentence::new(
+        "This server does not speak the subprotocol teahouse.v1 yet; connect without it for the classic dialect.",
+        "此服务器尚不支持 teahouse.v1 子协议；请不带该子协议连接以使用经典协议。",
+    )
+}
+
 // ── Requests that cannot be read ──
 
 pub(super) fn broken_json() -> Sentence {

@@ -1,1 +1,8 @@
+//! The routes as a client meets them: the whole router in this process, over a real SQLite store. Named
+//! after the rows of ANCESTOR.md where they come from one.
 
+mod accounts;
+mod around;
+mod conversations;
+mod lobby;
+mod stage;
