@@ -2,9 +2,12 @@
 //! on [`State`], without a lock; what takes time leaves it as a [`Job`]. The loop is in `shard/run.rs`,
 //! the sockets in `shard/socket.rs`.
 
+mod delivery;
+mod requests;
 mod run;
 mod socket;
 mod state;
+mod upkeep;
 
 pub(crate) use run::{Seams, Setup, run};
 
