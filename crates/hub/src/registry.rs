@@ -181,3 +181,6 @@ impl Registry {
         self.users.get(&user).into_iter().flat_map(|entry| entry.sessions.iter().map(|one| one.session))
     }
 }
+
+#[cfg(test)]
+mod tests;

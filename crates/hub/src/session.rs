@@ -376,3 +376,6 @@ impl Health {
 
 /// How long a goodbye may take: enough for a slow line, short beside a drain.
 pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

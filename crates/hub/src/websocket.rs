@@ -317,3 +317,6 @@ fn frame(opcode: u8, payload: &[u8]) -> Bytes {
     bytes.put_slice(payload);
     bytes.freeze()
 }
+
+#[cfg(test)]
+mod tests;

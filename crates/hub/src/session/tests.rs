@@ -1,0 +1,145 @@
+//! Health as a table of moments, and what is gathered in which order.
+
+use std::net::Ipv4Addr;
+
+use teahouse_core::{AcceptOrder, TokenKey};
+
+use super::*;
+use crate::tail::Entry;
+
+fn at(seconds: u64) -> Moment {
+    Moment(seconds * 1000)
+}
+
+fn session() -> Session {
+    let mark = TokenMark { token: TokenKey([0; 16]), login: None, issued_at: 0, expires_at: i64::MAX };
+    let _ = AcceptOrder(1);
+    Session::new(SessionId(1), UserId(7), mark, Language::En, Ipv4Addr::LOCALHOST.into(), at(0))
+}
+
+#[test]
+fn h19_a_silent_peer_is_given_up_35_seconds_after_its_last_sign() {
+    let options = HubOptions::default();
+    let mut health = Health::new(at(0));
+    assert_eq!(health.judge(at(24), 0, false, &options), Verdict::Well);
+    assert_eq!(health.judge(at(25), 0, false, &options), Verdict::Ping);
+    health.sent(2, at(25));
+    // The ping itself is unacknowledged: the peer is half-open.
+    assert_eq!(health.judge(at(34), 2, false, &options), Verdict::Well);
+    assert_eq!(health.judge(at(35), 2, false, &options), Verdict::Silent);
+}
+
+#[test]
+fn a_peer_that_answers_is_asked_again_after_the_interval() {
+    let options = HubOptions::default();
+    let mut health = Health::new(at(0));
+    assert_eq!(health.judge(at(25), 0, false, &options), Verdict::Ping);
+    health.heard();
+    assert_eq!(health.judge(at(49), 0, false, &options), Verdict::Well);
+    assert_eq!(health.judge(at(50), 0, false, &options), Verdict::Ping);
+}
+
+#[test]
+fn h19_with_data_waiting_only_the_queue_counts_and_it_has_60_seconds() {
+    let options = HubOptions::default();
+    let mut health = Health::new(at(0));
+    health.sent(100_000, at(10));
+    for second in 11..70 {
+        let verdict = health.judge(at(second), 100_000, true, &options);
+        assert!(matches!(verdict, Verdict::Well | Verdict::Ping), "{second}: {verdict:?}");
+    }
+    assert_eq!(health.judge(at(70), 100_000, true, &options), Verdict::Stalled);
+}
+
+#[test]
+fn a_slow_reader_that_makes_progress_is_never_stalled() {
+    let options = HubOptions::default();
+    let mut health = Health::new(at(0));
+    health.sent(1_000_000, at(0));
+    // A kilobyte a second, seen in steps of 44 seconds, as loopback does it.
+    for step in 1..20 {
+        let verdict = health.judge(at(step * 44), 1_000_000 - step * 44_000, true, &options);
+        assert!(matches!(verdict, Verdict::Well | Verdict::Ping), "{step}: {verdict:?}");
+    }
+}
+
+#[test]
+fn twenty_one_malformed_frames_in_ten_seconds_are_one_too_many() {
+    let mut session = session();
+    assert!((0..20).all(|_| !session.is_one_malformed_too_many(at(1))));
+    assert!(session.is_one_malformed_too_many(at(9)));
+    // In the next ten seconds counting begins anew.
+    assert!((0..20).all(|_| !session.is_one_malformed_too_many(at(12))));
+}
+
+fn frame(name: &'static str) -> Bytes {
+    Bytes::from_static(name.as_bytes())
+}
+
+fn count(users: u64) -> Count {
+    Count { users, frame: frame("count") }
+}
+
+fn gather(session: &mut Session, tail: &Tail) -> (Vec<String>, Vec<Want>) {
+    let (mut batch, mut wants) = (Batch::default(), Vec::new());
+    session.gather(|_| Some(tail), &count(2), |_| frame("missed"), &mut batch, &mut wants);
+    (batch.frames.iter().map(|frame| String::from_utf8_lossy(frame).into_owned()).collect(), wants)
+}
+
+fn tail(envelopes_max: usize, versions: std::ops::RangeInclusive<u64>) -> Tail {
+    let mut tail = Tail::new(Version(versions.start() - 1), Seq(versions.start() - 1), envelopes_max);
+    for version in versions {
+        let classic = Some(Bytes::from(format!("m{version}")));
+        tail.push(Entry { version: Version(version), last_seq: Seq(version), classic, classic_only: None });
+    }
+    tail
+}
+
+const LOBBY: RoomId = RoomId(1);
+
+#[test]
+fn answers_go_first_then_what_is_for_the_user_then_the_count_then_the_rooms() {
+    let mut session = session();
+    session.cursors.push(Cursor::at(LOBBY, (Version(0), Seq(0))));
+    session.count_moved(2);
+    session.tell((RoomId(9), UserId(8)), frame("read"), 10);
+    session.reply(frame("answer"));
+    let tail = tail(10, 1..=2);
+    assert_eq!(gather(&mut session, &tail).0, ["answer", "read", "count", "m1", "m2"]);
+    assert_eq!(gather(&mut session, &tail).0, [""; 0]);
+}
+
+#[test]
+fn a_closing_session_says_goodbye_and_nothing_else() {
+    let mut session = session();
+    session.cursors.push(Cursor::at(LOBBY, (Version(0), Seq(0))));
+    session.reply(frame("goodbye"));
+    session.closing = true;
+    assert_eq!(gather(&mut session, &tail(10, 1..=2)).0, ["goodbye"]);
+}
+
+#[test]
+fn what_says_the_same_is_told_once_and_too_much_is_told_as_missed() {
+    let mut session = session();
+    for reader in [1, 1, 2, 3] {
+        session.tell((RoomId(9), UserId(reader)), Bytes::from(format!("read{reader}")), 2);
+    }
+    assert_eq!(gather(&mut session, &tail(1, 1..=1)).0, ["read1", "read2", "missed"]);
+}
+
+#[test]
+fn h9_a_cursor_older_than_the_tail_is_served_a_page_and_goes_on_in_the_tail_without_gap_or_repeat() {
+    let mut session = session();
+    session.cursors.push(Cursor::at(LOBBY, (Version(3), Seq(3))));
+    let tail = tail(2, 1..=9);
+    let (nothing, wants) = gather(&mut session, &tail);
+    assert_eq!((nothing.len(), wants), (0, vec![(LOBBY, (Version(3), Seq(3)))]));
+    // Asked once, however often it is looked at.
+    assert_eq!(gather(&mut session, &tail), (vec![], vec![]));
+    let page = Page {
+        frames: (4..=8).map(|seq| (Bytes::from(format!("m{seq}")), None)).collect(),
+        reached: (Version(8), Seq(8)),
+    };
+    session.cursor_in(LOBBY).unwrap().source = Source::Page(Rc::new(page), 0);
+    assert_eq!(gather(&mut session, &tail).0, ["m4", "m5", "m6", "m7", "m8", "m9"]);
+}
