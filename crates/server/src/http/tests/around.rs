@@ -206,6 +206,21 @@ async fn while_the_store_is_away_sends_are_refused_as_overloaded() {
     assert_eq!(answer.headers["retry-after"], "1");
 }
 
+#[tokio::test]
+async fn an_upgrade_is_asked_for_by_name() {
+    use crate::http::refusal::Refusal;
+    let (stage, path) = (stage(), "/api/chat/ws");
+    let handler = || async { Refusal::new(teahouse_core::ErrorCode::UpgradeRequired) };
+    let others = axum::Router::new().route(path, axum::routing::get(handler));
+    let router = crate::http::router::router(Arc::clone(&stage.app), others);
+    let answer = ask(&router, request("GET", path, None).body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.refusal(), (426, "upgrade_required", None));
+    assert_eq!(
+        (&answer.headers["upgrade"], &answer.headers["sec-websocket-version"]),
+        (&"websocket".parse().unwrap(), &"13".parse().unwrap())
+    );
+}
+
 /// A log that the test can read.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
