@@ -122,6 +122,7 @@ impl App {
     }
 
     /// How much is left that must run to its end.
+    #[cfg(test)]
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.tasks.len()
