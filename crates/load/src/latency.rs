@@ -1,0 +1,52 @@
+//! Durations, gathered and summed up.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// Three digits, to the hour: the histogram takes some tens of kilobytes.
+const DIGITS: u8 = 3;
+const MICROS_MAX: u64 = 3_600_000_000;
+
+/// What was measured, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Latency {
+    /// How many were measured.
+    pub count: u64,
+    /// Half of them took no longer.
+    pub p50_ms: f64,
+    /// All but one in a hundred took no longer.
+    pub p99_ms: f64,
+    /// The slowest.
+    pub max_ms: f64,
+}
+
+/// Gathers durations.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopwatch(Option<Histogram<u64>>);
+
+impl Stopwatch {
+    pub(crate) fn new() -> Self {
+        // The bounds are constants that it accepts.
+        Self(Histogram::new_with_bounds(1, MICROS_MAX, DIGITS).ok())
+    }
+
+    pub(crate) fn record(&mut self, duration: Duration) {
+        if let Some(histogram) = &mut self.0 {
+            histogram.saturating_record(u64::try_from(duration.as_micros()).unwrap_or(MICROS_MAX));
+        }
+    }
+
+    pub(crate) fn summary(&self) -> Latency {
+        let Some(histogram) = &self.0 else { return Latency::default() };
+        #[expect(clippy::cast_precision_loss, reason = "an hour in microseconds fits")]
+        let ms = |micros: u64| micros as f64 / 1000.0;
+        Latency {
+            count: histogram.len(),
+            p50_ms: ms(histogram.value_at_quantile(0.5)),
+            p99_ms: ms(histogram.value_at_quantile(0.99)),
+            max_ms: ms(histogram.max()),
+        }
+    }
+}

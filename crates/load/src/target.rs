@@ -1,0 +1,67 @@
+//! Whom the crowd visits, and how its members prove who they are.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+
+use crate::error::LoadError;
+use crate::wire;
+
+/// How long tokens live: longer than any run.
+const TOKEN_SECONDS: u64 = 24 * 3600;
+
+/// By which door clients come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// A WebSocket of the classic dialect.
+    Socket,
+    /// An HTTP connection that is kept alive.
+    Http,
+}
+
+/// A server, and the secret that lets everybody in.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where it listens.
+    pub address: SocketAddr,
+    key: String,
+}
+
+impl Target {
+    /// The server at `http://host:port`, which accepts tokens signed with this secret (HS256).
+    ///
+    /// # Errors
+    /// That is no such address.
+    pub fn new(url: &str, jwt_secret: &str) -> Result<Self, LoadError> {
+        let wrong = || LoadError::Address(url.to_owned());
+        let host = url.strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/');
+        let address = host.to_socket_addrs().map_err(|_| wrong())?.next().ok_or_else(wrong)?;
+        Ok(Self { address, key: jwt_secret.to_owned() })
+    }
+
+    /// The token of a user, as a site's backend would sign it.
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn token(&self, user: u64) -> Result<String, LoadError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let claims = serde_json::json!({
+            "sub": user.to_string(),
+            "username": format!("load{user}"),
+            "iss": "community-api",
+            "iat": now,
+            "exp": now + TOKEN_SECONDS,
+        });
+        Ok(jsonwebtoken::encode(
+            &Header::new(Algorithm::HS256),
+            &claims,
+            &EncodingKey::from_secret(self.key.as_bytes()),
+        )?)
+    }
+
+    /// The request that opens a user's WebSocket.
+    pub(crate) fn handshake(&self, user: u64) -> Result<Vec<u8>, LoadError> {
+        Ok(wire::handshake(self.address, &self.token(user)?))
+    }
+}

@@ -1,0 +1,173 @@
+//! The bytes: requests as a client writes them, frames and answers as it reads them. Pure, and as small
+//! as counting needs.
+
+use std::net::SocketAddr;
+
+/// How long a frame's header is at most.
+const HEADER_BYTES_MAX: usize = 10;
+/// Any mask is as good as any other on a machine of one's own.
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const CLOSE: u8 = 0x8;
+pub(crate) const PING: u8 = 0x9;
+pub(crate) const PONG: u8 = 0xa;
+
+/// The request that opens a WebSocket, with its token where the classic front end puts it.
+pub(crate) fn handshake(host: SocketAddr, token: &str) -> Vec<u8> {
+    format!(
+        "GET /api/chat/ws?token={token} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// A POST of JSON on a connection that stays.
+pub(crate) fn post(host: SocketAddr, path: &str, token: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Appends a frame as clients send it: whole and masked.
+pub(crate) fn push_frame(into: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
+    into.push(0x80 | opcode);
+    match payload.len() {
+        short @ 0..126 => into.push(0x80 | short as u8),
+        length => {
+            into.push(0x80 | 126);
+            into.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
+        }
+    }
+    into.extend_from_slice(&MASK);
+    into.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+}
+
+/// A frame of a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) opcode: u8,
+    pub(crate) payload: &'a [u8],
+    /// Bytes on the wire, header included.
+    pub(crate) length: usize,
+}
+
+/// The first frame in these bytes, if it is there whole.
+pub(crate) fn read_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, &'static str> {
+    let [first, second, ..] = *bytes else { return Ok(None) };
+    if first & 0xf0 != 0x80 {
+        return Err("a fragment or a reserved bit");
+    }
+    let (header, payload) = match second {
+        0..126 => (2, usize::from(second)),
+        126 => match bytes.get(2..4) {
+            Some(&[high, low]) => (4, usize::from(u16::from_be_bytes([high, low]))),
+            _ => return Ok(None),
+        },
+        127 => match bytes.get(2..HEADER_BYTES_MAX).and_then(|bytes| bytes.try_into().ok()) {
+            Some(length) => match usize::try_from(u64::from_be_bytes(length)) {
+                Ok(length) if length < 1 << 32 => (HEADER_BYTES_MAX, length),
+                _ => return Err("a frame of gigabytes"),
+            },
+            None => return Ok(None),
+        },
+        _ => return Err("a masked frame"),
+    };
+    let length = header + payload;
+    let payload = bytes.get(header..length);
+    Ok(payload.map(|payload| Frame { opcode: first & 0x0f, payload, length }))
+}
+
+/// An answer to an HTTP request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    pub(crate) body: &'a [u8],
+    pub(crate) length: usize,
+}
+
+/// The first answer in these bytes, if it is there whole.
+pub(crate) fn read_answer(bytes: &[u8]) -> Result<Option<Answer<'_>>, &'static str> {
+    let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
+    let text = std::str::from_utf8(&bytes[..head]).map_err(|_| "a head that is no text")?;
+    let mut lines = text.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+    let status = status.ok_or("a head without a status")?;
+    let length = lines
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .map_or(Ok(0), |(_, value)| value.trim().parse::<usize>().map_err(|_| "a length that is no number"))?;
+    let body = bytes.get(head..head + length);
+    Ok(body.map(|body| Answer { status, body, length: head + length }))
+}
+
+/// The number in an `online_count`.
+pub(crate) fn online_count(payload: &[u8]) -> Option<u64> {
+    payload.starts_with(br#"{"type":"online_count""#).then(|| number_after(payload, br#""count":"#))?
+}
+
+/// The decimal number that follows the first `key`.
+pub(crate) fn number_after(payload: &[u8], key: &[u8]) -> Option<u64> {
+    let start = payload.windows(key.len()).position(|part| part == key)? + key.len();
+    let digits = payload[start..].iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(None, |number: Option<u64>, digit| {
+        Some(number.unwrap_or(0).wrapping_mul(10).wrapping_add(u64::from(digit - b'0')))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_read_when_they_are_whole() {
+        for length in [0, 5, 125, 126, 65_535, 65_536] {
+            let mut bytes = vec![0x81];
+            match length {
+                0..126 => bytes.push(length as u8),
+                126..65_536 => {
+                    bytes.push(126);
+                    bytes.extend_from_slice(&(length as u16).to_be_bytes());
+                }
+                _ => {
+                    bytes.push(127);
+                    bytes.extend_from_slice(&(length as u64).to_be_bytes());
+                }
+            }
+            bytes.extend(std::iter::repeat_n(b'x', length));
+            for cut in [0, 1, 2, 3, bytes.len() - 1] {
+                let cut = cut.min(bytes.len() - 1);
+                assert_eq!(read_frame(&bytes[..cut]), Ok(None), "{cut} of {length}");
+            }
+            let whole = Frame { opcode: TEXT, payload: &vec![b'x'; length], length: bytes.len() };
+            bytes.push(0x81);
+            assert_eq!(read_frame(&bytes), Ok(Some(whole)));
+        }
+        assert!(read_frame(&[0x81, 0x81]).is_err());
+        assert!(read_frame(&[0x01, 0x01]).is_err());
+        assert!(read_frame(&[0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255]).is_err());
+    }
+
+    #[test]
+    fn answers_are_read_when_they_are_whole() {
+        let bytes = b"HTTP/1.1 201 Created\r\ncontent-length: 3\r\n\r\nabcHTTP";
+        assert_eq!(read_answer(bytes), Ok(Some(Answer { status: 201, body: b"abc", length: bytes.len() - 4 })));
+        assert_eq!(read_answer(&bytes[..bytes.len() - 5]), Ok(None));
+        assert_eq!(read_answer(b"HTTP/1.1 101 S\r\n\r"), Ok(None));
+        assert_eq!(
+            read_answer(b"HTTP/1.1 101 S\r\n\r\n").map(|answer| answer.map(|answer| answer.status)),
+            Ok(Some(101))
+        );
+        assert!(read_answer(b"nonsense\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn numbers_are_found() {
+        assert_eq!(online_count(br#"{"type":"online_count","data":{"count":10001}}"#), Some(10_001));
+        assert_eq!(online_count(br#"{"type":"message","data":{"count":10001}}"#), None);
+        assert_eq!(number_after(br#"{"content":"x"}"#, br#""content":""#), None);
+    }
+}
