@@ -65,6 +65,8 @@ pub struct ClassicPage {
     pub messages: Vec<Message>,
     /// Where the session stands when it was sent this page: the snapshot's version, and the seq up to which the page is complete.
     pub reached: (Version, Seq),
+    /// Whether that is the snapshot's last seq. If not, another page follows from there.
+    pub complete: bool,
     /// The two people of a direct room.
     pub pair: Option<Box<[Profile; 2]>>,
 }

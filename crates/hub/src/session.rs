@@ -49,6 +49,8 @@ pub(crate) struct Page {
     /// Each with the only user whom it concerns, in direct rooms.
     pub(crate) frames: Vec<(Bytes, Option<UserId>)>,
     pub(crate) reached: (Version, Seq),
+    /// Whether the tail goes on from there; if not, another page does.
+    pub(crate) complete: bool,
 }
 
 /// How many people are online, as sessions are told: always the newest number, never a queue of them.
@@ -291,7 +293,13 @@ impl Cursor {
                         }
                     }
                     None => {
-                        (self.version, self.seq) = page.reached;
+                        let (reached, complete) = (page.reached, page.complete);
+                        (self.version, self.seq) = reached;
+                        if !complete {
+                            self.source = Source::Waiting;
+                            wants.push((self.room, reached));
+                            return;
+                        }
                         self.source = Source::Tail;
                     }
                 },

@@ -132,7 +132,8 @@ async fn connection(shared: Shared, stream: TcpStream, peer: SocketAddr, place: 
     if !arrived || stream.set_nodelay(true).is_err() {
         return;
     }
-    let head = Arc::new(Head { orders: Arc::clone(&shared.orders), arrived: AtomicU64::new(0), gate: Mutex::new(None) });
+    let head =
+        Arc::new(Head { orders: Arc::clone(&shared.orders), arrived: AtomicU64::new(0), gate: Mutex::new(None) });
     head.note_arrival();
     let Ok(gate) = Arc::clone(&shared.heads).acquire_owned().await else { return };
     head.hold(gate);
@@ -229,7 +230,11 @@ impl Tracked {
 }
 
 impl AsyncRead for Tracked {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {

@@ -31,6 +31,12 @@ impl ClassicDoor {
     }
 }
 
+impl ClassicDoor {
+    fn refusal(&self, code: ErrorCode, caller: &Caller) -> String {
+        refusal(&self.app, code, caller.language)
+    }
+}
+
 impl Door for ClassicDoor {
     fn receive(&self, caller: &Caller, text: &str) -> Receipt {
         match classic::read_request(text) {
@@ -39,28 +45,28 @@ impl Door for ClassicDoor {
                 let draft = Draft::lobby(caller.user, content, None, caller.address);
                 match begin_send(&self.app, draft) {
                     // The sender hears of the message as everybody does: by its envelope.
-                    Ok(sending) => Receipt::Later(Box::pin(async move {
-                        sending.await.err().map(|error| refused(&error, language))
-                    })),
-                    Err(error) => Receipt::Reply(refused(&error, language)),
+                    Ok(sending) => {
+                        let app = Arc::clone(&self.app);
+                        Receipt::Later(Box::pin(async move {
+                            sending.await.err().map(|error| refusal(&app, code_of(&error), language))
+                        }))
+                    }
+                    Err(error) => Receipt::Reply(self.refusal(code_of(&error), caller)),
                 }
             }
             Ok(Request::Heartbeat) if !self.within_rate(caller) => {
-                Receipt::Reply(classic::refusal(ErrorCode::RateLimited, caller.language))
+                Receipt::Reply(self.refusal(ErrorCode::RateLimited, caller))
             }
             Ok(Request::Heartbeat) => Receipt::Reply(classic::heartbeat(self.app.now())),
-            Err(RequestError::UnknownType) => {
-                Receipt::Malformed(classic::refusal(ErrorCode::UnknownType, caller.language))
-            }
-            Err(RequestError::Malformed { .. }) => {
-                Receipt::Malformed(classic::refusal(ErrorCode::BadRequest, caller.language))
-            }
+            Err(RequestError::UnknownType) => Receipt::Malformed(self.refusal(ErrorCode::UnknownType, caller)),
+            Err(RequestError::Malformed { .. }) => Receipt::Malformed(self.refusal(ErrorCode::BadRequest, caller)),
         }
     }
 }
 
-fn refused(error: &SendError, language: Language) -> String {
-    classic::refusal(code_of(error), language)
+fn refusal(app: &App, code: ErrorCode, language: Language) -> String {
+    app.rejections.count(code);
+    classic::refusal(code, language)
 }
 
 fn code_of(error: &SendError) -> ErrorCode {
@@ -106,6 +112,7 @@ impl History for StoredHistory {
                     deleted: page.deleted,
                     messages: page.messages,
                     reached: (page.version, page.seq),
+                    complete: page.complete,
                     pair: page.pair,
                 }),
                 // The hub asks again; a store that is closing or busy is no news of this reader.

@@ -1,16 +1,23 @@
 //! The binary `teahouse`: it reads the command line and the configuration, and starts what they ask for.
 //! It decides nothing by itself.
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
 #![allow(dead_code, unused_imports, reason = "the use cases and routes that call these modules are being wired")]
 
+mod accept;
+mod app;
 mod cli;
 mod config;
 mod control;
+mod door;
+mod http;
 mod limits;
 mod logging;
+mod metrics;
 mod passwords;
 mod secrets;
+mod serve;
 mod tokens;
+mod use_cases;
+mod websocket;
 
 use std::process::ExitCode;
 
@@ -54,8 +61,10 @@ fn main() -> ExitCode {
 fn serve(config: Config) -> ExitCode {
     logging::start(&config.log);
     raise_descriptor_limit();
-    eprintln!("teahouse: serving is not wired yet");
-    ExitCode::from(EXIT_UNAVAILABLE)
+    serve::run(config).unwrap_or_else(|error| {
+        eprintln!("teahouse: {error}");
+        ExitCode::from(EXIT_UNAVAILABLE)
+    })
 }
 
 fn change_user(config: &Config, command: UserCommand) -> ExitCode {

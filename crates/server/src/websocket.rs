@@ -16,7 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
-use teahouse_core::{ErrorCode, Language};
+use teahouse_core::ErrorCode;
 use teahouse_hub::{Arrival, Hub};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::http::caller::{admit, bearer};
 use crate::http::context::Context;
 use crate::http::refusal::Refusal;
+use crate::http::{origin, sentence};
 use crate::limits::UserLimit;
 
 /// What the key is hashed with (RFC 6455, section 1.3).
@@ -75,14 +76,14 @@ async fn shake(handshakes: &Handshakes, mut request: Request) -> Result<axum::re
     let (mut parts, body) = request.into_parts();
     let Ok(context) = Context::from_request_parts(&mut parts, &()).await;
 
-    crate::http::origin::check(&parts.headers, context.through_proxy, &app.config)?;
+    origin::check(app, &context, &parts.headers)?;
     let offer = Offer::read(&parts.headers, &parts.uri);
     let key = match wants_upgrade(&parts.headers) {
         true => Some(upgrade_key(&parts)?),
         false => None,
     };
     if offer.v1 {
-        return Err(Refusal::new(ErrorCode::BadRequest).naming(V1).saying(crate::http::sentence::V1_NOT_YET));
+        return Err(Refusal::new(ErrorCode::BadRequest).naming(V1).saying(sentence::v1_not_yet()));
     }
     if app.draining() {
         return Err(Refusal::new(ErrorCode::Overloaded));
@@ -234,6 +235,6 @@ mod tests {
     fn the_answer_to_a_key_is_that_of_the_rfc() {
         // RFC 6455, section 1.3.
         let response = switching("dGhlIHNhbXBsZSBub25jZQ==");
-        assert_eq!(response.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYg0g4hBmEnaIs=");
+        assert_eq!(response.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 }

@@ -242,6 +242,8 @@ pub struct SeqPage {
     pub version: Version,
     /// Up to which seq this page is complete: the last message's, or the room's when nothing is left.
     pub seq: Seq,
+    /// Whether nothing was left behind this page.
+    pub complete: bool,
     /// The two people of a direct room, in the order of their ids.
     pub pair: Option<Box<[Profile; 2]>>,
 }

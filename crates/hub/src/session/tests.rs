@@ -139,6 +139,7 @@ fn h9_a_cursor_older_than_the_tail_is_served_a_page_and_goes_on_in_the_tail_with
     let page = Page {
         frames: (4..=8).map(|seq| (Bytes::from(format!("m{seq}")), None)).collect(),
         reached: (Version(8), Seq(8)),
+        complete: true,
     };
     session.cursor_in(LOBBY).unwrap().source = Source::Page(Rc::new(page), 0);
     assert_eq!(gather(&mut session, &tail).0, ["m4", "m5", "m6", "m7", "m8", "m9"]);

@@ -251,6 +251,6 @@ impl Page {
                 None => (websocket::text_frame(&classic::message(message)), None),
             });
         }
-        Self { frames, reached: page.reached }
+        Self { frames, reached: page.reached, complete: page.complete }
     }
 }

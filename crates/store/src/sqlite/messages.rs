@@ -112,7 +112,7 @@ pub(super) fn page_by_seq(conn: &Connection, room: RoomId, since: Version, after
         .collect::<Result<_, _>>()?;
     let complete = messages.len() < limit as usize;
     let seq = messages.last().filter(|_| !complete).map_or(head.last_seq, |last| last.seq);
-    Ok(SeqPage { deleted, messages, version: head.version, seq, pair })
+    Ok(SeqPage { deleted, messages, version: head.version, seq, complete, pair })
 }
 
 /// Where a room stands, and its two people if it is a direct one. An unknown room stands at nothing.

@@ -1,0 +1,469 @@
+//! Shards with real sockets on loopback: named users with their tabs, a door and a history that the
+//! test plays itself. The wire is spoken by another library, so that the codec is not its own witness.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on fails")]
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use teahouse_core::token::Revoked;
+use teahouse_core::{
+    AcceptOrder, Audience, Change, Commit, LOBBY, Language, Message, MessageId, MessageKind, Profile, Revocation,
+    RoomId, Seq, Timestamp, TokenKey, TokenMark, UserId, Version,
+};
+use teahouse_hub::{Arrival, BoxFuture, Caller, ClassicPage, Door, Feed, History, Hub, HubOptions, Receipt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message as Wire;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+/// Long enough for a busy machine; no test waits for it unless something is wrong.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A door that answers `echo …`, panics at `panic`, and finds all else malformed.
+struct TestDoor;
+
+impl Door for TestDoor {
+    fn receive(&self, _: &Caller, text: &str) -> Receipt {
+        match text {
+            "panic" => panic!("a bug of ours, on purpose"),
+            "panic later" => Receipt::Later(Box::pin(async { panic!("another one, on purpose") })),
+            "later" => Receipt::Later(Box::pin(async {
+                tokio::task::yield_now().await;
+                Some("later indeed".to_owned())
+            })),
+            text => match text.strip_prefix("echo ") {
+                Some(rest) => Receipt::Reply(rest.to_owned()),
+                None => Receipt::Malformed("malformed".to_owned()),
+            },
+        }
+    }
+}
+
+/// Everything that was said, as the store would tell it.
+#[derive(Default)]
+struct Past {
+    messages: Mutex<Vec<Message>>,
+    pages: AtomicU64,
+    /// So many reads fail first.
+    failures: AtomicU64,
+}
+
+impl History for Past {
+    fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        if self.failures.load(Ordering::Relaxed) > 0 {
+            self.failures.fetch_sub(1, Ordering::Relaxed);
+            return Box::pin(async { None });
+        }
+        let all: Vec<Message> =
+            self.messages.lock().unwrap().iter().filter(|message| message.room == room).cloned().collect();
+        let version = all.iter().map(|message| message.version).max().unwrap_or_default();
+        let last = all.iter().map(|message| message.seq).max().unwrap_or_default();
+        let mut messages: Vec<Message> = all.into_iter().filter(|message| message.seq > after.1).collect();
+        messages.truncate(100);
+        let complete = messages.len() < 100;
+        let seq = if complete { last } else { messages[99].seq };
+        let pair = (room != LOBBY).then(|| Box::new([profile(1), profile(2)]));
+        Box::pin(
+            async move { Some(ClassicPage { deleted: vec![], messages, reached: (version, seq), complete, pair }) },
+        )
+    }
+}
+
+struct House {
+    hub: Hub,
+    feed: Feed,
+    past: Arc<Past>,
+    orders: u64,
+    next_message: u64,
+    rooms: HashMap<RoomId, u64>,
+}
+
+impl House {
+    fn open(options: HubOptions) -> Self {
+        let (prepared, feed) = Hub::prepare(options);
+        let past = Arc::new(Past::default());
+        let history = Arc::clone(&past) as Arc<dyn History>;
+        let hub = prepared.start(Arc::new(TestDoor), history, (Version(0), Seq(0))).unwrap();
+        Self { hub, feed, past, orders: 0, next_message: 0, rooms: HashMap::new() }
+    }
+
+    fn order(&mut self) -> AcceptOrder {
+        self.orders += 1;
+        AcceptOrder(self.orders)
+    }
+
+    async fn connect(&mut self, user: u64) -> Tab {
+        let order = self.order();
+        self.connect_as(user, order, None, &[]).await
+    }
+
+    async fn connect_as(&self, user: u64, accepted: AcceptOrder, device: Option<&str>, early: &[u8]) -> Tab {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (theirs, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let arrival = Arrival {
+            user: UserId(user),
+            accepted,
+            device: device.map(Into::into),
+            mark: mark(user),
+            language: Language::En,
+            address: Ipv4Addr::LOCALHOST.into(),
+            stream: theirs,
+            early: Bytes::copy_from_slice(early),
+            place: None,
+        };
+        self.hub.attach(arrival).await.unwrap();
+        let stream = TcpStream::from_std(ours).unwrap();
+        Tab { socket: WebSocketStream::from_raw_socket(stream, Role::Client, None).await }
+    }
+
+    /// Something is said in the lobby, and durable.
+    fn say(&mut self, sender: u64, content: &str) {
+        self.commit(LOBBY, Audience::Room, sender, content);
+    }
+
+    /// User 1 writes to user 2.
+    fn whisper(&mut self, content: &str) {
+        self.commit(RoomId(9), Audience::Direct(Box::new([profile(1), profile(2)])), 1, content);
+    }
+
+    fn commit(&mut self, room: RoomId, audience: Audience, sender: u64, content: &str) {
+        self.next_message += 1;
+        let at = self.rooms.entry(room).or_default();
+        *at += 1;
+        let message = Message {
+            id: MessageId(self.next_message),
+            room,
+            seq: Seq(*at),
+            version: Version(*at),
+            sender: profile(sender),
+            client_id: None,
+            content: content.into(),
+            kind: MessageKind::Text,
+            reply_to: None,
+            edited_at: None,
+            deleted: false,
+            sent_at: Timestamp(0),
+        };
+        self.past.messages.lock().unwrap().push(message.clone());
+        self.feed.committed(&[Commit { room, audience, change: Change::Posted(message) }]);
+    }
+}
+
+fn profile(id: u64) -> Profile {
+    Profile { id: UserId(id), username: format!("u{id}"), nickname: format!("U{id}"), avatar: String::new() }
+}
+
+fn mark(user: u64) -> TokenMark {
+    let token = TokenKey([u8::try_from(user).unwrap(); 16]);
+    TokenMark { token, login: None, issued_at: 0, expires_at: i64::MAX / 2 }
+}
+
+struct Tab {
+    socket: WebSocketStream<TcpStream>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Text(String),
+    Closed(u16, String),
+    Cut,
+}
+
+impl Tab {
+    async fn hear(&mut self) -> Heard {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("nothing came") {
+                Some(Ok(Wire::Text(text))) => return Heard::Text(text.as_str().to_owned()),
+                Some(Ok(Wire::Close(Some(frame)))) => {
+                    return Heard::Closed(frame.code.into(), frame.reason.as_str().to_owned());
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Heard::Cut,
+            }
+        }
+    }
+
+    async fn hear_text_with(&mut self, part: &str) -> String {
+        loop {
+            match self.hear().await {
+                Heard::Text(text) if text.contains(part) => return text,
+                Heard::Text(_) => {}
+                other => panic!("waited for {part}, got {other:?}"),
+            }
+        }
+    }
+
+    async fn count(&mut self, users: u64) {
+        self.hear_text_with(&format!(r#"{{"type":"online_count","data":{{"count":{users}}}}}"#)).await;
+    }
+
+    async fn end(&mut self) -> (u16, String) {
+        loop {
+            match self.hear().await {
+                Heard::Closed(code, reason) => return (code, reason),
+                Heard::Text(_) => {}
+                Heard::Cut => panic!("cut without a goodbye"),
+            }
+        }
+    }
+
+    async fn send(&mut self, text: &str) {
+        self.socket.send(Wire::text(text)).await.unwrap();
+    }
+
+    /// Everything up to the answer to an `echo`: what is not among it did not come.
+    async fn all_until_echo(&mut self, mark: &str) -> Vec<String> {
+        self.send(&format!("echo {mark}")).await;
+        let mut all = Vec::new();
+        loop {
+            match self.hear().await {
+                Heard::Text(text) if text == mark => return all,
+                Heard::Text(text) => all.push(text),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+fn small() -> HubOptions {
+    HubOptions { shards: 2, presence_linger: Duration::from_millis(200), ..HubOptions::default() }
+}
+
+#[tokio::test]
+async fn h0_a_normal_leave() {
+    let mut house = House::open(small());
+    let (mut amy, mut bob) = (house.connect(1).await, house.connect(2).await);
+    amy.count(2).await;
+    bob.socket.close(None).await.unwrap();
+    amy.count(1).await;
+    assert_eq!(house.hub.online_users().await, [UserId(1)]);
+}
+
+#[tokio::test]
+async fn h0_h4_a_fast_reconnect_displaces_the_older_one_with_a_notice_and_its_late_leave_changes_nothing() {
+    let mut house = House::open(small());
+    let mut old = house.connect(1).await;
+    old.count(1).await;
+    let mut new = house.connect(1).await;
+    new.count(1).await;
+    assert!(matches!(old.hear().await, Heard::Text(text) if text.contains(r#""code":"displaced""#)));
+    assert_eq!(old.end().await, (4501, "Unauthorized: connected elsewhere".to_owned()));
+    drop(old);
+    while house.hub.metrics().stale_leaves.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    house.say(1, "still here");
+    new.hear_text_with("still here").await;
+    assert_eq!(house.hub.online_users().await, [UserId(1)]);
+    assert_eq!(house.hub.metrics().sessions.get(), 1);
+}
+
+#[tokio::test]
+async fn h0_many_connections_of_one_user_race_and_the_last_accepted_survives() {
+    let mut house = House::open(small());
+    let mut onlooker = house.connect(2).await;
+    let mut orders: Vec<AcceptOrder> = (0..60).map(|_| house.order()).collect();
+    let newest = *orders.last().unwrap();
+    // A fixed shuffle: handshakes end in another order than they began.
+    orders.sort_by_key(|order| order.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32);
+    let mut tabs = Vec::new();
+    for order in orders {
+        tabs.push((order, house.connect_as(1, order, None, &[]).await));
+    }
+    for (order, tab) in &mut tabs {
+        if *order != newest {
+            assert_eq!(tab.end().await.0, 4501);
+        }
+    }
+    house.say(2, "who is there?");
+    let (_, survivor) = tabs.iter_mut().find(|(order, _)| *order == newest).unwrap();
+    survivor.hear_text_with("who is there?").await;
+    assert_eq!(house.hub.metrics().sessions.get(), 2);
+    let heard = onlooker.all_until_echo("mark").await;
+    let counts: Vec<_> = heard.iter().filter(|text| text.contains("online_count")).collect();
+    // One alone, two when the user came; then never a change.
+    assert!(counts.len() <= 2 && counts.last().unwrap().contains(r#""count":2"#), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_device_takes_the_place_of_its_own_earlier_session() {
+    let mut house = House::open(HubOptions { sessions_per_user: 2, ..small() });
+    let (a, b, c) = (house.order(), house.order(), house.order());
+    let mut phone = house.connect_as(1, a, Some("phone"), &[]).await;
+    let mut desk = house.connect_as(1, b, Some("desk"), &[]).await;
+    let mut desk_again = house.connect_as(1, c, Some("desk"), &[]).await;
+    assert_eq!(desk.end().await.0, 4501);
+    house.say(2, "both");
+    phone.hear_text_with("both").await;
+    desk_again.hear_text_with("both").await;
+}
+
+#[tokio::test]
+async fn frames_behind_the_upgrade_request_are_read() {
+    let mut house = House::open(small());
+    let order = house.order();
+    // A masked text frame "echo x", with a mask of zeros.
+    let mut tab = house.connect_as(1, order, None, b"\x81\x86\0\0\0\0echo x").await;
+    tab.hear_text_with("x").await;
+}
+
+#[tokio::test]
+async fn h9_a_stalled_reader_gets_everything_in_order_when_it_reads_again_and_delays_nobody() {
+    let mut house = House::open(HubOptions { tail_envelopes_max: 16, send_buffer_bytes: 4096, ..small() });
+    let (mut stalled, mut live) = (house.connect(1).await, house.connect(2).await);
+    stalled.count(2).await;
+    house.past.failures.store(2, Ordering::Relaxed);
+    let long = "x".repeat(2000);
+    let total = 5000;
+    for number in 1..=total {
+        house.say(3, &format!("{long} no {number}."));
+        live.hear_text_with(&format!(" no {number}.")).await;
+    }
+    for number in 1..=total {
+        let Heard::Text(text) = stalled.hear().await else { panic!("cut") };
+        assert!(text.contains(&format!(" no {number}.")), "expected {number}, got {}", &text[text.len() - 120..]);
+    }
+    assert_eq!(stalled.all_until_echo("mark").await, [""; 0]);
+    assert!(house.past.pages.load(Ordering::Relaxed) > 2, "the stalled one never needed the store");
+}
+
+#[tokio::test]
+async fn p10_a_private_message_reaches_the_receivers_sessions_only_and_a_stalled_one_misses_none() {
+    let mut house = House::open(HubOptions { tail_envelopes_max: 4, send_buffer_bytes: 4096, ..small() });
+    let (mut sender, mut receiver) = (house.connect(1).await, house.connect(2).await);
+    receiver.count(2).await;
+    let long = "x".repeat(2000);
+    for number in 1..=5000 {
+        house.whisper(&format!("{long} no {number}."));
+    }
+    for number in 1..=5000 {
+        let Heard::Text(text) = receiver.hear().await else { panic!("cut") };
+        assert!(text.contains(&format!(" no {number}.")), "expected {number}, got {}", &text[text.len() - 120..]);
+    }
+    assert!(receiver.all_until_echo("mark").await.is_empty());
+    assert!(house.past.pages.load(Ordering::Relaxed) > 0, "the receiver never needed the store");
+    let heard = sender.all_until_echo("mark").await;
+    assert!(heard.iter().all(|text| !text.contains("private_message")));
+    // The tail of a direct room lives only while somebody is behind in it; it begins anew here.
+    house.whisper("one more");
+    receiver.hear_text_with("one more").await;
+}
+
+#[tokio::test]
+async fn an_inbox_that_overflows_is_mended_from_the_store() {
+    let mut house = House::open(HubOptions { inbox_commits_max: 3, ..small() });
+    let mut tab = house.connect(1).await;
+    tab.count(1).await;
+    for number in 1..=2000 {
+        house.say(3, &format!("no {number}."));
+    }
+    for number in 1..=2000 {
+        let Heard::Text(text) = tab.hear().await else { panic!("cut") };
+        assert!(text.contains(&format!("no {number}.")), "expected {number}, got {text}");
+    }
+    assert!(house.hub.metrics().inbox_gaps.get() > 0, "the inbox never overflowed");
+}
+
+#[tokio::test]
+async fn h17_a_revocation_ends_what_it_covers_also_what_arrives_just_after_it() {
+    let mut house = House::open(small());
+    let (mut amy, mut bob) = (house.connect(1).await, house.connect(2).await);
+    house.hub.revoke(Revoked { user: UserId(1), what: Revocation::Key(mark(1).token) }).await;
+    assert_eq!(amy.end().await.0, 1008);
+    // Authenticated before the revocation, attached after it.
+    assert_eq!(house.connect(1).await.end().await.0, 1008);
+    bob.send("echo fine").await;
+    bob.hear_text_with("fine").await;
+    assert_eq!(house.hub.online_users().await, [UserId(2)]);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handler_ends_one_session_with_1011_and_nobody_elses() {
+    let mut house = House::open(HubOptions { shards: 1, ..small() });
+    let mut other = house.connect(3).await;
+    for (user, word) in [(1, "panic"), (2, "panic later")] {
+        let mut tab = house.connect(user).await;
+        tab.send(word).await;
+        assert_eq!(tab.end().await.0, 1011);
+    }
+    other.send("later").await;
+    other.hear_text_with("later indeed").await;
+    assert_eq!(house.hub.metrics().panics.get(), 2);
+}
+
+#[tokio::test]
+async fn h10_malformed_frames_are_answered_and_the_21st_closes() {
+    let mut house = House::open(small());
+    let mut tab = house.connect(1).await;
+    tab.count(1).await;
+    for _ in 0..21 {
+        tab.send("nonsense").await;
+    }
+    for _ in 0..21 {
+        assert_eq!(tab.hear().await, Heard::Text("malformed".into()));
+    }
+    assert_eq!(tab.end().await.0, 1008);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_and_never_reads_is_left_alone_until_it_reads() {
+    let mut house = House::open(HubOptions { waiting_envelopes_max: 8, send_buffer_bytes: 4096, ..small() });
+    let greedy = house.connect(1).await;
+    let asked = Arc::new(Notify::new());
+    let answer = "y".repeat(30_000);
+    let (mut sink, mut stream) = greedy.socket.split();
+    let writer = {
+        let (asked, answer) = (Arc::clone(&asked), answer.clone());
+        tokio::spawn(async move {
+            for _ in 0..500 {
+                sink.send(Wire::text(format!("echo {answer}"))).await.unwrap();
+                asked.notify_one();
+            }
+        })
+    };
+    asked.notified().await;
+    let mut answers = 0;
+    while answers < 500 {
+        let frame = tokio::time::timeout(PATIENCE, stream.next()).await.unwrap().unwrap().unwrap();
+        answers += usize::from(matches!(frame, Wire::Text(text) if text.as_str() == answer));
+    }
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn promise_7_a_drain_sends_everybody_away_with_1012_and_ends() {
+    let mut house = House::open(small());
+    let mut tabs = Vec::new();
+    for user in 1..=40 {
+        tabs.push(house.connect(user).await);
+    }
+    let hub = house.hub.clone();
+    let drain = tokio::spawn(async move {
+        hub.drain(Duration::from_millis(100)).await;
+        hub.stop().await;
+    });
+    for tab in &mut tabs {
+        assert_eq!(tab.end().await.0, 1012);
+        // Answering the goodbye is what ends the connection.
+        let _ = tokio::time::timeout(PATIENCE, tab.socket.next()).await;
+    }
+    drain.await.unwrap();
+    assert_eq!(house.hub.metrics().sessions.get(), 0);
+}
+
+#[tokio::test]
+async fn h13_every_shard_answers_a_probe() {
+    let house = House::open(small());
+    assert!(house.hub.probe(PATIENCE).await);
+    house.hub.stop().await;
+    assert!(!house.hub.probe(PATIENCE).await);
+}

@@ -1,0 +1,53 @@
+//! What operators count: the text that Prometheus reads, on a listener of its own, and how often what was refused.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use teahouse_core::ErrorCode;
+
+/// The type of the text (OpenMetrics 1.0).
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct CodeLabel {
+    code: &'static str,
+}
+
+/// How often what was refused, by whatever door.
+#[derive(Clone, Debug, Default)]
+pub struct Rejections(Family<CodeLabel, Counter>);
+
+impl Rejections {
+    /// Something was refused with this code.
+    pub fn count(&self, code: ErrorCode) {
+        self.0.get_or_create(&CodeLabel { code: code.as_str() }).inc();
+    }
+
+    /// Makes it visible.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("rejections", "Requests refused, by code, by whatever door", self.0.clone());
+    }
+}
+
+/// The listener's one route.
+pub fn router(registry: Registry) -> Router {
+    let registry = Arc::new(registry);
+    Router::new().route("/metrics", get(move || async move { text(&registry) }))
+}
+
+fn text(registry: &Registry) -> Response {
+    let mut text = String::new();
+    match encode(&mut text, registry) {
+        Ok(()) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
