@@ -10,9 +10,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use parts::{Auth, Config, KEYS, Limits, Log, Metrics, Server, Sessions, StoreBounds};
-pub use raw::{Mistake, Place};
-pub use value::{ByteCount, LogFilter, LogFormat, Secret, WebOrigin};
+pub use parts::{Auth, Config, KEYS, Limits, Log, Server};
+pub use raw::Mistake;
+pub use value::{LogFormat, Secret, WebOrigin};
 
 use raw::Raw;
 

@@ -11,7 +11,7 @@ use teahouse_core::UserRole;
 use teahouse_store::{Store, StoreError};
 
 pub use client::{ReachError, ask};
-pub use offline::{ChangeError, change};
+pub use offline::change;
 pub use server::{BindError, ControlServer};
 
 const SOCKET: &str = "control.sock";

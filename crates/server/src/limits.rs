@@ -108,15 +108,6 @@ impl Limits {
         self.addresses(what).take(Block::of(address), now())
     }
 
-    /// Whether an address may do this now, without counting it: a bad token is counted once it turned
-    /// out to be bad, and an address that brought too many is not looked at before.
-    ///
-    /// # Errors
-    /// Too fast.
-    pub fn address_may(&self, what: AddressLimit, address: IpAddr) -> Result<(), RetryAfter> {
-        self.addresses(what).may(&Block::of(address), now())
-    }
-
     /// A turn to try a password for an account: how long to wait before it is looked at. Turns are
     /// counted by account *and* address, so that a stranger slows down only itself; and faster tries
     /// wait rather than fail, so that the right password still gets in. A right one gives its turn back
@@ -239,18 +230,6 @@ impl<K: Hash + Eq> Buckets<K> {
         Ok(wait)
     }
 
-    /// Whether a token could be taken.
-    fn may(&self, key: &K, now: Instant) -> Result<(), RetryAfter> {
-        if self.period.is_none() {
-            return Err(RetryAfter(Duration::from_secs(3600)));
-        }
-        let full_at = self.lock().of_keys.get(key).copied().unwrap_or(now).max(now);
-        match (full_at - now).saturating_sub(self.slack) {
-            Duration::ZERO => Ok(()),
-            wait => Err(RetryAfter(wait)),
-        }
-    }
-
     /// Puts a token back.
     fn give_back(&self, key: &K) {
         let period = self.period.unwrap_or_default();
@@ -325,17 +304,8 @@ mod tests {
     fn zero_is_zero() {
         for (rate, burst) in [(0, 5), (5, 0), (0, 0)] {
             let buckets = Buckets::new(rate, Duration::from_secs(1), burst);
-            assert!(buckets.take((), now()).is_err() && buckets.may(&(), now()).is_err(), "{rate} {burst}");
+            assert!(buckets.take((), now()).is_err(), "{rate} {burst}");
         }
-    }
-
-    #[test]
-    fn asking_counts_nothing() {
-        let start = now();
-        let buckets = Buckets::new(1, Duration::from_secs(1), 1);
-        assert!(buckets.may(&(), start).is_ok() && buckets.may(&(), start).is_ok());
-        buckets.take((), start).unwrap();
-        assert_eq!(buckets.may(&(), start), Err(RetryAfter(MS(1000))));
     }
 
     #[test]

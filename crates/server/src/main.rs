@@ -1,6 +1,5 @@
 //! The binary `teahouse`: it reads the command line and the configuration, and starts what they ask for.
 //! It decides nothing by itself.
-#![allow(dead_code, unused_imports, reason = "the use cases and routes that call these modules are being wired")]
 
 mod accept;
 mod app;
@@ -23,6 +22,7 @@ use std::process::ExitCode;
 
 use cli::{Command, EXIT_USAGE, UserCommand};
 use config::Config;
+use serve::StartError;
 
 /// Exit status when the server cannot start or be reached (EX_UNAVAILABLE of sysexits.h).
 const EXIT_UNAVAILABLE: u8 = 69;
@@ -63,7 +63,9 @@ fn serve(config: Config) -> ExitCode {
     raise_descriptor_limit();
     serve::run(config).unwrap_or_else(|error| {
         eprintln!("teahouse: {error}");
-        ExitCode::from(EXIT_UNAVAILABLE)
+        // A key file that cannot be used is a wrong configuration, found late.
+        let is_usage = matches!(error, StartError::Keys(_));
+        ExitCode::from(if is_usage { EXIT_USAGE } else { EXIT_UNAVAILABLE })
     })
 }
 

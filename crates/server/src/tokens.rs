@@ -109,8 +109,6 @@ pub struct Issued {
     pub token: String,
     /// Until when it is good.
     pub expires_at: Timestamp,
-    /// What is remembered of it.
-    pub mark: TokenMark,
 }
 
 /// What the server remembers of a token or of any other secret of a client's.
@@ -213,8 +211,7 @@ impl Tokens {
             "jti": random_hex::<16>(),
         });
         let token = jsonwebtoken::encode(&header, &claims, &self.signing).expect("a secret signs anything");
-        let mark = TokenMark { token: key_of(token.as_bytes()), login: Some(login.key()), issued_at, expires_at };
-        Issued { token, expires_at: Timestamp(expires_at * 1000), mark }
+        Issued { token, expires_at: Timestamp(expires_at * 1000) }
     }
 }
 

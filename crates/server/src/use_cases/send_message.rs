@@ -78,10 +78,14 @@ pub fn begin_send(
     app: &Arc<App>,
     draft: Draft,
 ) -> Result<impl Future<Output = Result<Appended, SendError>> + Send + use<>, SendError> {
-    let append = check(app, draft)?;
-    if append.client_id.is_none() {
-        app.limits.user(UserLimit::Send, append.sender).map_err(SendError::TooFast)?;
+    let sender = draft.sender;
+    let checked = check(app, draft);
+    // Every try counts, also one that is refused for what it says (ANCESTOR.md H15). Whether one with a
+    // client_id is a try or a repeat is known only further on.
+    if checked.as_ref().map_or(true, |append| append.client_id.is_none()) {
+        app.limits.user(UserLimit::Send, sender).map_err(SendError::TooFast)?;
     }
+    let append = checked?;
     let app = Arc::clone(app);
     Ok(async move {
         if append.client_id.is_some() {
