@@ -58,6 +58,7 @@ impl Door for ClassicDoor {
                 Receipt::Reply(self.refusal(ErrorCode::RateLimited, caller))
             }
             Ok(Request::Heartbeat) => Receipt::Reply(classic::heartbeat(self.app.now())),
+            Err(_) if !self.within_rate(caller) => Receipt::Malformed(self.refusal(ErrorCode::RateLimited, caller)),
             Err(RequestError::UnknownType) => Receipt::Malformed(self.refusal(ErrorCode::UnknownType, caller)),
             Err(RequestError::Malformed { .. }) => Receipt::Malformed(self.refusal(ErrorCode::BadRequest, caller)),
         }

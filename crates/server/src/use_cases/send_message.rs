@@ -80,10 +80,14 @@ pub fn begin_send(
 ) -> Result<impl Future<Output = Result<Appended, SendError>> + Send + use<>, SendError> {
     let sender = draft.sender;
     let checked = check(app, draft);
-    // Every try counts, also one that is refused for what it says (ANCESTOR.md H15). Whether one with a
-    // client_id is a try or a repeat is known only further on.
-    if checked.as_ref().map_or(true, |append| append.client_id.is_none()) {
-        app.limits.user(UserLimit::Send, sender).map_err(SendError::TooFast)?;
+    // Every try counts (ANCESTOR.md H15): one that is refused for what it says as any other envelope, so
+    // that a slip costs no turn of sending. Whether one with a client_id is a repeat is known further on.
+    match &checked {
+        Err(_) => app.limits.user(UserLimit::Envelope, sender).map_err(SendError::TooFast)?,
+        Ok(append) if append.client_id.is_none() => {
+            app.limits.user(UserLimit::Send, sender).map_err(SendError::TooFast)?;
+        }
+        Ok(_) => {}
     }
     let append = checked?;
     let app = Arc::clone(app);

@@ -71,7 +71,8 @@ pub struct Stage {
     pub live: Arc<StillLife>,
     pub told: Told,
     pub now: Arc<AtomicI64>,
-    pub data: TempDir,
+    /// Held for as long as the store is open.
+    _data: TempDir,
 }
 
 /// A server with the defaults.
@@ -98,7 +99,7 @@ pub fn stage_with(keys: &[(&str, &str)]) -> Stage {
         clock: Arc::new(move || Timestamp(clock.load(Ordering::Relaxed))),
         config,
     });
-    Stage { router: router(Arc::clone(&app), Router::new()), app, live, told, now, data }
+    Stage { router: router(Arc::clone(&app), Router::new()), app, live, told, now, _data: data }
 }
 
 /// Somebody with an account.
