@@ -32,6 +32,12 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Moment {
-        Moment(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.moment(Instant::now())
+    }
+
+    /// An instant that was read elsewhere.
+    pub(crate) fn moment(&self, instant: Instant) -> Moment {
+        let passed = instant.saturating_duration_since(self.start);
+        Moment(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
     }
 }

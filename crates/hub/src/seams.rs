@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Instant;
 
 use bytes::Bytes;
 use teahouse_core::{
@@ -81,6 +82,8 @@ pub struct Arrival {
     pub device: Option<String>,
     /// What is remembered of its token.
     pub mark: TokenMark,
+    /// When the look at whether its token is good began: of revocations from then on it may not have known.
+    pub checked_at: Instant,
     /// What refusals are written in.
     pub language: Language,
     /// Where it comes from.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -83,6 +83,8 @@ struct House {
     orders: u64,
     next_message: u64,
     rooms: HashMap<RoomId, u64>,
+    /// When everybody's tokens were looked at, unless a test says otherwise.
+    checked_at: Instant,
 }
 
 impl House {
@@ -91,7 +93,7 @@ impl House {
         let past = Arc::new(Past::default());
         let history = Arc::clone(&past) as Arc<dyn History>;
         let hub = prepared.start(Arc::new(TestDoor), history, (Version(0), Seq(0))).unwrap();
-        Self { hub, feed, past, orders: 0, next_message: 0, rooms: HashMap::new() }
+        Self { hub, feed, past, orders: 0, next_message: 0, rooms: HashMap::new(), checked_at: Instant::now() }
     }
 
     fn order(&mut self) -> AcceptOrder {
@@ -114,6 +116,7 @@ impl House {
             accepted,
             device: device.map(Into::into),
             mark: mark(user),
+            checked_at: self.checked_at,
             language: Language::En,
             address: Ipv4Addr::LOCALHOST.into(),
             stream: theirs,
@@ -384,6 +387,12 @@ async fn h17_a_revocation_ends_what_it_covers_also_what_arrives_just_after_it() 
     bob.send("echo fine").await;
     bob.hear_text_with("fine").await;
     assert_eq!(house.hub.online_users().await, [UserId(2)]);
+
+    // Let in since: the look at the token knew of the revocation, and of what came after it.
+    house.checked_at = Instant::now() + Duration::from_millis(1);
+    let mut amy = house.connect(1).await;
+    amy.send("echo again").await;
+    amy.hear_text_with("again").await;
 }
 
 #[tokio::test]

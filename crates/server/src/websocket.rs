@@ -3,6 +3,7 @@
 //! why a handshake failed.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
@@ -88,6 +89,7 @@ async fn shake(handshakes: &Handshakes, mut request: Request) -> Result<axum::re
     if app.draining() {
         return Err(Refusal::new(ErrorCode::Overloaded));
     }
+    let checked_at = Instant::now();
     let who = admit(app, offer.token.as_deref(), context.address).await?;
     let user = who.user.profile.id;
     app.limits.user(UserLimit::Connect, user).map_err(Refusal::too_fast)?;
@@ -117,6 +119,7 @@ async fn shake(handshakes: &Handshakes, mut request: Request) -> Result<axum::re
             accepted,
             device: offer.device,
             mark: who.mark,
+            checked_at,
             language: context.language,
             address: context.address,
             stream,

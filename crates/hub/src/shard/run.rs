@@ -223,7 +223,8 @@ fn obey(shard: &Rc<Shard>, message: Control) -> Option<(Instant, oneshot::Sender
     match message {
         Control::Arrive(arrival) => {
             let wall = Timestamp::from(SystemTime::now());
-            shard.turn(|state, _| state.arrive(*arrival, wall));
+            let checked_at = shard.clock.moment(arrival.checked_at);
+            shard.turn(|state, _| state.arrive(*arrival, checked_at, wall));
         }
         Control::Revoke(revoked, done) => {
             shard.turn(|state, _| state.revoke(revoked));

@@ -134,7 +134,7 @@ impl State {
         }
     }
 
-    pub(crate) fn arrive(&mut self, arrival: Arrival, wall: Timestamp) {
+    pub(crate) fn arrive(&mut self, arrival: Arrival, checked_at: Moment, wall: Timestamp) {
         let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
         let Ok(stream) = socket::adopt(arrival.stream, self.options.send_buffer_bytes) else {
             // The peer is gone already; nothing was registered, so nothing is to be undone.
@@ -177,7 +177,9 @@ impl State {
             session.tell_count_at_once(count);
         }
 
-        let is_void = self.revoked.get(&user).is_some_and(|list| list.iter().any(|(_, what)| what.covers(&mark)));
+        // One from before the look was seen by it; whoever was let in since is let in (a user enabled again).
+        let covered = |(at, what): &(Moment, Revocation)| *at >= checked_at && what.covers(&mark);
+        let is_void = self.revoked.get(&user).is_some_and(|list| list.iter().any(covered));
         if is_void {
             self.end(slot, CloseCode::Policy);
         } else if self.draining.is_some() {
