@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use teahouse_load::scenarios::{durable, fanout, idle, storm};
-use teahouse_load::{Door, LoadError, Progress, Target};
+use teahouse_load::{Door, LoadError, Progress, Target, process};
 
 /// A crowd of classic clients, to see what a Teahouse server bears. Its limits must be raised for most of
 /// it: see `teahouse config --keys`.
@@ -97,6 +97,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), LoadError> {
+    process::raise_descriptor_limit()?;
     let target = Target::new(&cli.url, &cli.jwt_secret)?;
     let mut progress = Progress::on_stderr();
     let progress = &mut progress;
@@ -105,7 +106,7 @@ fn run(cli: &Cli) -> Result<(), LoadError> {
             print(cli, &idle::run(&target, idle::Idle { connections, server_pid }, progress)?)
         }
         Scenario::Storm { connections, rounds, server: Server { server_pid } } => {
-            let asked = storm::Storm { connections, rounds, pause: Duration::ZERO, server_pid };
+            let asked = storm::Storm { connections, rounds, server_pid };
             print(cli, &storm::run(&target, asked, progress)?)
         }
         Scenario::Durable { senders, seconds, by, server: Server { server_pid } } => {

@@ -1,8 +1,10 @@
-//! What the kernel says of a server process: memory, processor time, descriptors.
+//! What the kernel says of a server process: memory, processor time, descriptors; and what it allows this one.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Clock ticks a second in `/proc/PID/stat`; the same on every Linux that we run on.
 const TICKS_PER_SECOND: u64 = 100;
@@ -42,6 +44,15 @@ pub fn processor_time(pid: u32) -> io::Result<Duration> {
 /// There is no such process, or it is not ours to look at.
 pub fn descriptors(pid: u32) -> io::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}
+
+/// Raises this process's own limit of descriptors as far as it may: every client is one.
+///
+/// # Errors
+/// The kernel would not.
+pub fn raise_descriptor_limit() -> io::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
 fn kilobytes(text: &str, key: &str) -> Option<u64> {

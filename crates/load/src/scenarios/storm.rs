@@ -2,7 +2,7 @@
 //! another only listens.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -21,8 +21,6 @@ pub struct Storm {
     pub connections: usize,
     /// How often.
     pub rounds: u32,
-    /// How long after the reset they come back.
-    pub pause: Duration,
     /// The server's process, when it runs on this machine and is to be looked at.
     pub server_pid: Option<u32>,
 }
@@ -36,6 +34,8 @@ pub struct StormReport {
     pub first_connect_seconds: f64,
     /// How long each round took, from the first reset until all were live again.
     pub back_seconds: Vec<f64>,
+    /// Connections that were opened again, over all rounds.
+    pub reconnects: u64,
     /// Handshakes that broke and were tried again.
     pub retried: u64,
     /// What the probe found, over all rounds.
@@ -84,14 +84,11 @@ pub fn run(target: &Target, asked: Storm, progress: &mut Progress) -> Result<Sto
 
     let onlooker = Onlooker::start(target, ONLOOKER_USER)?;
     let probe = Probe::start(target, PROBE_USER)?;
-    let retried = crowd.counters().retried;
+    let counters_before = crowd.counters();
     let (mut back_seconds, mut bytes_after) = (Vec::new(), Vec::new());
     for _ in 0..asked.rounds {
         let began = Instant::now();
         crowd.reset_all();
-        if !asked.pause.is_zero() {
-            std::thread::park_timeout(asked.pause);
-        }
         crowd.connect_all(IN_FLIGHT_MAX, PATIENCE, progress)?;
         back_seconds.push(began.elapsed().as_secs_f64());
         crowd.wait_for_count(size as u64 + 2, PATIENCE, progress)?;
@@ -111,7 +108,8 @@ pub fn run(target: &Target, asked: Storm, progress: &mut Progress) -> Result<Sto
         connections: size,
         first_connect_seconds: first.as_secs_f64(),
         back_seconds,
-        retried: counters.retried - retried,
+        reconnects: counters.opened - counters_before.opened,
+        retried: counters.retried - counters_before.retried,
         probe,
         onlooker,
         server,
