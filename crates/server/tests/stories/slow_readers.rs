@@ -1,0 +1,93 @@
+//! Readers that do not read: they cost nobody anything and miss nothing.
+
+use serde_json::{Value, json};
+
+use crate::stage::{Person, Server, Wire, of_type};
+
+const METRICS: &[(&str, &str)] = &[("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")];
+
+fn ids(envelopes: &[Value]) -> Vec<u64> {
+    envelopes.iter().map(|data| data["id"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn h9_a_reader_that_stalled_gets_everything_in_order_when_it_reads_again() {
+    const MESSAGES: usize = 2400;
+    let server = Server::without_limits(METRICS);
+    let amy = Person::of_site(&server, 7, "amy");
+    let mut stalled = Wire::connect_with_little_room(server.address()).await;
+    stalled.shake(&amy.token).await;
+    assert_eq!(stalled.next_frame().await.map(|frame| frame.opcode), Some(1), "it has arrived");
+
+    let people: Vec<Person> = (100..112).map(|id| Person::of_site(&server, id, &format!("user{id}"))).collect();
+    let mut tabs = Vec::new();
+    for person in &people {
+        tabs.push(person.opens_tab().await);
+    }
+    let text = "tea ".repeat(100);
+    for number in 0..MESSAGES / tabs.len() {
+        for tab in &mut tabs {
+            tab.say(&format!("{number} {text}")).await;
+        }
+    }
+    // The others had them all before the stalled one has read a byte of them.
+    for tab in &mut tabs {
+        for _ in 0..MESSAGES {
+            tab.next_of("message").await;
+        }
+    }
+    let history: Vec<Value> = people[0].lobby().await;
+    assert_eq!(history.len(), MESSAGES);
+
+    let mut tab = stalled.into_tab().await;
+    let heard = tab.until_marker(&people[0]).await;
+    assert_eq!(ids(&of_type(&heard, "message")), ids(&history), "everything, once, in order");
+    assert!(server.metric("teahouse_catch_up_pages_total").await > 0, "it had fallen behind the tail");
+    server.assert_no_panic();
+}
+
+#[tokio::test]
+async fn h9_private_messages_to_a_reader_that_stalled_wait_for_it_as_well() {
+    const MESSAGES: usize = 1300;
+    let server = Server::without_limits(METRICS);
+    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
+    let mut stalled = Wire::connect_with_little_room(server.address()).await;
+    stalled.shake(&amy.token).await;
+    assert_eq!(stalled.next_frame().await.map(|frame| frame.opcode), Some(1), "it has arrived");
+    let text = "茶".repeat(900);
+    let mut written = Vec::new();
+    while written.len() < MESSAGES {
+        let texts = vec![text.as_str(); 50];
+        let more = futures_util::future::join_all(texts.iter().map(|text| bea.writes(&amy, text))).await;
+        written.extend(more.into_iter().map(|(id, _)| id));
+    }
+    written.sort_unstable();
+
+    let mut tab = stalled.into_tab().await;
+    let mut delivered = Vec::new();
+    while delivered.len() < MESSAGES {
+        delivered.push(tab.next_of("private_message").await["message_id"].as_u64().unwrap());
+    }
+    assert_eq!(delivered, written, "every one, once, in order");
+    assert_eq!(of_type(&tab.until_marker(&bea).await, "private_message"), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn h9_a_deletion_is_told_to_a_reader_that_stalled() {
+    let server = Server::without_limits(METRICS);
+    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
+    let mut stalled = Wire::connect_with_little_room(server.address()).await;
+    stalled.shake(&amy.token).await;
+    assert_eq!(stalled.next_frame().await.map(|frame| frame.opcode), Some(1), "it has arrived");
+    let doomed = bea.says("to be deleted").await;
+    let mut onlooker = bea.opens_tab().await;
+    let text = "x".repeat(500);
+    for _ in 0..1500 {
+        onlooker.say(&text).await;
+    }
+    onlooker.until_marker(&bea).await;
+    bea.delete(&format!("/api/chat/messages/{doomed}")).await.expect(200);
+
+    let mut tab = stalled.into_tab().await;
+    assert_eq!(tab.next_of("message_deleted").await, json!({"id": doomed}));
+}
