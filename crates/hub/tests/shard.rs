@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on fails")]
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Wire;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 /// Long enough for a busy machine; no test waits for it unless something is wrong.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -85,6 +86,8 @@ struct House {
     rooms: HashMap<RoomId, u64>,
     /// When everybody's tokens were looked at, unless a test says otherwise.
     checked_at: Instant,
+    /// When everybody's tokens were issued, likewise.
+    issued_at: i64,
 }
 
 impl House {
@@ -93,7 +96,16 @@ impl House {
         let past = Arc::new(Past::default());
         let history = Arc::clone(&past) as Arc<dyn History>;
         let hub = prepared.start(Arc::new(TestDoor), history, (Version(0), Seq(0))).unwrap();
-        Self { hub, feed, past, orders: 0, next_message: 0, rooms: HashMap::new(), checked_at: Instant::now() }
+        Self {
+            hub,
+            feed,
+            past,
+            orders: 0,
+            next_message: 0,
+            rooms: HashMap::new(),
+            checked_at: Instant::now(),
+            issued_at: 0,
+        }
     }
 
     fn order(&mut self) -> AcceptOrder {
@@ -115,7 +127,7 @@ impl House {
             user: UserId(user),
             accepted,
             device: device.map(Into::into),
-            mark: mark(user),
+            mark: TokenMark { issued_at: self.issued_at, ..mark(user) },
             checked_at: self.checked_at,
             language: Language::En,
             address: Ipv4Addr::LOCALHOST.into(),
@@ -396,6 +408,19 @@ async fn h17_a_revocation_ends_what_it_covers_also_what_arrives_just_after_it() 
 }
 
 #[tokio::test]
+async fn h17_a_connection_whose_token_is_void_displaces_nobody() {
+    let mut house = House::open(small());
+    house.issued_at = 6;
+    let mut amy = house.connect(1).await;
+    house.hub.revoke(Revoked { user: UserId(1), what: Revocation::IssuedUpTo { second: 5, except: None } }).await;
+    house.issued_at = 5;
+    assert_eq!(house.connect(1).await.end().await.0, 1008);
+    amy.send("echo still here").await;
+    amy.hear_text_with("still here").await;
+    assert_eq!((house.hub.metrics().displacements.get(), house.hub.metrics().sessions.get()), (0, 1));
+}
+
+#[tokio::test]
 async fn a_panic_in_a_handler_ends_one_session_with_1011_and_nobody_elses() {
     let mut house = House::open(HubOptions { shards: 1, ..small() });
     let mut other = house.connect(3).await;
@@ -467,6 +492,52 @@ async fn promise_7_a_drain_sends_everybody_away_with_1012_and_ends() {
     }
     drain.await.unwrap();
     assert_eq!(house.hub.metrics().sessions.get(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_faster_than_it_can_be_answered_waits_for_its_answers() {
+    let mut house = House::open(small());
+    let reading = house.connect(1).await.socket.into_inner().into_std().unwrap();
+    reading.set_nonblocking(false).unwrap();
+    let mut writing = reading.try_clone().unwrap();
+    let reader = std::thread::spawn(move || std::io::copy(&mut &reading, &mut std::io::sink()));
+    // Pings are the smallest of requests, and pongs so small that the socket takes them all.
+    let ping = [0x89, 0x80, 0, 0, 0, 0];
+    let metrics = house.hub.metrics().clone();
+    let writer = std::thread::spawn(move || {
+        let pings = ping.repeat(5000);
+        for _ in 0..200 {
+            writing.write_all(&pings).unwrap();
+            let waiting = (metrics.bytes_in.get() / ping.len() as u64).saturating_sub(metrics.frames_out.get());
+            assert!(waiting < 10_000, "{waiting} answers wait, and the client reads");
+        }
+        writing.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    tokio::task::spawn_blocking(move || writer.join().and_then(|()| reader.join())).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn whoever_sends_a_frame_too_large_is_told_so_however_much_follows() {
+    let mut house = House::open(small());
+    let mut tab = house.connect(1).await;
+    // More than any buffer on the way holds, so that it goes through only when somebody reads it.
+    tab.socket.send(Wire::text("x".repeat(16 << 20))).await.unwrap();
+    assert_eq!(tab.end().await.0, 1009);
+}
+
+#[tokio::test]
+async fn presence_a_number_that_was_true_for_a_moment_only_is_mended() {
+    let mut house = House::open(small());
+    let (mut amy, mut bob) = (house.connect(1).await, house.connect(2).await);
+    // By a tick, not by the welcome: from now on the shards tell 2.
+    amy.count(2).await;
+    bob.count(2).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut eve = house.connect(3).await;
+    eve.count(3).await;
+    // Gone before the next tick, which finds as many people as the one before it did.
+    bob.socket.close(Some(CloseFrame { code: 1000.into(), reason: "".into() })).await.unwrap();
+    tokio::time::timeout(PATIENCE, eve.count(2)).await.unwrap();
 }
 
 #[tokio::test]

@@ -17,6 +17,9 @@ impl State {
     pub(crate) fn received(&mut self, slot: usize, bytes: &mut [u8]) {
         self.metrics.bytes_in.inc_by(bytes.len() as u64);
         self.slots[slot].session.health.heard();
+        if self.slots[slot].deaf {
+            return;
+        }
         let mut decoder = std::mem::take(&mut self.slots[slot].decoder);
         let limit = self.options.frame_bytes_max;
         let result = decoder.read(bytes, limit, |event| self.event(slot, event));
@@ -24,10 +27,8 @@ impl State {
         if let Err(error) = result
             && !self.slots[slot].peer_closed
         {
-            if self.slots[slot].session.closing {
-                // Our goodbye is on its way already, and nothing sensible will follow.
-                self.slots[slot].peer_closed = true;
-            } else {
+            self.slots[slot].deaf = true;
+            if !self.slots[slot].session.closing {
                 self.end(slot, error.into());
             }
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use teahouse_core::limits::PRESENCE_TICK;
 use teahouse_core::{Seq, Timestamp, Version};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::TaskTracker;
@@ -28,8 +28,8 @@ use crate::session::GOODBYE_TIMEOUT;
 
 /// How long a pass over the sessions may run before the sockets are looked at in between.
 const SLICE: Duration = Duration::from_millis(1);
-/// How many sessions are written to between two looks at the clock; a write takes microseconds.
-const WRITES_PER_LOOK: u32 = 16;
+/// How many sockets are written to or closed between two looks at the clock; either takes microseconds.
+const STEPS_PER_LOOK: u32 = 16;
 /// What one read takes from a socket, at most.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Control messages handled in one turn.
@@ -64,6 +64,8 @@ pub(crate) struct Shard {
     clock: Clock,
     /// Every task of this shard; the loop waits for them at its end.
     tasks: TaskTracker,
+    /// Rings when a task left something for the loop to do.
+    busy: Notify,
     this: std::rc::Weak<Self>,
 }
 
@@ -74,6 +76,9 @@ impl Shard {
             let mut state = self.state.borrow_mut();
             state.now = self.clock.now();
             let result = work(&mut state, &mut self.buffer.borrow_mut());
+            if state.is_busy() {
+                self.busy.notify_one();
+            }
             (result, std::mem::take(&mut state.jobs))
         };
         for job in jobs {
@@ -145,12 +150,16 @@ async fn live(setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Rece
         buffer: RefCell::new(vec![0; READ_BUFFER_BYTES]),
         clock: Clock::start(),
         tasks: TaskTracker::new(),
+        busy: Notify::new(),
         this: this.clone(),
     });
     let mut ticks = tokio::time::interval(PRESENCE_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut until_sweep = TICKS_PER_SWEEP;
     let mut drain: Option<(Instant, oneshot::Sender<()>)> = None;
+    // One timer for the whole drain: a new one each turn would never fire on a shard that is busy.
+    let mut drain_ticks = tokio::time::interval(DRAIN_TICK);
+    drain_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
     loop {
         let more = shard.turn(|state, _| slice(state));
@@ -179,7 +188,7 @@ async fn live(setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Rece
                     shard.turn(|state, _| state.sweep());
                 }
             }
-            () = tokio::time::sleep(DRAIN_TICK), if drain.is_some() => {
+            _ = drain_ticks.tick(), if drain.is_some() => {
                 let empty = shard.turn(|state, _| {
                     state.drain_on();
                     state.slots.is_empty()
@@ -192,6 +201,7 @@ async fn live(setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Rece
                     }
                 }
             }
+            () = shard.busy.notified() => {}
             () = tokio::task::yield_now(), if more => {}
         }
     }
@@ -208,14 +218,22 @@ async fn live(setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Rece
     shard.tasks.wait().await;
 }
 
-/// Goes on with the pass over all sessions for a slice of time. Says whether any are left to visit.
+/// Goes on with the pass over all sessions, then with closing sockets, for a slice of time each. Says
+/// whether anything is left of either.
 fn slice(state: &mut State) -> bool {
+    let visits_left = state.continue_pass(slice_of_time());
+    let burials_left = state.bury(slice_of_time());
+    visits_left || burials_left
+}
+
+/// Says after each step whether the slice is over.
+fn slice_of_time() -> impl FnMut() -> bool {
     let began = Instant::now();
-    let mut writes = 0;
-    state.continue_pass(|| {
-        writes += 1;
-        writes % WRITES_PER_LOOK == 0 && began.elapsed() >= SLICE
-    })
+    let mut steps = 0;
+    move || {
+        steps += 1;
+        steps % STEPS_PER_LOOK == 0 && began.elapsed() >= SLICE
+    }
 }
 
 /// Does what a control message asks. A drain that began comes back with its end and who waits for it.

@@ -185,7 +185,12 @@ impl State {
             if entry.done {
                 return Poll::Ready(());
             }
-            if entry.session.is_saturated(self.options.waiting_envelopes_max) && entry.blocked {
+            if entry.session.is_saturated(self.options.waiting_envelopes_max) {
+                // Its answers go out first: when the socket takes more, or else in the next turn. Who reads fast
+                // and asks faster would otherwise have more and more of them waiting.
+                if !entry.blocked {
+                    context.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
             match entry.stream.poll_read_ready(context) {

@@ -53,11 +53,14 @@ pub(crate) struct Slot {
     pub(super) goodbye_until: Option<Moment>,
     /// The peer's goodbye came, so that nothing more is to be waited for once ours is out.
     pub(crate) peer_closed: bool,
+    /// The peer broke the protocol: what still comes is read and thrown away, since closing with anything
+    /// unread is a reset, which would take our goodbye from its hands.
+    pub(super) deaf: bool,
     pub(super) expires_at: Moment,
     /// Wakes the task that looks after the socket.
     pub(crate) waker: Option<Waker>,
     /// Given back when the socket is closed.
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// Everything that a shard knows.
@@ -77,12 +80,18 @@ pub(crate) struct State {
     pub(super) next_session: Arc<AtomicU64>,
     /// The number that sessions are told; it moves by tick.
     pub(super) count: Count,
+    /// Since the last tick somebody was welcomed with another number, and must hear of it if that was
+    /// true for a moment only.
+    pub(super) welcomed_apart: bool,
     pub(super) revoked: HashMap<UserId, Vec<(Moment, Revocation)>>,
     pub(super) page_waiters: HashMap<Want, Vec<SessionId>>,
     pub(super) page_queue: VecDeque<Want>,
     pub(super) page_reads: usize,
     /// Pages that could not be read and are asked for again at the next tick.
     pub(super) page_retries: Vec<Want>,
+    /// Sockets of sessions that are gone, which the kernel has still to be asked to close. That takes it
+    /// longer than all the rest of a leave, and ten thousand at once must not keep the living waiting.
+    departed: Vec<(TcpStream, Option<OwnedSemaphorePermit>)>,
     pub(super) effects: Vec<Effect>,
     pub(super) wants: Vec<Want>,
     pub(crate) batch: Batch,
@@ -118,11 +127,13 @@ impl State {
             index: setup.index,
             next_session: setup.next_session,
             count: count_of(0),
+            welcomed_apart: false,
             revoked: HashMap::new(),
             page_waiters: HashMap::new(),
             page_queue: VecDeque::new(),
             page_reads: 0,
             page_retries: Vec::new(),
+            departed: Vec::new(),
             effects: Vec::new(),
             wants: Vec::new(),
             batch: Batch::default(),
@@ -146,7 +157,10 @@ impl State {
             lobby.cursors += 1;
             session.cursors.push(Cursor::at(LOBBY, (lobby.tail.head(), lobby.tail.head_seq())));
         }
-        let lives = Duration::from_secs(u64::try_from(mark.expires_at.saturating_sub(wall.seconds())).unwrap_or(0));
+        // Reckoned from `exp`, also for a token that was let in a little after it.
+        let grace_ms = i64::try_from(self.options.token_grace.as_millis()).unwrap_or(i64::MAX);
+        let lives_ms = mark.expires_at.saturating_mul(1000).saturating_sub(wall.0).saturating_add(grace_ms);
+        let lives = Duration::from_millis(u64::try_from(lives_ms).unwrap_or(0));
         let slot = self.slots.insert(Box::new(Slot {
             session,
             stream,
@@ -158,31 +172,36 @@ impl State {
             left: false,
             goodbye_until: None,
             peer_closed: false,
-            expires_at: self.now.plus(lives).plus(self.options.token_grace),
+            deaf: false,
+            expires_at: self.now.plus(lives),
             waker: None,
-            _place: place,
+            place,
         }));
         self.slots_end = self.slots_end.max(slot + 1);
         self.by_id.insert(id, slot);
-        self.metrics.attaches.inc();
-        self.metrics.sessions.inc();
         self.jobs.push(Job::Drive(slot, id));
 
+        // One from before the look was seen by it; whoever was let in since is let in (a user enabled again).
+        let covered = |(at, what): &(Moment, Revocation)| *at >= checked_at && what.covers(&mark);
+        if self.revoked.get(&user).is_some_and(|list| list.iter().any(covered)) {
+            // It is none of the user's sessions, so it displaces none of them and nobody sees it.
+            self.slots[slot].left = true;
+            self.say_goodbye(slot, CloseCode::Policy);
+            return;
+        }
+        self.metrics.attaches.inc();
+        self.metrics.sessions.inc();
         let mut effects = std::mem::take(&mut self.effects);
         self.registry.attach(user, id, accepted, device.as_deref(), &mut effects);
         self.apply(effects);
         let count = count_of(self.users_online());
         let session = &mut self.slots[slot].session;
         if !session.closing {
+            self.welcomed_apart |= count.users != self.count.users;
             session.tell_count_at_once(count);
         }
 
-        // One from before the look was seen by it; whoever was let in since is let in (a user enabled again).
-        let covered = |(at, what): &(Moment, Revocation)| *at >= checked_at && what.covers(&mark);
-        let is_void = self.revoked.get(&user).is_some_and(|list| list.iter().any(covered));
-        if is_void {
-            self.end(slot, CloseCode::Policy);
-        } else if self.draining.is_some() {
+        if self.draining.is_some() {
             self.end(slot, CloseCode::Restart);
         } else if !early.is_empty() {
             self.received(slot, &mut early.to_vec());
@@ -273,13 +292,34 @@ impl State {
         }
         self.leave(slot, Farewell::Lost);
         self.by_id.remove(&id);
-        let gone = self.slots.remove(slot);
+        let Slot { session, stream, place, .. } = *self.slots.remove(slot);
         if self.slots.is_empty() {
             self.slots_end = 0;
         }
-        for cursor in &gone.session.cursors {
+        for cursor in &session.cursors {
             self.release_cursor(cursor.room);
         }
+        self.departed.push((stream, place));
+    }
+
+    /// Closes sockets of departed sessions until `is_over` says that the slice of time is used up. Says
+    /// whether any are left.
+    pub(crate) fn bury(&mut self, mut is_over: impl FnMut() -> bool) -> bool {
+        while let Some(gone) = self.departed.pop() {
+            drop(gone);
+            if is_over() {
+                break;
+            }
+        }
+        if self.departed.is_empty() {
+            self.departed = Vec::new();
+        }
+        !self.departed.is_empty()
+    }
+
+    /// Whether the loop has something to do that nobody rang for.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.departed.is_empty()
     }
 
     pub(crate) fn revoke(&mut self, revoked: Revoked) {

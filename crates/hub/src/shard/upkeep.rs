@@ -29,7 +29,7 @@ impl State {
         self.apply(effects);
 
         let users = self.users_online();
-        if users != self.count.users {
+        if std::mem::take(&mut self.welcomed_apart) || users != self.count.users {
             self.count = count_of(users);
             for (_, entry) in &mut self.slots {
                 entry.session.count_moved(users);
@@ -51,6 +51,8 @@ impl State {
             let Some(entry) = self.slots.get_mut(slot) else { continue };
             if let Some(until) = entry.goodbye_until {
                 if now >= until {
+                    // What the peer does not take by now the kernel shall not go on offering it.
+                    let _ = socket2::SockRef::from(&entry.stream).set_linger(Some(Duration::ZERO));
                     entry.done = true;
                     if let Some(waker) = &entry.waker {
                         waker.wake_by_ref();
