@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,11 +30,11 @@ use crate::http::address::Peer;
 
 /// Connections that the kernel may hold for us; it cuts this down to its own limit.
 const BACKLOG: i32 = 65_535;
-/// Request heads read at once. Reading one takes 8 KiB of hyper's, and heaps remember their largest day:
-/// ten thousand at once left 5.6 to 17 KB a connection for ever, a few dozen nothing (docs/performance.md).
-const HEADS_MAX: usize = 256;
-/// How long a head that is slow to come keeps others from being read.
-const HEAD_PATIENCE: Duration = Duration::from_millis(250);
+/// First requests under way at once, from their head to their answer. Each holds 8 KiB of hyper's and what
+/// its handshake needs, and heaps remember their largest day (docs/performance.md).
+const FIRST_REQUESTS_MAX: usize = 64;
+/// How long a first request that is slow to come or to be answered keeps others waiting.
+const FIRST_REQUEST_PATIENCE: Duration = Duration::from_millis(250);
 /// How long accepting pauses when the process has no descriptors left.
 const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
 
@@ -71,7 +72,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 struct Shared {
     router: Router,
     orders: Arc<AtomicU64>,
-    heads: Arc<Semaphore>,
+    first_requests: Arc<Semaphore>,
     header_timeout: Duration,
     header_bytes_max: usize,
     closing: CancellationToken,
@@ -82,7 +83,7 @@ pub async fn serve(listener: TcpListener, router: Router, config: &Server, closi
     let shared = Shared {
         router,
         orders: Arc::new(AtomicU64::new(1)),
-        heads: Arc::new(Semaphore::new(HEADS_MAX)),
+        first_requests: Arc::new(Semaphore::new(FIRST_REQUESTS_MAX)),
         header_timeout: config.header_timeout,
         header_bytes_max: config.header_bytes_max.0,
         closing: closing.clone(),
@@ -135,7 +136,7 @@ async fn connection(shared: Shared, stream: TcpStream, peer: SocketAddr, place: 
     let head =
         Arc::new(Head { orders: Arc::clone(&shared.orders), arrived: AtomicU64::new(0), gate: Mutex::new(None) });
     head.note_arrival();
-    let Ok(gate) = Arc::clone(&shared.heads).acquire_owned().await else { return };
+    let Ok(gate) = Arc::clone(&shared.first_requests).acquire_owned().await else { return };
     head.hold(gate);
 
     let place = Place(Arc::new(Mutex::new(Some(place))));
@@ -150,8 +151,9 @@ async fn connection(shared: Shared, stream: TcpStream, peer: SocketAddr, place: 
             let (head, mut router) = (Arc::clone(&head), router.clone());
             async move {
                 let response = router.call(request.map(axum::body::Body::new)).await;
-                head.end();
-                Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
+                let response = response.unwrap_or_else(|never| match never {});
+                head.end(response.status());
+                Ok::<_, Infallible>(response)
             }
         })
     };
@@ -164,7 +166,7 @@ async fn connection(shared: Shared, stream: TcpStream, peer: SocketAddr, place: 
         .with_upgrades();
     let mut http = pin!(http);
 
-    let patience = tokio::time::sleep(HEAD_PATIENCE);
+    let patience = tokio::time::sleep(FIRST_REQUEST_PATIENCE);
     tokio::select! {
         _ = &mut http => return,
         () = patience => head.release(),
@@ -182,7 +184,7 @@ struct Head {
     orders: Arc<AtomicU64>,
     /// The order of the first byte of the head that is being read; 0 while there is none.
     arrived: AtomicU64,
-    /// The right to read a head, held until it was read.
+    /// The right to a first request, held until it was answered; by an upgrade, until the socket has left.
     gate: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
@@ -203,15 +205,17 @@ impl Head {
 
     /// A head was read: the request begins.
     fn begin(&self) -> AcceptOrder {
-        self.release();
         // A pipelined request came with the one before it.
         self.note_arrival();
         AcceptOrder(self.arrived.load(Ordering::Relaxed))
     }
 
     /// The request was answered: what is read from now on is the next head. Bytes that came meanwhile were its body.
-    fn end(&self) {
+    fn end(&self, status: StatusCode) {
         self.arrived.store(0, Ordering::Relaxed);
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            self.release();
+        }
     }
 }
 
