@@ -205,7 +205,6 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!(sessions = hub.metrics().sessions.get(), "going down");
     let quietly = go_down(&app, &hub, &handshakes, &closing, accepting, &tasks);
     tokio::select! {
         () = quietly => {}
@@ -227,6 +226,8 @@ async fn go_down(
 ) {
     let within = app.config.server.drain_timeout;
     app.begin_draining();
+    // Whoever reads this finds that `/ready` says so too.
+    tracing::info!(sessions = hub.metrics().sessions.get(), "going down");
     closing.cancel();
     tasks.close();
     let sessions = u64::try_from(hub.metrics().sessions.get()).unwrap_or(0);
