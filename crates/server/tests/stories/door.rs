@@ -1,1 +1,346 @@
-//! To come.
+//! The door: handshakes, tokens, origins, addresses. Who may not come in is told so before the upgrade, in the
+//! envelope that every answer has.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::stage::{Person, SITE_SECRET, Server, Wire, claims, handshake, now_seconds, signed, site_token};
+
+/// A handshake as it is written here: status and body.
+async fn shake(server: &Server, head: &str) -> (u16, Value) {
+    let mut wire = Wire::connect(server.address()).await;
+    wire.write(head.as_bytes()).await;
+    let (status, body) = wire.read_answer().await;
+    (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("{status} {body:?}")))
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_none_is_refused_with_the_reason() {
+    let server = Server::of_a_site(&[]);
+    let token = site_token(7, "amy");
+    let good = handshake(&token, "");
+    for (what, head, status) in [
+        ("HTTP/1.0", good.replace("HTTP/1.1", "HTTP/1.0"), 400),
+        ("no host", good.replace("Host: localhost\r\n", ""), 400),
+        ("a short key", good.replace("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="), 400),
+        ("a key that is none", good.replace("dGhlIHNhbXBsZSBub25jZQ==", "not base64 at all!!!!!!!"), 400),
+        ("no key", good.replace("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400),
+        ("an old version", good.replace("Version: 13", "Version: 8"), 426),
+        ("no version", good.replace("Sec-WebSocket-Version: 13\r\n", ""), 426),
+        ("no Connection: Upgrade", good.replace("Connection: Upgrade", "Connection: keep-alive"), 400),
+    ] {
+        let (got, body) = shake(&server, &head).await;
+        assert_eq!((got, &body["code"]), (status, &json!(status)), "{what}: {body}");
+        assert!(!body["message"].as_str().unwrap().is_empty(), "{what}");
+    }
+    let mut wire = Wire::connect(server.address()).await;
+    wire.write(good.replace("Version: 13", "Version: 8").as_bytes()).await;
+    let head = wire.read_head().await.to_lowercase();
+    assert!(head.contains("sec-websocket-version: 13"), "{head}");
+    let posted = Person::of_site(&server, 7, "amy").post("/api/chat/ws", json!({})).await;
+    posted.refused(405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn what_is_no_http_at_all_is_not_answered_with_anything_but_400() {
+    let server = Server::of_a_site(&[]);
+    for bytes in
+        [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0\0\0\0\r\n\r\n"]
+    {
+        let mut wire = Wire::connect(server.address()).await;
+        wire.write(bytes).await;
+        assert!(wire.read_head().await.starts_with("HTTP/1.1 400 "));
+        wire.until_end().await;
+    }
+    let mut wire = Wire::connect(server.address()).await;
+    let _ = wire.try_write(format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(100_000)).as_bytes()).await;
+    assert!(wire.read_head().await.starts_with("HTTP/1.1 431 "));
+    server.assert_no_panic();
+}
+
+#[tokio::test]
+async fn the_v1_dialect_is_refused_as_long_as_it_is_not_spoken() {
+    let server = Server::of_a_site(&[]);
+    let token = site_token(7, "amy");
+    for offer in [format!("teahouse.v1, bearer.{token}"), "teahouse.v1".to_owned()] {
+        let more = format!("Sec-WebSocket-Protocol: {offer}\r\n");
+        let (status, body) = shake(&server, &handshake(&token, &more)).await;
+        assert_eq!((status, &body["error_code"]), (400, &json!("bad_request")));
+        assert!(body["message"].as_str().unwrap().contains("teahouse.v1"), "{body}");
+    }
+    // A token in the subprotocols is taken and never echoed.
+    let mut wire = Wire::connect(server.address()).await;
+    let head = handshake("", &format!("Sec-WebSocket-Protocol: chat, bearer.{token}\r\n")).replace("?token=", "");
+    wire.write(head.as_bytes()).await;
+    let answer = wire.read_head().await;
+    assert!(
+        answer.starts_with("HTTP/1.1 101 ") && !answer.to_lowercase().contains("sec-websocket-protocol"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn asking_without_an_upgrade_tells_what_a_handshake_would_get() {
+    let server = Server::of_a_site(&[]);
+    let amy = Person::of_site(&server, 7, "amy");
+    amy.get("/api/chat/ws").await.refused(426, "upgrade_required");
+    amy.clone().with_token("nonsense").get("/api/chat/ws").await.refused(401, "unauthorized");
+    amy.clone().with_token("").get("/api/chat/ws").await.refused(401, "unauthorized");
+    let foreign = [("Origin", "https://evil.example")];
+    amy.ask(Method::GET, "/api/chat/ws", &foreign, None).await.refused(403, "forbidden");
+    amy.get(&format!("/api/chat/ws?token={}", amy.token)).await.refused(426, "upgrade_required");
+}
+
+/// A token put together by hand.
+fn by_hand(header: &Value, claims: &Value, signature: &[u8]) -> String {
+    let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let (header, claims) = (header.to_string(), claims.to_string());
+    format!("{}.{}.{}", part(header.as_bytes()), part(claims.as_bytes()), part(signature))
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_good_opens_nothing_and_is_told_so_in_the_same_words() {
+    let server = Server::of_a_site(&[]);
+    let now = now_seconds();
+    let with = |key: &str, value: Value| {
+        let mut claims = claims(7, "amy");
+        claims[key] = value;
+        signed(&claims)
+    };
+    let without = |key: &str| {
+        let mut claims = claims(7, "amy");
+        claims.as_object_mut().unwrap().remove(key);
+        signed(&claims)
+    };
+    let good = site_token(7, "amy");
+    let (rest, signature) = good.rsplit_once('.').unwrap();
+    let flipped: String = signature.chars().rev().collect();
+    let none = |alg: &str| by_hand(&json!({"alg": alg, "typ": "JWT"}), &claims(7, "amy"), b"");
+    let other =
+        jsonwebtoken::encode(&Header::default(), &claims(7, "amy"), &EncodingKey::from_secret(b"guess")).unwrap();
+    let hs512 = EncodingKey::from_secret(SITE_SECRET.as_bytes());
+    let hs512 = jsonwebtoken::encode(&Header::new(Algorithm::HS512), &claims(7, "amy"), &hs512).unwrap();
+    let nobody = Person::stranger(&server);
+    for (what, token) in [
+        ("nonsense", "nonsense".to_owned()),
+        ("three dots", "a.b.c".to_owned()),
+        ("no signature", format!("{rest}.")),
+        ("another signature", format!("{rest}.{flipped}")),
+        ("another secret", other),
+        ("another algorithm", hs512),
+        ("alg none", none("none")),
+        ("alg None", none("None")),
+        ("alg NONE", none("NONE")),
+        ("expired", with("exp", json!(now - 31))),
+        ("not valid yet", with("nbf", json!(now + 60))),
+        ("another issuer", with("iss", json!("somebody"))),
+        ("another audience", with("aud", json!(["somebody"]))),
+        ("no exp", without("exp")),
+        ("no iss", without("iss")),
+        ("no sub", without("sub")),
+        ("exp is a text", with("exp", json!("tomorrow"))),
+        ("8 KiB of letters", "x".repeat(8 * 1024)),
+        ("8 KiB of claims", with("email", json!("x".repeat(8 * 1024)))),
+    ] {
+        let (status, body) = shake(&server, &handshake(&token, "")).await;
+        assert_eq!((status, &body["code"], &body["error_code"]), (401, &json!(401), &json!("unauthorized")), "{what}");
+        assert_eq!(body["message"], "Please log in.", "{what}");
+        nobody.clone().with_token(&token).get("/api/auth/me").await.refused(401, "unauthorized");
+    }
+    // A missing audience passes, clocks may differ by half a minute.
+    for token in [without("aud"), with("exp", json!(now - 20)), with("nbf", json!(now + 20)), without("nbf")] {
+        nobody.clone().with_token(&token).get("/api/auth/me").await.expect(200);
+    }
+    server.assert_no_panic();
+}
+
+#[tokio::test]
+async fn a_public_key_is_not_taken_for_a_secret() {
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys");
+    let public = keys.join("rsa_public.pem");
+    let server = Server::alone(&[("TEAHOUSE_AUTH__PUBLIC_KEY_FILE", public.to_str().unwrap())]);
+    let nobody = Person::stranger(&server);
+    let pem = std::fs::read(&public).unwrap();
+    let lines: String = String::from_utf8(pem.clone()).unwrap().lines().filter(|line| !line.starts_with('-')).collect();
+    for secret in [pem.clone(), pem.trim_ascii().to_vec(), lines.into_bytes()] {
+        let forged =
+            jsonwebtoken::encode(&Header::default(), &claims(7, "amy"), &EncodingKey::from_secret(&secret)).unwrap();
+        nobody.clone().with_token(&forged).get("/api/auth/me").await.refused(401, "unauthorized");
+        assert_eq!(shake(&server, &handshake(&forged, "")).await.0, 401);
+    }
+    let private = EncodingKey::from_rsa_pem(&std::fs::read(keys.join("rsa_private.pem")).unwrap()).unwrap();
+    let good = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims(7, "amy"), &private).unwrap();
+    nobody.with_token(&good).opens_tab().await.is_alive().await;
+}
+
+#[tokio::test]
+async fn only_the_own_pages_and_the_listed_ones_may_connect() {
+    let listed = ("TEAHOUSE_SERVER__ALLOWED_ORIGINS", "https://www.example.org");
+    let server = Server::of_a_site(&[listed]);
+    let token = site_token(7, "amy");
+    let port = server.address().port();
+    for (origin, may) in [
+        ("https://www.example.org", true),
+        ("http://localhost:5173", true),
+        ("http://127.0.0.1:1", true),
+        ("http://[::1]:3000", true),
+        ("null", false),
+        ("http://www.example.org", false),
+        ("https://www.example.org.evil.example", false),
+        ("https://evil.example/https://www.example.org", false),
+        ("https://www.example.org@evil.example", false),
+        ("http://localhost.evil.example", false),
+        ("http://127.0.0.1.evil.example", false),
+        ("https://evil.example", false),
+        ("", false),
+    ] {
+        let more = format!("Origin: {origin}\r\n");
+        let mut wire = Wire::connect(server.address()).await;
+        wire.write(handshake(&token, &more).replace("Host: localhost", &format!("Host: 127.0.0.1:{port}")).as_bytes())
+            .await;
+        if may {
+            let head = wire.read_head().await;
+            assert!(head.starts_with("HTTP/1.1 101 "), "{origin}: {head}");
+        } else {
+            let (status, body) = wire.read_answer().await;
+            assert_eq!(status, 403, "{origin}: {body}");
+            assert!(body.contains("server.allowed_origins") && body.contains(origin), "{origin}: {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_a_header_is_believed_only_from_a_listed_proxy() {
+    // One bad token a second from one address: who is whom shows in who is held up.
+    let limits = [("TEAHOUSE_LIMITS__BAD_TOKENS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__BAD_TOKENS_BURST", "3")];
+    let statuses = async |server: &Server| {
+        let nobody = Person::stranger(server).with_token("bad");
+        let mut statuses = Vec::new();
+        for number in 0..30 {
+            let spoofed = format!("203.0.113.{number}");
+            let headers = [("X-Forwarded-For", spoofed.as_str()), ("X-Real-IP", &spoofed), ("Forwarded", &spoofed)];
+            statuses.push(nobody.ask(Method::GET, "/api/auth/me", &headers, None).await.status);
+        }
+        statuses
+    };
+    let direct = Server::of_a_site(&limits);
+    assert!(statuses(&direct).await.contains(&429), "thirty bad tokens are of one address");
+    let behind_a_proxy =
+        Server::of_a_site(&[&limits[..], &[("TEAHOUSE_SERVER__TRUSTED_PROXIES", "127.0.0.1")]].concat());
+    assert_eq!(statuses(&behind_a_proxy).await, [401; 30]);
+}
+
+#[tokio::test]
+async fn who_says_nothing_or_one_byte_a_second_is_gone_within_ten_seconds() {
+    let server = Server::of_a_site(&[]);
+    let before = server.descriptors();
+    let mut silent = Wire::connect(server.address()).await;
+    let mut slow = Wire::connect(server.address()).await;
+    let begun = Instant::now();
+    let head = handshake(&site_token(7, "amy"), "").into_bytes();
+    let drip = async {
+        // The fault itself takes time: a byte a second.
+        for byte in head.chunks(1) {
+            if slow.try_write(byte).await.is_err() {
+                return;
+            }
+            let second = tokio::time::timeout(Duration::from_secs(1), slow.until_end());
+            if second.await.is_ok() {
+                return;
+            }
+        }
+        panic!("a head of {} bytes was waited for", head.len());
+    };
+    tokio::join!(drip, silent.until_end());
+    let after = begun.elapsed();
+    assert!(after >= Duration::from_secs(5) && after <= Duration::from_secs(15), "{after:?}");
+    reqwest::get(server.url("/live")).await.unwrap();
+    assert!(server.descriptors() <= before + 2, "nothing is left of them");
+}
+
+#[tokio::test]
+async fn paths_lead_nowhere_but_to_routes() {
+    let server = Server::of_a_site(&[]);
+    for path in [
+        "/../../../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/api/../teahouse-data/token.secret",
+        "/api/user/..%2f..%2fetc%2fpasswd",
+        "//etc/passwd",
+        "/api/chat/messages/../../auth/me",
+        "/token.secret",
+        "/metrics",
+    ] {
+        let mut wire = Wire::connect(server.address()).await;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+            site_token(7, "amy")
+        );
+        wire.write(request.as_bytes()).await;
+        let (status, body) = wire.read_answer().await;
+        assert!([400, 404].contains(&status), "{path}: {status} {body}");
+        assert!(!body.contains("root:"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn names_are_inert_and_limited_by_characters() {
+    let server = Server::of_a_site(&[]);
+    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
+    let mut tab = bea.opens_tab().await;
+    for (raw, shown) in [
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("\u{202e}ymA", "ymA"),
+        ("A\u{0}m\u{7}y\r\n", "Amy"),
+        ("  Amy  ", "Amy"),
+        ("", "amy"),
+        ("'; DROP TABLE users; --", "'; DROP TABLE users; --"),
+    ] {
+        amy.put("/api/auth/me", json!({"profile": {"nickname": raw}})).await.expect(200);
+        amy.post("/api/chat/send", json!({"content": "x"})).await;
+        let profile = bea.get("/api/user/7").await.expect(200).data();
+        assert_eq!(profile["profile"]["nickname"], shown, "{raw:?}");
+    }
+    assert_eq!(tab.next_of("message").await["nickname"], "<script>alert(1)</script>", "text, which pages show as text");
+    let rename = |name: String| json!({"profile": {"nickname": name}});
+    amy.put("/api/auth/me", rename("茶".repeat(50))).await.expect(200);
+    let refused = amy.put("/api/auth/me", rename("茶".repeat(51))).await.refused(422, "too_long");
+    assert_eq!(refused["data"]["field"], "profile.nickname");
+    amy.put("/api/auth/me", rename("x".repeat(1 << 20))).await.refused(413, "too_long");
+
+    // Names in a site's claims are made inert as well, and one that is taken gets a suffix.
+    let impostor = Person::of_site(&server, 9, "amy\u{202e}");
+    let name = impostor.get("/api/auth/me").await.expect(200).data()["username"].as_str().unwrap().to_owned();
+    assert!(name.starts_with("amy") && name != "amy" && !name.contains('\u{202e}'), "{name:?}");
+}
+
+#[tokio::test]
+async fn bodies_that_are_not_what_they_should_be_are_refused_with_the_field() {
+    let server = Server::of_a_site(&[]);
+    let amy = Person::of_site(&server, 7, "amy");
+    let send = async |body: &str| {
+        amy.ask(Method::POST, "/api/messages/send", &[("Content-Type", "text/plain")], Some(body.to_owned())).await
+    };
+    let deep = format!(r#"{{"receiver_id":8,"content":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+    for (body, status) in [
+        ("{", 400),
+        ("receiver_id=8&content=hi", 400),
+        (r#"{"receiver_id":NaN,"content":"hi"}"#, 400),
+        (r#"{"receiver_id":8,"content":"\ud800"}"#, 400),
+        (deep.as_str(), 422),
+        (r#"{"receiver_id":8,"receiver_id":9,"content":"hi"}"#, 422),
+        (r#"{"receiver_id":9007199254740993,"content":"hi"}"#, 422),
+        (r#"{"receiver_id":8,"content":["hi"]}"#, 422),
+        ("", 422),
+    ] {
+        let refused = send(body).await.refused(status, "bad_request");
+        assert_eq!(refused["data"].is_object(), status == 422, "{body:.60}: {refused}");
+    }
+    server.assert_no_panic();
+}

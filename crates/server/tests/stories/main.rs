@@ -6,8 +6,13 @@
 mod stage;
 
 mod connections;
+mod crash;
+mod door;
+mod frames;
+mod going_down;
 mod golden;
 mod journey;
 mod lobby;
 mod private;
 mod slow_readers;
+mod trust;

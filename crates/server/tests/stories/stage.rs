@@ -9,7 +9,7 @@ mod wire;
 
 use std::time::Duration;
 
-pub use person::{Answer, Person};
+pub use person::Person;
 pub use server::Server;
 pub use tab::{Heard, Tab, of_type};
 pub use token::{SITE_SECRET, claims, now_seconds, signed, site_token};
