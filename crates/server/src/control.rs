@@ -7,7 +7,7 @@ mod server;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use teahouse_core::UserRole;
+use teahouse_core::{UserId, UserRole};
 use teahouse_store::{Store, StoreError};
 
 pub use client::{ReachError, ask};
@@ -85,12 +85,12 @@ pub trait Handler: Send + Sync {
 }
 
 /// The durable part of a request: all there is to do when no server runs, and the first half of it when
-/// one does (the sessions of a disabled user are the hub's).
-pub async fn apply(store: &dyn Store, request: &ControlRequest) -> ControlAnswer {
+/// one does (the sessions of a disabled user are the hub's, so whoever was changed comes with the answer).
+pub async fn apply(store: &dyn Store, request: &ControlRequest) -> (ControlAnswer, Option<UserId>) {
     let (name, changed, what) = match request {
         ControlRequest::UserRole { name, role } => {
             let Some(role) = UserRole::parse(role) else {
-                return ControlAnswer::BadRequest(format!("there is no role {role:?}"));
+                return (ControlAnswer::BadRequest(format!("there is no role {role:?}")), None);
             };
             (name, store.set_role(name, role).await, format!("is now {}", role.as_str()))
         }
@@ -98,10 +98,10 @@ pub async fn apply(store: &dyn Store, request: &ControlRequest) -> ControlAnswer
         ControlRequest::UserEnable { name } => (name, store.set_disabled(name, false).await, "is enabled".to_owned()),
     };
     match changed {
-        Ok(Some(user)) => ControlAnswer::Done(format!("{} {what}", user.profile.username)),
-        Ok(None) => ControlAnswer::NoSuchUser(format!("there is no user {name:?}")),
+        Ok(Some(user)) => (ControlAnswer::Done(format!("{} {what}", user.profile.username)), Some(user.profile.id)),
+        Ok(None) => (ControlAnswer::NoSuchUser(format!("there is no user {name:?}")), None),
         Err(error @ (StoreError::Overloaded(_) | StoreError::Closed | StoreError::Internal(_))) => {
-            ControlAnswer::Failed(error.to_string())
+            (ControlAnswer::Failed(error.to_string()), None)
         }
     }
 }

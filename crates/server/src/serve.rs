@@ -117,11 +117,9 @@ struct Controller(Arc<App>);
 #[async_trait]
 impl Handler for Controller {
     async fn handle(&self, request: ControlRequest) -> ControlAnswer {
-        let answer = control::apply(self.0.store.as_ref(), &request).await;
-        if let (ControlAnswer::Done(_), ControlRequest::UserDisable { name }) = (&answer, &request)
-            && let Ok(Some((user, _))) = self.0.store.user_by_login(name).await
-        {
-            self.0.live.revoke(Revoked { user: user.profile.id, what: Revocation::All }).await;
+        let (answer, changed) = control::apply(self.0.store.as_ref(), &request).await;
+        if let (Some(user), ControlRequest::UserDisable { .. }) = (changed, &request) {
+            self.0.live.revoke(Revoked { user, what: Revocation::All }).await;
         }
         answer
     }

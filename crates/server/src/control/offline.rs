@@ -44,7 +44,7 @@ pub async fn change(directory: &Path, request: &ControlRequest) -> Result<Contro
         return Err(ChangeError::NoData(directory.display().to_string()));
     }
     let store = SqliteStore::open(SqliteOptions::new(directory), Box::new(Nobody))?;
-    let answer = apply(&store, request).await;
+    let (answer, _) = apply(&store, request).await;
     store.close().await;
     Ok(answer)
 }

@@ -110,3 +110,24 @@ async fn lines_that_mean_nothing_are_answered_and_change_nothing() {
     .await;
     assert!(recorder.0.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn h17_who_was_changed_is_said_also_when_the_name_is_somebody_elses_address() {
+    struct Nobody;
+    impl teahouse_store::CommitSink for Nobody {
+        fn committed(&mut self, _: Vec<teahouse_core::Commit>) {}
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let options = teahouse_store::SqliteOptions::new(directory.path());
+    let store = teahouse_store::SqliteStore::open(options, Box::new(Nobody)).unwrap();
+    // A site may call its users by their addresses, and names in its tokens are held to no rule.
+    for (id, username, email) in [(7, "amy@example.org", None), (8, "bob", Some("amy@example.org"))] {
+        let subject = teahouse_store::Subject::Id(UserId(id));
+        let (username, email) = (username.to_owned(), email.map(str::to_owned));
+        let user = teahouse_store::SiteUser { subject, username, email, now: teahouse_core::Timestamp(0) };
+        store.ensure_site_user(user).await.unwrap();
+    }
+    let (answer, changed) = apply(&store, &disable("amy@example.org")).await;
+    assert_eq!((answer.exit_status(), changed), (0, Some(UserId(7))));
+    assert_eq!(apply(&store, &disable("eve")).await.1, None);
+}
