@@ -278,7 +278,7 @@ fn every_interleaving_of_four_sessions_keeps_the_newest_registers_it_once_and_cl
                     assert!(registered.len() <= most);
                     // Whoever is here, nobody older displaced somebody newer.
                     let order_of = |session: &u64| orders[usize::try_from(*session - 1).unwrap()];
-                    assert!(registered.is_sorted_by_key(|session| order_of(session)));
+                    assert!(registered.is_sorted_by_key(order_of));
                 }
                 assert_eq!((registry.sessions(), registry.users_online()), (0, 0));
             }
