@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::stage::{Person, Server, Wire, handshake, masked, of_type};
+use crate::stage::{Person, Server, Wire, handshake, masked, of_type, settles};
 
 const METRICS: &[(&str, &str)] = &[("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")];
 
@@ -170,9 +170,4 @@ async fn a_reset_in_mid_frame_leaves_nobody_and_nothing_behind() {
     settles(async || server.metric("teahouse_sessions").await == 1 && server.descriptors() <= before + ASKING).await;
     assert_eq!(bea.sees_online().await, [8]);
     server.assert_no_panic();
-}
-
-/// Asks until it is so. What a socket leaves behind goes when its task ends, which nobody is told.
-async fn settles(is_so: impl AsyncFn() -> bool) {
-    crate::stage::patiently("it to settle", async { while !is_so().await {} }).await;
 }

@@ -41,6 +41,11 @@ pub async fn patiently<F: Future>(what: &str, future: F) -> F::Output {
     }
 }
 
+/// Asks until it is so. What a socket leaves behind goes when its task ends, which nobody is told.
+pub async fn settles(is_so: impl AsyncFn() -> bool) {
+    patiently("it to settle", async { while !is_so().await {} }).await;
+}
+
 /// Chance that can be repeated (SplitMix64).
 pub struct Chance(u64);
 
