@@ -44,6 +44,6 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long after its token's `exp` a socket lives on.
 pub const TOKEN_GRACE: Duration = Duration::from_secs(30);
 /// Malformed or unknown envelopes within [`BAD_ENVELOPES_WINDOW`] before a session is closed.
-pub const BAD_ENVELOPES_MAX: u32 = 20;
+pub const BAD_ENVELOPES_MAX: usize = 20;
 /// The time in which [`BAD_ENVELOPES_MAX`] is counted.
 pub const BAD_ENVELOPES_WINDOW: Duration = Duration::from_secs(10);

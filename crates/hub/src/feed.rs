@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use teahouse_core::{Audience, Change, Commit, RoomId, Seq, UserId, Version};
+use teahouse_core::{Audience, Change, Commit, LOBBY, RoomId, Seq, UserId, Version};
 use teahouse_protocol::classic;
 use tokio::sync::Notify;
 
@@ -124,18 +124,35 @@ impl Mail {
     }
 }
 
+/// Where the lobby stands by the newest commit, for sessions that are about to begin: one that was told
+/// "welcome" hears everything that is said from then on, however long its way to its shard is.
+#[derive(Debug, Default)]
+pub(crate) struct LobbyHead(Mutex<(Version, Seq)>);
+
+impl LobbyHead {
+    pub(crate) fn get(&self) -> (Version, Seq) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn move_to(&self, (version, seq): (Version, Seq)) {
+        let mut head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *head = (head.0.max(version), head.1.max(seq));
+    }
+}
+
 /// The feed's end at the store. Give it to the store as its sink.
 pub struct Feed {
     inboxes: Vec<Arc<Inbox>>,
+    lobby: Arc<LobbyHead>,
     metrics: HubMetrics,
     /// What the commits at hand are for each shard; kept to keep its room.
     sorted: Vec<Vec<Delivery>>,
 }
 
 impl Feed {
-    pub(crate) fn new(inboxes: Vec<Arc<Inbox>>, metrics: HubMetrics) -> Self {
+    pub(crate) fn new(inboxes: Vec<Arc<Inbox>>, lobby: Arc<LobbyHead>, metrics: HubMetrics) -> Self {
         let sorted = inboxes.iter().map(|_| Vec::new()).collect();
-        Self { inboxes, metrics, sorted }
+        Self { inboxes, lobby, metrics, sorted }
     }
 
     /// These changes are durable, in this order. Returns at once.
@@ -174,6 +191,9 @@ impl Feed {
                     classic: classic.map(|text| websocket::text_frame(&text)),
                     classic_only,
                 };
+                if commit.room == LOBBY {
+                    self.lobby.move_to((message.version, message.seq));
+                }
                 let delivery = Delivery::Room { room: commit.room, receivers, entry };
                 match receivers {
                     Receivers::Subscribers => self.sorted.iter_mut().for_each(|shard| shard.push(delivery.clone())),

@@ -9,7 +9,7 @@ use teahouse_core::token::Revoked;
 use teahouse_core::{Seq, UserId, Version};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::feed::{Feed, Inbox};
+use crate::feed::{Feed, Inbox, LobbyHead};
 use crate::metrics::HubMetrics;
 use crate::options::HubOptions;
 use crate::seams::{Arrival, Door, History};
@@ -33,6 +33,7 @@ struct Inner {
     /// Emptied when the hub stops, which ends the shards. Held only to clone a sender.
     shards: Mutex<Vec<mpsc::Sender<Control>>>,
     online: Arc<[AtomicU64]>,
+    lobby: Arc<LobbyHead>,
     metrics: HubMetrics,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -42,6 +43,7 @@ pub struct Prepared {
     options: HubOptions,
     metrics: HubMetrics,
     inboxes: Vec<Arc<Inbox>>,
+    lobby: Arc<LobbyHead>,
 }
 
 impl Hub {
@@ -51,8 +53,9 @@ impl Hub {
         let metrics = HubMetrics::default();
         let options = HubOptions { shards: options.shards.max(1), ..options };
         let inboxes: Vec<_> = (0..options.shards).map(|_| Arc::new(Inbox::new(options.inbox_commits_max))).collect();
-        let feed = Feed::new(inboxes.clone(), metrics.clone());
-        (Prepared { options, metrics, inboxes }, feed)
+        let lobby = Arc::new(LobbyHead::default());
+        let feed = Feed::new(inboxes.clone(), Arc::clone(&lobby), metrics.clone());
+        (Prepared { options, metrics, inboxes, lobby }, feed)
     }
 
     /// Hands a connection to its user's shard. Waits while that shard has too many waiting.
@@ -62,6 +65,12 @@ impl Hub {
     pub async fn attach(&self, arrival: Arrival) -> Result<(), HubClosed> {
         let shard = self.shard(arrival.user)?;
         shard.send(Control::Arrive(Box::new(arrival))).await.map_err(|_| HubClosed)
+    }
+
+    /// Where the lobby stands by the newest commit. A handshake asks before it is answered.
+    #[must_use]
+    pub fn lobby(&self) -> (Version, Seq) {
+        self.inner.lobby.get()
     }
 
     /// Ends every live session that the revocation covers, and every one that arrives just after it.
@@ -156,6 +165,7 @@ impl Prepared {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(self, door: Arc<dyn Door>, history: Arc<dyn History>, lobby: (Version, Seq)) -> std::io::Result<Hub> {
+        self.lobby.move_to(lobby);
         let online: Arc<[AtomicU64]> = self.inboxes.iter().map(|_| AtomicU64::new(0)).collect();
         let next_session = Arc::new(AtomicU64::new(1));
         let seams = Seams { door, history };
@@ -182,6 +192,7 @@ impl Prepared {
             inner: Arc::new(Inner {
                 shards: Mutex::new(shards),
                 online,
+                lobby: self.lobby,
                 metrics: self.metrics,
                 threads: Mutex::new(threads),
             }),

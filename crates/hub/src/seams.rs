@@ -84,6 +84,8 @@ pub struct Arrival {
     pub mark: TokenMark,
     /// When the look at whether its token is good began: of revocations from then on it may not have known.
     pub checked_at: Instant,
+    /// Where the lobby stood before the upgrade was answered: the session hears all that comes after.
+    pub lobby: (Version, Seq),
     /// What refusals are written in.
     pub language: Language,
     /// Where it comes from.

@@ -120,8 +120,8 @@ pub(crate) struct Session {
     pub(crate) health: Health,
     /// Set from the moment on in which nothing but the goodbye goes out.
     pub(crate) closing: bool,
-    malformed: u32,
-    malformed_since: Moment,
+    /// When the last frames came that were no request; empty for nearly everybody.
+    malformed: VecDeque<Moment>,
 }
 
 impl Session {
@@ -147,8 +147,7 @@ impl Session {
             cursors: Vec::with_capacity(1),
             health: Health::new(now),
             closing: false,
-            malformed: 0,
-            malformed_since: now,
+            malformed: VecDeque::new(),
         }
     }
 
@@ -172,12 +171,11 @@ impl Session {
 
     /// Counts a frame that was no request, and says whether it was one too many.
     pub(crate) fn is_one_malformed_too_many(&mut self, now: Moment) -> bool {
-        if now.since(self.malformed_since) >= BAD_ENVELOPES_WINDOW {
-            self.malformed_since = now;
-            self.malformed = 0;
+        while self.malformed.front().is_some_and(|at| now.since(*at) >= BAD_ENVELOPES_WINDOW) {
+            self.malformed.pop_front();
         }
-        self.malformed += 1;
-        self.malformed > BAD_ENVELOPES_MAX
+        self.malformed.push_back(now);
+        self.malformed.len() > BAD_ENVELOPES_MAX
     }
 
     /// Puts something outside of rooms before it; what says the same and still waits is not doubled.
@@ -352,6 +350,11 @@ impl Health {
     /// Whether the kernel has to be asked for its queue before judging.
     pub(crate) fn is_unsettled(&self) -> bool {
         self.sent_bytes != self.acknowledged_bytes
+    }
+
+    /// Whether bytes were given to the kernel so recently that it is too early to ask about them.
+    pub(crate) fn is_settling(&self, now: Moment, settling: Duration) -> bool {
+        self.is_unsettled() && !self.unanswered && now.since(self.progress_at) < settling
     }
 
     /// Judges, given what the kernel still holds and whether more waits behind it (PROTOCOL.md section 3):

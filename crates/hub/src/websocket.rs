@@ -89,7 +89,8 @@ struct Head {
 }
 
 impl Decoder {
-    /// Takes what was read from the socket (it is unmasked in place) and hands every complete event to `each`.
+    /// Takes what was read from the socket (it is unmasked in place) and hands every complete event to
+    /// `each`. Says how many frames came to their end.
     ///
     /// # Errors
     /// When the stream breaks the protocol or the limit; the connection is of no use from then on.
@@ -98,46 +99,54 @@ impl Decoder {
         input: &mut [u8],
         message_bytes_max: usize,
         mut each: impl FnMut(Event<'_>) -> Flow,
-    ) -> Result<(), WireError> {
+    ) -> Result<usize, WireError> {
         if self.partial.is_empty() {
-            let used = self.frames(input, message_bytes_max, &mut each)?;
+            let (used, ended) = self.frames(input, message_bytes_max, &mut each)?;
             if used < input.len() {
                 self.partial = input[used..].to_vec();
             }
+            Ok(ended)
         } else {
             let mut bytes = std::mem::take(&mut self.partial);
             bytes.extend_from_slice(input);
-            let used = self.frames(&mut bytes, message_bytes_max, &mut each)?;
+            let (used, ended) = self.frames(&mut bytes, message_bytes_max, &mut each)?;
             if used == 0 {
                 self.partial = bytes;
             } else if used < bytes.len() {
                 self.partial = bytes[used..].to_vec();
             }
+            Ok(ended)
         }
-        Ok(())
     }
 
-    /// Handles the complete frames at the start of `bytes`, and says how many bytes they were.
+    /// Whether a frame has begun to arrive and not come to its end.
+    #[must_use]
+    pub fn is_in_a_frame(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
+    /// Handles the complete frames at the start of `bytes`, and says how many bytes and frames they were.
     fn frames(
         &mut self,
         bytes: &mut [u8],
         message_bytes_max: usize,
         each: &mut impl FnMut(Event<'_>) -> Flow,
-    ) -> Result<usize, WireError> {
-        let mut used = 0;
+    ) -> Result<(usize, usize), WireError> {
+        let (mut used, mut ended) = (0, 0);
         loop {
             let rest = &mut bytes[used..];
             let held = self.fragments.as_ref().map_or(0, |fragments| fragments.payload.len());
-            let Some(head) = read_head(rest, message_bytes_max, held)? else { return Ok(used) };
+            let Some(head) = read_head(rest, message_bytes_max, held)? else { return Ok((used, ended)) };
             let end = head.bytes + head.payload_bytes;
             if rest.len() < end {
-                return Ok(used);
+                return Ok((used, ended));
             }
             let payload = &mut rest[head.bytes..end];
             unmask(payload, head.mask);
             used += end;
+            ended += 1;
             if self.frame(&head, payload, each)? == Flow::Stop {
-                return Ok(bytes.len());
+                return Ok((bytes.len(), ended));
             }
         }
     }

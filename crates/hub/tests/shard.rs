@@ -86,6 +86,8 @@ struct House {
     rooms: HashMap<RoomId, u64>,
     /// When everybody's tokens were looked at, unless a test says otherwise.
     checked_at: Instant,
+    /// Where the lobby stood when handshakes were answered, unless it is where it stands now.
+    lobby: Option<(Version, Seq)>,
     /// When everybody's tokens were issued, likewise.
     issued_at: i64,
 }
@@ -104,6 +106,7 @@ impl House {
             next_message: 0,
             rooms: HashMap::new(),
             checked_at: Instant::now(),
+            lobby: None,
             issued_at: 0,
         }
     }
@@ -129,6 +132,7 @@ impl House {
             device: device.map(Into::into),
             mark: TokenMark { issued_at: self.issued_at, ..mark(user) },
             checked_at: self.checked_at,
+            lobby: self.lobby.unwrap_or_else(|| self.hub.lobby()),
             language: Language::En,
             address: Ipv4Addr::LOCALHOST.into(),
             stream: theirs,
@@ -538,6 +542,36 @@ async fn presence_a_number_that_was_true_for_a_moment_only_is_mended() {
     // Gone before the next tick, which finds as many people as the one before it did.
     bob.socket.close(Some(CloseFrame { code: 1000.into(), reason: "".into() })).await.unwrap();
     tokio::time::timeout(PATIENCE, eve.count(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_said_while_a_session_is_on_its_way_to_its_shard_is_heard_and_nothing_older() {
+    let mut house = House::open(HubOptions { tail_envelopes_max: 2, ..small() });
+    house.say(3, "before.");
+    house.lobby = Some(house.hub.lobby());
+    for number in 1..=5 {
+        house.say(3, &format!("on its way {number}."));
+    }
+    let mut tab = house.connect(1).await;
+    house.say(3, "after.");
+    for number in 1..=5 {
+        let text = tab.hear_text_with(r#""type":"message""#).await;
+        assert!(text.contains(&format!("on its way {number}.")), "expected {number}, got {text}");
+    }
+    let text = tab.hear_text_with(r#""type":"message""#).await;
+    assert!(text.contains("after."), "{text}");
+}
+
+#[tokio::test]
+async fn a_frame_that_comes_a_byte_at_a_time_is_not_waited_for_longer_than_ten_seconds() {
+    let mut house = House::open(small());
+    let order = house.order();
+    // The head of a text frame of ten bytes, and the first three of them.
+    let mut slow = house.connect_as(1, order, None, b"\x81\x8a\0\0\0\0abc").await;
+    let mut idle = house.connect(2).await;
+    assert_eq!(slow.end().await.0, 1008);
+    idle.send("echo fine").await;
+    idle.hear_text_with("fine").await;
 }
 
 #[tokio::test]

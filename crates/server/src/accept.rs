@@ -18,9 +18,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use teahouse_core::AcceptOrder;
+use teahouse_core::limits::STALL_TIMEOUT;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -157,7 +159,7 @@ async fn connection(shared: Shared, stream: TcpStream, peer: SocketAddr, place: 
             }
         })
     };
-    let io = TokioIo::new(Tracked { stream, head: Arc::clone(&head) });
+    let io = TokioIo::new(Tracked { stream, head: Arc::clone(&head), stalled: None });
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.header_timeout)
@@ -219,10 +221,13 @@ impl Head {
     }
 }
 
-/// A socket that notes when the first byte of a request comes.
+/// A socket that notes when the first byte of a request comes, and gives up on a peer that takes nothing
+/// of its answer: hyper has a deadline for heads and none for that.
 pub struct Tracked {
     stream: TcpStream,
     head: Arc<Head>,
+    /// Since when, and until when at most, the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Tracked {
@@ -230,6 +235,15 @@ impl Tracked {
     #[must_use]
     pub fn into_stream(self) -> TcpStream {
         self.stream
+    }
+
+    fn patiently<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL_TIMEOUT)));
+        stalled.as_mut().poll(context).map(|()| Err(ErrorKind::TimedOut.into()))
     }
 }
 
@@ -250,7 +264,8 @@ impl AsyncRead for Tracked {
 
 impl AsyncWrite for Tracked {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.patiently(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -266,7 +281,8 @@ impl AsyncWrite for Tracked {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.patiently(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

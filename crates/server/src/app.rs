@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use teahouse_core::token::Revoked;
 use teahouse_core::{Timestamp, UserId};
 use teahouse_store::Store;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -55,6 +56,8 @@ pub struct App {
     pub config: Config,
     /// How often what was refused.
     pub rejections: Rejections,
+    /// The turn to ask who is online.
+    pub online_turn: Semaphore,
     clock: Clock,
     draining: AtomicBool,
     tasks: TaskTracker,
@@ -84,8 +87,20 @@ impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { store, live, tokens, passwords, limits, config, clock } = parts;
         let (draining, tasks) = (AtomicBool::new(false), TaskTracker::new());
-        let rejections = Rejections::default();
-        Arc::new(Self { store, live, tokens, passwords, limits, config, rejections, clock, draining, tasks })
+        let (rejections, online_turn) = (Rejections::default(), Semaphore::new(1));
+        Arc::new(Self {
+            store,
+            live,
+            tokens,
+            passwords,
+            limits,
+            config,
+            rejections,
+            online_turn,
+            clock,
+            draining,
+            tasks,
+        })
     }
 
     /// The time.

@@ -36,6 +36,10 @@ const SENT_AWAY_PER_SECOND: u64 = 1000;
 const SENDING_AWAY_SHARE: f64 = 0.6;
 /// How often limits forget those who have been quiet.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often expired tokens are forgotten; rarely, since it wakes the disk of a sleeping server.
+const FORGET_MINUTES: u32 = 60;
+/// Exit status of a server that could not go down quietly (128 and SIGTERM's number, as shells have it).
+const EXIT_HURRIED: i32 = 143;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -197,7 +201,10 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
         tasks.spawn(async move { control.serve(&controller, closing).await });
     }
     tasks.spawn(prune(Arc::clone(&app), closing.clone()));
-    greet(&app.config, address)?;
+    if let Err(error) = greet(&app.config, address) {
+        // Whoever started us does not read; that is no reason not to serve.
+        tracing::info!(%error, %address, "listening, though nobody reads standard output");
+    }
 
     tokio::select! {
         _ = terminate.recv() => {}
@@ -207,8 +214,8 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     tokio::select! {
         () = quietly => {}
         // Whoever asks twice does not want to wait; what was acknowledged is on the disk.
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        _ = terminate.recv() => std::process::exit(EXIT_HURRIED),
+        _ = interrupt.recv() => std::process::exit(EXIT_HURRIED),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -244,16 +251,26 @@ async fn go_down(
         tracing::warn!(?within, "not everything ended within the drain time; the rest is cut");
     }
     // What was accepted is committed and told before the shards end.
-    app.store.close().await;
+    if tokio::time::timeout(within, app.store.close()).await.is_err() {
+        tracing::error!(?within, "the disk does not answer; what was acknowledged is on it, the process ends");
+        std::process::exit(EXIT_HURRIED);
+    }
     hub.stop().await;
     tracing::info!("gone");
 }
 
 async fn prune(app: Arc<App>, closing: CancellationToken) {
+    let mut minutes = 0_u32;
     loop {
         tokio::select! {
             () = closing.cancelled() => return,
             () = tokio::time::sleep(PRUNE_INTERVAL) => app.limits.prune(),
+        }
+        minutes += 1;
+        if minutes.is_multiple_of(FORGET_MINUTES)
+            && let Err(error) = app.store.forget_expired(app.now()).await
+        {
+            tracing::warn!(%error, "expired tokens are kept for now");
         }
     }
 }

@@ -102,6 +102,7 @@ async fn shake(handshakes: &Handshakes, mut request: Request) -> Result<axum::re
     request = Request::from_parts(parts, body);
     let upgrade = hyper::upgrade::on(&mut request);
     let hub = handshakes.hub.clone();
+    let lobby = hub.lobby();
     handshakes.last_steps.spawn(async move {
         let _permit = permit;
         // When the client went away before its answer, there is nobody to attach.
@@ -119,6 +120,7 @@ async fn shake(handshakes: &Handshakes, mut request: Request) -> Result<axum::re
             accepted,
             device: offer.device,
             mark: who.mark,
+            lobby,
             checked_at,
             language: context.language,
             address: context.address,

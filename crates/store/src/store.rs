@@ -105,6 +105,10 @@ pub trait Store: Send + Sync + 'static {
     /// A refresh token that is still good at `now`.
     async fn refresh(&self, key: TokenKey, now: Timestamp) -> Result<Option<Refresh>, StoreError>;
 
+    /// Forgets refresh tokens and revocations that expired so long before `now` that nothing can ask for
+    /// them any more. To be called now and then: people who never refresh leave theirs behind.
+    async fn forget_expired(&self, now: Timestamp) -> Result<(), StoreError>;
+
     // ── What is said ──
 
     /// Stores a message: seq, version and id are taken in the writing transaction, and the commit goes

@@ -68,8 +68,11 @@ fn twenty_one_malformed_frames_in_ten_seconds_are_one_too_many() {
     let mut session = session();
     assert!((0..20).all(|_| !session.is_one_malformed_too_many(at(1))));
     assert!(session.is_one_malformed_too_many(at(9)));
-    // In the next ten seconds counting begins anew.
-    assert!((0..20).all(|_| !session.is_one_malformed_too_many(at(12))));
+    // Ten seconds later those are forgotten, one by one.
+    let mut patient = self::session();
+    assert!((0..100).all(|second| !patient.is_one_malformed_too_many(at(second))));
+    assert!((0..10).all(|_| !patient.is_one_malformed_too_many(at(99))));
+    assert!(patient.is_one_malformed_too_many(at(99)));
 }
 
 fn frame(name: &'static str) -> Bytes {

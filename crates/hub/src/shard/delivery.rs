@@ -30,6 +30,12 @@ impl State {
                         self.begin_pass();
                     }
                 }
+                // Nothing to show: it only moves those who are behind in the room.
+                Delivery::Room { room, receivers: Receivers::Only(_), entry } if entry.classic.is_none() => {
+                    if let Some(room) = self.rooms.get_mut(&room) {
+                        room.tail.push(entry);
+                    }
+                }
                 Delivery::Room { room, receivers: Receivers::Only(user), entry } => {
                     let before = (Version(entry.version.0 - 1), Seq(entry.last_seq.0 - 1));
                     self.direct_tail(room, before).push(entry);

@@ -23,7 +23,13 @@ impl State {
         let mut decoder = std::mem::take(&mut self.slots[slot].decoder);
         let limit = self.options.frame_bytes_max;
         let result = decoder.read(bytes, limit, |event| self.event(slot, event));
-        self.slots[slot].decoder = decoder;
+        let entry = &mut self.slots[slot];
+        entry.frame_since = match result {
+            Ok(_) if !decoder.is_in_a_frame() => None,
+            Ok(0) => entry.frame_since.or(Some(self.now)),
+            _ => Some(self.now),
+        };
+        entry.decoder = decoder;
         if let Err(error) = result
             && !self.slots[slot].peer_closed
         {

@@ -34,8 +34,6 @@ const STEPS_PER_LOOK: u32 = 16;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Control messages handled in one turn.
 const CONTROLS_PER_TURN: usize = 64;
-/// Sweeps come once a second.
-const TICKS_PER_SWEEP: u32 = 4;
 /// How often a drain sends the next ones away.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
@@ -155,7 +153,6 @@ async fn live(setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Rece
     });
     let mut ticks = tokio::time::interval(PRESENCE_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut until_sweep = TICKS_PER_SWEEP;
     let mut drain: Option<(Instant, oneshot::Sender<()>)> = None;
     // One timer for the whole drain: a new one each turn would never fire on a shard that is busy.
     let mut drain_ticks = tokio::time::interval(DRAIN_TICK);
@@ -182,11 +179,7 @@ async fn live(setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Rece
             due = ticks.tick() => {
                 metrics.loop_lag.observe(due.elapsed().as_secs_f64());
                 shard.turn(|state, _| state.tick());
-                until_sweep -= 1;
-                if until_sweep == 0 {
-                    until_sweep = TICKS_PER_SWEEP;
-                    shard.turn(|state, _| state.sweep());
-                }
+                shard.turn(|state, _| state.sweep());
             }
             _ = drain_ticks.tick(), if drain.is_some() => {
                 let empty = shard.turn(|state, _| {

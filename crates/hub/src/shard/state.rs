@@ -57,6 +57,8 @@ pub(crate) struct Slot {
     /// unread is a reset, which would take our goodbye from its hands.
     pub(super) deaf: bool,
     pub(super) expires_at: Moment,
+    /// Since when a frame has been arriving that has not come to its end.
+    pub(super) frame_since: Option<Moment>,
     /// Wakes the task that looks after the socket.
     pub(crate) waker: Option<Waker>,
     /// Given back when the socket is closed.
@@ -151,11 +153,11 @@ impl State {
             // The peer is gone already; nothing was registered, so nothing is to be undone.
             return;
         };
-        let Arrival { user, accepted, device, mark, language, address, early, place, .. } = arrival;
+        let Arrival { user, accepted, device, mark, language, address, early, place, lobby: at, .. } = arrival;
         let mut session = Session::new(id, user, mark, language, address, self.now);
         if let Some(lobby) = self.rooms.get_mut(&LOBBY) {
             lobby.cursors += 1;
-            session.cursors.push(Cursor::at(LOBBY, (lobby.tail.head(), lobby.tail.head_seq())));
+            session.cursors.push(Cursor::at(LOBBY, at));
         }
         // Reckoned from `exp`, also for a token that was let in a little after it.
         let grace_ms = i64::try_from(self.options.token_grace.as_millis()).unwrap_or(i64::MAX);
@@ -174,6 +176,7 @@ impl State {
             peer_closed: false,
             deaf: false,
             expires_at: self.now.plus(lives),
+            frame_since: None,
             waker: None,
             place,
         }));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use teahouse_core::CloseCode;
+use teahouse_core::limits::PRESENCE_TICK;
 
 use super::state::{State, count_of};
 use crate::clock::Moment;
@@ -12,6 +13,12 @@ use crate::websocket;
 /// How long a revocation is remembered for sockets that were authenticated just before it and arrive
 /// just after it; longer than any handshake may take.
 const REVOCATION_MEMORY: Duration = Duration::from_secs(60);
+
+/// How long a frame may take to arrive; a byte a second is not a client. Nobody holds a buffer for more than ten (FAULTS.md, "on the wire").
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a socket's queue is taken to be on its way before the kernel is asked about it: the peer of a
+/// busy session acknowledges in milliseconds, and asking costs a system call.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// A drain under way.
 pub(super) struct Drain {
@@ -40,9 +47,10 @@ impl State {
         self.start_page_reads();
     }
 
-    /// Once a second: the health of every socket, expired tokens, goodbyes that take too long.
+    /// With every tick: the health of every socket, expired tokens, goodbyes and frames that take too long.
     pub(crate) fn sweep(&mut self) {
-        let now = self.now;
+        // What falls due before the next sweep is due now, so that no bound is overrun by a tick.
+        let now = self.now.plus(PRESENCE_TICK);
         self.revoked.retain(|_, list| {
             list.retain(|(at, _)| now.since(*at) < REVOCATION_MEMORY);
             !list.is_empty()
@@ -60,8 +68,12 @@ impl State {
                 }
                 continue;
             }
-            if now >= entry.expires_at {
+            let is_slow = entry.frame_since.is_some_and(|since| now.since(since) >= FRAME_TIMEOUT);
+            if now >= entry.expires_at || is_slow {
                 self.end(slot, CloseCode::Policy);
+                continue;
+            }
+            if entry.session.health.is_settling(now, SETTLING) {
                 continue;
             }
             let queued =

@@ -50,7 +50,7 @@ fn read_in_chunks(bytes: &[u8], chunk: usize) -> (Vec<Seen>, Result<(), WireErro
             Flow::Continue
         });
         if result.is_err() {
-            return (seen, result, decoder);
+            return (seen, result.map(drop), decoder);
         }
     }
     (seen, Ok(()), decoder)

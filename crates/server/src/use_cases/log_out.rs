@@ -11,6 +11,7 @@ use teahouse_store::StoreError;
 use super::authenticate::Authenticated;
 pub use super::login::RefreshSecret;
 use crate::app::App;
+use crate::tokens::LoginId;
 
 /// For how much longer than its own time a key is remembered: tokens are given leeway when they are verified.
 const LEEWAY: Duration = Duration::from_secs(60);
@@ -56,6 +57,11 @@ pub async fn log_out(
     }
     let own = Arc::clone(app);
     Ok(app.run_to_end(async move { end(&own, ended).await }).await?)
+}
+
+/// Ends one login, as if its holder had logged out.
+pub(super) async fn end_login(app: &App, user: UserId, login: LoginId) -> Result<(), StoreError> {
+    end(app, vec![Ended { user, key: login.key(), until: last_expiry(app) }]).await
 }
 
 struct Ended {

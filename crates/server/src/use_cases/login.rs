@@ -15,6 +15,8 @@ pub struct Login {
     pub issued: Issued,
     /// What continues the login when the token has expired.
     pub refresh: RefreshSecret,
+    /// What all tokens of this login have in common.
+    pub(super) id: LoginId,
 }
 
 /// The secret half of a refresh token; its holder can continue the login.
@@ -59,7 +61,7 @@ pub(super) async fn begin(app: &App, user: User) -> Result<Login, StoreError> {
         .add_refresh(Refresh { key: refresh.key(), user: user.profile.id, login: login.key(), expires_at })
         .await?;
     let issued = issue(app, &user, login).await?;
-    Ok(Login { user, issued, refresh })
+    Ok(Login { user, issued, refresh, id: login })
 }
 
 /// A token that no revocation of the past covers: two things that happen within one second (a password

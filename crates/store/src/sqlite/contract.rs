@@ -155,6 +155,10 @@ impl Store for SqliteStore {
         self.look(move |conn| tokens::refresh(conn, key, now)).await
     }
 
+    async fn forget_expired(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.change(move |group| tokens::forget_expired(group, now)).await
+    }
+
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let prepared = Prepared::new(append);
         self.write(move |group| append::append(group, &prepared)).await

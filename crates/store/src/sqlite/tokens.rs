@@ -100,7 +100,7 @@ pub(super) fn refresh(conn: &Connection, key: TokenKey, now: Timestamp) -> Sql<O
     .optional()
 }
 
-/// Takes one refresh token out and puts its successor in. Also clears away what expired long ago.
+/// Takes one refresh token out and puts its successor in.
 pub(super) fn rotate_refresh(
     group: &mut Group<'_>,
     old: TokenKey,
@@ -112,9 +112,14 @@ pub(super) fn rotate_refresh(
     let next = Refresh { key: new, expires_at: new_expires_at, ..known };
     group.conn.prepare_cached("DELETE FROM refresh_tokens WHERE key = ?1")?.execute([old.0])?;
     add_refresh(group, &next)?;
+    Ok(Some(next))
+}
+
+/// Clears away what expired long ago.
+pub(super) fn forget_expired(group: &mut Group<'_>, now: Timestamp) -> Sql<()> {
     let kept_ms = i64::try_from(KEPT_AFTER_EXPIRY.as_millis()).unwrap_or(i64::MAX);
     let expired = now.0.saturating_sub(kept_ms);
     group.conn.prepare_cached("DELETE FROM refresh_tokens WHERE expires_at < ?1")?.execute([expired])?;
     group.conn.prepare_cached("DELETE FROM revoked_tokens WHERE expires_at < ?1")?.execute([expired])?;
-    Ok(Some(next))
+    Ok(())
 }
