@@ -163,7 +163,7 @@ impl Prepared {
     /// The second step: the shards start, with the lobby standing at this version and seq.
     ///
     /// # Errors
-    /// When a thread cannot be started.
+    /// When a thread or its event loop cannot be started.
     pub fn start(self, door: Arc<dyn Door>, history: Arc<dyn History>, lobby: (Version, Seq)) -> std::io::Result<Hub> {
         self.lobby.move_to(lobby);
         let online: Arc<[AtomicU64]> = self.inboxes.iter().map(|_| AtomicU64::new(0)).collect();
@@ -182,9 +182,10 @@ impl Prepared {
                 lobby,
             };
             let seams = seams.clone();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
-                .spawn(move || shard::run(setup, seams, &inbox, orders))?;
+                .spawn(move || shard::run(&runtime, setup, seams, &inbox, orders))?;
             shards.push(control);
             threads.push(thread);
         }

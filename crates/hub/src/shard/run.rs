@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use teahouse_core::limits::PRESENCE_TICK;
 use teahouse_core::{Seq, Timestamp, Version};
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
@@ -121,23 +122,12 @@ async fn unpanicked<T>(mut future: BoxFuture<T>) -> Result<T, ()> {
 ///
 /// A panic of the shard itself is a bug that no session caused alone; its users would be deaf and mute
 /// while the process looks alive, so the process ends and comes back whole.
-pub(crate) fn run(setup: Setup, seams: Seams, inbox: &Inbox, control: mpsc::Receiver<Control>) {
+pub(crate) fn run(runtime: &Runtime, setup: Setup, seams: Seams, inbox: &Inbox, control: mpsc::Receiver<Control>) {
     let index = setup.index;
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        LocalSet::new().block_on(&runtime, live(setup, seams, inbox, control));
-        std::io::Result::Ok(())
-    }));
-    match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::error!(shard = index, %error, "a shard could not start its runtime; the process ends");
-            std::process::abort();
-        }
-        Err(_) => {
-            tracing::error!(shard = index, "a shard panicked; the process ends");
-            std::process::abort();
-        }
+    let life = AssertUnwindSafe(|| LocalSet::new().block_on(runtime, live(setup, seams, inbox, control)));
+    if catch_unwind(life).is_err() {
+        tracing::error!(shard = index, "a shard panicked; the process ends");
+        std::process::abort();
     }
 }
 

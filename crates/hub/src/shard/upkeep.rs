@@ -49,8 +49,9 @@ impl State {
 
     /// With every tick: the health of every socket, expired tokens, goodbyes and frames that take too long.
     pub(crate) fn sweep(&mut self) {
-        // What falls due before the next sweep is due now, so that no bound is overrun by a tick.
-        let now = self.now.plus(PRESENCE_TICK);
+        let now = self.now;
+        // What is silent, stalled or slow until just before the next sweep is so now: no bound is overrun by a tick.
+        let soon = now.plus(PRESENCE_TICK);
         self.revoked.retain(|_, list| {
             list.retain(|(at, _)| now.since(*at) < REVOCATION_MEMORY);
             !list.is_empty()
@@ -68,7 +69,7 @@ impl State {
                 }
                 continue;
             }
-            let is_slow = entry.frame_since.is_some_and(|since| now.since(since) >= FRAME_TIMEOUT);
+            let is_slow = entry.frame_since.is_some_and(|since| soon.since(since) >= FRAME_TIMEOUT);
             if now >= entry.expires_at || is_slow {
                 self.end(slot, CloseCode::Policy);
                 continue;
@@ -79,7 +80,7 @@ impl State {
             let queued =
                 if entry.session.health.is_unsettled() { crate::queue::unacknowledged_bytes(&entry.stream) } else { 0 };
             let more_waits = entry.blocked || entry.session.has_waiting();
-            match entry.session.health.judge(now, queued, more_waits, &self.options) {
+            match entry.session.health.judge(soon, queued, more_waits, &self.options) {
                 Verdict::Well => {}
                 Verdict::Ping => {
                     entry.session.reply(websocket::ping_frame());
