@@ -59,3 +59,17 @@ impl<'a> From<&'a Message> for ChatMessage<'a> {
         }
     }
 }
+
+/// A message of a conversation, as one of its two people sees it, live or from history.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub(super) struct PrivateMessage<'a> {
+    pub(super) id: u64,
+    pub(super) conversation_id: u64,
+    pub(super) sender: Person<'a>,
+    pub(super) receiver: Person<'a>,
+    pub(super) content: &'a str,
+    pub(super) is_read: bool,
+    pub(super) is_self: bool,
+    #[serde(serialize_with = "moment::serialize")]
+    pub(super) created_at: Timestamp,
+}

@@ -3,8 +3,7 @@
 use serde::Serialize;
 use teahouse_core::{ErrorCode, Language, Message, MessageId, Profile, RoomId, Timestamp, UserId};
 
-use super::bodies::{ChatMessage, Person};
-use crate::moment;
+use super::bodies::{ChatMessage, Person, PrivateMessage};
 
 #[derive(Serialize)]
 struct Envelope<'a, D> {
@@ -59,26 +58,14 @@ pub fn heartbeat(now: Timestamp) -> String {
 pub fn private_message(message: &Message, receiver: &Profile) -> String {
     #[derive(Serialize)]
     struct Private<'a> {
-        message: Body<'a>,
+        message: PrivateMessage<'a>,
         sender_id: u64,
         message_id: u64,
-    }
-    #[derive(Serialize)]
-    struct Body<'a> {
-        id: u64,
-        conversation_id: u64,
-        sender: Person<'a>,
-        receiver: Person<'a>,
-        content: &'a str,
-        is_read: bool,
-        is_self: bool,
-        #[serde(serialize_with = "moment::serialize")]
-        created_at: Timestamp,
     }
     envelope(
         "private_message",
         Private {
-            message: Body {
+            message: PrivateMessage {
                 id: message.id.0,
                 conversation_id: message.room.0,
                 sender: Person::from(&message.sender),

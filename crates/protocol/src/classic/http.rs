@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use teahouse_core::ids::ID_MAX;
 use teahouse_core::{ErrorCode, Message, MessageId, Profile, RoomId, Seq, Timestamp, User};
 
-use super::bodies::{ChatMessage, Person};
+use super::bodies::{ChatMessage, Person, PrivateMessage};
 use crate::moment::{self, rfc3339};
 
 // ── The envelope ──
@@ -425,19 +425,6 @@ pub struct Glance<'a> {
 pub struct ConversationPage<'a> {
     messages: Vec<PrivateMessage<'a>>,
     total: usize,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct PrivateMessage<'a> {
-    id: u64,
-    conversation_id: u64,
-    sender: Person<'a>,
-    receiver: Person<'a>,
-    content: &'a str,
-    is_read: bool,
-    is_self: bool,
-    #[serde(serialize_with = "moment::serialize")]
-    created_at: Timestamp,
 }
 
 impl<'a> ConversationPage<'a> {
