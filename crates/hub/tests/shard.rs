@@ -534,9 +534,12 @@ async fn presence_a_number_that_was_true_for_a_moment_only_is_mended() {
     let mut house = House::open(small());
     let (mut amy, mut bob) = (house.connect(1).await, house.connect(2).await);
     // By a tick, not by the welcome: from now on the shards tell 2.
+    let mut dave = house.connect(4).await;
+    amy.count(3).await;
+    bob.count(3).await;
+    dave.socket.close(None).await.unwrap();
     amy.count(2).await;
     bob.count(2).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
     let mut eve = house.connect(3).await;
     eve.count(3).await;
     // Gone before the next tick, which finds as many people as the one before it did.

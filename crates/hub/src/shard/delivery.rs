@@ -19,6 +19,7 @@ use crate::websocket;
 /// Pages read from the store at a time by one shard; the others wait their turn, so that a crowd that
 /// fell behind does not take the store from everybody else.
 const PAGE_READS_MAX: usize = 4;
+
 impl State {
     /// Takes commits: tails grow, and whoever is concerned is written to.
     pub(crate) fn deliver(&mut self, mail: Mail) {

@@ -14,7 +14,7 @@ use crate::websocket;
 /// just after it; longer than any handshake may take.
 const REVOCATION_MEMORY: Duration = Duration::from_secs(60);
 
-/// How long a frame may take to arrive; a byte a second is not a client. Nobody holds a buffer for more than ten (FAULTS.md, "on the wire").
+/// How long a frame may take to arrive; a byte a second is not a client (FAULTS.md, "on the wire").
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a socket's queue is taken to be on its way before the kernel is asked about it: the peer of a
 /// busy session acknowledges in milliseconds, and asking costs a system call.

@@ -3,8 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
-use teahouse_core::Revocation;
+use teahouse_core::{Revocation, UserId};
 
 use super::stage::*;
 
@@ -250,6 +252,34 @@ async fn h17_a_new_password_ends_every_other_token() {
     assert_eq!(stage.get("/api/auth/me", Some(&fresh)).await.status, 200);
     assert_eq!(stage.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await.status, 200);
     assert_eq!(stage.live.revoked.lock().unwrap().len(), 2);
+}
+
+/// The story: a login read the old hash and waited for its turn to be hashed; meanwhile the password was
+/// changed, which ended all logins; then the waiting one began, and outlived the change.
+#[tokio::test]
+async fn p19_an_old_password_does_not_outlive_its_change_in_the_line_for_hashing() {
+    let stage = stage_with(&[("TEAHOUSE_AUTH__PASSWORD_HASHES_PARALLEL", "1")]);
+    let amy = stage.join("amy").await;
+    let hash = stage.app.passwords.hash("better123".to_owned()).await.unwrap();
+    let mut logins: FuturesUnordered<_> = (0..3).map(|_| stage.log_in("amy", PASSWORD)).collect();
+    // With one turn for hashing, whoever is not first has read the old hash by the time that the first is through.
+    let mut answers = vec![logins.next().await.unwrap()];
+    stage.app.store.change_password(UserId(amy.id), &hash, stage.app.now(), None).await.unwrap();
+    while let Some(answer) = logins.next().await {
+        answers.push(answer);
+    }
+    assert_eq!(answers[0].status, 200);
+    for answer in answers {
+        // One that was through before the change was right, and is void now.
+        if answer.status == 200 {
+            let login = Person::of(&answer);
+            assert_eq!(stage.get("/api/auth/me", Some(&login)).await.status, UNAUTHORIZED);
+            assert_eq!(stage.ask(with_cookie("/api/auth/refresh", &login.cookie)).await.status, UNAUTHORIZED);
+        } else {
+            assert_eq!(answer.status, UNAUTHORIZED);
+        }
+    }
+    assert_eq!(stage.log_in("amy", "better123").await.status, 200);
 }
 
 #[tokio::test]
