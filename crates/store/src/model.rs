@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use teahouse_core::{Message, MessageId, Profile, RoomId, Seq, Timestamp, TokenKey, User, UserId, Version};
+use teahouse_core::{
+    Message, MessageId, MessageKind, Profile, Role, RoomId, RoomKind, Seq, SessionId, Timestamp, TokenKey, User,
+    UserId, Version,
+};
 
 /// What any operation may run into.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -70,7 +73,7 @@ pub enum Subject {
 }
 
 /// A change of one's own profile; `None` leaves a field as it is. Checked and made inert by the caller.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct ProfileChange {
     /// The name that is shown.
     pub nickname: Option<String>,
@@ -117,6 +120,8 @@ pub struct Append {
     pub client_id: Option<String>,
     /// What is said.
     pub content: String,
+    /// What sort of message it is.
+    pub kind: MessageKind,
     /// The message that it answers; must be in the same room.
     pub reply_to: Option<MessageId>,
     /// Where the sender was; kept for moderators only.
@@ -174,15 +179,217 @@ pub enum AppendError {
     Store(#[from] StoreError),
 }
 
-/// Why a message was not deleted.
+/// Another content for a message. It is trimmed and measured by the caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Edit {
+    /// Which one.
+    pub message: MessageId,
+    /// Who edits; only one's own.
+    pub actor: UserId,
+    /// What it says from now on.
+    pub content: String,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// A reaction that comes or goes. The emoji is checked by the caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reaction {
+    /// To which message.
+    pub message: MessageId,
+    /// Who.
+    pub actor: UserId,
+    /// With what.
+    pub emoji: String,
+    /// Whether it is to be there.
+    pub on: bool,
+    /// The time; a muted user may not react.
+    pub now: Timestamp,
+}
+
+/// Why a message was not changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum DeleteError {
-    /// No such message in this room.
+pub enum ChangeError {
+    /// No such message, or it is deleted and can no longer be edited or reacted to; or in a room that the
+    /// actor is not in and cannot see.
     #[error("no such message")]
     NotFound,
-    /// Somebody else's, and the actor is no moderator.
-    #[error("somebody else's message")]
+    /// The actor may not do this to it.
+    #[error("the actor may not do this to this message")]
     Forbidden,
+    /// The actor is muted.
+    #[error("the actor is muted")]
+    Muted,
+    /// There are as many different reactions as a message can have.
+    #[error("too many different reactions")]
+    TooMany,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A room to be made. Name and title are checked by the caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewRoom {
+    /// Who makes and owns it.
+    pub owner: UserId,
+    /// Public or private.
+    pub kind: RoomKind,
+    /// Unique, whatever its case.
+    pub name: String,
+    /// May be empty.
+    pub title: String,
+    /// The time.
+    pub now: Timestamp,
+    /// The session that asked; see [`teahouse_core::Change::Entry`].
+    pub asker: Option<SessionId>,
+}
+
+/// Who is to be in a room, or as what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MembershipChange {
+    /// Which room.
+    pub room: RoomId,
+    /// Who does it.
+    pub actor: UserId,
+    /// What.
+    pub what: Membership,
+    /// The time.
+    pub now: Timestamp,
+    /// The session that asked; see [`teahouse_core::Change::Entry`].
+    pub asker: Option<SessionId>,
+}
+
+/// What is done to a membership.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Membership {
+    /// The actor comes in; public rooms only. Reading starts at the room's head.
+    Join,
+    /// The actor goes. Nobody leaves the lobby or a direct room.
+    Leave,
+    /// A user is brought in.
+    Invite(UserId),
+    /// A member is taken out.
+    Remove(UserId),
+    /// A member gets a role.
+    Role(UserId, Role),
+}
+
+/// Why nothing was done about a room.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RoomError {
+    /// No such room or user; or a private or direct room of others, which look the same from outside.
+    #[error("no such room or user")]
+    NotFound,
+    /// The actor may not do this.
+    #[error("the actor may not do this")]
+    Forbidden,
+    /// The name is taken.
+    #[error("this name is taken")]
+    NameTaken,
+    /// The user is in as many rooms as one can be.
+    #[error("in too many rooms")]
+    TooMany,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Which page of a room's history, by seq.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RoomHistoryQuery {
+    /// Which room.
+    pub room: RoomId,
+    /// From where.
+    pub from: SeqFrom,
+    /// At most this many messages.
+    pub limit: u32,
+}
+
+/// From where a page of history goes, by seq.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SeqFrom {
+    /// The newest ones.
+    Newest,
+    /// The newest ones below this.
+    Before(Seq),
+    /// The oldest ones above this.
+    After(Seq),
+    /// About half of them at or below this, the rest above.
+    Around(Seq),
+}
+
+/// A page of a room's history.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomHistoryPage {
+    /// Oldest first, deleted ones too.
+    pub messages: Vec<Message>,
+    /// There are older ones.
+    pub has_more_before: bool,
+    /// There are newer ones.
+    pub has_more_after: bool,
+    /// The reader's own reactions to them.
+    pub own_reactions: Vec<(MessageId, String)>,
+}
+
+/// How far catching up goes before it begins anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CatchUpBounds {
+    /// Changes in one page.
+    pub limit: u32,
+    /// With more changes than this the room is begun anew; `None`: never.
+    pub changes_max: Option<u32>,
+    /// With so many messages.
+    pub reset_messages: u32,
+}
+
+/// How catching up begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CatchUpPage {
+    /// The room is begun anew: these are the newest messages, not the changes.
+    pub reset: bool,
+    /// In version order, each in its current state, deleted ones too.
+    pub messages: Vec<Message>,
+    /// Up to which version this page is complete.
+    pub through: Version,
+    /// The seq of the room's newest message in the snapshot.
+    pub last_seq: Seq,
+    /// Whether that is the room's version in the snapshot; if not, more changes follow.
+    pub complete: bool,
+}
+
+/// Why a key was not kept.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ApiKeyError {
+    /// There is a key of this name.
+    #[error("there is a key of this name")]
+    NameTaken,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a site's backend says of one of its users. Checked and made inert by the caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SiteUserRecord {
+    /// Who, and the time.
+    pub user: SiteUser,
+    /// What else is said of it.
+    pub profile: ProfileChange,
+}
+
+/// Hears how much of a backup is done, from 0 to 1.
+pub type BackupProgress = Box<dyn FnMut(f64) + Send>;
+
+/// Why there is no backup.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Something is there already, and is left as it is.
+    #[error("there is something at {0} already")]
+    Exists(String),
+    /// The copy could not be written.
+    #[error("the copy could not be written: {0}")]
+    Write(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -216,19 +423,6 @@ pub struct HistoryPage {
     pub messages: Vec<Message>,
     /// There are more in the direction of the query (older for `Newest` and `Before`, newer for `After`).
     pub has_more: bool,
-}
-
-/// What changed in a room.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ChangesPage {
-    /// In version order, each in its current state, deleted ones too.
-    pub messages: Vec<Message>,
-    /// The room's version in the snapshot that was read.
-    pub room_version: Version,
-    /// Up to which version this page is complete: the last message's, or the room's when nothing is left.
-    pub through: Version,
-    /// The two people of a direct room, in the order of their ids.
-    pub pair: Option<Box<[Profile; 2]>>,
 }
 
 /// What comes after a place in a room, by seq.

@@ -1,8 +1,11 @@
 //! The contract that every store passes; the conformance suite is its other half.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use teahouse_core::{
-    Commit, MessageId, Profile, RoomId, Seq, Timestamp, TokenKey, TokenMark, User, UserId, UserRole, Version,
+    Commit, MessageId, Profile, Role, RoomCard, RoomEntry, RoomId, Seq, SessionId, Timestamp, TokenKey, TokenMark,
+    User, UserId, UserRole, Version,
 };
 
 use crate::model::*;
@@ -120,15 +123,43 @@ pub trait Store: Send + Sync + 'static {
     /// `content` and `reply_to` must be the same, else it is a conflict. For looking before limits.
     async fn appended(&self, append: &Append) -> Result<Option<Appended>, AppendError>;
 
-    /// Deletes a message of `room`. Deleting again changes nothing and succeeds.
-    async fn delete_message(&self, room: RoomId, message: MessageId, actor: UserId) -> Result<(), DeleteError>;
+    /// Puts another content in the place of an own message's, with the mentions of the new one. The same
+    /// content again changes nothing and answers the version that the message has.
+    async fn edit_message(&self, edit: Edit) -> Result<Version, ChangeError>;
+
+    /// Deletes a message, wherever it is (in `room` alone, where one is named), and says which version that
+    /// took. Deleting again changes nothing and answers the version that the message has.
+    async fn delete_message(
+        &self,
+        room: Option<RoomId>,
+        message: MessageId,
+        actor: UserId,
+    ) -> Result<Version, ChangeError>;
+
+    /// Reacts to a message, or takes the reaction back. What is so already changes nothing and answers the
+    /// version that the message has.
+    async fn react(&self, reaction: Reaction) -> Result<Version, ChangeError>;
 
     /// A page of a room's messages, oldest first, deleted ones left out.
     async fn history(&self, room: RoomId, query: HistoryQuery) -> Result<HistoryPage, StoreError>;
 
-    /// The messages of a room that changed after `since`, in version order, each in its current state,
-    /// deleted ones too; at most `limit`. With the room's version from the same snapshot.
-    async fn changes_since(&self, room: RoomId, since: Version, limit: u32) -> Result<ChangesPage, StoreError>;
+    /// A page of a room's messages by seq, oldest first, deleted ones too (they keep their places), with the
+    /// reader's own reactions to them. Reading a public room takes no membership.
+    async fn room_history(&self, user: UserId, query: RoomHistoryQuery) -> Result<RoomHistoryPage, RoomError>;
+
+    /// What a client that holds a room as it was at `since` begins its catching up with: the first changes
+    /// since then, at most `limit`; or, when there are more than `changes_max`, or `since` is `None` or lies
+    /// in the room's future, the newest `reset_messages` messages. In version order, from one snapshot.
+    async fn catch_up(
+        &self,
+        room: RoomId,
+        since: Option<Version>,
+        bounds: CatchUpBounds,
+    ) -> Result<CatchUpPage, StoreError>;
+
+    /// A user's own reactions to these messages.
+    async fn own_reactions(&self, user: UserId, messages: &[MessageId])
+    -> Result<Vec<(MessageId, String)>, StoreError>;
 
     /// What a reader that cannot show a message twice needs next, from one snapshot: the messages above
     /// `after` that are not deleted, in the order of seq, at most `limit`; and those at or below `after`
@@ -138,11 +169,71 @@ pub trait Store: Send + Sync + 'static {
     /// A room's version and last seq.
     async fn room_head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError>;
 
-    // ── Direct rooms ──
+    // ── Rooms and who is in them ──
+
+    /// Every room that a user is in, as this user sees it, in the order of their ids; direct ones when they
+    /// have a message or this user opened them. From one snapshot, in a constant number of queries. `now`
+    /// decides whether a mute is still in force.
+    async fn rooms_of(&self, user: UserId, now: Timestamp) -> Result<Vec<RoomEntry>, StoreError>;
+
+    /// One room as a member sees it. A public room that one is not in is `Forbidden`.
+    async fn room_entry(&self, room: RoomId, user: UserId, now: Timestamp) -> Result<RoomEntry, RoomError>;
+
+    /// Public rooms that a user is not in, whose name or title contains the query (any, when empty), after
+    /// this room, in the order of their ids: at most `limit`, and whether there are more.
+    async fn browse_rooms(
+        &self,
+        user: UserId,
+        query: &str,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<(Vec<RoomCard>, bool), StoreError>;
+
+    /// Makes a public or private room with `user` as its owner. Names are unique, whatever their case.
+    async fn create_room(&self, room: NewRoom) -> Result<RoomEntry, RoomError>;
+
+    /// Changes what is `Some` of a room's name and title.
+    async fn update_room(
+        &self,
+        room: RoomId,
+        actor: UserId,
+        name: Option<String>,
+        title: Option<String>,
+        now: Timestamp,
+    ) -> Result<RoomEntry, RoomError>;
+
+    /// Changes who is in a room, or as what. The answer is the room as the actor sees it then; to whoever
+    /// just left it, as they saw it last. What is so already changes nothing and succeeds. When the
+    /// last owner leaves, the highest of the others becomes it.
+    async fn change_membership(&self, change: MembershipChange) -> Result<RoomEntry, RoomError>;
+
+    /// Who is in a room, after this user, in the order of their ids: at most `limit`, and whether there are
+    /// more. Members alone see it, and everybody that of a public room.
+    async fn members(
+        &self,
+        room: RoomId,
+        actor: UserId,
+        after: UserId,
+        limit: u32,
+    ) -> Result<(Vec<(Profile, Role)>, bool), RoomError>;
+
+    /// The ids of all who are in a room.
+    async fn member_ids(&self, room: RoomId) -> Result<Vec<UserId>, StoreError>;
+
+    /// Users whose username or nickname begins so, whatever its case, after this user, in the order of their
+    /// ids: at most `limit`, and whether there are more. Disabled ones are left out.
+    async fn search_users(&self, prefix: &str, after: UserId, limit: u32) -> Result<(Vec<Profile>, bool), StoreError>;
 
     /// The direct room of two users, made when there is none: the same from either side, also when both
-    /// ask at once. It is listed for a user when it has a message or that user opened it.
-    async fn open_direct(&self, user: UserId, peer: UserId, now: Timestamp) -> Result<RoomId, OpenDirectError>;
+    /// ask at once. It is listed for a user when it has a message or that user opened it; `asker` as in
+    /// [`teahouse_core::Change::Entry`].
+    async fn open_direct(
+        &self,
+        user: UserId,
+        peer: UserId,
+        now: Timestamp,
+        asker: Option<SessionId>,
+    ) -> Result<RoomEntry, OpenDirectError>;
 
     /// A user's direct rooms, newest first, in a constant number of queries.
     async fn conversations(&self, user: UserId) -> Result<Vec<Conversation>, StoreError>;
@@ -151,14 +242,38 @@ pub trait Store: Send + Sync + 'static {
     async fn direct_room(&self, room: RoomId, user: UserId) -> Result<DirectRoom, DirectRoomError>;
 
     /// Moves a user's read mark in a room forward to `seq` (or to the room's head when `None`), never
-    /// back and never beyond the head, and tells the sink when it moved over somebody else's message.
+    /// back and never beyond the head, and tells the sink when it moved.
     /// Who is not in the room has no mark: nothing moves, and the answer is 0.
     async fn mark_read(&self, room: RoomId, user: UserId, seq: Option<Seq>) -> Result<ReadMark, StoreError>;
 
     /// Unread messages over all direct rooms of a user, each capped at 999.
     async fn unread_total(&self, user: UserId) -> Result<u32, StoreError>;
 
+    // ── A site's backend ──
+
+    /// Keeps a key of a site's backend (hashed) under a name that no other has.
+    async fn add_api_key(&self, name: &str, key: TokenKey, now: Timestamp) -> Result<(), ApiKeyError>;
+
+    /// The name of the key, if it is good.
+    async fn api_key(&self, key: TokenKey) -> Result<Option<String>, StoreError>;
+
+    /// All keys: their names, and when they were made.
+    async fn api_keys(&self) -> Result<Vec<(String, Timestamp)>, StoreError>;
+
+    /// Makes the key of this name worthless. Says whether there was one.
+    async fn revoke_api_key(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Makes accounts that a site keeps itself, or updates what is given of them; all or none.
+    async fn put_site_users(&self, users: Vec<SiteUserRecord>) -> Result<Vec<User>, StoreError>;
+
+    /// Users after this one, in the order of their ids, at most `limit`; for the operator.
+    async fn list_users(&self, after: UserId, limit: u32) -> Result<Vec<User>, StoreError>;
+
     // ── The store itself ──
+
+    /// Copies the store, as it is at one moment, into a new directory, beside whatever else goes on. The
+    /// first start from a copy takes a new epoch. `progress` hears how much of it is done, from 0 to 1.
+    async fn backup(&self, into: &Path, progress: BackupProgress) -> Result<(), BackupError>;
 
     /// The name of this history: another one after a restore.
     fn epoch(&self) -> &str;

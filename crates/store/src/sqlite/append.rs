@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use teahouse_core::{
-    Audience, Change, Commit, Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version,
+    Audience, Change, Commit, Message, MessageChange, MessageId, Profile, RoomId, Seq, Timestamp, UserId, Version,
 };
 
 use super::direct;
@@ -72,7 +72,7 @@ pub(super) fn append(group: &mut Group<'_>, ask: &Prepared) -> Result<Appended, 
         append.client_id,
         ask.content_hash,
         append.content,
-        MessageKind::Text.as_str(),
+        append.kind.as_str(),
         append.reply_to.map(|message| id(message.0)),
         ask.address,
         next.last_time.0,
@@ -87,20 +87,26 @@ pub(super) fn append(group: &mut Group<'_>, ask: &Prepared) -> Result<Appended, 
     group.tell(Commit {
         room: next.id,
         audience,
-        change: Change::Posted(Message {
-            id: message,
-            room: next.id,
-            seq: next.last_seq,
-            version: next.version,
-            sender,
-            client_id: append.client_id.clone(),
-            content: append.content.clone(),
-            kind: MessageKind::Text,
-            reply_to: append.reply_to,
-            edited_at: None,
-            deleted: false,
-            sent_at: next.last_time,
-        }),
+        change: Change::Message {
+            message: Message {
+                id: message,
+                room: next.id,
+                seq: next.last_seq,
+                version: next.version,
+                sender,
+                client_id: append.client_id.clone(),
+                content: append.content.clone(),
+                kind: append.kind,
+                reply_to: append.reply_to,
+                mentions: Vec::new(),
+                reactions: Vec::new(),
+                edited_at: None,
+                deleted: false,
+                sent_at: next.last_time,
+            },
+            last_seq: next.last_seq,
+            what: MessageChange::New,
+        },
     });
     Ok(Appended {
         id: message,

@@ -1,7 +1,11 @@
 //! The [`Store`] contract, call by call: what goes to the writer, what goes to a reader. No SQL here.
 
 use async_trait::async_trait;
-use teahouse_core::{MessageId, Profile, RoomId, Seq, Timestamp, TokenKey, TokenMark, User, UserId, UserRole, Version};
+use std::path::Path;
+use teahouse_core::{
+    MessageId, Profile, Role, RoomCard, RoomEntry, RoomId, Seq, SessionId, Timestamp, TokenKey, TokenMark, User,
+    UserId, UserRole, Version,
+};
 use tokio::sync::oneshot;
 
 use super::append::Prepared;
@@ -172,16 +176,8 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| append::earlier(conn, &append)).await
     }
 
-    async fn delete_message(&self, room: RoomId, message: MessageId, actor: UserId) -> Result<(), DeleteError> {
-        self.write(move |group| messages::delete(group, room, message, actor)).await
-    }
-
     async fn history(&self, room: RoomId, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
         self.look(move |conn| messages::history(conn, room, query)).await
-    }
-
-    async fn changes_since(&self, room: RoomId, since: Version, limit: u32) -> Result<ChangesPage, StoreError> {
-        self.look(move |conn| messages::changes_since(conn, room, since, limit)).await
     }
 
     async fn page_by_seq(&self, room: RoomId, since: Version, after: Seq, limit: u32) -> Result<SeqPage, StoreError> {
@@ -190,10 +186,6 @@ impl Store for SqliteStore {
 
     async fn room_head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError> {
         self.look(move |conn| messages::room_head(conn, room)).await
-    }
-
-    async fn open_direct(&self, user: UserId, peer: UserId, now: Timestamp) -> Result<RoomId, OpenDirectError> {
-        self.write(move |group| direct::open(group, user, peer, now)).await
     }
 
     async fn conversations(&self, user: UserId) -> Result<Vec<Conversation>, StoreError> {
@@ -210,6 +202,142 @@ impl Store for SqliteStore {
 
     async fn unread_total(&self, user: UserId) -> Result<u32, StoreError> {
         self.look(move |conn| direct::unread_total(conn, user)).await
+    }
+
+    async fn edit_message(&self, _edit: Edit) -> Result<Version, ChangeError> {
+        Err(StoreError::Internal("not written yet".into()).into())
+    }
+
+    async fn delete_message(
+        &self,
+        _room: Option<RoomId>,
+        _message: MessageId,
+        _actor: UserId,
+    ) -> Result<Version, ChangeError> {
+        Err(StoreError::Internal("not written yet".into()).into())
+    }
+
+    async fn react(&self, _reaction: Reaction) -> Result<Version, ChangeError> {
+        Err(StoreError::Internal("not written yet".into()).into())
+    }
+
+    async fn room_history(&self, _user: UserId, _query: RoomHistoryQuery) -> Result<RoomHistoryPage, RoomError> {
+        Err(StoreError::Internal("not written yet".into()).into())
+    }
+
+    async fn catch_up(
+        &self,
+        _room: RoomId,
+        _since: Option<Version>,
+        _bounds: CatchUpBounds,
+    ) -> Result<CatchUpPage, StoreError> {
+        Err(StoreError::Internal("not written yet".into()))
+    }
+
+    async fn own_reactions(
+        &self,
+        _user: UserId,
+        _messages: &[MessageId],
+    ) -> Result<Vec<(MessageId, String)>, StoreError> {
+        Err(StoreError::Internal("not written yet".into()))
+    }
+
+    async fn rooms_of(&self, _user: UserId, _now: Timestamp) -> Result<Vec<RoomEntry>, StoreError> {
+        Err(StoreError::Internal("not written yet".into()))
+    }
+
+    async fn room_entry(&self, _room: RoomId, _user: UserId, _now: Timestamp) -> Result<RoomEntry, RoomError> {
+        Err(StoreError::Internal("not written yet".into()).into())
+    }
+
+    async fn browse_rooms(
+        &self,
+        _user: UserId,
+        _query: &str,
+        _after: RoomId,
+        _limit: u32,
+    ) -> Result<(Vec<RoomCard>, bool), StoreError> {
+        Err(StoreError::Internal("not written yet".into()))
+    }
+
+    async fn create_room(&self, _room: NewRoom) -> Result<RoomEntry, RoomError> {
+        Err(StoreError::Internal("not written yet".into()).into())
+    }
+
+    async fn update_room(
+        &self,
+        _room: RoomId,
+        _actor: UserId,
+        _name: Option<String>,
+        _title: Option<String>,
+        _now: Timestamp,
+    ) -> Result<RoomEntry, RoomError> {
+        Err(StoreError::Internal("not written yet".into()).into())
+    }
+
+    async fn change_membership(&self, _change: MembershipChange) -> Result<RoomEntry, RoomError> {
+        Err(StoreError::Internal("not written yet".into()).into())
+    }
+
+    async fn members(
+        &self,
+        _room: RoomId,
+        _actor: UserId,
+        _after: UserId,
+        _limit: u32,
+    ) -> Result<(Vec<(Profile, Role)>, bool), RoomError> {
+        Err(StoreError::Internal("not written yet".into()).into())
+    }
+
+    async fn member_ids(&self, _room: RoomId) -> Result<Vec<UserId>, StoreError> {
+        Err(StoreError::Internal("not written yet".into()))
+    }
+
+    async fn search_users(
+        &self,
+        _prefix: &str,
+        _after: UserId,
+        _limit: u32,
+    ) -> Result<(Vec<Profile>, bool), StoreError> {
+        Err(StoreError::Internal("not written yet".into()))
+    }
+
+    async fn open_direct(
+        &self,
+        _user: UserId,
+        _peer: UserId,
+        _now: Timestamp,
+        _asker: Option<SessionId>,
+    ) -> Result<RoomEntry, OpenDirectError> {
+        Err(StoreError::Internal("not written yet".into()).into())
+    }
+
+    async fn add_api_key(&self, _name: &str, _key: TokenKey, _now: Timestamp) -> Result<(), ApiKeyError> {
+        Err(StoreError::Internal("not written yet".into()).into())
+    }
+
+    async fn api_key(&self, _key: TokenKey) -> Result<Option<String>, StoreError> {
+        Err(StoreError::Internal("not written yet".into()))
+    }
+
+    async fn api_keys(&self) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        Err(StoreError::Internal("not written yet".into()))
+    }
+
+    async fn revoke_api_key(&self, _name: &str) -> Result<bool, StoreError> {
+        Err(StoreError::Internal("not written yet".into()))
+    }
+
+    async fn put_site_users(&self, _users: Vec<SiteUserRecord>) -> Result<Vec<User>, StoreError> {
+        Err(StoreError::Internal("not written yet".into()))
+    }
+
+    async fn list_users(&self, _after: UserId, _limit: u32) -> Result<Vec<User>, StoreError> {
+        Err(StoreError::Internal("not written yet".into()))
+    }
+
+    async fn backup(&self, _into: &Path, _progress: BackupProgress) -> Result<(), BackupError> {
+        Err(StoreError::Internal("not written yet".into()).into())
     }
 
     fn epoch(&self) -> &str {

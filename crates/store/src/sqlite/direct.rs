@@ -135,7 +135,11 @@ pub(super) fn mark_read(
             .execute(params![id(room.id.0), id(user.0), id(read_seq.0)])?;
         if others_between(group.conn, room.id, user, old, read_seq)? {
             let audience = audience(group, &room)?;
-            group.tell(Commit { room: room.id, audience, change: Change::Read { reader: user, seq: read_seq } });
+            group.tell(Commit {
+                room: room.id,
+                audience,
+                change: Change::Read { reader: user, seq: read_seq, over_others: true, told_to_room: true },
+            });
         }
     }
     let unread = unread(group.conn, room.id, user, read_seq)?;

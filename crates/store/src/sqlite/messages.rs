@@ -2,16 +2,10 @@
 //! statement, however long; a room and its pages are read in one snapshot.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use teahouse_core::{
-    Change, Commit, Message, MessageId, MessageKind, Profile, Role, RoomId, RoomKind, Seq, Timestamp, UserId, Version,
-    permission,
-};
+use teahouse_core::{Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, Version};
 
-use super::append::audience;
-use super::group::{Group, Room};
 use super::row::{self, Sql, get, id};
-use super::writer::Stop;
-use crate::{ChangesPage, DeleteError, HistoryFrom, HistoryPage, HistoryQuery, RoomHead, SeqPage};
+use crate::{HistoryFrom, HistoryPage, HistoryQuery, RoomHead, SeqPage};
 
 /// Messages with their senders, as [`read_message`] reads them.
 macro_rules! select_messages {
@@ -34,6 +28,8 @@ fn read_message(row: &Row<'_>) -> Sql<Message> {
         content: row.get(5)?,
         kind: row::named(row, 6, MessageKind::parse)?,
         reply_to: row.get::<_, Option<i64>>(7)?.map(|message| MessageId(row::number(message))),
+        mentions: Vec::new(),
+        reactions: Vec::new(),
         edited_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
         deleted: row.get::<_, i64>(9)? != 0,
         sent_at: Timestamp(row.get(10)?),
@@ -85,20 +81,6 @@ fn seqs_below(conn: &Connection, room: RoomId, message: i64) -> Sql<i64> {
     .map(|seq| seq.unwrap_or(0))
 }
 
-/// What changed after `since`, in version order, with the room's version.
-pub(super) fn changes_since(conn: &Connection, room: RoomId, since: Version, limit: u32) -> Sql<ChangesPage> {
-    let (head, pair) = room_and_pair(conn, room)?;
-    let room_version = head.version;
-    let messages: Vec<Message> = conn
-        .prepare_cached(select_messages!("WHERE m.room = ?1 AND m.version > ?2 ORDER BY m.version LIMIT ?3"))?
-        .query_map(params![id(room.0), id(since.0), limit], read_message)?
-        .collect::<Result<_, _>>()?;
-    // Every version up to the room's is on some message or was overtaken by a higher one on the same.
-    let complete = messages.len() < limit as usize;
-    let through = messages.last().filter(|_| !complete).map_or(room_version, |last| last.version);
-    Ok(ChangesPage { messages, room_version, through, pair })
-}
-
 /// What comes after `after` by seq, and what of the earlier was deleted after `since`.
 pub(super) fn page_by_seq(conn: &Connection, room: RoomId, since: Version, after: Seq, limit: u32) -> Sql<SeqPage> {
     let (head, pair) = room_and_pair(conn, room)?;
@@ -137,59 +119,4 @@ pub(super) fn room_head(conn: &Connection, room: RoomId) -> Sql<Option<RoomHead>
     conn.prepare_cached("SELECT version, last_seq FROM rooms WHERE id = ?1")?
         .query_row([id(room.0)], |row| Ok(RoomHead { version: Version(get(row, 0)?), last_seq: Seq(get(row, 1)?) }))
         .optional()
-}
-
-/// Empties a message; it keeps its place and takes the room's next version.
-pub(super) fn delete(
-    group: &mut Group<'_>,
-    room: RoomId,
-    message: MessageId,
-    actor: UserId,
-) -> Result<(), Stop<DeleteError>> {
-    let Some(room) = group.room(room)? else { return Err(Stop::Refused(DeleteError::NotFound)) };
-    let found = group
-        .conn
-        .prepare_cached(select_messages!("WHERE m.id = ?1 AND m.room = ?2"))?
-        .query_row(params![id(message.0), id(room.id.0)], read_message)
-        .optional()?;
-    let Some(message) = found else { return Err(Stop::Refused(DeleteError::NotFound)) };
-    if !may_delete(group, &room, actor, message.sender.id)? {
-        return Err(Stop::Refused(DeleteError::Forbidden));
-    }
-    if message.deleted {
-        return Ok(());
-    }
-    let next = Room { version: room.version.next(), ..room };
-    group
-        .conn
-        .prepare_cached(
-            "UPDATE messages SET version = ?2, state = 1, content = '', mentions = NULL, deleted_by = ?3 WHERE id = ?1",
-        )?
-        .execute(params![id(message.id.0), id(next.version.0), id(actor.0)])?;
-    group.conn.prepare_cached("DELETE FROM reactions WHERE message = ?1")?.execute([id(message.id.0)])?;
-    group.room_moved(next);
-    let audience = audience(group, &next)?;
-    let change = Change::Deleted(Message { version: next.version, content: String::new(), deleted: true, ..message });
-    group.tell(Commit { room: next.id, audience, change });
-    Ok(())
-}
-
-/// One's own, or with a moderator's right on the server or in the room. What two people say to each
-/// other is theirs: there, only one's own.
-fn may_delete(group: &mut Group<'_>, room: &Room, actor: UserId, author: UserId) -> Sql<bool> {
-    let Some(role) = group.person(actor)?.filter(|person| !person.disabled).map(|person| person.role) else {
-        return Ok(false);
-    };
-    if room.kind == RoomKind::Direct {
-        return Ok(actor == author);
-    }
-    if permission::may_delete(actor, role, author) {
-        return Ok(true);
-    }
-    let in_room = group
-        .conn
-        .prepare_cached("SELECT role FROM members WHERE room = ?1 AND user = ?2")?
-        .query_row(params![id(room.id.0), id(actor.0)], |row| row::named(row, 0, Role::parse))
-        .optional()?;
-    Ok(in_room.is_some_and(|role| role >= Role::Moderator))
 }
