@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use teahouse_core::token::Revoked;
 use teahouse_core::{Timestamp, UserId};
+use teahouse_hub::Publication;
 use teahouse_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -28,7 +29,16 @@ pub trait Live: Send + Sync + 'static {
     fn online_count(&self) -> u64;
 
     /// Who is online, in the order of their ids.
-    async fn online_users(&self) -> Vec<UserId>;
+    fn online_users(&self) -> Vec<UserId>;
+
+    /// Whether one user is online.
+    fn is_online(&self, user: UserId) -> bool;
+
+    /// Delivers what a site's backend published, to whom it concerns.
+    async fn publish(&self, publication: Publication);
+
+    /// Ends every session that a user has now; they hear why. It keeps nobody from coming back.
+    async fn disconnect(&self, user: UserId, reason: String);
 
     /// Tokens are void from now on: live sockets that were opened with one of them close.
     async fn revoke(&self, revoked: Revoked);

@@ -12,7 +12,7 @@ use axum::routing::get;
 use prometheus_client::registry::Registry;
 use teahouse_core::token::Revoked;
 use teahouse_core::{Commit, LOBBY, Revocation, Timestamp, UserId};
-use teahouse_hub::{Feed, Hub, HubOptions};
+use teahouse_hub::{Feed, Hub, HubOptions, Publication};
 use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::{App, Live, Parts};
 use crate::config::Config;
 use crate::control::{self, BindError, ControlAnswer, ControlRequest, ControlServer, Handler};
-use crate::door::{ClassicDoor, StoredHistory};
+use crate::door::{SocketDoor, StoredHistory};
 use crate::limits::Limits;
 use crate::passwords::{PasswordError, Passwords};
 use crate::secrets::{Secrets, SecretsError};
@@ -94,10 +94,23 @@ impl Live for LiveHub {
         self.0.get().map_or(0, Hub::online_count)
     }
 
-    async fn online_users(&self) -> Vec<UserId> {
-        match self.0.get() {
-            Some(hub) => hub.online_users().await,
-            None => Vec::new(),
+    fn online_users(&self) -> Vec<UserId> {
+        self.0.get().map(Hub::online_users).unwrap_or_default()
+    }
+
+    fn is_online(&self, user: UserId) -> bool {
+        self.0.get().is_some_and(|hub| hub.is_online(user))
+    }
+
+    async fn publish(&self, publication: Publication) {
+        if let Some(hub) = self.0.get() {
+            hub.publish(publication).await;
+        }
+    }
+
+    async fn disconnect(&self, user: UserId, reason: String) {
+        if let Some(hub) = self.0.get() {
+            hub.disconnect(user, reason).await;
         }
     }
 
@@ -174,7 +187,7 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     app.rejections.register(&mut registry);
     let lobby = store.room_head(LOBBY).await?.map_or_else(Default::default, |head| (head.version, head.last_seq));
     let hub = prepared.start(
-        Arc::new(ClassicDoor::new(Arc::clone(&app))),
+        Arc::new(SocketDoor::new(Arc::clone(&app))),
         Arc::new(StoredHistory::new(Arc::clone(&store))),
         lobby,
     )?;

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use teahouse_core::token::Revoked;
 use teahouse_core::{Commit, Timestamp, UserId};
+use teahouse_hub::Publication;
 use teahouse_store::{CommitSink, SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -33,6 +34,8 @@ pub const PASSWORD: &str = "secret123";
 pub struct StillLife {
     pub online: Mutex<Vec<UserId>>,
     pub revoked: Mutex<Vec<Revoked>>,
+    pub published: Mutex<Vec<Publication>>,
+    pub disconnected: Mutex<Vec<(UserId, String)>>,
     pub stuck: AtomicBool,
 }
 
@@ -42,8 +45,20 @@ impl Live for StillLife {
         self.online.lock().unwrap().len() as u64
     }
 
-    async fn online_users(&self) -> Vec<UserId> {
+    fn online_users(&self) -> Vec<UserId> {
         self.online.lock().unwrap().clone()
+    }
+
+    fn is_online(&self, user: UserId) -> bool {
+        self.online.lock().unwrap().contains(&user)
+    }
+
+    async fn publish(&self, publication: Publication) {
+        self.published.lock().unwrap().push(publication);
+    }
+
+    async fn disconnect(&self, user: UserId, reason: String) {
+        self.disconnected.lock().unwrap().push((user, reason));
     }
 
     async fn revoke(&self, revoked: Revoked) {
@@ -134,6 +149,10 @@ impl Stage {
 
     pub async fn put(&self, path: &str, who: &Person, body: Value) -> Answered {
         self.ask(request("PUT", path, Some(who)).body(body.to_string().into()).unwrap()).await
+    }
+
+    pub async fn patch(&self, path: &str, who: &Person, body: Value) -> Answered {
+        self.ask(request("PATCH", path, Some(who)).body(body.to_string().into()).unwrap()).await
     }
 
     pub async fn delete(&self, path: &str, who: &Person) -> Answered {
