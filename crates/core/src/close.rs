@@ -40,8 +40,31 @@ close_codes! {
     Overloaded = 1013, "overloaded: come back later", "The server cannot take the session now.";
     Stalled = 4000, "nothing could be sent for too long", "The kernel's queue did not shrink for the stall time.";
     NoSignOfLife = 4001, "no sign of life after a ping", "Nothing came after a ping.";
+    NoHello = 4002, "no hello in time", "v1: the client did not say hello in time.";
+    Expired = 4101, "token expired: get a new one, then come back", "v1: the token expired and no fresh one came.";
     // The classic front end reconnects unless the reason contains `Unauthorized` (PROTOCOL.md section 3).
     Displaced = 4501, "Unauthorized: connected elsewhere", "A newer connection of the same user took over.";
+    Banned = 4502, "disconnected by the site", "Disabled, or disconnected by a moderator or the site's backend.";
+    Revoked = 4503, "token revoked: log in again", "Logged out, or the password was changed.";
+    Malformed = 4504, "too many bad envelopes", "v1: too many envelopes that were no request.";
+}
+
+impl CloseCode {
+    /// The code for a session of the classic dialect, which knows one word for all that it is not to come
+    /// back from.
+    #[must_use]
+    pub fn for_classic(self) -> Self {
+        match self {
+            Self::NoHello | Self::Expired | Self::Banned | Self::Revoked | Self::Malformed => Self::Policy,
+            code => code,
+        }
+    }
+
+    /// Whether a v1 client comes back by itself, perhaps with a new token.
+    #[must_use]
+    pub fn comes_back(self) -> bool {
+        matches!(self.code(), 1011..=1013 | 4000..=4499)
+    }
 }
 
 #[cfg(test)]

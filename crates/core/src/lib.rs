@@ -17,11 +17,11 @@ pub mod token;
 pub mod user;
 
 pub use close::CloseCode;
-pub use commit::{Audience, Change, Commit};
+pub use commit::{Audience, Change, Commit, MessageChange};
 pub use error::{ErrorCode, Language};
 pub use ids::{AcceptOrder, MessageId, RoomId, Seq, SessionId, UserId, Version};
 pub use message::{Message, MessageKind};
-pub use room::{LOBBY, Role, RoomKind};
+pub use room::{LOBBY, Role, RoomCard, RoomEntry, RoomKind};
 pub use time::Timestamp;
 pub use token::{Revocation, TokenKey, TokenMark};
 pub use user::{Profile, User, UserRole};

@@ -7,6 +7,44 @@ use std::time::Duration;
 pub const CLASSIC_CONTENT_CHARS_MAX: usize = 500;
 /// Characters of a classic private message.
 pub const PRIVATE_CONTENT_CHARS_MAX: usize = 1000;
+/// Characters of a v1 message.
+pub const CONTENT_CHARS_MAX: usize = 4000;
+/// Characters of a v1 envelope's `id`.
+pub const REQUEST_ID_CHARS_MAX: usize = 64;
+/// How long a v1 client may take to say hello.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a v1 client is quiet before it sends a heartbeat: under the idle limit of common proxies (60 s).
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(25);
+/// Changes that a returning client is brought one by one; beyond them it begins the room anew.
+pub const CATCH_UP_CHANGES_MAX: u32 = 500;
+/// Messages with which a room is begun anew.
+pub const RESET_MESSAGES: u32 = 50;
+/// Members up to which one sees who is typing.
+pub const TYPING_MEMBERS_MAX: u32 = 50;
+/// For how long somebody is typing who does not say so again.
+pub const TYPING_EXPIRY: Duration = Duration::from_secs(5);
+/// Members up to which a private room's read marks are told to each other.
+pub const READS_MEMBERS_MAX: u32 = 50;
+/// Members up to which presence names who is online; above it, it counts.
+pub const PRESENCE_MEMBERS_MAX: u32 = 500;
+/// Ids in one `presence` event; a tick with more asks the client to look again.
+pub const PRESENCE_IDS_MAX: usize = 100;
+/// Characters of a room's name.
+pub const ROOM_NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=50;
+/// Characters of a room's title.
+pub const ROOM_TITLE_CHARS_MAX: usize = 200;
+/// Rooms that one user may be in, direct ones left out: what a welcome can carry and a person can follow.
+pub const ROOMS_PER_USER_MAX: u32 = 500;
+/// Bytes of an emoji: the longest in Unicode's list of sequences has 35.
+pub const EMOJI_BYTES_MAX: usize = 64;
+/// Different emoji on one message; more could not be shown.
+pub const REACTIONS_PER_MESSAGE_MAX: u32 = 50;
+/// Names of which one message tells; more is a flood, and stays plain text.
+pub const MENTIONS_MAX: usize = 20;
+/// Rooms, members or users in one page of a list.
+pub const PAGE_ENTRIES: u32 = 50;
+/// Characters of a query for rooms or users.
+pub const QUERY_CHARS_MAX: usize = 50;
 /// Characters of a `client_id` or `Idempotency-Key`.
 pub const CLIENT_ID_CHARS_MAX: usize = 64;
 /// Characters of a username, at registration.

@@ -1,7 +1,7 @@
 //! Messages, in their current state. The sender's IP address is kept by the store for moderators and
 //! has no place here, so that it cannot reach anybody else by mistake (ANCESTOR.md H11).
 
-use crate::{MessageId, Profile, RoomId, Seq, Timestamp, Version};
+use crate::{MessageId, Profile, RoomId, Seq, Timestamp, UserId, Version};
 
 /// One message of a room, as it stands now.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +24,10 @@ pub struct Message {
     pub kind: MessageKind,
     /// The message that this one answers.
     pub reply_to: Option<MessageId>,
+    /// The members whom it names with `@username`, in the order of their ids.
+    pub mentions: Vec<UserId>,
+    /// How many reacted with what, in the order of the emoji's code points.
+    pub reactions: Vec<(String, u32)>,
     /// When it was last edited, if ever.
     pub edited_at: Option<Timestamp>,
     /// A deleted message keeps its place with empty content.
