@@ -1,28 +1,10 @@
 //! The shapes that stand in classic envelopes and in the bodies of the classic HTTP routes.
 
 use serde::Serialize;
-use teahouse_core::{Message, Profile, Timestamp};
+use teahouse_core::{Message, Timestamp};
 
 use crate::moment;
-
-/// Somebody, as shown beside their words.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-pub struct Person<'a> {
-    /// The user's id.
-    pub id: u64,
-    /// The unique name.
-    pub username: &'a str,
-    /// The name that is shown.
-    pub nickname: &'a str,
-    /// A picture's address, or empty.
-    pub avatar: &'a str,
-}
-
-impl<'a> From<&'a Profile> for Person<'a> {
-    fn from(profile: &'a Profile) -> Self {
-        Self { id: profile.id.0, username: &profile.username, nickname: &profile.nickname, avatar: &profile.avatar }
-    }
-}
+use crate::person::Person;
 
 /// A lobby message, live or from history. It has no place for an IP address (ANCESTOR.md H11).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

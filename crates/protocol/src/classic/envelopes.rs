@@ -3,19 +3,9 @@
 use serde::Serialize;
 use teahouse_core::{ErrorCode, Language, Message, MessageId, Profile, RoomId, Timestamp, UserId};
 
-use super::bodies::{ChatMessage, Person, PrivateMessage};
-
-#[derive(Serialize)]
-struct Envelope<'a, D> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    data: D,
-}
-
-fn envelope<D: Serialize>(kind: &str, data: D) -> String {
-    // Serializing our own structs into memory has no way to fail: string keys, no custom errors.
-    serde_json::to_string(&Envelope { kind, data }).unwrap_or_default()
-}
+use super::bodies::{ChatMessage, PrivateMessage};
+use crate::envelope::envelope;
+use crate::person::Person;
 
 /// `message`: something new in the lobby, for everybody, the sender included.
 #[must_use]
@@ -136,9 +126,5 @@ pub fn displaced(language: Language) -> String {
 /// The `notification` when more was to be told than is kept for a session that does not read.
 #[must_use]
 pub fn events_missed(language: Language) -> String {
-    let sentence = match language {
-        Language::En => "Some events were missed because this connection was too slow; please reload.",
-        Language::Zh => "由于连接过慢，部分事件已丢失，请刷新页面。",
-    };
-    notification(Level::Warning, "events_missed", sentence)
+    notification(Level::Warning, "events_missed", crate::events_missed_sentence(language))
 }

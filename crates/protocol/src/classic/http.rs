@@ -7,8 +7,9 @@ use serde_json::value::RawValue;
 use teahouse_core::ids::ID_MAX;
 use teahouse_core::{ErrorCode, Message, MessageId, Profile, RoomId, Seq, Timestamp, User};
 
-use super::bodies::{ChatMessage, Person, PrivateMessage};
+use super::bodies::{ChatMessage, PrivateMessage};
 use crate::moment::{self, rfc3339};
+use crate::person::Person;
 
 // ── The envelope ──
 
