@@ -1,19 +1,22 @@
 //! The hub's handle: hands arrivals, questions and decisions to the shards, and owns their threads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use teahouse_core::token::Revoked;
-use teahouse_core::{Seq, UserId, Version};
+use teahouse_core::{LOBBY, Seq, UserId, Version};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::feed::{Feed, Inbox, LobbyHead};
+use crate::feed::{Feed, LobbyHead};
+use crate::inbox::{Delivery, Inbox, Told, To, Topic};
 use crate::metrics::HubMetrics;
+use crate::online::Online;
 use crate::options::HubOptions;
-use crate::seams::{Arrival, Door, History};
+use crate::seams::{Arrival, Door, History, Publication, PublishTo};
 use crate::shard::{self, Control, Seams, Setup};
+use crate::websocket;
 
 /// Control messages waiting for one shard; whoever has one more waits, which slows handshakes down and nothing else.
 const CONTROLS_WAITING_MAX: usize = 1024;
@@ -32,7 +35,8 @@ pub struct Hub {
 struct Inner {
     /// Emptied when the hub stops, which ends the shards. Held only to clone a sender.
     shards: Mutex<Vec<mpsc::Sender<Control>>>,
-    online: Arc<[AtomicU64]>,
+    online: Arc<Online>,
+    inboxes: Arc<[Arc<Inbox>]>,
     lobby: Arc<LobbyHead>,
     metrics: HubMetrics,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -42,7 +46,7 @@ struct Inner {
 pub struct Prepared {
     options: HubOptions,
     metrics: HubMetrics,
-    inboxes: Vec<Arc<Inbox>>,
+    inboxes: Arc<[Arc<Inbox>]>,
     lobby: Arc<LobbyHead>,
 }
 
@@ -52,9 +56,9 @@ impl Hub {
     pub fn prepare(options: HubOptions) -> (Prepared, Feed) {
         let metrics = HubMetrics::default();
         let options = HubOptions { shards: options.shards.max(1), ..options };
-        let inboxes: Vec<_> = (0..options.shards).map(|_| Arc::new(Inbox::new(options.inbox_commits_max))).collect();
+        let inboxes: Arc<[_]> = (0..options.shards).map(|_| Arc::new(Inbox::new(options.inbox_commits_max))).collect();
         let lobby = Arc::new(LobbyHead::default());
-        let feed = Feed::new(inboxes.clone(), Arc::clone(&lobby), metrics.clone());
+        let feed = Feed::new(Arc::clone(&inboxes), Arc::clone(&lobby), metrics.clone());
         (Prepared { options, metrics, inboxes, lobby }, feed)
     }
 
@@ -82,17 +86,56 @@ impl Hub {
         }
     }
 
+    /// Ends a user's live sessions, with this reason (at most 123 bytes). Nothing keeps them from coming back.
+    pub async fn disconnect(&self, user: UserId, reason: String) {
+        let Ok(shard) = self.shard(user) else { return };
+        let (done, waits) = oneshot::channel();
+        if shard.send(Control::Disconnect(user, reason, done)).await.is_ok() {
+            let _ = waits.await;
+        }
+    }
+
+    /// Tells those who are connected, once.
+    pub async fn publish(&self, publication: Publication) {
+        let Publication { to, envelope } = publication;
+        let frame = websocket::text_frame(&envelope);
+        let told = |to| {
+            let (classic, v1) = (Some(frame.clone()), Some(frame.clone()));
+            [Delivery::Told(Told { to, topic: Topic::Published, classic, v1 })]
+        };
+        let metrics = &self.inner.metrics;
+        match to {
+            PublishTo::Users(users) => {
+                for user in users {
+                    let shard = crate::shard_of(user, self.inner.inboxes.len());
+                    self.inner.inboxes[shard].put(&told(To::User(user)), metrics);
+                }
+            }
+            PublishTo::All | PublishTo::Room(LOBBY) => {
+                self.inner.inboxes.iter().for_each(|inbox| inbox.put(&told(To::Everyone), metrics));
+            }
+            PublishTo::Room(room) => {
+                self.inner.inboxes.iter().for_each(|inbox| inbox.put(&told(To::Room(room)), metrics));
+            }
+        }
+    }
+
     /// Distinct users online, the lingering ones included.
     #[must_use]
     pub fn online_count(&self) -> u64 {
-        self.inner.online.iter().map(|shard| shard.load(Ordering::Relaxed)).sum()
+        self.inner.online.count()
+    }
+
+    /// Whether a user is online.
+    #[must_use]
+    pub fn is_online(&self, user: UserId) -> bool {
+        self.inner.online.contains(user)
     }
 
     /// Everybody who is online, by id.
-    pub async fn online_users(&self) -> Vec<UserId> {
-        let mut users: Vec<UserId> = self.ask_all(Control::Online).await.into_iter().flatten().flatten().collect();
-        users.sort_unstable();
-        users
+    #[must_use]
+    pub fn online_users(&self) -> Vec<UserId> {
+        self.inner.online.all()
     }
 
     /// Whether every shard answers within `deadline`.
@@ -166,18 +209,20 @@ impl Prepared {
     /// When a thread or its event loop cannot be started.
     pub fn start(self, door: Arc<dyn Door>, history: Arc<dyn History>, lobby: (Version, Seq)) -> std::io::Result<Hub> {
         self.lobby.move_to(lobby);
-        let online: Arc<[AtomicU64]> = self.inboxes.iter().map(|_| AtomicU64::new(0)).collect();
+        let online = Arc::new(Online::default());
         let next_session = Arc::new(AtomicU64::new(1));
         let seams = Seams { door, history };
         let mut shards = Vec::new();
         let mut threads = Vec::new();
-        for (index, inbox) in self.inboxes.into_iter().enumerate() {
+        for (index, inbox) in self.inboxes.iter().enumerate() {
+            let inbox = Arc::clone(inbox);
             let (control, orders) = mpsc::channel(CONTROLS_WAITING_MAX);
             let setup = Setup {
                 index,
                 options: self.options.clone(),
                 metrics: self.metrics.clone(),
                 online: Arc::clone(&online),
+                inboxes: Arc::clone(&self.inboxes),
                 next_session: Arc::clone(&next_session),
                 lobby,
             };
@@ -193,6 +238,7 @@ impl Prepared {
             inner: Arc::new(Inner {
                 shards: Mutex::new(shards),
                 online,
+                inboxes: self.inboxes,
                 lobby: self.lobby,
                 metrics: self.metrics,
                 threads: Mutex::new(threads),

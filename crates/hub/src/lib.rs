@@ -5,10 +5,13 @@
 pub mod clock;
 mod feed;
 mod hub;
+mod inbox;
 mod metrics;
+mod online;
 mod options;
 mod queue;
 pub mod registry;
+mod ring;
 mod seams;
 mod session;
 mod shard;
@@ -19,7 +22,10 @@ pub use feed::Feed;
 pub use hub::{Hub, HubClosed, Prepared};
 pub use metrics::HubMetrics;
 pub use options::HubOptions;
-pub use seams::{Arrival, BoxFuture, Caller, ClassicPage, Door, History, Receipt};
+pub use seams::{
+    Answer, Arrival, Ask, BoxFuture, Caller, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Door, Greeting, History,
+    Publication, PublishTo, Receipt, Then,
+};
 
 use teahouse_core::UserId;
 

@@ -23,8 +23,17 @@ pub struct HubOptions {
     pub token_grace: Duration,
     /// Payload bytes of one message from a client; a longer one closes with 1009.
     pub frame_bytes_max: usize,
-    /// Envelopes in a room's tail. Whoever is further behind reads the store. 1,024 of 300 bytes are 300 KB a busy room.
+    /// Envelopes in the lobby's tail. Whoever is further behind reads the store. 1,024 of 300 bytes are 300 KB a busy room.
     pub tail_envelopes_max: usize,
+    /// Envelopes in the tail of every other room. Few people read it, and who falls behind reads the store: 128 of
+    /// 400 bytes are 50 KB a busy room.
+    pub room_tail_envelopes_max: usize,
+    /// Published events that are remembered for sessions that are slow; whoever falls off is told `events_missed`.
+    pub ring_events_max: usize,
+    /// How long a v1 client may take to say hello.
+    pub hello_timeout: Duration,
+    /// After how long without other traffic a v1 client sends a heartbeat.
+    pub heartbeat_interval: Duration,
     /// Commits waiting for one shard. A shard further behind marks the room as gapped and reads the store.
     pub inbox_commits_max: usize,
     /// Envelopes waiting for one session outside of rooms (answers, refusals, read marks). A session that
@@ -46,6 +55,10 @@ impl Default for HubOptions {
             token_grace: limits::TOKEN_GRACE,
             frame_bytes_max: limits::FRAME_BYTES_MAX,
             tail_envelopes_max: 1024,
+            room_tail_envelopes_max: 128,
+            ring_events_max: 256,
+            hello_timeout: limits::HELLO_TIMEOUT,
+            heartbeat_interval: limits::HEARTBEAT_INTERVAL,
             inbox_commits_max: 16 * 1024,
             waiting_envelopes_max: 256,
             send_buffer_bytes: 64 * 1024,

@@ -4,12 +4,14 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use teahouse_core::{
-    AcceptOrder, Language, Message, MessageId, Profile, RoomId, Seq, SessionId, TokenMark, UserId, Version,
+    AcceptOrder, Language, Message, MessageId, Profile, RoomEntry, RoomId, Seq, SessionId, Timestamp, TokenMark, User,
+    UserId, Version,
 };
+use teahouse_protocol::v1::LimitsBody;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// A future that the hub awaits on a shard.
@@ -28,7 +30,7 @@ pub struct Caller {
     pub address: IpAddr,
 }
 
-/// What becomes of a frame.
+/// What becomes of an envelope.
 pub enum Receipt {
     /// Nothing is to be said now.
     Silent,
@@ -38,7 +40,76 @@ pub enum Receipt {
     Malformed(String),
     /// The work goes on; at its end there may be an envelope for the session. Dropping the future
     /// must not undo or halve the work.
-    Later(BoxFuture<Option<String>>),
+    Later(BoxFuture<Answer>),
+    /// A v1 client said hello. What it is to be welcomed with is read by this future, which must not look
+    /// before it is polled: the hub has to listen first, so that nothing falls between.
+    Hello(BoxFuture<Answer>),
+    /// The hub itself knows the answer: v1 only.
+    Ask {
+        /// The request's reference.
+        id: Option<String>,
+        /// What is asked.
+        ask: Ask,
+    },
+}
+
+/// What a v1 client asks of the hub itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// Bring a room's changes since a version once more.
+    Sync(RoomId, Version),
+    /// Tell who is online in a room, and who comes and goes; or no longer.
+    Presence(RoomId, bool),
+    /// Say that one is typing in a room, or no longer.
+    Typing(RoomId, bool),
+}
+
+/// What came of a request.
+#[derive(Default)]
+pub struct Answer {
+    /// What the session is sent; nothing is said where a classic request succeeds.
+    pub envelope: Option<String>,
+    /// What else becomes of the session.
+    pub then: Option<Then>,
+}
+
+impl Answer {
+    /// Only an envelope.
+    #[must_use]
+    pub fn saying(envelope: String) -> Self {
+        Self { envelope: Some(envelope), then: None }
+    }
+}
+
+/// What becomes of a session with an answer.
+pub enum Then {
+    /// It said hello: it is welcomed and caught up.
+    Greet(Box<Greeting>),
+    /// It said hello and cannot be welcomed now; it may say hello again.
+    StayUngreeted,
+    /// It showed a fresh token, which is good for so long.
+    Renew(TokenMark, Duration),
+    /// Its request brought its user into a room, or changed what they see of it: the answer was the entry,
+    /// and what is said in the room comes behind it.
+    Enter(RoomId),
+}
+
+/// What a session that said hello begins with, read in one snapshot after the hello came.
+pub struct Greeting {
+    /// The hello's reference.
+    pub id: Option<String>,
+    /// Whose session it is, as they are now.
+    pub user: User,
+    /// The name of this history.
+    pub epoch: String,
+    /// The time.
+    pub time: Timestamp,
+    /// The bounds here.
+    pub limits: LimitsBody,
+    /// Every room the user is in.
+    pub rooms: Vec<RoomEntry>,
+    /// The rooms that the client holds, and up to which version; none where its epoch is another.
+    pub held: Vec<(RoomId, Option<Version>)>,
 }
 
 /// Answers what clients ask over a socket. Implemented by the server.
@@ -47,13 +118,50 @@ pub trait Door: Send + Sync + 'static {
     /// goes into [`Receipt::Later`], whose future is polled once at once, so that a session's requests
     /// reach their queue in the order in which they came.
     fn receive(&self, caller: &Caller, text: &str) -> Receipt;
+
+    /// Takes one v1 envelope, in the same way. `greeted` is whether the session has said hello; until then
+    /// nothing else is a request.
+    fn receive_v1(&self, caller: &Caller, greeted: bool, text: &str) -> Receipt;
 }
 
 /// Reads for sessions whose cursor is older than a room's tail. Implemented by the server over the store.
+/// `None` means that it cannot be read now; the hub asks again a little later.
 pub trait History: Send + Sync + 'static {
-    /// The next page for a classic session that stands at this version and seq of a room. `None` when
-    /// it cannot be read now; the hub asks again a little later.
+    /// The next page for a classic session that stands at this version and seq of a room.
     fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>>;
+
+    /// The next changes for v1 sessions.
+    fn changes(&self, room: RoomId, from: CatchUpFrom) -> BoxFuture<Option<ChangesPage>>;
+
+    /// A user's own reactions to these messages.
+    fn own_reactions(&self, user: UserId, messages: Vec<MessageId>) -> BoxFuture<Option<Vec<(MessageId, String)>>>;
+
+    /// Who is in a room.
+    fn members(&self, room: RoomId) -> BoxFuture<Option<Vec<UserId>>>;
+}
+
+/// From where a v1 session is caught up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CatchUpFrom {
+    /// Everything changed after this version, however much.
+    Since(Version),
+    /// The same, unless it is too much or lies in the room's future: then the room is begun anew.
+    Held(Version),
+    /// The room is begun anew.
+    Anew,
+}
+
+/// What v1 sessions that are behind are served, from one snapshot of the store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChangesPage {
+    /// The room is begun anew.
+    pub reset: bool,
+    /// In version order, each in its current state.
+    pub messages: Vec<Message>,
+    /// Where a session stands when it was sent this page.
+    pub reached: (Version, Seq),
+    /// Whether that is the snapshot's version. If not, another page follows from there.
+    pub complete: bool,
 }
 
 /// What a classic session that fell behind is served, from one snapshot of the store. It goes by seq and
@@ -72,12 +180,43 @@ pub struct ClassicPage {
     pub pair: Option<Box<[Profile; 2]>>,
 }
 
+/// What a session speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Dialect {
+    /// What the Vue front end of the old server speaks.
+    Classic,
+    /// What every client of a new site speaks.
+    V1,
+}
+
+/// What a site's backend publishes: delivered once to whom it concerns, and not stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Publication {
+    /// To whom.
+    pub to: PublishTo,
+    /// The whole envelope; the same in both dialects.
+    pub envelope: String,
+}
+
+/// To whom something is published.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PublishTo {
+    /// Everybody who is connected.
+    All,
+    /// These users.
+    Users(Vec<UserId>),
+    /// The members of a room who are connected.
+    Room(RoomId),
+}
+
 /// An authenticated, upgraded connection on its way to its user's shard.
 pub struct Arrival {
     /// Whose it is.
     pub user: UserId,
     /// When its request's first byte came; the highest is the newest.
     pub accepted: AcceptOrder,
+    /// What it speaks.
+    pub dialect: Dialect,
     /// The client's own name for the device; a newer session of the same one replaces the older.
     pub device: Option<String>,
     /// What is remembered of its token.

@@ -1,57 +1,34 @@
 //! One session: where it stands in its rooms, what waits for it, what is known of its peer. It decides
 //! what goes out next and never touches a socket.
 
+mod batch;
+mod cursor;
+mod health;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use teahouse_core::limits::{BAD_ENVELOPES_MAX, BAD_ENVELOPES_WINDOW};
-use teahouse_core::{Language, RoomId, Seq, SessionId, TokenMark, UserId, Version};
+use teahouse_core::{Language, RoomId, SessionId, TokenMark, UserId, Version};
+
+pub(crate) use batch::Batch;
+pub(crate) use cursor::{Cursor, Page, Reader, Want};
+pub(crate) use health::{Health, Verdict};
 
 use crate::clock::Moment;
-use crate::options::HubOptions;
-use crate::seams::Caller;
-use crate::tail::{Ahead, Tail};
-use crate::websocket::PING_FRAME_BYTES;
+use crate::inbox::{Delivery, Topic};
+use crate::ring::{Ring, RingPlace};
+use crate::seams::{Ask, Caller, CatchUpFrom, Dialect};
+use crate::tail::Tail;
 
-/// How much is gathered for one write: enough to fill a socket's buffer, small beside a slice of the loop.
-const BATCH_BYTES: usize = 64 * 1024;
-/// And in how many frames; the kernel takes up to 1,024 pieces a write.
-const BATCH_FRAMES: usize = 64;
+/// Of the rooms that a returning client holds, so many are read from the store ahead of the one that is
+/// being sent; a page of each waits in memory.
+const CATCH_UPS_AHEAD: usize = 4;
 
-/// A session's place in a room.
-#[derive(Debug)]
-pub(crate) struct Cursor {
-    pub(crate) room: RoomId,
-    /// Everything up to here was put before the session …
-    pub(crate) version: Version,
-    /// … and every message up to here.
-    pub(crate) seq: Seq,
-    pub(crate) source: Source,
-}
-
-/// From where a cursor reads on.
-#[derive(Debug)]
-pub(crate) enum Source {
-    /// From the room's tail.
-    Tail,
-    /// It is older than the tail; a page was asked of the store.
-    Waiting,
-    /// From this page, from this frame on.
-    Page(Rc<Page>, usize),
-}
-
-/// A page of the store, encoded once for all sessions that stand at the same place.
-#[derive(Debug)]
-pub(crate) struct Page {
-    /// Each with the only user whom it concerns, in direct rooms.
-    pub(crate) frames: Vec<(Bytes, Option<UserId>)>,
-    pub(crate) reached: (Version, Seq),
-    /// Whether the tail goes on from there; if not, another page does.
-    pub(crate) complete: bool,
-}
+/// How long a goodbye may take: enough for a slow line, short beside a drain.
+pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many people are online, as sessions are told: always the newest number, never a queue of them.
 #[derive(Clone, Debug)]
@@ -60,43 +37,33 @@ pub(crate) struct Count {
     pub(crate) frame: Bytes,
 }
 
-/// A page that a session needs: the room and the place from which on.
-pub(crate) type Want = (RoomId, (Version, Seq));
-
-/// What goes out in one write.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) frames: VecDeque<Bytes>,
-    bytes: usize,
-    /// Room changes among the frames.
-    pub(crate) deliveries: u64,
-}
-
-impl Batch {
-    pub(crate) fn push(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
-        self.frames.push_back(frame);
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        self.frames.len() >= BATCH_FRAMES || self.bytes >= BATCH_BYTES
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.frames.clear();
-        self.bytes = 0;
-        self.deliveries = 0;
-    }
-}
-
-/// Something for one user outside of rooms: what it is about, and its frame.
-type Told = ((RoomId, UserId), Bytes);
-
 /// What a session is told besides rooms, as long as any waits.
 #[derive(Debug, Default)]
 struct Personal {
-    told: VecDeque<Told>,
+    told: VecDeque<(Topic, Bytes)>,
     missed: bool,
+}
+
+/// How far a v1 session is.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// It has until then to say hello.
+    Ungreeted { until: Moment },
+    /// It said hello, and what it begins with is being read. What it asks of the hub and what becomes of its
+    /// rooms meanwhile waits here, in order.
+    Greeting { until: Moment, asks: Vec<(Option<String>, Ask)>, changes: Vec<Delivery> },
+    /// It was welcomed.
+    Live,
+}
+
+/// What only v1 sessions have.
+#[derive(Debug)]
+pub(crate) struct V1 {
+    pub(crate) stage: Stage,
+    /// The rooms that its hello named and that it is still to be caught up in, most wanted first.
+    resumes: VecDeque<RoomId>,
+    /// Of which rooms it is told who comes and goes.
+    pub(crate) watches: Vec<RoomId>,
 }
 
 /// One session, from its attach until its socket is closed.
@@ -107,6 +74,8 @@ pub(crate) struct Session {
     pub(crate) mark: TokenMark,
     language: Language,
     address: IpAddr,
+    /// None: it speaks classic.
+    pub(crate) v1: Option<Box<V1>>,
     /// What was begun or gathered and did not fit into the kernel's buffer.
     pub(crate) unsent: VecDeque<Bytes>,
     /// Answers and control frames, in order. While many wait, the session's requests are not read.
@@ -116,7 +85,10 @@ pub(crate) struct Session {
     count_told: u64,
     /// Whether that is no longer what the shard tells.
     count_due: bool,
-    pub(crate) cursors: Vec<Cursor>,
+    /// How far it is in what was published to everybody.
+    ring_place: RingPlace,
+    /// In the order of the rooms' ids.
+    cursors: Vec<Cursor>,
     pub(crate) health: Health,
     /// Set from the moment on in which nothing but the goodbye goes out.
     pub(crate) closing: bool,
@@ -124,26 +96,43 @@ pub(crate) struct Session {
     malformed: VecDeque<Moment>,
 }
 
+/// What a session is made from.
+pub(crate) struct Newcomer {
+    pub(crate) id: SessionId,
+    pub(crate) user: UserId,
+    pub(crate) mark: TokenMark,
+    pub(crate) language: Language,
+    pub(crate) address: IpAddr,
+    /// By when a v1 session must say hello; none for a classic one.
+    pub(crate) hello_until: Option<Moment>,
+    pub(crate) ring_place: RingPlace,
+}
+
+/// What a session's next batch is gathered from.
+pub(crate) struct Sources<'a, T> {
+    pub(crate) tail_of: T,
+    pub(crate) count: &'a Count,
+    pub(crate) ring: &'a Ring,
+    pub(crate) events_missed: &'a dyn Fn(Language, Dialect) -> Bytes,
+}
+
 impl Session {
-    pub(crate) fn new(
-        id: SessionId,
-        user: UserId,
-        mark: TokenMark,
-        language: Language,
-        address: IpAddr,
-        now: Moment,
-    ) -> Self {
+    pub(crate) fn new(newcomer: Newcomer, now: Moment) -> Self {
+        let Newcomer { id, user, mark, language, address, hello_until, ring_place } = newcomer;
+        let v1 = |until| V1 { stage: Stage::Ungreeted { until }, resumes: VecDeque::new(), watches: Vec::new() };
         Self {
             id,
             user,
             mark,
             language,
             address,
+            v1: hello_until.map(|until| Box::new(v1(until))),
             unsent: VecDeque::new(),
             replies: VecDeque::new(),
             personal: None,
             count_told: 0,
             count_due: false,
+            ring_place,
             cursors: Vec::with_capacity(1),
             health: Health::new(now),
             closing: false,
@@ -159,9 +148,34 @@ impl Session {
         self.language
     }
 
+    pub(crate) fn dialect(&self) -> Dialect {
+        if self.v1.is_some() { Dialect::V1 } else { Dialect::Classic }
+    }
+
+    fn reader(&self) -> Reader {
+        Reader { user: self.user, dialect: self.dialect() }
+    }
+
+    /// Whether rooms and events go out to it: a v1 session must have been welcomed.
+    pub(crate) fn is_live(&self) -> bool {
+        self.v1.as_ref().is_none_or(|v1| matches!(v1.stage, Stage::Live))
+    }
+
+    // ── Answers and what it is told ──
+
     /// Puts an answer behind the others.
     pub(crate) fn reply(&mut self, frame: Bytes) {
         self.replies.push_back(frame);
+    }
+
+    /// Puts the welcome before all answers, which waited for it.
+    pub(crate) fn welcome(&mut self, frame: Bytes, count_told: u64) {
+        self.replies.push_front(frame);
+        self.count_told = count_told;
+        self.count_due = false;
+        if let Some(v1) = &mut self.v1 {
+            v1.stage = Stage::Live;
+        }
     }
 
     /// Whether so many answers wait that its requests are left in the socket until it reads.
@@ -169,7 +183,7 @@ impl Session {
         self.replies.len() >= waiting_envelopes_max
     }
 
-    /// Counts a frame that was no request, and says whether it was one too many.
+    /// Counts an envelope that was no request, and says whether it was one too many.
     pub(crate) fn is_one_malformed_too_many(&mut self, now: Moment) -> bool {
         while self.malformed.front().is_some_and(|at| now.since(*at) >= BAD_ENVELOPES_WINDOW) {
             self.malformed.pop_front();
@@ -178,21 +192,33 @@ impl Session {
         self.malformed.len() > BAD_ENVELOPES_MAX
     }
 
-    /// Puts something outside of rooms before it; what says the same and still waits is not doubled.
-    /// Beyond `waiting_envelopes_max` it is told that it missed something instead.
-    pub(crate) fn tell(&mut self, kind: (RoomId, UserId), frame: Bytes, waiting_envelopes_max: usize) {
+    /// Puts something outside of rooms before it, in the place of what still waits of the same topic. Beyond
+    /// `waiting_envelopes_max` it is told that it missed something instead; only what becomes of its own rooms
+    /// is never missed, and bounded by their number.
+    pub(crate) fn tell(&mut self, topic: Topic, frame: Bytes, waiting_envelopes_max: usize) {
         let personal = self.personal.get_or_insert_default();
-        if personal.told.iter().any(|(waiting, _)| *waiting == kind) {
-            return;
-        }
-        if personal.told.len() >= waiting_envelopes_max {
-            personal.missed = true;
+        if topic != Topic::Published
+            && let Some((_, waiting)) = personal.told.iter_mut().find(|(waiting, _)| *waiting == topic)
+        {
+            *waiting = frame;
+        } else if personal.told.len() < waiting_envelopes_max || matches!(topic, Topic::Membership(_)) {
+            personal.told.push_back((topic, frame));
         } else {
-            personal.told.push_back((kind, frame));
+            personal.missed = true;
         }
     }
 
-    /// Welcomes it with the number of people online.
+    /// Whether something of this topic still waits.
+    pub(crate) fn has_waiting_of(&self, topic: Topic) -> bool {
+        self.personal.as_ref().is_some_and(|personal| personal.told.iter().any(|(waiting, _)| *waiting == topic))
+    }
+
+    /// Something was to be told and could not be kept for it.
+    pub(crate) fn missed_something(&mut self) {
+        self.personal.get_or_insert_default().missed = true;
+    }
+
+    /// Welcomes a classic session with the number of people online.
     pub(crate) fn tell_count_at_once(&mut self, count: Count) {
         self.count_told = count.users;
         self.reply(count.frame);
@@ -203,28 +229,117 @@ impl Session {
         self.count_due = self.count_told != users;
     }
 
+    // ── Rooms ──
+
     pub(crate) fn cursor_in(&mut self, room: RoomId) -> Option<&mut Cursor> {
-        self.cursors.iter_mut().find(|cursor| cursor.room == room)
+        let place = self.cursors.binary_search_by_key(&room, |cursor| cursor.room).ok()?;
+        self.cursors.get_mut(place)
     }
 
-    /// Gathers what goes out next, as far as a batch reaches. Cursors move over what is gathered; pages
-    /// that are needed from the store are added to `wants`.
-    pub(crate) fn gather<'a>(
-        &mut self,
-        tail_of: impl Fn(RoomId) -> Option<&'a Tail>,
-        count: &Count,
-        events_missed: impl Fn(Language) -> Bytes,
-        batch: &mut Batch,
-        wants: &mut Vec<Want>,
-    ) {
-        while !batch.is_full()
-            && let Some(frame) = self.replies.pop_front()
-        {
-            batch.push(frame);
+    pub(crate) fn is_in(&self, room: RoomId) -> bool {
+        self.cursors.binary_search_by_key(&room, |cursor| cursor.room).is_ok()
+    }
+
+    /// Gives it a place in a room. Says whether it had none there.
+    pub(crate) fn enter(&mut self, cursor: Cursor) -> bool {
+        match self.cursors.binary_search_by_key(&cursor.room, |other| other.room) {
+            Ok(_) => false,
+            Err(place) => {
+                self.cursors.insert(place, cursor);
+                true
+            }
         }
-        if self.closing || batch.is_full() {
+    }
+
+    /// Takes its place in a room away. Says whether it had one.
+    pub(crate) fn quit(&mut self, room: RoomId) -> bool {
+        if let Some(v1) = &mut self.v1 {
+            v1.resumes.retain(|other| *other != room);
+        }
+        match self.cursors.binary_search_by_key(&room, |cursor| cursor.room) {
+            Ok(place) => {
+                self.cursors.remove(place);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = RoomId> + '_ {
+        self.cursors.iter().map(|cursor| cursor.room)
+    }
+
+    /// Something changed in a room.
+    pub(crate) fn is_due_in(&mut self, room: RoomId) {
+        // The lobby is the first room of nearly everybody, and changes for all of them at once.
+        match self.cursors.first_mut() {
+            Some(cursor) if cursor.room == room => cursor.due = true,
+            _ => {
+                if let Some(cursor) = self.cursor_in(room) {
+                    cursor.due = true;
+                }
+            }
+        }
+    }
+
+    /// Brings it from what it holds of a room to what the room is, behind the rooms that it wants more.
+    pub(crate) fn resume(&mut self, room: RoomId, held: Option<Version>) {
+        let from = held.map_or(CatchUpFrom::Anew, CatchUpFrom::Held);
+        let Some(cursor) = self.cursor_in(room) else { return };
+        cursor.catch_up(from, None);
+        if let Some(v1) = &mut self.v1 {
+            v1.resumes.push_back(room);
+        }
+    }
+
+    /// Drops the cursors that `is_settled` says are no longer needed, and gives their rooms.
+    pub(crate) fn drop_settled(&mut self, is_settled: impl Fn(&Cursor) -> bool) -> Vec<RoomId> {
+        let mut dropped = Vec::new();
+        self.cursors.retain(|cursor| {
+            let settled = is_settled(cursor);
+            if settled {
+                dropped.push(cursor.room);
+            }
+            !settled
+        });
+        dropped
+    }
+
+    // ── What goes out ──
+
+    /// Gathers what goes out next, as far as a batch reaches. Cursors move over what is gathered; what is
+    /// needed from the store is added to `wants`.
+    pub(crate) fn gather<'a, T>(&mut self, sources: &Sources<'_, T>, batch: &mut Batch, wants: &mut Vec<Want>)
+    where
+        T: Fn(RoomId) -> Option<&'a Tail>,
+    {
+        let greeting = self.v1.as_ref().is_some_and(|v1| matches!(v1.stage, Stage::Greeting { .. }));
+        if !greeting || self.closing {
+            // What was asked behind the hello is answered behind the welcome.
+            while !batch.is_full()
+                && let Some(frame) = self.replies.pop_front()
+            {
+                batch.push(frame);
+            }
+        }
+        if self.closing || batch.is_full() || !self.is_live() {
             return;
         }
+        self.gather_told(sources, batch);
+        let reader = self.reader();
+        self.gather_resumes(reader, sources, batch, wants);
+        let resuming = self.v1.as_ref().is_some_and(|v1| !v1.resumes.is_empty());
+        for cursor in &mut self.cursors {
+            if cursor.due
+                && !(resuming && cursor.is_catching_up())
+                && let Some(tail) = (sources.tail_of)(cursor.room)
+            {
+                cursor.gather(reader, tail, batch, wants);
+            }
+        }
+    }
+
+    fn gather_told<T>(&mut self, sources: &Sources<'_, T>, batch: &mut Batch) {
         if let Some(personal) = &mut self.personal {
             while !batch.is_full()
                 && let Some((_, frame)) = personal.told.pop_front()
@@ -233,18 +348,54 @@ impl Session {
             }
             if personal.told.is_empty() {
                 if personal.missed {
-                    batch.push(events_missed(self.language));
+                    batch.push((sources.events_missed)(self.language, self.dialect()));
                 }
                 self.personal = None;
             }
         }
         if std::mem::take(&mut self.count_due) {
-            self.count_told = count.users;
-            batch.push(count.frame.clone());
+            self.count_told = sources.count.users;
+            batch.push(sources.count.frame.clone());
         }
-        for cursor in &mut self.cursors {
-            if let Some(tail) = tail_of(cursor.room) {
-                cursor.gather(self.user, tail, batch, wants);
+        if !sources.ring.is_at_end(self.ring_place) {
+            let (language, dialect) = (self.language, self.dialect());
+            let missed = || (sources.events_missed)(language, dialect);
+            sources.ring.gather(&mut self.ring_place, dialect, missed, batch);
+        }
+    }
+
+    /// The rooms that hello named are caught up in its order: pages of the next few are asked for, and what
+    /// goes out is always of the first.
+    fn gather_resumes<'a, T>(
+        &mut self,
+        reader: Reader,
+        sources: &Sources<'_, T>,
+        batch: &mut Batch,
+        wants: &mut Vec<Want>,
+    ) where
+        T: Fn(RoomId) -> Option<&'a Tail>,
+    {
+        let Some(v1) = &mut self.v1 else { return };
+        let mut ahead = 0;
+        while ahead < v1.resumes.len().min(CATCH_UPS_AHEAD) && !batch.is_full() {
+            let room = v1.resumes[ahead];
+            let place = self.cursors.binary_search_by_key(&room, |cursor| cursor.room).ok();
+            let Some((cursor, tail)) = place.map(|place| &mut self.cursors[place]).zip((sources.tail_of)(room)) else {
+                v1.resumes.remove(ahead);
+                continue;
+            };
+            if ahead > 0 {
+                cursor.ask_ahead(tail, wants);
+                ahead += 1;
+                continue;
+            }
+            if cursor.due {
+                cursor.gather(reader, tail, batch, wants);
+            }
+            if cursor.is_catching_up() {
+                ahead += 1;
+            } else {
+                v1.resumes.pop_front();
             }
         }
     }
@@ -254,139 +405,6 @@ impl Session {
         !self.unsent.is_empty() || !self.replies.is_empty() || self.personal.is_some()
     }
 }
-
-impl Cursor {
-    pub(crate) fn at(room: RoomId, (version, seq): (Version, Seq)) -> Self {
-        Self { room, version, seq, source: Source::Tail }
-    }
-
-    fn gather(&mut self, user: UserId, tail: &Tail, batch: &mut Batch, wants: &mut Vec<Want>) {
-        while !batch.is_full() {
-            match &mut self.source {
-                Source::Waiting => return,
-                Source::Tail => match tail.ahead(self.version) {
-                    Ahead::Nothing => return,
-                    Ahead::TooOld => {
-                        self.source = Source::Waiting;
-                        wants.push((self.room, (self.version, self.seq)));
-                        return;
-                    }
-                    Ahead::Next(entry) => {
-                        self.version = entry.version;
-                        self.seq = self.seq.max(entry.last_seq);
-                        if let Some(frame) = &entry.classic
-                            && entry.classic_only.is_none_or(|only| only == user)
-                        {
-                            batch.deliveries += 1;
-                            batch.push(frame.clone());
-                        }
-                    }
-                },
-                Source::Page(page, next) => match page.frames.get(*next) {
-                    Some((frame, only)) => {
-                        *next += 1;
-                        if only.is_none_or(|only| only == user) {
-                            batch.deliveries += 1;
-                            batch.push(frame.clone());
-                        }
-                    }
-                    None => {
-                        let (reached, complete) = (page.reached, page.complete);
-                        (self.version, self.seq) = reached;
-                        if !complete {
-                            self.source = Source::Waiting;
-                            wants.push((self.room, reached));
-                            return;
-                        }
-                        self.source = Source::Tail;
-                    }
-                },
-            }
-        }
-    }
-}
-
-/// What is known of a session's peer and of the way to it. Pure: the kernel's queue comes in as a number.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Health {
-    pinged_at: Moment,
-    /// Nothing came since the last ping.
-    unanswered: bool,
-    sent_bytes: u64,
-    acknowledged_bytes: u64,
-    progress_at: Moment,
-}
-
-/// What a look at a session's health says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Verdict {
-    Well,
-    /// It is time to ask for a sign of life.
-    Ping,
-    /// Nothing could be sent for too long (4000).
-    Stalled,
-    /// No sign of life after a ping (4001).
-    Silent,
-}
-
-impl Health {
-    fn new(now: Moment) -> Self {
-        Self { pinged_at: now, unanswered: false, sent_bytes: 0, acknowledged_bytes: 0, progress_at: now }
-    }
-
-    /// Something came from the peer.
-    pub(crate) fn heard(&mut self) {
-        self.unanswered = false;
-    }
-
-    /// Bytes were given to the kernel.
-    pub(crate) fn sent(&mut self, bytes: usize, now: Moment) {
-        if self.sent_bytes == self.acknowledged_bytes {
-            self.progress_at = now;
-        }
-        self.sent_bytes += bytes as u64;
-    }
-
-    /// Whether the kernel has to be asked for its queue before judging.
-    pub(crate) fn is_unsettled(&self) -> bool {
-        self.sent_bytes != self.acknowledged_bytes
-    }
-
-    /// Whether bytes were given to the kernel so recently that it is too early to ask about them.
-    pub(crate) fn is_settling(&self, now: Moment, settling: Duration) -> bool {
-        self.is_unsettled() && !self.unanswered && now.since(self.progress_at) < settling
-    }
-
-    /// Judges, given what the kernel still holds and whether more waits behind it (PROTOCOL.md section 3):
-    /// a peer that is silent after a ping is given up only while nothing but the ping is on its way;
-    /// with data waiting, what counts is whether the queue shrinks.
-    pub(crate) fn judge(&mut self, now: Moment, queued: u64, more_waits: bool, options: &HubOptions) -> Verdict {
-        let acknowledged = self.sent_bytes.saturating_sub(queued);
-        if acknowledged > self.acknowledged_bytes {
-            self.acknowledged_bytes = acknowledged;
-            self.progress_at = now;
-        }
-        let data_waits = more_waits || queued > PING_FRAME_BYTES as u64;
-        if data_waits && self.is_unsettled() && now.since(self.progress_at) >= options.stall_timeout {
-            return Verdict::Stalled;
-        }
-        if self.unanswered {
-            // What was still under way behind the ping gets its ten seconds too.
-            let asked_at = self.pinged_at.max(self.progress_at);
-            if !data_waits && now.since(asked_at) >= options.pong_timeout {
-                return Verdict::Silent;
-            }
-        } else if now.since(self.pinged_at) >= options.ping_interval {
-            self.pinged_at = now;
-            self.unanswered = true;
-            return Verdict::Ping;
-        }
-        Verdict::Well
-    }
-}
-
-/// How long a goodbye may take: enough for a slow line, short beside a drain.
-pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,9 @@
 //! the sockets in `shard/socket.rs`.
 
 mod delivery;
+mod presence;
 mod requests;
+mod rooms;
 mod run;
 mod socket;
 mod state;
@@ -23,8 +25,8 @@ pub(crate) enum Control {
     Arrive(Box<Arrival>),
     /// Tokens are void; end the sessions that were opened with them.
     Revoke(Revoked, oneshot::Sender<()>),
-    /// Who is online here?
-    Online(oneshot::Sender<Vec<UserId>>),
+    /// End a user's sessions, with this reason.
+    Disconnect(UserId, String, oneshot::Sender<()>),
     /// Are you there?
     Probe(oneshot::Sender<()>),
     /// Send everybody away, spread over this time; answered when the last socket is closed.

@@ -16,6 +16,24 @@ pub struct Entry {
     pub classic: Option<Bytes>,
     /// The only user whose classic sessions are told, in direct rooms: the receiver.
     pub classic_only: Option<UserId>,
+    /// The v1 dialect's whole frame.
+    pub v1: Bytes,
+    /// The change is a new message.
+    pub is_new: bool,
+}
+
+impl Entry {
+    /// Where the room stood before this change.
+    #[must_use]
+    pub fn before(&self) -> (Version, Seq) {
+        (Version(self.version.0 - 1), Seq(self.last_seq.0 - u64::from(self.is_new)))
+    }
+
+    /// A change of which no dialect says anything.
+    #[cfg(test)]
+    pub(crate) fn bare(version: Version, last_seq: Seq) -> Self {
+        Self { version, last_seq, classic: None, classic_only: None, v1: Bytes::new(), is_new: true }
+    }
 }
 
 /// The newest changes of a room without a hole: every version in `(start, head]`.
@@ -107,7 +125,7 @@ mod tests {
     use super::*;
 
     fn entry(version: u64) -> Entry {
-        Entry { version: Version(version), last_seq: Seq(version), classic: None, classic_only: None }
+        Entry::bare(Version(version), Seq(version))
     }
 
     fn ahead(tail: &Tail, cursor: u64) -> Option<u64> {

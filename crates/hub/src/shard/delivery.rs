@@ -4,90 +4,131 @@
 use std::net::Shutdown;
 use std::rc::Rc;
 
-use bytes::Bytes;
-use teahouse_core::{LOBBY, Language, RoomId, Seq, SessionId, UserId, Version};
-use teahouse_protocol::classic;
+use teahouse_core::{LOBBY, Language, MessageId, RoomId, Seq, SessionId, UserId, Version};
+use teahouse_protocol::{classic, v1};
 
 use super::socket;
-use super::state::{Job, Room, State};
-use crate::feed::{Delivery, Mail, Receivers};
-use crate::seams::{BoxFuture, ClassicPage};
-use crate::session::{Cursor, Page, Source, Want};
-use crate::tail::Tail;
-use crate::websocket;
+use super::state::{Job, State};
+use crate::inbox::{Delivery, Mail, Told, To, Topic};
+use crate::seams::{BoxFuture, ChangesPage, ClassicPage, Dialect};
+use crate::session::{Cursor, Page, Sources, Want};
+use crate::tail::Entry;
+use crate::websocket::{self, text_frame};
 
-/// Pages read from the store at a time by one shard; the others wait their turn, so that a crowd that
-/// fell behind does not take the store from everybody else.
-const PAGE_READS_MAX: usize = 4;
+/// Reads of the store at a time by one shard; the others wait their turn, so that a crowd that fell behind
+/// does not take the store from everybody else.
+const READS_MAX: usize = 4;
+
+/// What a shard read from the store.
+pub(crate) enum Found {
+    Classic(ClassicPage),
+    Changes(ChangesPage),
+    Reactions(Vec<(MessageId, String)>),
+    Members(Vec<UserId>),
+}
 
 impl State {
-    /// Takes commits: tails grow, and whoever is concerned is written to.
+    /// Takes what was laid into the inbox: tails grow, and whoever is concerned is written to.
     pub(crate) fn deliver(&mut self, mail: Mail) {
         for delivery in mail.deliveries {
             match delivery {
-                Delivery::Room { room, receivers: Receivers::Subscribers, entry } => {
-                    if let Some(room) = self.rooms.get_mut(&room) {
-                        room.tail.push(entry);
-                        self.begin_pass();
-                    }
-                }
-                // Nothing to show: it only moves those who are behind in the room.
-                Delivery::Room { room, receivers: Receivers::Only(_), entry } if entry.classic.is_none() => {
-                    if let Some(room) = self.rooms.get_mut(&room) {
-                        room.tail.push(entry);
-                    }
-                }
-                Delivery::Room { room, receivers: Receivers::Only(user), entry } => {
-                    let before = (Version(entry.version.0 - 1), Seq(entry.last_seq.0 - 1));
-                    self.direct_tail(room, before).push(entry);
-                    self.put_before(user, room, before);
-                }
-                Delivery::User { user, kind, frame } => self.tell(user, kind, &frame),
+                Delivery::Room { room, entry } => self.room_changed(room, entry),
+                Delivery::Told(told) => self.told(&told),
+                Delivery::Member { user, entry, asker } => self.member(user, &entry, asker),
+                Delivery::Left { room, user, members } => self.left(room, user, members),
+                Delivery::Typing { room, user, on } => self.is_typing(room, user, on),
             }
         }
-        for ((room, _), gap) in mail.gaps {
-            match gap.receivers {
-                Receivers::Subscribers => {
-                    if let Some(room) = self.rooms.get_mut(&room) {
-                        room.tail.skip_to(gap.head.0, gap.head.1);
-                        self.begin_pass();
-                    }
+        for ((room, only), gap) in mail.gaps {
+            self.note_passed(room, gap.head);
+            if let Some(user) = only {
+                self.put_before(user, room, gap.before);
+            }
+            if let Some(in_use) = self.rooms.get_mut(&room) {
+                in_use.tail.skip_to(gap.head.0, gap.head.1);
+            }
+            self.room_is_due(room);
+        }
+        for told in mail.told.into_values() {
+            self.told(&told);
+        }
+        for to in mail.missed {
+            match to {
+                To::Everyone => {
+                    self.ring.skip();
+                    self.begin_pass();
                 }
-                Receivers::Only(user) => {
-                    self.direct_tail(room, gap.before).skip_to(gap.head.0, gap.head.1);
-                    self.put_before(user, room, gap.before);
+                To::User(user) => self.slots_of(user).into_iter().for_each(|slot| self.missed(slot)),
+                To::Room(room) => {
+                    let subscribers = self.rooms.get(&room).map(|room| room.subscribers.clone());
+                    subscribers.into_iter().flatten().for_each(|slot| self.missed(slot));
                 }
             }
         }
-        for ((user, room, reader), frame) in mail.overflow {
-            self.tell(user, (room, reader), &frame);
+        for (room, user) in mail.unsure {
+            self.unsure(room, user);
         }
     }
 
-    fn direct_tail(&mut self, room: RoomId, before: (Version, Seq)) -> &mut Tail {
-        let envelopes_max = self.options.tail_envelopes_max;
-        let new = || Room { tail: Tail::new(before.0, before.1, envelopes_max), cursors: 0 };
-        &mut self.rooms.entry(room).or_insert_with(new).tail
+    fn missed(&mut self, slot: usize) {
+        self.slots[slot].session.missed_something();
+        self.is_ready(slot);
+    }
+
+    fn room_changed(&mut self, id: RoomId, entry: Entry) {
+        self.note_passed(id, (entry.version, entry.last_seq));
+        if let Some(user) = entry.classic_only.filter(|_| entry.classic.is_some()) {
+            self.put_before(user, id, entry.before());
+        }
+        if let Some(room) = self.rooms.get_mut(&id) {
+            room.tail.push(entry);
+            self.room_is_due(id);
+        }
+    }
+
+    fn note_passed(&mut self, room: RoomId, head: (Version, Seq)) {
+        if self.greeting > 0 {
+            let passed = self.passed.entry(room).or_default();
+            *passed = (passed.0.max(head.0), passed.1.max(head.1));
+        }
+    }
+
+    /// Whoever reads a room has something to read.
+    fn room_is_due(&mut self, id: RoomId) {
+        if id == LOBBY {
+            return self.begin_pass();
+        }
+        let Some(room) = self.rooms.get(&id) else { return };
+        for &slot in &room.subscribers {
+            let Some(entry) = self.slots.get_mut(slot) else { continue };
+            entry.session.is_due_in(id);
+            if !std::mem::replace(&mut entry.is_ready, true) {
+                self.ready.push_back(slot);
+            }
+        }
+        // Classic sessions that read it are few, and known by their user.
+        for slot in std::mem::take(&mut self.put_before) {
+            self.pump(slot);
+        }
+        self.drop_unused(id);
     }
 
     /// Lets a user's classic sessions read a direct room from `before` on. Such a session has a cursor
-    /// in a direct room only while it is behind in it, and the room a tail only while anybody is.
+    /// in a direct room only while it is behind in it.
     fn put_before(&mut self, user: UserId, id: RoomId, before: (Version, Seq)) {
-        let slots = self.slots_of(user);
-        for slot in &slots {
-            let session = &mut self.slots[*slot].session;
-            if session.cursor_in(id).is_none()
+        for slot in self.slots_of(user) {
+            if self.slots[slot].session.dialect() == Dialect::V1 {
+                continue;
+            }
+            self.room_in_use(id, before);
+            let session = &mut self.slots[slot].session;
+            if session.enter(Cursor::at(id, before))
                 && let Some(room) = self.rooms.get_mut(&id)
             {
                 room.cursors += 1;
-                session.cursors.push(Cursor::at(id, before));
             }
-        }
-        if slots.is_empty() {
-            self.drop_unused(id);
-        }
-        for slot in slots {
-            self.pump(slot);
+            session.is_due_in(id);
+            self.put_before.push(slot);
         }
     }
 
@@ -104,15 +145,44 @@ impl State {
         }
     }
 
-    fn tell(&mut self, user: UserId, kind: (RoomId, UserId), frame: &Bytes) {
-        for slot in self.slots_of(user) {
-            self.slots[slot].session.tell(kind, frame.clone(), self.options.waiting_envelopes_max);
-            self.pump(slot);
+    fn told(&mut self, told: &Told) {
+        match told.to {
+            To::Everyone => {
+                self.ring.push(told.classic.clone(), told.v1.clone());
+                self.begin_pass();
+            }
+            To::Room(room) => {
+                if let Some(frame) = &told.v1 {
+                    self.tell_room(room, told.topic, frame);
+                }
+            }
+            To::User(user) => {
+                for slot in self.slots_of(user) {
+                    let session = &mut self.slots[slot].session;
+                    let frame = match session.dialect() {
+                        Dialect::Classic => &told.classic,
+                        Dialect::V1 => &told.v1,
+                    };
+                    if let Some(frame) = frame {
+                        session.tell(told.topic, frame.clone(), self.options.waiting_envelopes_max);
+                        self.is_ready(slot);
+                    }
+                }
+            }
         }
     }
 
-    fn slots_of(&self, user: UserId) -> Vec<usize> {
+    pub(super) fn slots_of(&self, user: UserId) -> Vec<usize> {
         self.registry.sessions_of(user).filter_map(|id| self.by_id.get(&id).copied()).collect()
+    }
+
+    /// Makes sure that a session is written to soon.
+    pub(super) fn is_ready(&mut self, slot: usize) {
+        if let Some(entry) = self.slots.get_mut(slot)
+            && !std::mem::replace(&mut entry.is_ready, true)
+        {
+            self.ready.push_back(slot);
+        }
     }
 
     /// Makes sure that every session is visited once more.
@@ -125,13 +195,25 @@ impl State {
 
     /// Visits sessions until `is_over` says that the slice of time is used up. Says whether any are left.
     pub(crate) fn continue_pass(&mut self, mut is_over: impl FnMut() -> bool) -> bool {
+        while let Some(slot) = self.ready.pop_front() {
+            if let Some(entry) = self.slots.get_mut(slot) {
+                entry.is_ready = false;
+                self.pump(slot);
+                if is_over() {
+                    return true;
+                }
+            }
+        }
         while let Some(next) = self.pass {
             if next >= self.slots_end {
                 self.pass = std::mem::take(&mut self.pass_again).then_some(0);
                 continue;
             }
             self.pass = Some(next + 1);
-            if self.slots.get(next).is_some_and(|entry| !entry.blocked && !entry.session.closing) {
+            let Some(entry) = self.slots.get_mut(next) else { continue };
+            // A blocked one is written to when its socket takes more, and must know then.
+            entry.session.is_due_in(LOBBY);
+            if !entry.blocked && !entry.session.closing {
                 self.pump(next);
                 if is_over() {
                     return true;
@@ -148,13 +230,22 @@ impl State {
             return;
         }
         let rooms = &self.rooms;
+        let events_missed = |language: Language, dialect: Dialect| match dialect {
+            Dialect::Classic => text_frame(&classic::events_missed(language)),
+            Dialect::V1 => text_frame(&v1::events_missed(language)),
+        };
+        let sources = Sources {
+            tail_of: |room| rooms.get(&room).map(|room| &room.tail),
+            count: &self.count,
+            ring: &self.ring,
+            events_missed: &events_missed,
+        };
         let written = socket::write(entry, &mut self.batch, &self.metrics, self.now, |session, batch| {
-            let missed = |language: Language| websocket::text_frame(&classic::events_missed(language));
-            session.gather(|room| rooms.get(&room).map(|room| &room.tail), &self.count, missed, batch, &mut self.wants);
+            session.gather(&sources, batch, &mut self.wants);
         });
         if written == socket::Written::Everything && entry.session.closing {
             self.goodbye_is_out(slot);
-        } else if written == socket::Written::Everything && self.slots[slot].session.cursors.len() > 1 {
+        } else if written == socket::Written::Everything && entry.session.dialect() == Dialect::Classic {
             self.drop_settled_cursors(slot);
         }
         if !self.wants.is_empty() {
@@ -178,86 +269,119 @@ impl State {
         }
     }
 
+    /// Classic sessions keep a cursor in a direct room only while they are behind in it.
     fn drop_settled_cursors(&mut self, slot: usize) {
         let rooms = &self.rooms;
-        let mut dropped = Vec::new();
-        self.slots[slot].session.cursors.retain(|cursor| {
-            let settled = cursor.room != LOBBY
-                && matches!(cursor.source, Source::Tail)
-                && rooms.get(&cursor.room).is_none_or(|room| cursor.version >= room.tail.head());
-            if settled {
-                dropped.push(cursor.room);
-            }
-            !settled
+        let dropped = self.slots[slot].session.drop_settled(|cursor| {
+            cursor.room != LOBBY
+                && cursor.reads_tail()
+                && rooms.get(&cursor.room).is_none_or(|room| cursor.version >= room.tail.head())
         });
         for room in dropped {
             self.release_cursor(room);
         }
     }
 
-    /// A session needs a page. Sessions at the same place share one read and its encoded frames.
+    /// A session needs something of the store. Sessions at the same place share one read and its encoded frames.
     fn want(&mut self, want: Want, session: SessionId) {
-        let waiters = self.page_waiters.entry(want).or_default();
+        let waiters = self.waiters.entry(want.clone()).or_default();
         waiters.push(session);
         if waiters.len() == 1 {
-            self.page_queue.push_back(want);
-            self.start_page_reads();
+            self.queue_read(want);
         }
     }
 
-    pub(super) fn start_page_reads(&mut self) {
-        while self.page_reads < PAGE_READS_MAX
-            && let Some(want) = self.page_queue.pop_front()
+    pub(super) fn queue_read(&mut self, want: Want) {
+        self.read_queue.push_back(want);
+        self.start_reads();
+    }
+
+    pub(super) fn start_reads(&mut self) {
+        while self.reads < READS_MAX
+            && let Some(want) = self.read_queue.pop_front()
         {
-            self.page_reads += 1;
-            self.jobs.push(Job::ReadPage(want));
+            self.reads += 1;
+            self.jobs.push(Job::Read(want));
         }
     }
 
-    /// Asks for a page.
-    pub(crate) fn read_page(&self, (room, after): Want) -> BoxFuture<Option<ClassicPage>> {
-        self.seams.history.classic_page(room, after)
+    /// Asks the store.
+    pub(crate) fn read(&self, want: &Want) -> BoxFuture<Option<Found>> {
+        let history = &self.seams.history;
+        match want {
+            Want::Classic(room, after) => {
+                let page = history.classic_page(*room, *after);
+                Box::pin(async move { page.await.map(Found::Classic) })
+            }
+            Want::Changes(room, from) => {
+                let page = history.changes(*room, *from);
+                Box::pin(async move { page.await.map(Found::Changes) })
+            }
+            Want::Reactions(_, user, messages) => {
+                let own = history.own_reactions(*user, messages.clone());
+                Box::pin(async move { own.await.map(Found::Reactions) })
+            }
+            Want::Members(room) => {
+                let members = history.members(*room);
+                Box::pin(async move { members.await.map(Found::Members) })
+            }
+        }
     }
 
-    /// A page came, or could not be read.
-    pub(crate) fn page_read(&mut self, want: Want, page: Option<ClassicPage>) {
-        self.page_reads -= 1;
-        match page {
-            None => self.page_retries.push(want),
-            Some(page) => {
-                self.metrics.catch_up_pages.inc();
-                let page = Rc::new(Page::encode(&page));
-                for id in self.page_waiters.remove(&want).unwrap_or_default() {
-                    let Some(&slot) = self.by_id.get(&id) else { continue };
-                    if let Some(cursor) = self.slots[slot].session.cursor_in(want.0)
-                        && matches!(cursor.source, Source::Waiting)
-                        && (cursor.version, cursor.seq) == want.1
-                    {
-                        cursor.source = Source::Page(Rc::clone(&page), 0);
-                        self.pump(slot);
-                    }
+    /// The store answered, or cannot now.
+    pub(crate) fn found(&mut self, want: Want, found: Option<Found>) {
+        self.reads -= 1;
+        match found {
+            None => self.retries.push(want),
+            Some(Found::Members(members)) => self.members_came(want.room(), members),
+            Some(Found::Classic(page)) => self.page_came(&want, Page::classic(&page)),
+            Some(Found::Changes(page)) => self.page_came(&want, Page::v1(&page)),
+            Some(Found::Reactions(own)) => {
+                let own = v1::own_reactions(own);
+                if let Want::Reactions(room, _, messages) = &want {
+                    self.for_waiters(&want, |cursor| cursor.reactions_came(messages, &own), *room);
                 }
             }
         }
-        self.start_page_reads();
+        self.start_reads();
+    }
+
+    fn page_came(&mut self, want: &Want, page: Page) {
+        self.metrics.catch_up_pages.inc();
+        let page = Rc::new(page);
+        self.for_waiters(want, |cursor| cursor.page_came(want, &page), want.room());
+    }
+
+    fn for_waiters(&mut self, want: &Want, mut give: impl FnMut(&mut Cursor) -> bool, room: RoomId) {
+        for id in self.waiters.remove(want).unwrap_or_default() {
+            let Some(&slot) = self.by_id.get(&id) else { continue };
+            if self.slots[slot].session.cursor_in(room).is_some_and(&mut give) {
+                self.is_ready(slot);
+            }
+        }
     }
 }
 
 impl Page {
-    fn encode(page: &ClassicPage) -> Self {
+    fn classic(page: &ClassicPage) -> Self {
         let mut frames = Vec::with_capacity(page.deleted.len() + page.messages.len());
         if page.pair.is_none() {
-            frames.extend(page.deleted.iter().map(|id| (websocket::text_frame(&classic::message_deleted(*id)), None)));
+            frames.extend(page.deleted.iter().map(|id| (text_frame(&classic::message_deleted(*id)), None)));
         }
         for message in &page.messages {
             let receiver = page.pair.as_ref().and_then(|pair| pair.iter().find(|one| one.id != message.sender.id));
             frames.push(match receiver {
-                Some(receiver) => {
-                    (websocket::text_frame(&classic::private_message(message, receiver)), Some(receiver.id))
-                }
-                None => (websocket::text_frame(&classic::message(message)), None),
+                Some(receiver) => (text_frame(&classic::private_message(message, receiver)), Some(receiver.id)),
+                None => (text_frame(&classic::message(message)), None),
             });
         }
-        Self { frames, reached: page.reached, complete: page.complete }
+        Self { frames, reset: false, reacted: Vec::new(), reached: page.reached, complete: page.complete }
+    }
+
+    fn v1(page: &ChangesPage) -> Self {
+        let frames = page.messages.iter().map(|message| (text_frame(&v1::message(message, None)), None)).collect();
+        let reacted = page.messages.iter().filter(|message| !message.reactions.is_empty());
+        let reacted = reacted.map(|message| message.id).collect();
+        Self { frames, reset: page.reset, reacted, reached: page.reached, complete: page.complete }
     }
 }

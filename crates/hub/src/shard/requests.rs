@@ -8,8 +8,8 @@ use teahouse_core::{CloseCode, SessionId};
 
 use super::state::{Job, State};
 use crate::registry::Farewell;
-use crate::seams::Receipt;
-use crate::session::GOODBYE_TIMEOUT;
+use crate::seams::{Answer, BoxFuture, Dialect, Receipt, Then};
+use crate::session::{GOODBYE_TIMEOUT, Stage};
 use crate::websocket::{self, Event, Flow};
 
 impl State {
@@ -51,7 +51,10 @@ impl State {
             _ if closing => {}
             Event::Text(text) => {
                 self.metrics.frames_in.inc();
-                self.request(slot, text);
+                match self.slots[slot].session.dialect() {
+                    Dialect::Classic => self.request(slot, text),
+                    Dialect::V1 => self.requests(slot, text),
+                }
             }
             Event::Binary(_) => self.end(slot, CloseCode::Binary),
             Event::Ping(payload) => self.slots[slot].session.reply(websocket::pong_frame(payload)),
@@ -75,11 +78,31 @@ impl State {
         }
     }
 
+    /// A v1 frame carries an envelope a line.
+    fn requests(&mut self, slot: usize, text: &str) {
+        let mut lines = text.split('\n').filter(|line| !line.trim().is_empty()).peekable();
+        if lines.peek().is_none() {
+            self.request(slot, text);
+        }
+        for line in lines {
+            if self.slots[slot].session.closing {
+                return;
+            }
+            self.request(slot, line);
+        }
+    }
+
     fn request(&mut self, slot: usize, text: &str) {
-        let caller = self.slots[slot].session.caller();
+        let session = &self.slots[slot].session;
+        let caller = session.caller();
+        let greeted = session.v1.as_ref().map(|v1| !matches!(v1.stage, Stage::Ungreeted { .. }));
         let door = Arc::clone(&self.seams.door);
         // A panic in a handler is a bug of ours; it ends this session and no other.
-        match catch_unwind(AssertUnwindSafe(|| door.receive(&caller, text))) {
+        let receipt = catch_unwind(AssertUnwindSafe(|| match greeted {
+            None => door.receive(&caller, text),
+            Some(greeted) => door.receive_v1(&caller, greeted, text),
+        }));
+        match receipt {
             Ok(Receipt::Silent) => {}
             Ok(Receipt::Reply(answer)) => self.slots[slot].session.reply(websocket::text_frame(&answer)),
             Ok(Receipt::Malformed(answer)) => {
@@ -87,35 +110,67 @@ impl State {
                 let session = &mut self.slots[slot].session;
                 session.reply(websocket::text_frame(&answer));
                 if session.is_one_malformed_too_many(self.now) {
-                    self.end(slot, CloseCode::Policy);
+                    self.end(slot, CloseCode::Malformed);
                 }
             }
-            Ok(Receipt::Later(mut future)) => {
-                let mut context = Context::from_waker(Waker::noop());
-                match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
-                    Ok(Poll::Ready(answer)) => self.answer(caller.session, Ok(answer)),
-                    Ok(Poll::Pending) => self.jobs.push(Job::Answer(caller.session, future)),
-                    Err(_) => self.answer(caller.session, Err(())),
-                }
+            Ok(Receipt::Hello(future)) => {
+                // What happens from here on is kept for it, and only then the store is looked at.
+                self.begin_greeting(slot);
+                let future = async move {
+                    let answer = future.await;
+                    Answer { then: answer.then.or(Some(Then::StayUngreeted)), ..answer }
+                };
+                self.poll_once(caller.session, Box::pin(future));
             }
+            Ok(Receipt::Later(future)) => self.poll_once(caller.session, future),
+            Ok(Receipt::Ask { id, ask }) => self.ask(slot, id, ask),
             Err(_) => self.answer(caller.session, Err(())),
         }
     }
 
+    fn poll_once(&mut self, session: SessionId, mut future: BoxFuture<Answer>) {
+        let mut context = Context::from_waker(Waker::noop());
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
+            Ok(Poll::Ready(answer)) => self.answer(session, Ok(answer)),
+            Ok(Poll::Pending) => self.jobs.push(Job::Answer(session, future)),
+            Err(_) => self.answer(session, Err(())),
+        }
+    }
+
     /// What came of a request; `Err` when its handler panicked.
-    pub(crate) fn answer(&mut self, id: SessionId, answer: Result<Option<String>, ()>) {
-        if answer.is_err() {
-            self.metrics.panics.inc();
+    pub(crate) fn answer(&mut self, id: SessionId, answer: Result<Answer, ()>) {
+        if let Ok(Answer { then: Some(Then::Enter(_)), .. }) = &answer {
+            // The commit was laid into the inbox before the answer came, and comes first.
+            let mail = self.inboxes[self.index].take();
+            self.deliver(mail);
         }
-        let Some(&slot) = self.by_id.get(&id) else { return };
-        match answer {
-            Ok(None) => {}
-            Ok(Some(text)) if !self.slots[slot].session.closing => {
-                self.slots[slot].session.reply(websocket::text_frame(&text));
-                self.pump(slot);
+        let Some(&slot) = self.by_id.get(&id) else {
+            if answer.is_err() {
+                self.metrics.panics.inc();
             }
-            Ok(Some(_)) => {}
-            Err(()) => self.end(slot, CloseCode::Internal),
+            return;
+        };
+        let Ok(Answer { envelope, then }) = answer else {
+            self.metrics.panics.inc();
+            return self.end(slot, CloseCode::Internal);
+        };
+        if self.slots[slot].session.closing {
+            return;
         }
+        if let Some(text) = envelope {
+            self.slots[slot].session.reply(websocket::text_frame(&text));
+        }
+        match then {
+            Some(Then::Greet(greeting)) => self.greet(slot, *greeting),
+            Some(Then::Renew(mark, good_for)) => {
+                let entry = &mut self.slots[slot];
+                entry.session.mark = mark;
+                entry.expires_at = self.now.plus(good_for).plus(self.options.token_grace);
+            }
+            Some(Then::Enter(room)) => self.release_held(slot, room),
+            Some(Then::StayUngreeted) => self.give_up_greeting(slot),
+            None => {}
+        }
+        self.pump(slot);
     }
 }

@@ -21,8 +21,9 @@ use super::Control;
 use super::socket::Drive;
 use super::state::{Job, State};
 use crate::clock::Clock;
-use crate::feed::Inbox;
+use crate::inbox::Inbox;
 use crate::metrics::HubMetrics;
+use crate::online::Online;
 use crate::options::HubOptions;
 use crate::seams::{BoxFuture, Door, History};
 use crate::session::GOODBYE_TIMEOUT;
@@ -50,7 +51,8 @@ pub(crate) struct Setup {
     pub(crate) index: usize,
     pub(crate) options: HubOptions,
     pub(crate) metrics: HubMetrics,
-    pub(crate) online: Arc<[AtomicU64]>,
+    pub(crate) online: Arc<Online>,
+    pub(crate) inboxes: Arc<[Arc<Inbox>]>,
     pub(crate) next_session: Arc<AtomicU64>,
     /// Where the lobby stands.
     pub(crate) lobby: (Version, Seq),
@@ -98,11 +100,11 @@ impl Shard {
                     shard.turn(|state, _| state.answer(id, answer));
                 });
             }
-            Job::ReadPage(want) => {
-                let future = self.state.borrow().read_page(want);
+            Job::Read(want) => {
+                let future = self.state.borrow().read(&want);
                 self.tasks.spawn_local(async move {
-                    let page = unpanicked(future).await.unwrap_or_default();
-                    shard.turn(|state, _| state.page_read(want, page));
+                    let found = unpanicked(future).await.unwrap_or_default();
+                    shard.turn(|state, _| state.found(want, found));
                 });
             }
         }
@@ -231,8 +233,9 @@ fn obey(shard: &Rc<Shard>, message: Control) -> Option<(Instant, oneshot::Sender
             shard.turn(|state, _| state.revoke(revoked));
             let _ = done.send(());
         }
-        Control::Online(answer) => {
-            let _ = answer.send(shard.turn(|state, _| state.online_here()));
+        Control::Disconnect(user, reason, done) => {
+            shard.turn(|state, _| state.disconnect(user, &reason));
+            let _ = done.send(());
         }
         Control::Probe(answer) => {
             let _ = answer.send(());

@@ -1,7 +1,7 @@
 //! What a shard knows and what it does about it. Sequential, never awaits; sockets are touched only
 //! through `socket.rs`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
@@ -9,20 +9,24 @@ use std::time::Duration;
 
 use slab::Slab;
 use teahouse_core::token::Revoked;
-use teahouse_core::{CloseCode, LOBBY, Revocation, RoomId, SessionId, Timestamp, UserId};
-use teahouse_protocol::classic;
+use teahouse_core::{CloseCode, LOBBY, Revocation, RoomId, Seq, SessionId, Timestamp, UserId, Version};
+use teahouse_protocol::{classic, v1};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::presence::Watch;
 use super::run::{Seams, Setup};
 use super::socket;
 use super::upkeep::Drain;
 use crate::clock::Moment;
+use crate::inbox::Inbox;
 use crate::metrics::{CodeLabel, HubMetrics};
+use crate::online::Online;
 use crate::options::HubOptions;
 use crate::registry::{Effect, Farewell, Leave, Registry};
-use crate::seams::{Arrival, BoxFuture};
-use crate::session::{Batch, Count, Cursor, GOODBYE_TIMEOUT, Session, Want};
+use crate::ring::Ring;
+use crate::seams::{Answer, Arrival, BoxFuture, Dialect};
+use crate::session::{Batch, Count, Cursor, GOODBYE_TIMEOUT, Newcomer, Session, Want};
 use crate::tail::Tail;
 use crate::websocket::{self, Decoder};
 
@@ -31,9 +35,9 @@ pub(crate) enum Job {
     /// Look after this session's socket.
     Drive(usize, SessionId),
     /// Await this and give the session what comes of it.
-    Answer(SessionId, BoxFuture<Option<String>>),
-    /// Read this page.
-    ReadPage(Want),
+    Answer(SessionId, BoxFuture<Answer>),
+    /// Read this from the store.
+    Read(Want),
 }
 
 /// A session and its socket.
@@ -57,6 +61,8 @@ pub(crate) struct Slot {
     /// unread is a reset, which would take our goodbye from its hands.
     pub(super) deaf: bool,
     pub(super) expires_at: Moment,
+    /// Its place in the queue of those who are to be written to.
+    pub(super) is_ready: bool,
     /// Since when a frame has been arriving that has not come to its end.
     pub(super) frame_since: Option<Moment>,
     /// Wakes the task that looks after the socket.
@@ -76,8 +82,12 @@ pub(crate) struct State {
     pub(super) rooms: HashMap<RoomId, Room>,
     /// Every occupied place of `slots` is below this one.
     pub(super) slots_end: usize,
-    /// Distinct users online, by shard; this one writes its own place only.
-    pub(super) online: Arc<[AtomicU64]>,
+    /// Who is online on all shards; this one keeps it true for its own users.
+    pub(super) online: Arc<Online>,
+    /// How many edges of it this shard has seen.
+    pub(super) edges_seen: u64,
+    /// Every shard's inbox, this one's too.
+    pub(super) inboxes: Arc<[Arc<Inbox>]>,
     pub(super) index: usize,
     pub(super) next_session: Arc<AtomicU64>,
     /// The number that sessions are told; it moves by tick.
@@ -86,11 +96,32 @@ pub(crate) struct State {
     /// true for a moment only.
     pub(super) welcomed_apart: bool,
     pub(super) revoked: HashMap<UserId, Vec<(Moment, Revocation)>>,
-    pub(super) page_waiters: HashMap<Want, Vec<SessionId>>,
-    pub(super) page_queue: VecDeque<Want>,
-    pub(super) page_reads: usize,
-    /// Pages that could not be read and are asked for again at the next tick.
-    pub(super) page_retries: Vec<Want>,
+    /// Who waits for what of the store.
+    pub(super) waiters: HashMap<Want, Vec<SessionId>>,
+    pub(super) read_queue: VecDeque<Want>,
+    /// What is being read now.
+    pub(super) reads: usize,
+    /// What could not be read and is asked for again at the next tick.
+    pub(super) retries: Vec<Want>,
+    /// What is published to everybody.
+    pub(super) ring: Ring,
+    /// Sessions that said hello and are not welcomed yet.
+    pub(super) greeting: usize,
+    /// Where rooms came to stand since the first of those said hello: what they begin with was read from the
+    /// store at some moment since then, and what came after that moment must not be lost on them.
+    pub(super) passed: HashMap<RoomId, (Version, Seq)>,
+    /// Rooms in which somebody is typing.
+    pub(super) typing_rooms: HashSet<RoomId>,
+    /// Rooms whose number of members changed since the last tick.
+    pub(super) members_moved: HashSet<RoomId>,
+    /// In which watched rooms a user is a member.
+    pub(super) watched: HashMap<UserId, Vec<RoomId>>,
+    /// Watched rooms in which something changed that edges do not tell.
+    pub(super) watches_moved: HashSet<RoomId>,
+    /// Classic sessions that were just given a cursor in a direct room.
+    pub(super) put_before: Vec<usize>,
+    /// Sessions that are to be written to, in order.
+    pub(super) ready: VecDeque<usize>,
     /// Sockets of sessions that are gone, which the kernel has still to be asked to close. That takes it
     /// longer than all the rest of a leave, and ten thousand at once must not keep the living waiting.
     departed: Vec<(TcpStream, Option<OwnedSemaphorePermit>)>,
@@ -106,35 +137,70 @@ pub(crate) struct State {
     pub(crate) now: Moment,
 }
 
-/// A room in use: its tail, and how many sessions have a cursor in it.
+/// A room in use: its tail, and who reads it.
 pub(super) struct Room {
     pub(super) tail: Tail,
+    /// How many sessions have a cursor in it.
     pub(super) cursors: usize,
+    /// The v1 sessions in it; of the lobby none stand here, since everybody is in it.
+    pub(super) subscribers: HashSet<usize>,
+    /// How many people are in it, connected or not; 0 while only classic sessions read it.
+    pub(super) members: u32,
+    /// Who is typing, and until when that counts.
+    pub(super) typing: BTreeMap<UserId, Moment>,
+    /// Who was typing when that was told last.
+    pub(super) typing_told: Vec<UserId>,
+    /// Who wants to know who comes and goes.
+    pub(super) watch: Option<Box<Watch>>,
+}
+
+impl Room {
+    pub(super) fn new((version, seq): (Version, Seq), envelopes_max: usize) -> Self {
+        Self {
+            tail: Tail::new(version, seq, envelopes_max),
+            cursors: 0,
+            subscribers: HashSet::new(),
+            members: 0,
+            typing: BTreeMap::new(),
+            typing_told: Vec::new(),
+            watch: None,
+        }
+    }
 }
 
 impl State {
     pub(crate) fn new(setup: Setup, seams: Seams) -> Self {
-        let (version, seq) = setup.lobby;
-        let tail = Tail::new(version, seq, setup.options.tail_envelopes_max);
+        let lobby = Room::new(setup.lobby, setup.options.tail_envelopes_max);
         Self {
+            ring: Ring::new(setup.options.ring_events_max),
             registry: Registry::new(setup.options.sessions_per_user, setup.options.presence_linger),
             options: setup.options,
             metrics: setup.metrics,
             seams,
             slots: Slab::new(),
             by_id: HashMap::new(),
-            rooms: HashMap::from([(LOBBY, Room { tail, cursors: 0 })]),
+            rooms: HashMap::from([(LOBBY, lobby)]),
             slots_end: 0,
             online: setup.online,
+            edges_seen: 0,
+            inboxes: setup.inboxes,
             index: setup.index,
             next_session: setup.next_session,
             count: count_of(0),
             welcomed_apart: false,
             revoked: HashMap::new(),
-            page_waiters: HashMap::new(),
-            page_queue: VecDeque::new(),
-            page_reads: 0,
-            page_retries: Vec::new(),
+            waiters: HashMap::new(),
+            read_queue: VecDeque::new(),
+            reads: 0,
+            retries: Vec::new(),
+            greeting: 0,
+            passed: HashMap::new(),
+            typing_rooms: HashSet::new(),
+            members_moved: HashSet::new(),
+            watched: HashMap::new(),
+            watches_moved: HashSet::new(),
+            put_before: Vec::new(),
+            ready: VecDeque::new(),
             departed: Vec::new(),
             effects: Vec::new(),
             wants: Vec::new(),
@@ -153,11 +219,17 @@ impl State {
             // The peer is gone already; nothing was registered, so nothing is to be undone.
             return;
         };
-        let Arrival { user, accepted, device, mark, language, address, early, place, lobby: at, .. } = arrival;
-        let mut session = Session::new(id, user, mark, language, address, self.now);
-        if let Some(lobby) = self.rooms.get_mut(&LOBBY) {
+        let Arrival { user, accepted, dialect, device, mark, language, address, early, place, lobby: at, .. } = arrival;
+        let hello_until = (dialect == Dialect::V1).then(|| self.now.plus(self.options.hello_timeout));
+        let ring_place = self.ring.end();
+        let newcomer = Newcomer { id, user, mark, language, address, hello_until, ring_place };
+        let mut session = Session::new(newcomer, self.now);
+        // A v1 session gets its cursors when it is welcomed.
+        if dialect == Dialect::Classic
+            && let Some(lobby) = self.rooms.get_mut(&LOBBY)
+        {
             lobby.cursors += 1;
-            session.cursors.push(Cursor::at(LOBBY, at));
+            session.enter(Cursor::at(LOBBY, at));
         }
         // Reckoned from `exp`, also for a token that was let in a little after it.
         let grace_ms = i64::try_from(self.options.token_grace.as_millis()).unwrap_or(i64::MAX);
@@ -176,6 +248,7 @@ impl State {
             peer_closed: false,
             deaf: false,
             expires_at: self.now.plus(lives),
+            is_ready: false,
             frame_since: None,
             waker: None,
             place,
@@ -189,7 +262,7 @@ impl State {
         if self.revoked.get(&user).is_some_and(|list| list.iter().any(covered)) {
             // It is none of the user's sessions, so it displaces none of them and nobody sees it.
             self.slots[slot].left = true;
-            self.say_goodbye(slot, CloseCode::Policy);
+            self.say_goodbye(slot, CloseCode::Revoked, None);
             return;
         }
         self.metrics.attaches.inc();
@@ -197,15 +270,15 @@ impl State {
         let mut effects = std::mem::take(&mut self.effects);
         self.registry.attach(user, id, accepted, device.as_deref(), &mut effects);
         self.apply(effects);
-        let count = count_of(self.users_online());
         let session = &mut self.slots[slot].session;
-        if !session.closing {
+        if !session.closing && dialect == Dialect::Classic {
+            let count = count_of(self.online.count());
             self.welcomed_apart |= count.users != self.count.users;
             session.tell_count_at_once(count);
         }
 
         if self.draining.is_some() {
-            self.end(slot, CloseCode::Restart);
+            self.send_away(slot);
         } else if !early.is_empty() {
             self.received(slot, &mut early.to_vec());
         }
@@ -218,43 +291,39 @@ impl State {
                     self.metrics.displacements.inc();
                     if let Some(&slot) = self.by_id.get(&session) {
                         self.metrics.sessions.dec();
-                        let language = self.slots[slot].session.language();
-                        let notice = websocket::text_frame(&classic::displaced(language));
-                        self.slots[slot].session.reply(notice);
-                        self.say_goodbye(slot, CloseCode::Displaced);
+                        self.say_goodbye(slot, CloseCode::Displaced, None);
                     }
                 }
-                Effect::Online(_) => {
+                Effect::Online(user) => {
                     self.metrics.users.inc();
-                    self.publish_online();
+                    self.online.set(user, true);
                 }
-                Effect::Offline(_) => {
+                Effect::Offline(user) => {
                     self.metrics.users.dec();
-                    self.publish_online();
+                    self.online.set(user, false);
                 }
             }
         }
         self.effects = effects;
     }
 
-    /// Distinct users online on all shards.
-    pub(super) fn users_online(&self) -> u64 {
-        self.online.iter().map(|shard| shard.load(Ordering::Relaxed)).sum()
-    }
-
-    pub(super) fn publish_online(&self) {
-        self.online[self.index].store(self.registry.users_online() as u64, Ordering::Relaxed);
-    }
-
     /// Ends a session from our side: it is gone from the registry now, and its socket says goodbye.
     pub(crate) fn end(&mut self, slot: usize, code: CloseCode) {
+        self.end_saying(slot, code, None);
+    }
+
+    /// The same, with words of its own for whoever is sent away.
+    pub(crate) fn end_saying(&mut self, slot: usize, code: CloseCode, words: Option<Parting<'_>>) {
+        let Some(entry) = self.slots.get(slot) else { return };
+        let is_classic = entry.session.dialect() == Dialect::Classic;
         let farewell = match code {
-            // Revoked, expired, banned, flooding: gone for good. All else may be back in a moment.
-            CloseCode::Policy => Farewell::Goodbye,
+            // Banned, logged out: gone for good. All else may be back in a moment.
+            CloseCode::Banned | CloseCode::Revoked => Farewell::Goodbye,
+            code if is_classic && code.for_classic() == CloseCode::Policy => Farewell::Goodbye,
             _ => Farewell::Lost,
         };
         self.leave(slot, farewell);
-        self.say_goodbye(slot, code);
+        self.say_goodbye(slot, code, words);
     }
 
     /// Tells the registry, once, that a session left. A displaced one had left by then: nothing changes.
@@ -276,14 +345,30 @@ impl State {
         self.apply(effects);
     }
 
-    pub(super) fn say_goodbye(&mut self, slot: usize, code: CloseCode) {
+    fn say_goodbye(&mut self, slot: usize, code: CloseCode, words: Option<Parting<'_>>) {
         let entry = &mut self.slots[slot];
-        if entry.session.closing {
+        let session = &mut entry.session;
+        if session.closing {
             return;
         }
+        let words = words.unwrap_or_default();
+        let reason = words.reason.unwrap_or(code.reason());
+        let code = match session.dialect() {
+            Dialect::V1 => {
+                let retry_ms = words.retry.or(retry_after(code)).map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX));
+                session.reply(websocket::text_frame(&v1::goodbye(code, reason, retry_ms)));
+                code
+            }
+            Dialect::Classic => {
+                if code == CloseCode::Displaced {
+                    session.reply(websocket::text_frame(&classic::displaced(session.language())));
+                }
+                code.for_classic()
+            }
+        };
         self.metrics.closes.get_or_create(&CodeLabel { code: code.code() }).inc();
-        entry.session.reply(websocket::close_frame(code.code(), code.reason()));
-        entry.session.closing = true;
+        session.reply(websocket::close_frame(code.code(), reason));
+        session.closing = true;
         entry.goodbye_until = Some(self.now.plus(GOODBYE_TIMEOUT));
         self.pump(slot);
     }
@@ -299,9 +384,7 @@ impl State {
         if self.slots.is_empty() {
             self.slots_end = 0;
         }
-        for cursor in &session.cursors {
-            self.release_cursor(cursor.room);
-        }
+        self.abandon(slot, &session);
         self.departed.push((stream, place));
     }
 
@@ -322,7 +405,7 @@ impl State {
 
     /// Whether the loop has something to do that nobody rang for.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.departed.is_empty()
+        !self.departed.is_empty() || !self.ready.is_empty()
     }
 
     pub(crate) fn revoke(&mut self, revoked: Revoked) {
@@ -332,13 +415,35 @@ impl State {
             if let Some(&slot) = self.by_id.get(&id)
                 && revoked.what.covers(&self.slots[slot].session.mark)
             {
-                self.end(slot, CloseCode::Policy);
+                let code = if revoked.what == Revocation::All { CloseCode::Banned } else { CloseCode::Revoked };
+                self.end(slot, code);
             }
         }
     }
 
-    pub(crate) fn online_here(&self) -> Vec<UserId> {
-        self.registry.online().collect()
+    /// A user's sessions end, with these words; nothing keeps them from coming back.
+    pub(crate) fn disconnect(&mut self, user: UserId, reason: &str) {
+        for slot in self.slots_of(user) {
+            self.end_saying(slot, CloseCode::Banned, Some(Parting { reason: Some(reason), retry: None }));
+        }
+    }
+}
+
+/// What somebody who is sent away is told beside the code.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parting<'a> {
+    /// At most 123 bytes; the code's own reason if none.
+    pub(crate) reason: Option<&'a str>,
+    /// When to come back, for those who do.
+    pub(crate) retry: Option<Duration>,
+}
+
+/// When a v1 client that is sent away with this code may come back, if it says so.
+fn retry_after(code: CloseCode) -> Option<Duration> {
+    match code {
+        CloseCode::Internal | CloseCode::Restart => Some(Duration::from_secs(1)),
+        CloseCode::Overloaded => Some(Duration::from_secs(5)),
+        code => code.comes_back().then_some(Duration::ZERO),
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use teahouse_core::CloseCode;
 use teahouse_core::limits::PRESENCE_TICK;
 
-use super::state::{State, count_of};
+use super::state::{Parting, Slot, State, count_of};
 use crate::clock::Moment;
-use crate::session::Verdict;
+use crate::seams::Dialect;
+use crate::session::{Stage, Verdict};
 use crate::websocket;
 
 /// How long a revocation is remembered for sockets that were authenticated just before it and arrive
@@ -20,12 +21,23 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 /// busy session acknowledges in milliseconds, and asking costs a system call.
 const SETTLING: Duration = Duration::from_secs(1);
 
+/// How long a server is away that restarts, at least.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+/// How many v1 clients are asked to come back each second after a drain: their handshakes and hellos are
+/// some tenths of a millisecond of work each.
+const COMING_BACK_PER_SECOND: u64 = 1000;
+/// How many v1 sessions a shard sends away at once; closing a socket takes the kernel some microseconds.
+const V1_PER_DRAIN_TICK: usize = 250;
+
 /// A drain under way.
 pub(super) struct Drain {
     began: Moment,
     over: Duration,
     sessions: usize,
     sent_away: usize,
+    /// The v1 sessions that are still to be sent away.
+    v1: Vec<usize>,
+    v1_sent_away: u64,
 }
 
 impl State {
@@ -35,7 +47,9 @@ impl State {
         self.registry.tick(self.now, &mut effects);
         self.apply(effects);
 
-        let users = self.users_online();
+        self.tell_presence();
+        self.tell_rooms();
+        let users = self.online.count();
         if std::mem::take(&mut self.welcomed_apart) || users != self.count.users {
             self.count = count_of(users);
             for (_, entry) in &mut self.slots {
@@ -43,8 +57,8 @@ impl State {
             }
             self.begin_pass();
         }
-        self.page_queue.extend(self.page_retries.drain(..));
-        self.start_page_reads();
+        self.read_queue.extend(self.retries.drain(..));
+        self.start_reads();
     }
 
     /// With every tick: the health of every socket, expired tokens, goodbyes and frames that take too long.
@@ -70,8 +84,18 @@ impl State {
                 continue;
             }
             let is_slow = entry.frame_since.is_some_and(|since| soon.since(since) >= FRAME_TIMEOUT);
-            if now >= entry.expires_at || is_slow {
-                self.end(slot, CloseCode::Policy);
+            let is_late = entry.session.v1.as_ref().is_some_and(|v1| match v1.stage {
+                Stage::Ungreeted { until } | Stage::Greeting { until, .. } => now >= until,
+                Stage::Live => false,
+            });
+            let code = match () {
+                () if is_slow => Some(CloseCode::Policy),
+                () if is_late => Some(CloseCode::NoHello),
+                () if now >= entry.expires_at => Some(CloseCode::Expired),
+                () => None,
+            };
+            if let Some(code) = code {
+                self.end(slot, code);
                 continue;
             }
             if entry.session.health.is_settling(now, SETTLING) {
@@ -92,23 +116,52 @@ impl State {
         }
     }
 
+    /// Sends everybody away: v1 sessions at once, each with its own time to come back, so that this is no
+    /// storm; classic ones come back a second after they were closed, so their closing is what is spread.
     pub(crate) fn drain(&mut self, over: Duration) {
-        self.draining = Some(Drain { began: self.now, over, sessions: self.slots.len(), sent_away: 0 });
+        let is_v1 = |entry: &Slot| entry.session.dialect() == Dialect::V1 && !entry.session.closing;
+        let v1 = self.slots.iter().filter(|(_, entry)| is_v1(entry)).map(|(slot, _)| slot).collect();
+        let sessions = self.slots.len();
+        self.draining = Some(Drain { began: self.now, over, sessions, sent_away: 0, v1, v1_sent_away: 0 });
+    }
+
+    /// When the next v1 session that is sent away by a drain is to come back: they come one after the other,
+    /// over all shards [`COMING_BACK_PER_SECOND`].
+    fn next_return(&mut self) -> Duration {
+        let before = self.draining.as_mut().map_or(0, |drain| {
+            drain.v1_sent_away += 1;
+            drain.v1_sent_away - 1
+        });
+        let place = before * self.inboxes.len() as u64 + self.index as u64;
+        RESTART_PAUSE + Duration::from_millis(place * 1000 / COMING_BACK_PER_SECOND)
+    }
+
+    /// Ends a session because the server goes down.
+    pub(super) fn send_away(&mut self, slot: usize) {
+        let retry = self.next_return();
+        self.end_saying(slot, CloseCode::Restart, Some(Parting { reason: None, retry: Some(retry) }));
     }
 
     /// Sends away as many sessions as the drain's time says by now.
     pub(crate) fn drain_on(&mut self) {
         let Some(drain) = &mut self.draining else { return };
+        let some = drain.v1.len().saturating_sub(V1_PER_DRAIN_TICK);
+        let v1: Vec<usize> = drain.v1.drain(some..).collect();
         let passed = self.now.since(drain.began).as_secs_f64();
         let share = if drain.over.is_zero() { 1.0 } else { (passed / drain.over.as_secs_f64()).min(1.0) };
         #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation, clippy::cast_precision_loss)]
         let due = (share * drain.sessions as f64).ceil() as usize;
         let count = due.saturating_sub(drain.sent_away);
         drain.sent_away = due.max(drain.sent_away);
+        for slot in v1 {
+            if self.slots.get(slot).is_some_and(|entry| entry.session.dialect() == Dialect::V1) {
+                self.send_away(slot);
+            }
+        }
         let live: Vec<usize> =
             self.slots.iter().filter(|(_, entry)| !entry.session.closing).map(|(slot, _)| slot).take(count).collect();
         for slot in live {
-            self.end(slot, CloseCode::Restart);
+            self.send_away(slot);
         }
     }
 }

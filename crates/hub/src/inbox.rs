@@ -1,0 +1,197 @@
+//! The letter box of a shard: what is laid into it waits in order until the shard takes it. Nobody ever
+//! waits to put something in: what there is no room for is noted, so that the shard mends it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use teahouse_core::{RoomEntry, RoomId, Seq, SessionId, UserId, Version};
+use tokio::sync::Notify;
+
+use crate::metrics::HubMetrics;
+use crate::tail::Entry;
+
+/// What a shard is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Delivery {
+    /// A room's messages changed.
+    Room { room: RoomId, entry: Entry },
+    /// Something outside of any room's order, for whom it concerns.
+    Told(Told),
+    /// The room as a member sees it is new or changed.
+    Member { user: UserId, entry: Arc<RoomEntry>, asker: Option<SessionId> },
+    /// Somebody is no longer in a room.
+    Left { room: RoomId, user: UserId, members: u32 },
+    /// Somebody is typing, or no longer. Not noted when there is no room: it is over in seconds anyway.
+    Typing { room: RoomId, user: UserId, on: bool },
+}
+
+/// Something that sessions are told outside of any room's order.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) to: To,
+    pub(crate) topic: Topic,
+    /// The frame for classic sessions, if they are told.
+    pub(crate) classic: Option<Bytes>,
+    /// The frame for v1 sessions, if they are told.
+    pub(crate) v1: Option<Bytes>,
+}
+
+/// Whose sessions are told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum To {
+    Everyone,
+    User(UserId),
+    /// The v1 sessions of a room's members.
+    Room(RoomId),
+}
+
+/// What something is about. Of what is about the same, only the newest is told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Topic {
+    /// How far somebody has read a room.
+    Read(RoomId, UserId),
+    /// The room as oneself sees it: in it, or no longer.
+    Membership(RoomId),
+    /// A room's name and title.
+    Name(RoomId),
+    /// How many are in a room.
+    Members(RoomId),
+    Typing(RoomId),
+    Presence(RoomId),
+    /// Somebody's name and picture.
+    Profile(UserId),
+    /// What a backend published: each is its own, so that none takes another's place.
+    Published,
+}
+
+/// A room of which changes were not laid into an inbox, because that was full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Gap {
+    /// Where the room stood before the first change that is missing.
+    pub(crate) before: (Version, Seq),
+    /// Where it stands after the last one.
+    pub(crate) head: (Version, Seq),
+}
+
+/// What a shard takes out of its inbox at once: the deliveries, then what is behind them.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    pub(crate) deliveries: Vec<Delivery>,
+    /// By room and, in direct rooms, the only user whose classic sessions are concerned.
+    pub(crate) gaps: HashMap<(RoomId, Option<UserId>), Gap>,
+    /// The newest of what was to be told of each topic.
+    pub(crate) told: HashMap<(To, Topic), Told>,
+    /// Whoever was to be told of something that was published, and is not.
+    pub(crate) missed: HashSet<To>,
+    /// Whose membership changed in which room, without it being known how.
+    pub(crate) unsure: HashSet<(RoomId, UserId)>,
+}
+
+impl Mail {
+    fn is_behind(&self) -> bool {
+        !(self.gaps.is_empty() && self.told.is_empty() && self.missed.is_empty() && self.unsure.is_empty())
+    }
+
+    fn note(&mut self, delivery: &Delivery) {
+        match delivery {
+            Delivery::Room { room, entry } => {
+                let head = (entry.version, entry.last_seq);
+                let before = entry.before();
+                let key = (*room, entry.classic_only.filter(|_| entry.classic.is_some()));
+                let gap = self.gaps.entry(key).or_insert(Gap { before, head });
+                gap.head = (head.0, gap.head.1.max(head.1));
+            }
+            Delivery::Told(told) if told.topic == Topic::Published => {
+                self.missed.insert(told.to);
+            }
+            Delivery::Told(told) => {
+                self.told.insert((told.to, told.topic), told.clone());
+            }
+            Delivery::Member { user, entry, .. } => {
+                self.unsure.insert((entry.id, *user));
+            }
+            Delivery::Left { room, user, .. } => {
+                self.unsure.insert((*room, *user));
+            }
+            Delivery::Typing { .. } => {}
+        }
+    }
+}
+
+/// The letter box of one shard.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    /// Guards what waits; held only to push or to swap, never across an await.
+    mail: Mutex<Mail>,
+    bell: Notify,
+    deliveries_max: usize,
+}
+
+impl Inbox {
+    pub(crate) fn new(deliveries_max: usize) -> Self {
+        Self { mail: Mutex::default(), bell: Notify::new(), deliveries_max }
+    }
+
+    /// Takes everything out.
+    pub(crate) fn take(&self) -> Mail {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// Resolves when something was put in since the last time.
+    pub(crate) async fn rung(&self) {
+        self.bell.notified().await;
+    }
+
+    pub(crate) fn put(&self, deliveries: &[Delivery], metrics: &HubMetrics) {
+        {
+            let mut mail = self.lock();
+            for delivery in deliveries {
+                // Once something is behind, everything later goes behind it, so that order is kept.
+                if !mail.is_behind() && mail.deliveries.len() < self.deliveries_max {
+                    mail.deliveries.push(delivery.clone());
+                } else {
+                    metrics.inbox_gaps.inc();
+                    mail.note(delivery);
+                }
+            }
+        }
+        self.bell.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        // Nothing in a critical section can leave the mail half-changed, so a poisoned lock is still good.
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(topic: Topic, text: &'static str) -> Delivery {
+        let v1 = Some(Bytes::from_static(text.as_bytes()));
+        Delivery::Told(Told { to: To::User(UserId(7)), topic, classic: None, v1 })
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_noted_and_keeps_its_place() {
+        let inbox = Inbox::new(1);
+        let entry = |version, seq| Entry::bare(Version(version), Seq(seq));
+        let room = |version, seq| Delivery::Room { room: RoomId(5), entry: entry(version, seq) };
+        let metrics = HubMetrics::default();
+        inbox.put(&[room(4, 3), room(5, 4), room(6, 4), told(Topic::Published, "x")], &metrics);
+        inbox.put(&[told(Topic::Typing(RoomId(5)), "a"), told(Topic::Typing(RoomId(5)), "b")], &metrics);
+        inbox.put(&[Delivery::Left { room: RoomId(5), user: UserId(9), members: 1 }], &metrics);
+        let mail = inbox.take();
+        assert_eq!(mail.deliveries.len(), 1);
+        let gap = Gap { before: (Version(4), Seq(3)), head: (Version(6), Seq(4)) };
+        assert_eq!(mail.gaps, HashMap::from([((RoomId(5), None), gap)]));
+        let newest = mail.told.values().filter_map(|told| told.v1.as_deref()).collect::<Vec<_>>();
+        assert_eq!(newest, [b"b"]);
+        assert_eq!(mail.missed, HashSet::from([To::User(UserId(7))]));
+        assert_eq!(mail.unsure, HashSet::from([(RoomId(5), UserId(9))]));
+        inbox.put(&[room(7, 5)], &metrics);
+        assert_eq!(inbox.take().deliveries.len(), 1);
+    }
+}

@@ -1,0 +1,334 @@
+//! A session's place in a room, and from where it reads on: the room's tail, or pages of the store for as
+//! long as it is behind that. It decides what comes next and never touches a socket.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use teahouse_core::{MessageId, RoomId, Seq, UserId, Version};
+use teahouse_protocol::v1::{self, OwnReactions};
+
+use super::batch::Batch;
+use crate::seams::{CatchUpFrom, Dialect};
+use crate::tail::{Ahead, Tail};
+use crate::websocket::text_frame;
+
+/// So many messages with reactions are gathered before one's own are asked for.
+const REACTED_MAX: usize = 500;
+
+/// Whose cursor it is, as far as that decides what comes out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reader {
+    pub(crate) user: UserId,
+    pub(crate) dialect: Dialect,
+}
+
+/// A session's place in a room.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    pub(crate) room: RoomId,
+    /// Everything up to here was put before the session …
+    pub(crate) version: Version,
+    /// … and every message up to here.
+    pub(crate) seq: Seq,
+    pub(crate) source: Source,
+    /// Something may be there to be read.
+    pub(crate) due: bool,
+    /// A v1 session is being caught up; boxed, since nearly nobody is.
+    pub(crate) bracket: Option<Box<Bracket>>,
+}
+
+/// From where a cursor reads on.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// From the room's tail.
+    Tail,
+    /// The room is new to the session, whose request brought it there: the answer comes first.
+    Held,
+    /// It is to be caught up; nothing was asked of the store yet.
+    Pending,
+    /// A page, or one's own reactions, was asked of the store.
+    Waiting,
+    /// From this page, from this frame on.
+    Page(Rc<Page>, usize),
+    /// All pages were read; own reactions are there.
+    Reacted,
+}
+
+/// A v1 session's way from what it holds to what the room is.
+#[derive(Debug)]
+pub(crate) struct Bracket {
+    /// What the next page begins with.
+    from: CatchUpFrom,
+    /// What `catch_up` names.
+    held: Version,
+    opened: bool,
+    /// The last page was read.
+    complete: bool,
+    /// Messages brought, or to be looked at, that somebody reacted to.
+    reacted: Vec<MessageId>,
+    own: OwnReactions,
+    /// The reference of the `sync` that asked for it; to be answered at its end.
+    sync: Option<String>,
+    /// What was asked for while it was under way, to begin behind it.
+    next: VecDeque<(Version, Option<String>)>,
+}
+
+/// A page of the store, encoded once for all sessions that stand at the same place.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// Each with the only user whom it concerns, in direct rooms of the classic dialect.
+    pub(crate) frames: Vec<(Bytes, Option<UserId>)>,
+    /// The room is begun anew; v1 only.
+    pub(crate) reset: bool,
+    /// Those of the messages that somebody reacted to; v1 only.
+    pub(crate) reacted: Vec<MessageId>,
+    pub(crate) reached: (Version, Seq),
+    /// Whether the tail goes on from there; if not, another page does.
+    pub(crate) complete: bool,
+}
+
+/// What a session needs from the store.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Want {
+    /// The next page of a room for a classic session that stands there.
+    Classic(RoomId, (Version, Seq)),
+    /// The next changes of a room for a v1 session.
+    Changes(RoomId, CatchUpFrom),
+    /// A user's own reactions to these messages of a room.
+    Reactions(RoomId, UserId, Vec<MessageId>),
+    /// Who is in a room.
+    Members(RoomId),
+}
+
+impl Want {
+    pub(crate) fn room(&self) -> RoomId {
+        match self {
+            Self::Classic(room, _) | Self::Changes(room, _) | Self::Reactions(room, ..) | Self::Members(room) => *room,
+        }
+    }
+}
+
+impl Cursor {
+    pub(crate) fn at(room: RoomId, (version, seq): (Version, Seq)) -> Self {
+        Self { room, version, seq, source: Source::Tail, due: true, bracket: None }
+    }
+
+    /// Nothing of the room goes out before [`Cursor::release`].
+    pub(crate) fn hold(&mut self) {
+        self.source = Source::Held;
+    }
+
+    pub(crate) fn release(&mut self) {
+        if matches!(self.source, Source::Held) {
+            self.source = Source::Tail;
+            self.due = true;
+        }
+    }
+
+    /// A v1 session is brought from what it holds to what the room is.
+    pub(crate) fn catch_up(&mut self, from: CatchUpFrom, sync: Option<String>) {
+        let held = match from {
+            CatchUpFrom::Since(version) | CatchUpFrom::Held(version) => version,
+            CatchUpFrom::Anew => Version(0),
+        };
+        let (opened, complete, reacted, own) = (false, false, Vec::new(), OwnReactions::new());
+        let next = VecDeque::new();
+        self.bracket = Some(Box::new(Bracket { from, held, opened, complete, reacted, own, sync, next }));
+        self.source = Source::Pending;
+        self.due = true;
+    }
+
+    /// The session asks to be brought from this version to what the room is, behind what is under way.
+    pub(crate) fn sync(&mut self, since: Version, id: Option<String>) {
+        match &mut self.bracket {
+            Some(bracket) => bracket.next.push_back((since, id)),
+            None => self.catch_up(CatchUpFrom::Held(since), id),
+        }
+    }
+
+    /// Whether it reads on from the tail.
+    pub(crate) fn reads_tail(&self) -> bool {
+        matches!(self.source, Source::Tail)
+    }
+
+    /// Whether the session is being caught up here.
+    pub(crate) fn is_catching_up(&self) -> bool {
+        self.bracket.is_some()
+    }
+
+    /// A page came that was asked for. Says whether this cursor waited for it.
+    pub(crate) fn page_came(&mut self, want: &Want, page: &Rc<Page>) -> bool {
+        let waits = matches!(self.source, Source::Waiting)
+            && match (want, &self.bracket) {
+                (Want::Classic(_, after), _) => (self.version, self.seq) == *after,
+                (Want::Changes(_, from), Some(bracket)) => bracket.from == *from,
+                _ => false,
+            };
+        if waits {
+            self.source = Source::Page(Rc::clone(page), 0);
+            self.due = true;
+        }
+        waits
+    }
+
+    /// One's own reactions came that were asked for. Says whether this cursor waited for them.
+    pub(crate) fn reactions_came(&mut self, asked: &[MessageId], own: &OwnReactions) -> bool {
+        let Some(bracket) = &mut self.bracket else { return false };
+        if !matches!(self.source, Source::Waiting) || bracket.reacted != asked {
+            return false;
+        }
+        bracket.reacted.clear();
+        bracket.own.extend(own.iter().map(|(message, emoji)| (*message, emoji.clone())));
+        self.source = if bracket.complete { Source::Reacted } else { Source::Pending };
+        self.due = true;
+        true
+    }
+
+    /// Gathers what comes next, as far as the batch reaches. What is needed from the store is added to `wants`.
+    pub(crate) fn gather(&mut self, reader: Reader, tail: &Tail, batch: &mut Batch, wants: &mut Vec<Want>) {
+        while !batch.is_full() {
+            let goes_on = match &self.source {
+                Source::Waiting | Source::Held => false,
+                Source::Tail => self.read_tail(reader, tail, batch, wants),
+                Source::Pending => self.begin_page(tail, batch, wants),
+                Source::Page(page, next) => {
+                    let (page, next) = (Rc::clone(page), *next);
+                    self.read_page(&page, next, reader, batch, wants)
+                }
+                Source::Reacted => {
+                    self.close_bracket(batch);
+                    true
+                }
+            };
+            if !goes_on {
+                self.due = false;
+                return;
+            }
+        }
+    }
+
+    fn read_tail(&mut self, reader: Reader, tail: &Tail, batch: &mut Batch, wants: &mut Vec<Want>) -> bool {
+        match tail.ahead(self.version) {
+            Ahead::Nothing => false,
+            Ahead::TooOld if reader.dialect == Dialect::V1 => {
+                self.catch_up(CatchUpFrom::Since(self.version), None);
+                true
+            }
+            Ahead::TooOld => {
+                self.source = Source::Waiting;
+                wants.push(Want::Classic(self.room, (self.version, self.seq)));
+                false
+            }
+            Ahead::Next(entry) => {
+                self.version = entry.version;
+                self.seq = self.seq.max(entry.last_seq);
+                let frame = match reader.dialect {
+                    Dialect::V1 => Some(&entry.v1),
+                    Dialect::Classic => {
+                        entry.classic.as_ref().filter(|_| entry.classic_only.is_none_or(|only| only == reader.user))
+                    }
+                };
+                if let Some(frame) = frame {
+                    batch.deliveries += 1;
+                    batch.push(frame.clone());
+                }
+                true
+            }
+        }
+    }
+
+    /// Asks for the next page of a bracket, unless there is nothing to be brought.
+    fn begin_page(&mut self, tail: &Tail, batch: &mut Batch, wants: &mut Vec<Want>) -> bool {
+        let Some(bracket) = &self.bracket else {
+            self.source = Source::Tail;
+            return true;
+        };
+        if !bracket.opened
+            && let CatchUpFrom::Held(version) | CatchUpFrom::Since(version) = bracket.from
+            && version == tail.head()
+        {
+            (self.version, self.seq) = (version, tail.head_seq());
+            batch.push(text_frame(&v1::catch_up(self.room, version, false)));
+            self.close_bracket(batch);
+            return true;
+        }
+        wants.push(Want::Changes(self.room, bracket.from));
+        self.source = Source::Waiting;
+        false
+    }
+
+    /// Asks for the first page of a bracket whose turn to be sent has not come yet.
+    pub(crate) fn ask_ahead(&mut self, tail: &Tail, wants: &mut Vec<Want>) {
+        if let (Source::Pending, Some(bracket)) = (&self.source, &self.bracket)
+            && !matches!(bracket.from, CatchUpFrom::Held(version) if version == tail.head())
+        {
+            wants.push(Want::Changes(self.room, bracket.from));
+            self.source = Source::Waiting;
+        }
+    }
+
+    fn read_page(
+        &mut self,
+        page: &Rc<Page>,
+        next: usize,
+        reader: Reader,
+        batch: &mut Batch,
+        wants: &mut Vec<Want>,
+    ) -> bool {
+        if let Some(bracket) = &mut self.bracket
+            && !std::mem::replace(&mut bracket.opened, true)
+        {
+            batch.push(text_frame(&v1::catch_up(self.room, bracket.held, page.reset)));
+        }
+        if let Some((frame, only)) = page.frames.get(next) {
+            self.source = Source::Page(Rc::clone(page), next + 1);
+            if only.is_none_or(|only| only == reader.user) {
+                batch.deliveries += 1;
+                batch.push(frame.clone());
+            }
+            return true;
+        }
+        (self.version, self.seq) = page.reached;
+        match &mut self.bracket {
+            None if page.complete => {
+                self.source = Source::Tail;
+                true
+            }
+            None => {
+                self.source = Source::Waiting;
+                wants.push(Want::Classic(self.room, page.reached));
+                false
+            }
+            Some(bracket) => {
+                bracket.reacted.extend(&page.reacted);
+                bracket.complete = page.complete;
+                bracket.from = CatchUpFrom::Since(page.reached.0);
+                let enough = page.complete || bracket.reacted.len() >= REACTED_MAX;
+                if enough && !bracket.reacted.is_empty() {
+                    wants.push(Want::Reactions(self.room, reader.user, bracket.reacted.clone()));
+                    self.source = Source::Waiting;
+                    return false;
+                }
+                self.source = if page.complete { Source::Reacted } else { Source::Pending };
+                true
+            }
+        }
+    }
+
+    fn close_bracket(&mut self, batch: &mut Batch) {
+        self.source = Source::Tail;
+        let Some(bracket) = self.bracket.take() else { return };
+        batch.push(text_frame(&v1::caught_up(self.room, self.version, &bracket.own)));
+        if let Some(id) = bracket.sync {
+            batch.push(text_frame(&v1::ack(&id, &v1::Changed::new(self.version))));
+        }
+        let mut next = bracket.next;
+        if let Some((since, id)) = next.pop_front() {
+            self.catch_up(CatchUpFrom::Held(since), id);
+            if let Some(bracket) = &mut self.bracket {
+                bracket.next = next;
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Who is online in a room, for the sessions that asked to know: the list once, then who came and went,
+//! gathered by tick. Only rooms that somebody asked about cost anything.
+
+use std::collections::{HashMap, HashSet};
+
+use teahouse_core::limits::{PRESENCE_IDS_MAX, PRESENCE_MEMBERS_MAX};
+use teahouse_core::{LOBBY, RoomId, SessionId, UserId};
+use teahouse_protocol::v1::{self, PresenceDiff, PresenceNow};
+
+use super::state::State;
+use crate::inbox::Topic;
+use crate::session::Want;
+use crate::websocket::text_frame;
+
+/// A room whose presence somebody wants to know.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    watchers: HashSet<SessionId>,
+    /// Who is a member; none until the store said so.
+    members: Option<HashSet<UserId>>,
+    /// Who became one or ceased to be while the store was asked, in order.
+    meanwhile: Vec<(UserId, bool)>,
+    /// Sessions that wait for the list, with the references of their requests.
+    waiting: Vec<(SessionId, Option<String>)>,
+    /// Who came and went since the last tick; the last word on each counts.
+    changed: HashMap<UserId, bool>,
+    /// More changed than can be listed, or it is not known what.
+    refresh: bool,
+}
+
+impl Watch {
+    fn is_listed(&self) -> bool {
+        self.members.as_ref().is_some_and(|members| members.len() <= PRESENCE_MEMBERS_MAX as usize)
+    }
+}
+
+impl State {
+    /// A session asks who is online in a room and wants to hear of changes, or no longer.
+    pub(super) fn presence(&mut self, slot: usize, id: Option<String>, room: RoomId, on: bool) {
+        let session = self.slots[slot].session.id;
+        if !on {
+            self.unwatch(slot, room);
+            return self.acknowledge(slot, id, &v1::Nothing {});
+        }
+        if room == LOBBY {
+            // Its changes are told to everybody, as the number of people online.
+            let now = PresenceNow { online: Vec::new(), count: self.online.count(), truncated: true };
+            return self.acknowledge(slot, id, &now);
+        }
+        let Some(in_use) = self.rooms.get_mut(&room) else { return };
+        let is_new = in_use.watch.is_none();
+        let watch = in_use.watch.get_or_insert_default();
+        watch.watchers.insert(session);
+        watch.waiting.push((session, id));
+        if let Some(v1) = &mut self.slots[slot].session.v1
+            && !v1.watches.contains(&room)
+        {
+            v1.watches.push(room);
+        }
+        if is_new {
+            self.queue_read(Want::Members(room));
+        } else {
+            self.answer_watchers(room);
+        }
+    }
+
+    /// The store said who is in a room.
+    pub(super) fn members_came(&mut self, id: RoomId, members: Vec<UserId>) {
+        let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) else { return };
+        let mut members: HashSet<UserId> = members.into_iter().collect();
+        for (user, on) in watch.meanwhile.drain(..) {
+            if on {
+                members.insert(user);
+            } else {
+                members.remove(&user);
+            }
+        }
+        for user in &members {
+            self.watched.entry(*user).or_default().push(id);
+        }
+        watch.members = Some(members);
+        self.answer_watchers(id);
+    }
+
+    fn answer_watchers(&mut self, id: RoomId) {
+        let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) else { return };
+        let Some(members) = &watch.members else { return };
+        let online = self.online.among(members);
+        let (truncated, count) = (!watch.is_listed(), online.len() as u64);
+        let mut online: Vec<u64> = if truncated { Vec::new() } else { online.iter().map(|user| user.0).collect() };
+        online.sort_unstable();
+        let now = PresenceNow { online, count, truncated };
+        for (session, request) in std::mem::take(&mut watch.waiting) {
+            if let Some(&slot) = self.by_id.get(&session) {
+                self.acknowledge(slot, request, &now);
+            }
+        }
+    }
+
+    /// A session no longer wants to know.
+    pub(super) fn unwatch(&mut self, slot: usize, room: RoomId) {
+        let session = &mut self.slots[slot].session;
+        let id = session.id;
+        if let Some(v1) = &mut session.v1
+            && let Some(place) = v1.watches.iter().position(|other| *other == room)
+        {
+            v1.watches.swap_remove(place);
+            self.unwatch_session(id, room);
+        }
+    }
+
+    pub(super) fn unwatch_session(&mut self, session: SessionId, id: RoomId) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let Some(watch) = room.watch.as_deref_mut() else { return };
+        watch.watchers.remove(&session);
+        if watch.watchers.is_empty() {
+            let gone = room.watch.take();
+            self.forget_watched(id, gone.as_deref());
+        }
+    }
+
+    fn forget_watched(&mut self, id: RoomId, watch: Option<&Watch>) {
+        for user in watch.and_then(|watch| watch.members.as_ref()).into_iter().flatten() {
+            if let Some(rooms) = self.watched.get_mut(user) {
+                rooms.retain(|room| *room != id);
+                if rooms.is_empty() {
+                    self.watched.remove(user);
+                }
+            }
+        }
+    }
+
+    /// Somebody became a member of a room, or ceased to be one.
+    pub(super) fn watched_member(&mut self, id: RoomId, user: UserId, on: bool) {
+        let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) else { return };
+        let Some(members) = &mut watch.members else {
+            watch.meanwhile.push((user, on));
+            return;
+        };
+        let changed = if on { members.insert(user) } else { members.remove(&user) };
+        if !changed {
+            return;
+        }
+        let rooms = self.watched.entry(user).or_default();
+        if on {
+            rooms.push(id);
+        } else {
+            rooms.retain(|room| *room != id);
+        }
+        if self.online.contains(user) {
+            watch.changed.insert(user, on);
+            self.watches_moved.insert(id);
+        }
+    }
+
+    /// Who is in a watched room is no longer known for sure.
+    pub(super) fn watch_anew(&mut self, id: RoomId) {
+        let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) else { return };
+        if watch.members.is_none() {
+            return;
+        }
+        watch.refresh = true;
+        self.watches_moved.insert(id);
+        let before = Watch { members: watch.members.take(), ..Watch::default() };
+        self.forget_watched(id, Some(&before));
+        self.queue_read(Want::Members(id));
+    }
+
+    /// Tells who came and went since the last tick.
+    pub(super) fn tell_presence(&mut self) {
+        let (edges, seen) = self.online.edges_after(self.edges_seen);
+        self.edges_seen = seen;
+        if self.watched.is_empty() {
+            return;
+        }
+        let mut rooms: HashSet<RoomId> = std::mem::take(&mut self.watches_moved);
+        match edges {
+            Some(edges) => {
+                for (user, on) in edges {
+                    for id in self.watched.get(&user).into_iter().flatten() {
+                        if let Some(watch) = self.rooms.get_mut(id).and_then(|room| room.watch.as_deref_mut()) {
+                            watch.changed.insert(user, on);
+                            rooms.insert(*id);
+                        }
+                    }
+                }
+            }
+            // Too many to be remembered: everybody looks again.
+            None => rooms.extend(self.watched.values().flatten().copied()),
+        }
+        for id in rooms {
+            self.tell_presence_of(id);
+        }
+    }
+
+    fn tell_presence_of(&mut self, id: RoomId) {
+        let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) else { return };
+        let Some(members) = &watch.members else {
+            // It is being read; then it is told.
+            self.watches_moved.insert(id);
+            return;
+        };
+        let count = self.online.among(members).len() as u64;
+        let is_listed = watch.is_listed();
+        let changed = std::mem::take(&mut watch.changed);
+        let anew = std::mem::take(&mut watch.refresh) || changed.is_empty() || changed.len() > PRESENCE_IDS_MAX;
+        let refresh = text_frame(&v1::presence(id, &PresenceDiff { refresh: true, count, ..PresenceDiff::default() }));
+        let frame = if anew || !is_listed {
+            refresh.clone()
+        } else {
+            let mut diff = PresenceDiff { count, ..PresenceDiff::default() };
+            for (user, on) in changed {
+                if on { diff.online.push(user) } else { diff.offline.push(user) }
+            }
+            diff.online.sort_unstable();
+            diff.offline.sort_unstable();
+            text_frame(&v1::presence(id, &diff))
+        };
+        for session in watch.watchers.iter().copied().collect::<Vec<_>>() {
+            let Some(&slot) = self.by_id.get(&session) else { continue };
+            let session = &mut self.slots[slot].session;
+            // A difference to something that it was never told says nothing.
+            let topic = Topic::Presence(id);
+            let frame = if session.has_waiting_of(topic) { &refresh } else { &frame };
+            session.tell(topic, frame.clone(), self.options.waiting_envelopes_max);
+            self.is_ready(slot);
+        }
+    }
+}

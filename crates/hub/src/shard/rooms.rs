@@ -1,0 +1,366 @@
+//! v1 sessions and their rooms: being welcomed, coming into rooms and going out of them, asking for changes
+//! again, typing. Who may be in a room was decided by the store; here it only comes to pass.
+
+use teahouse_core::limits::{TYPING_EXPIRY, TYPING_MEMBERS_MAX};
+use teahouse_core::{CloseCode, ErrorCode, LOBBY, RoomEntry, RoomId, Seq, SessionId, UserId, Version};
+use teahouse_protocol::v1;
+
+use super::state::{Room, State};
+use crate::inbox::{Delivery, Topic};
+use crate::seams::{Ask, Dialect, Greeting};
+use crate::session::{Cursor, Session, Stage};
+use crate::websocket::text_frame;
+
+impl State {
+    // ── Hello ──
+
+    /// A v1 session said hello: from now on, until it is welcomed, what happens is kept for it.
+    pub(super) fn begin_greeting(&mut self, slot: usize) {
+        if let Some(v1) = &mut self.slots[slot].session.v1
+            && let Stage::Ungreeted { until } = v1.stage
+        {
+            v1.stage = Stage::Greeting { until, asks: Vec::new(), changes: Vec::new() };
+            self.greeting += 1;
+        }
+    }
+
+    /// What it was to begin with could not be read; it may say hello again.
+    pub(super) fn give_up_greeting(&mut self, slot: usize) {
+        if let Some(v1) = &mut self.slots[slot].session.v1
+            && let Stage::Greeting { until, .. } = v1.stage
+        {
+            v1.stage = Stage::Ungreeted { until };
+            self.one_less_greeting();
+        }
+    }
+
+    fn one_less_greeting(&mut self) {
+        self.greeting -= 1;
+        if self.greeting == 0 {
+            self.passed.clear();
+        }
+    }
+
+    /// Welcomes a session: its rooms are its to hear from the versions on that it is told.
+    pub(super) fn greet(&mut self, slot: usize, greeting: Greeting) {
+        let Some(v1) = &mut self.slots[slot].session.v1 else { return };
+        if !matches!(v1.stage, Stage::Greeting { .. }) {
+            return;
+        }
+        let stage = std::mem::replace(&mut v1.stage, Stage::Live);
+        let Stage::Greeting { asks, changes, .. } = stage else { return };
+
+        for entry in &greeting.rooms {
+            self.enter_room(slot, entry);
+        }
+        let mut removed = Vec::new();
+        for (room, held) in greeting.held {
+            if self.slots[slot].session.is_in(room) {
+                self.slots[slot].session.resume(room, held);
+            } else {
+                removed.push(room);
+            }
+        }
+        let lives = self.slots[slot].expires_at.since(self.now).saturating_sub(self.options.token_grace);
+        let users = self.online.count();
+        let session = &mut self.slots[slot].session;
+        let welcome = v1::Welcome {
+            session: session.id,
+            epoch: &greeting.epoch,
+            user: &greeting.user,
+            time: greeting.time,
+            heartbeat_ms: millis(self.options.heartbeat_interval),
+            token_expires_in_ms: millis(lives),
+            limits: greeting.limits,
+            online: users,
+            rooms: &greeting.rooms,
+        };
+        let online = &self.online;
+        let frame = text_frame(&v1::welcome(greeting.id.as_deref(), &welcome, |user| online.contains(user)));
+        session.welcome(frame, users);
+        self.welcomed_apart |= users != self.count.users;
+        for room in removed {
+            session.reply(text_frame(&v1::removed(room)));
+        }
+        // What became of its rooms while it was greeted is told now, as if it happened now.
+        for change in changes {
+            match change {
+                Delivery::Member { entry, asker, .. } => self.member_here(slot, &entry, asker),
+                Delivery::Left { room, .. } => self.left_here(slot, room),
+                _ => {}
+            }
+        }
+        self.one_less_greeting();
+        for (id, ask) in asks {
+            self.ask(slot, id, ask);
+        }
+        self.pump(slot);
+    }
+
+    // ── Rooms ──
+
+    /// A room in use, or one that is from now on. What passed while somebody was greeted is not forgotten, so
+    /// that its tail never claims less than there is.
+    pub(super) fn room_in_use(&mut self, id: RoomId, head: (Version, Seq)) -> &mut Room {
+        let envelopes_max = self.options.room_tail_envelopes_max;
+        let passed = self.passed.get(&id).copied().unwrap_or_default();
+        let head = (head.0.max(passed.0), head.1.max(passed.1));
+        self.rooms.entry(id).or_insert_with(|| Room::new(head, envelopes_max))
+    }
+
+    /// Gives a session its place in a room, from the version on that its entry says. Says whether it had none.
+    fn enter_room(&mut self, slot: usize, entry: &RoomEntry) -> bool {
+        let at = (entry.version, entry.last_seq);
+        let room = self.room_in_use(entry.id, at);
+        room.members = entry.members;
+        // The store is ahead of the street: what the snapshot knew comes by again, or has yet to come.
+        let entered = self.slots[slot].session.enter(Cursor::at(entry.id, at));
+        if entered && let Some(room) = self.rooms.get_mut(&entry.id) {
+            room.cursors += 1;
+            if entry.id != LOBBY {
+                room.subscribers.insert(slot);
+            }
+        }
+        entered
+    }
+
+    fn quit_room(&mut self, slot: usize, id: RoomId) -> bool {
+        if !self.slots[slot].session.quit(id) {
+            return false;
+        }
+        self.unwatch(slot, id);
+        if let Some(room) = self.rooms.get_mut(&id) {
+            room.subscribers.remove(&slot);
+        }
+        self.release_cursor(id);
+        true
+    }
+
+    /// A session is gone: so is its place in every room.
+    pub(super) fn abandon(&mut self, slot: usize, session: &Session) {
+        if let Some(v1) = &session.v1 {
+            for room in &v1.watches {
+                self.unwatch_session(session.id, *room);
+            }
+            if matches!(v1.stage, Stage::Greeting { .. }) {
+                self.one_less_greeting();
+            }
+        }
+        for id in session.rooms() {
+            if let Some(room) = self.rooms.get_mut(&id) {
+                room.subscribers.remove(&slot);
+            }
+            self.release_cursor(id);
+        }
+    }
+
+    /// A user is in a room that was not theirs to hear, or sees it in another way.
+    pub(super) fn member(&mut self, user: UserId, entry: &std::sync::Arc<RoomEntry>, asker: Option<SessionId>) {
+        self.members_are(entry.id, entry.members);
+        self.watched_member(entry.id, user, true);
+        for slot in self.slots_of(user) {
+            let change = || Delivery::Member { user, entry: std::sync::Arc::clone(entry), asker };
+            if !self.keep_for_later(slot, change) && self.slots[slot].session.dialect() == Dialect::V1 {
+                self.member_here(slot, entry, asker);
+                self.pump(slot);
+            }
+        }
+    }
+
+    fn member_here(&mut self, slot: usize, entry: &RoomEntry, asker: Option<SessionId>) {
+        let entered = self.enter_room(slot, entry);
+        let online = &self.online;
+        let session = &mut self.slots[slot].session;
+        if asker == Some(session.id) {
+            // It is answered with the entry, and hears of the room behind that answer.
+            if entered && let Some(cursor) = session.cursor_in(entry.id) {
+                cursor.hold();
+            }
+            return;
+        }
+        let frame = text_frame(&v1::room(entry, |user| online.contains(user)));
+        session.tell(Topic::Membership(entry.id), frame, self.options.waiting_envelopes_max);
+    }
+
+    /// Somebody is no longer in a room.
+    pub(super) fn left(&mut self, room: RoomId, user: UserId, members: u32) {
+        self.members_are(room, members);
+        self.watched_member(room, user, false);
+        for slot in self.slots_of(user) {
+            if !self.keep_for_later(slot, || Delivery::Left { room, user, members }) {
+                self.left_here(slot, room);
+                self.pump(slot);
+            }
+        }
+    }
+
+    fn left_here(&mut self, slot: usize, room: RoomId) {
+        if self.slots[slot].session.dialect() == Dialect::V1 && self.quit_room(slot, room) {
+            let frame = text_frame(&v1::removed(room));
+            let waiting_max = self.options.waiting_envelopes_max;
+            self.slots[slot].session.tell(Topic::Membership(room), frame, waiting_max);
+        }
+    }
+
+    /// Keeps a change of membership for a session that is being greeted. Says whether it did.
+    fn keep_for_later(&mut self, slot: usize, change: impl FnOnce() -> Delivery) -> bool {
+        let waiting_max = self.options.waiting_envelopes_max;
+        let session = &mut self.slots[slot].session;
+        let Some(v1) = &mut session.v1 else { return false };
+        match &mut v1.stage {
+            Stage::Live => false,
+            // Nothing was read for it yet.
+            Stage::Ungreeted { .. } => true,
+            Stage::Greeting { changes, .. } if changes.len() < waiting_max => {
+                changes.push(change());
+                true
+            }
+            // It begins once more, with what is true then.
+            Stage::Greeting { .. } => {
+                self.end(slot, CloseCode::Overloaded);
+                true
+            }
+        }
+    }
+
+    /// Something became of a user's membership and nobody knows what: their v1 sessions begin once more.
+    pub(super) fn unsure(&mut self, room: RoomId, user: UserId) {
+        self.watch_anew(room);
+        for slot in self.slots_of(user) {
+            if self.slots[slot].session.dialect() == Dialect::V1 {
+                self.end(slot, CloseCode::Overloaded);
+            }
+        }
+    }
+
+    /// A session's request that brought it into a room is answered: now the room may speak.
+    pub(super) fn release_held(&mut self, slot: usize, room: RoomId) {
+        if let Some(cursor) = self.slots[slot].session.cursor_in(room) {
+            cursor.release();
+        }
+    }
+
+    fn members_are(&mut self, id: RoomId, members: u32) {
+        if let Some(room) = self.rooms.get_mut(&id)
+            && room.members != members
+        {
+            room.members = members;
+            // Newcomers to the site are no news for everybody in the lobby.
+            if id != LOBBY {
+                self.members_moved.insert(id);
+            }
+        }
+    }
+
+    // ── What it asks of the hub ──
+
+    /// Does what a v1 session asks of the hub itself.
+    pub(super) fn ask(&mut self, slot: usize, id: Option<String>, ask: Ask) {
+        let waiting_max = self.options.waiting_envelopes_max;
+        if let Some(v1) = &mut self.slots[slot].session.v1
+            && let Stage::Greeting { asks, .. } = &mut v1.stage
+        {
+            if asks.len() < waiting_max {
+                asks.push((id, ask));
+            } else {
+                self.refuse(slot, id.as_deref(), ErrorCode::Overloaded);
+            }
+            return;
+        }
+        let (Ask::Sync(room, _) | Ask::Presence(room, _) | Ask::Typing(room, _)) = ask;
+        if !self.slots[slot].session.is_in(room) {
+            return self.refuse(slot, id.as_deref(), ErrorCode::NotFound);
+        }
+        match ask {
+            Ask::Sync(room, since) => {
+                if let Some(cursor) = self.slots[slot].session.cursor_in(room) {
+                    cursor.sync(since, id);
+                }
+            }
+            Ask::Presence(room, on) => self.presence(slot, id, room, on),
+            Ask::Typing(room, on) => self.typing(slot, id, room, on),
+        }
+    }
+
+    /// Answers a request, if it has a reference to be answered under.
+    pub(super) fn acknowledge<T: serde::Serialize>(&mut self, slot: usize, id: Option<String>, data: &T) {
+        if let Some(id) = id {
+            self.slots[slot].session.reply(text_frame(&v1::ack(&id, data)));
+            self.is_ready(slot);
+        }
+    }
+
+    fn refuse(&mut self, slot: usize, id: Option<&str>, code: ErrorCode) {
+        let session = &mut self.slots[slot].session;
+        let mut body = v1::ErrorBody::new(code, session.language());
+        body.retry_after_ms = (code == ErrorCode::Overloaded).then_some(1000);
+        session.reply(text_frame(&v1::error(id, &body)));
+    }
+
+    fn typing(&mut self, slot: usize, id: Option<String>, room: RoomId, on: bool) {
+        let members = self.rooms.get(&room).map_or(0, |room| room.members);
+        if room == LOBBY || members > TYPING_MEMBERS_MAX {
+            return self.refuse(slot, id.as_deref(), ErrorCode::Forbidden);
+        }
+        self.acknowledge(slot, id, &v1::Nothing {});
+        let user = self.slots[slot].session.user;
+        self.is_typing(room, user, on);
+        let delivery = [Delivery::Typing { room, user, on }];
+        for (index, inbox) in self.inboxes.iter().enumerate() {
+            if index != self.index {
+                inbox.put(&delivery, &self.metrics);
+            }
+        }
+    }
+
+    /// Somebody is typing, here or on another shard. Whoever is in the room is told with the next tick.
+    pub(super) fn is_typing(&mut self, id: RoomId, user: UserId, on: bool) {
+        let until = self.now.plus(TYPING_EXPIRY);
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let changed = if on {
+            room.typing.insert(user, until).is_none()
+        } else {
+            room.typing.remove(&user).is_some()
+        };
+        if changed {
+            self.typing_rooms.insert(id);
+        }
+    }
+
+    /// Tells who is typing, where that changed or is over, and how many members rooms have now.
+    pub(super) fn tell_rooms(&mut self) {
+        let now = self.now;
+        for id in std::mem::take(&mut self.typing_rooms) {
+            let Some(room) = self.rooms.get_mut(&id) else { continue };
+            room.typing.retain(|_, until| *until > now);
+            let users: Vec<UserId> = room.typing.keys().copied().collect();
+            if !users.is_empty() {
+                // It is looked at again, since it will be over some time.
+                self.typing_rooms.insert(id);
+            }
+            if room.typing_told != users {
+                let frame = text_frame(&v1::typing(id, &users));
+                room.typing_told = users;
+                self.tell_room(id, Topic::Typing(id), &frame);
+            }
+        }
+        for id in std::mem::take(&mut self.members_moved) {
+            let Some(members) = self.rooms.get(&id).map(|room| room.members) else { continue };
+            let frame = text_frame(&v1::room_members(id, members));
+            self.tell_room(id, Topic::Members(id), &frame);
+        }
+    }
+
+    /// Tells the v1 sessions of a room's members.
+    pub(super) fn tell_room(&mut self, id: RoomId, topic: Topic, frame: &bytes::Bytes) {
+        let Some(room) = self.rooms.get(&id) else { return };
+        for slot in room.subscribers.iter().copied().collect::<Vec<_>>() {
+            self.slots[slot].session.tell(topic, frame.clone(), self.options.waiting_envelopes_max);
+            self.is_ready(slot);
+        }
+    }
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}
