@@ -23,6 +23,8 @@ mod panics;
 mod parameters;
 mod refusals;
 pub mod sentence;
+mod server_api;
+mod v1;
 
 #[cfg(test)]
 mod tests;

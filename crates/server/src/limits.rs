@@ -91,13 +91,12 @@ impl Limits {
     /// # Errors
     /// Too fast; nothing was counted.
     pub fn user(&self, what: UserLimit, user: UserId) -> Result<(), RetryAfter> {
-        let buckets = match what {
-            UserLimit::Send => &self.sends,
-            UserLimit::Envelope => &self.envelopes,
-            UserLimit::Connect => &self.connects,
-            UserLimit::Read => &self.reads,
-        };
-        buckets.take(user, now())
+        self.users(what).take(user, now())
+    }
+
+    /// An act that was counted turned out to be none.
+    pub fn user_back(&self, what: UserLimit, user: UserId) {
+        self.users(what).give_back(&user);
     }
 
     /// Counts one act from an address.
@@ -134,6 +133,15 @@ impl Limits {
             addresses.prune(now);
         }
         self.wrong_passwords.prune(now);
+    }
+
+    fn users(&self, what: UserLimit) -> &Buckets<UserId> {
+        match what {
+            UserLimit::Send => &self.sends,
+            UserLimit::Envelope => &self.envelopes,
+            UserLimit::Connect => &self.connects,
+            UserLimit::Read => &self.reads,
+        }
     }
 
     fn addresses(&self, what: AddressLimit) -> &Buckets<Block> {

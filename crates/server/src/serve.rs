@@ -80,7 +80,7 @@ struct FeedSink(Feed);
 
 impl CommitSink for FeedSink {
     fn committed(&mut self, commits: Vec<Commit>) {
-        self.0.committed(&commits);
+        self.0.committed(commits);
     }
 }
 

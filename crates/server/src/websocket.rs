@@ -18,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use teahouse_core::ErrorCode;
-use teahouse_hub::{Arrival, Hub};
+use teahouse_hub::{Arrival, Dialect, Hub};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +27,7 @@ use crate::app::App;
 use crate::http::caller::{admit, bearer};
 use crate::http::context::Context;
 use crate::http::refusal::Refusal;
-use crate::http::{origin, sentence};
+use crate::http::origin;
 use crate::limits::UserLimit;
 
 /// What the key is hashed with (RFC 6455, section 1.3).
@@ -83,9 +83,6 @@ async fn shake(handshakes: &Handshakes, mut request: Request) -> Result<axum::re
         true => Some(upgrade_key(&parts)?),
         false => None,
     };
-    if offer.v1 {
-        return Err(Refusal::new(ErrorCode::BadRequest).naming(V1).saying(sentence::v1_not_yet()));
-    }
     if app.draining() {
         return Err(Refusal::new(ErrorCode::Overloaded));
     }
@@ -118,6 +115,7 @@ async fn shake(handshakes: &Handshakes, mut request: Request) -> Result<axum::re
         let arrival = Arrival {
             user,
             accepted,
+            dialect: offer.dialect,
             device: offer.device,
             mark: who.mark,
             lobby,
@@ -131,10 +129,10 @@ async fn shake(handshakes: &Handshakes, mut request: Request) -> Result<axum::re
         // A hub that is going down drops the socket; the client comes back by itself.
         let _ = hub.attach(arrival).await;
     });
-    Ok(switching(&key))
+    Ok(switching(&key, offer.dialect))
 }
 
-fn switching(key: &str) -> axum::response::Response {
+fn switching(key: &str, dialect: Dialect) -> axum::response::Response {
     let mut hash = Sha1::new();
     hash.update(key.as_bytes());
     hash.update(KEY_SUFFIX);
@@ -147,13 +145,17 @@ fn switching(key: &str) -> axum::response::Response {
     if let Ok(accept) = HeaderValue::from_str(&accept) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
+    // Never the rest of what was offered: there is a token in it.
+    if dialect == Dialect::V1 {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(V1));
+    }
     response
 }
 
 /// What a client offers beside the bare handshake.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Offer {
-    v1: bool,
+    dialect: Dialect,
     token: Option<String>,
     device: Option<String>,
 }
@@ -161,11 +163,11 @@ struct Offer {
 impl Offer {
     /// Reads the token from wherever it may come (PROTOCOL.md section 1): header, subprotocol, query.
     fn read(headers: &HeaderMap, uri: &Uri) -> Self {
-        let mut offer = Self::default();
+        let mut offer = Self { dialect: Dialect::Classic, token: None, device: None };
         let mut by_protocol = None;
         for protocol in items(headers, &SEC_WEBSOCKET_PROTOCOL) {
             if protocol == V1 {
-                offer.v1 = true;
+                offer.dialect = Dialect::V1;
             } else if let Some(token) = protocol.strip_prefix("bearer.") {
                 by_protocol = Some(token.to_owned());
             } else if let Some(device) = protocol.strip_prefix("device.") {
@@ -217,29 +219,44 @@ mod tests {
     use super::*;
 
     fn headers(lines: &[(HeaderName, &str)]) -> HeaderMap {
-        lines.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name, value.parse().unwrap());
+        }
+        headers
     }
 
     #[test]
     fn a_token_comes_by_header_by_subprotocol_or_by_query() {
         use axum::http::header::AUTHORIZATION;
-        let check = |lines: &[(HeaderName, &str)], uri: &str, token: Option<&str>, device: Option<&str>, v1| {
+        let check = |lines: &[(HeaderName, &str)], uri: &str, token: Option<&str>, device: Option<&str>, dialect| {
             let offer = Offer::read(&headers(lines), &uri.parse().unwrap());
-            assert_eq!(offer, Offer { v1, token: token.map(Into::into), device: device.map(Into::into) });
+            assert_eq!(offer, Offer { dialect, token: token.map(Into::into), device: device.map(Into::into) });
         };
-        let ws = "/api/chat/ws";
-        check(&[], ws, None, None, false);
-        check(&[(AUTHORIZATION, "Bearer a.b.c")], "/api/chat/ws?token=q", Some("a.b.c"), None, false);
-        check(&[], "/api/chat/ws?_t=1&token=a.b.c", Some("a.b.c"), None, false);
-        check(&[(SEC_WEBSOCKET_PROTOCOL, "bearer.a.b.c")], ws, Some("a.b.c"), None, false);
+        let (ws, classic) = ("/api/chat/ws", Dialect::Classic);
+        check(&[], ws, None, None, classic);
+        check(&[(AUTHORIZATION, "Bearer a.b.c")], "/api/chat/ws?token=q", Some("a.b.c"), None, classic);
+        check(&[], "/api/chat/ws?_t=1&token=a.b.c", Some("a.b.c"), None, classic);
+        check(&[(SEC_WEBSOCKET_PROTOCOL, "bearer.a.b.c")], ws, Some("a.b.c"), None, classic);
+        check(&[(SEC_WEBSOCKET_PROTOCOL, "chat, teahouse.v2")], ws, None, None, classic);
         let v1 = "teahouse.v1, bearer.a.b.c, device.phone";
-        check(&[(SEC_WEBSOCKET_PROTOCOL, v1)], ws, Some("a.b.c"), Some("phone"), true);
+        check(&[(SEC_WEBSOCKET_PROTOCOL, v1)], ws, Some("a.b.c"), Some("phone"), Dialect::V1);
+        let lines = [(SEC_WEBSOCKET_PROTOCOL, "device.phone"), (SEC_WEBSOCKET_PROTOCOL, "teahouse.v1")];
+        check(&lines, ws, None, Some("phone"), Dialect::V1);
+        check(&[(SEC_WEBSOCKET_PROTOCOL, "teahouse.v1")], "/api/chat/ws?token=q", Some("q"), None, Dialect::V1);
+    }
+
+    #[test]
+    fn of_what_was_offered_only_the_dialect_is_answered() {
+        let answered = |dialect| switching("dGhlIHNhbXBsZSBub25jZQ==", dialect).headers().get(SEC_WEBSOCKET_PROTOCOL).cloned();
+        assert_eq!(answered(Dialect::V1), Some(HeaderValue::from_static("teahouse.v1")));
+        assert_eq!(answered(Dialect::Classic), None);
     }
 
     #[test]
     fn the_answer_to_a_key_is_that_of_the_rfc() {
         // RFC 6455, section 1.3.
-        let response = switching("dGhlIHNhbXBsZSBub25jZQ==");
+        let response = switching("dGhlIHNhbXBsZSBub25jZQ==", Dialect::Classic);
         assert_eq!(response.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 }

@@ -13,8 +13,8 @@ use teahouse_core::{ErrorCode, UserId};
 use super::context::Context;
 use super::refusal::Refusal;
 use crate::app::App;
-use crate::limits::{AddressLimit, UserLimit};
-use crate::use_cases::authenticate::{AuthenticateError, Authenticated, authenticate};
+use crate::limits::UserLimit;
+use crate::use_cases::authenticate::{Authenticated, authenticate};
 
 /// Somebody who may come in; how fast is theirs to be told by the use case.
 pub(super) struct Caller {
@@ -73,24 +73,14 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Lets in whom a token lets in. A good token is never held to its address's limit, so that nobody behind
-/// the same address can lock its bearer out (ANCESTOR.md P24); a bad one counts, and beyond the limit it
-/// is 429 instead of 401.
+/// Lets in whom a token lets in. Beyond its address's limit a bad one is 429 instead of 401.
 ///
 /// # Errors
 /// 401, 429, or that nobody knows now.
 pub async fn admit(app: &App, token: Option<&str>, address: IpAddr) -> Result<Authenticated, Refusal> {
     // A page that is not logged in has no token; that is no attempt at anything.
     let token = token.ok_or_else(|| Refusal::new(ErrorCode::Unauthorized))?;
-    match authenticate(app, token).await {
-        Ok(who) => Ok(who),
-        Err(AuthenticateError::Store(error)) => Err(error.into()),
-        Err(error) => {
-            tracing::debug!(%error, "a token was refused");
-            app.limits.address(AddressLimit::BadToken, address).map_err(Refusal::too_fast)?;
-            Err(error.into())
-        }
-    }
+    Ok(authenticate(app, token, address).await?)
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use teahouse_core::MessageId;
+use teahouse_core::{LOBBY, MessageId};
 use teahouse_protocol::classic::http::{ChatPage, OnlineCount, OnlineUsers, SendBody, Sent};
 
 use super::answer::{Answer, Handled};
 use super::body::Fields;
 use super::caller::{Actor, Caller, Reader};
 use super::parameters::{Asked, IdempotencyKey, PathId};
+use super::refusal::Refusal;
 use crate::app::App;
 use crate::use_cases::delete_message::delete_message;
 use crate::use_cases::read_history::{read_backward, read_forward};
@@ -23,7 +24,7 @@ pub(super) async fn send(
     Fields(SendBody { content }): Fields<SendBody>,
 ) -> Handled {
     let draft = Draft::lobby(caller.id(), content, client_id, caller.address);
-    let stored = send_message(&app, draft).await?;
+    let stored = send_message(&app, draft).await.map_err(|error| Refusal::from(error).with_key_in_a_header())?;
     Ok(Answer::ok(&Sent::new(stored.id, stored.sent_at)))
 }
 
@@ -38,7 +39,7 @@ pub(super) async fn new_messages(State(app): State<Arc<App>>, _: Reader, asked: 
 }
 
 pub(super) async fn delete(State(app): State<Arc<App>>, Actor(caller): Actor, PathId(id): PathId) -> Handled {
-    delete_message(&app, caller.id(), MessageId(id)).await?;
+    delete_message(&app, caller.id(), Some(LOBBY), MessageId(id)).await?;
     Ok(Answer::ok(&()))
 }
 

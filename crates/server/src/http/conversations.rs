@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use teahouse_core::{RoomId, UserId};
+use teahouse_core::{ErrorCode, RoomId, UserId};
 use teahouse_protocol::classic::http::{
     ConversationEntry, ConversationPage, Conversations, Glance, PrivateBody, PrivateSent, Started, UnreadCount,
 };
+use teahouse_store::AppendError;
 
 use super::answer::{Answer, Handled};
 use super::body::Fields;
 use super::caller::{Actor, Caller, Reader};
 use super::parameters::{Asked, IdempotencyKey, PathId};
+use super::refusal::Refusal;
+use super::sentence;
 use crate::app::App;
 use crate::use_cases::list_conversations::{count_unread, list_conversations};
-use crate::use_cases::mark_read::mark_read;
+use crate::use_cases::mark_read::mark_conversation_read;
 use crate::use_cases::open_conversation::open_conversation;
 use crate::use_cases::read_conversation::{ConversationView, read_conversation};
-use crate::use_cases::send_private::{Draft, send_private};
+use crate::use_cases::send_private::{Draft, SendError, send_private};
 
 pub(super) async fn list(State(app): State<Arc<App>>, Reader(caller): Reader) -> Handled {
     let found = list_conversations(&app, caller.id()).await?;
@@ -34,8 +37,9 @@ pub(super) async fn unread(State(app): State<Arc<App>>, Reader(caller): Reader) 
 }
 
 pub(super) async fn start(State(app): State<Arc<App>>, Actor(caller): Actor, PathId(peer): PathId) -> Handled {
-    let room = open_conversation(&app, caller.id(), UserId(peer)).await?;
-    Ok(Answer::ok(&Started::new(room)))
+    let opened = open_conversation(&app, caller.id(), UserId(peer), None).await;
+    let room = opened.map_err(|error| Refusal::from(error).renaming("user", "userId"))?;
+    Ok(Answer::ok(&Started::new(room.id)))
 }
 
 pub(super) async fn messages(
@@ -52,7 +56,7 @@ pub(super) async fn messages(
 }
 
 pub(super) async fn read(State(app): State<Arc<App>>, Actor(caller): Actor, PathId(room): PathId) -> Handled {
-    mark_read(&app, caller.id(), RoomId(room)).await?;
+    mark_conversation_read(&app, caller.id(), RoomId(room)).await?;
     Ok(Answer::ok(&()))
 }
 
@@ -63,6 +67,16 @@ pub(super) async fn send(
     Fields(PrivateBody { receiver_id, content }): Fields<PrivateBody>,
 ) -> Handled {
     let draft = Draft::private(caller.id(), UserId(receiver_id), content, client_id, caller.address);
-    let stored = send_private(&app, draft).await?;
+    let stored = send_private(&app, draft).await.map_err(refusal)?;
     Ok(Answer::created(&PrivateSent::new(stored.id, stored.room)))
+}
+
+/// A private message goes to a user, where others go into a room.
+fn refusal(error: SendError) -> Refusal {
+    match error {
+        SendError::Append(AppendError::NotFound) => {
+            Refusal::new(ErrorCode::NotFound).saying(sentence::no_such_user())
+        }
+        error => Refusal::from(error).renaming("user", "receiver_id").with_key_in_a_header(),
+    }
 }

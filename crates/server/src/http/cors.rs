@@ -16,7 +16,7 @@ pub(super) fn layer(allowed: &[WebOrigin]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_credentials(true)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, X_REQUEST_ID, HeaderName::from_static("idempotency-key")])
         .expose_headers([X_REQUEST_ID, RETRY_AFTER])
         .max_age(MAX_AGE)

@@ -41,15 +41,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
 impl Asked {
     /// How many messages: 50 when nothing is said, never more than 100.
     pub(super) fn limit(&self) -> Result<u32, Refusal> {
-        let Some(text) = self.value("limit") else { return Ok(PAGE_MESSAGES_DEFAULT) };
-        let digits = text.trim_start_matches('0');
-        let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        if !whole {
-            let sentence = sentence::not_a_limit("limit");
-            return Err(Refusal::new(ErrorCode::BadRequest).naming("limit").saying(sentence));
-        }
-        // What is too large for a number is over 100 as well.
-        Ok(digits.parse().map_or(PAGE_MESSAGES_MAX, |limit: u32| limit.min(PAGE_MESSAGES_MAX)))
+        self.value("limit").map_or(Ok(PAGE_MESSAGES_DEFAULT), limit)
     }
 
     /// The message from which on; 0 means absent.
@@ -59,7 +51,7 @@ impl Asked {
         Ok((id != 0).then_some(MessageId(id)))
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
@@ -94,13 +86,25 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     }
 }
 
+/// How many messages: never more than 100.
+pub(super) fn limit(text: &str) -> Result<u32, Refusal> {
+    let digits = text.trim_start_matches('0');
+    let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !whole {
+        let sentence = sentence::not_a_limit("limit");
+        return Err(Refusal::new(ErrorCode::BadRequest).naming("limit").saying(sentence));
+    }
+    // What is too large for a number is over 100 as well.
+    Ok(digits.parse().map_or(PAGE_MESSAGES_MAX, |limit: u32| limit.min(PAGE_MESSAGES_MAX)))
+}
+
 /// A whole number that JavaScript reads exactly, in plain digits.
-fn number(text: &str) -> Option<u64> {
+pub(super) fn number(text: &str) -> Option<u64> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| plain && *number <= ID_MAX)
 }
 
-fn not_an_id(name: String) -> Refusal {
+pub(super) fn not_an_id(name: String) -> Refusal {
     let sentence = sentence::not_an_id(&name);
     Refusal::new(ErrorCode::BadRequest).naming(name).saying(sentence)
 }

@@ -1,5 +1,5 @@
-//! A refusal: a code of the error table, a status, a sentence, and what else helps whoever was refused.
-//! It becomes bytes in `answer`, once the request's language and id are known.
+//! A refusal: a code of the error table, a status, a sentence, and what else helps whoever was refused. Over
+//! HTTP it becomes bytes in `answer`, once the request's language and id are known; over a socket, in the door.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -20,10 +20,10 @@ const OVERLOADED_RETRY: Duration = Duration::from_secs(1);
 /// Why a request was refused, as its sender sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
-    pub(super) code: ErrorCode,
+    pub(crate) code: ErrorCode,
     pub(super) status: StatusCode,
-    pub(super) field: Option<Cow<'static, str>>,
-    pub(super) retry_after: Option<Duration>,
+    pub(crate) field: Option<Cow<'static, str>>,
+    pub(crate) retry_after: Option<Duration>,
     sentence: Option<Sentence>,
 }
 
@@ -69,6 +69,24 @@ impl Refusal {
         self
     }
 
+    /// The same about the field `known`, which the request called something else.
+    #[must_use]
+    pub(super) fn renaming(mut self, known: &str, asked: &'static str) -> Self {
+        if self.field.as_deref() == Some(known) {
+            self.field = Some(asked.into());
+        }
+        self
+    }
+
+    /// The same when what is wrong stood in the request's address or headers: that is 400 and not 422.
+    #[must_use]
+    pub(super) fn outside_the_body(mut self, is_outside: impl Fn(&str) -> bool) -> Self {
+        if self.code == ErrorCode::BadRequest && self.field.as_deref().is_some_and(is_outside) {
+            self.status = StatusCode::BAD_REQUEST;
+        }
+        self
+    }
+
     /// With another status than the table's.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
@@ -104,6 +122,12 @@ impl Refusal {
     /// Whole seconds for `Retry-After`, never less than one: what is rounded down is asked too early.
     pub(super) fn retry_after_seconds(&self) -> Option<u64> {
         self.retry_after.map(|wait| RetryAfter(wait).seconds().max(1))
+    }
+
+    /// The same in milliseconds, for an envelope.
+    pub(crate) fn retry_after_ms(&self) -> Option<u64> {
+        let wait_ms = |wait: Duration| u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
+        self.retry_after.map(|wait| wait_ms(wait).max(1))
     }
 }
 

@@ -1,27 +1,48 @@
-//! How what can go wrong in each use case looks from outside: one conversion each, and nothing else.
+//! How what can go wrong in each use case looks from outside, by HTTP and over sockets: one conversion each,
+//! and nothing else. Fields are named as v1 names them.
 
 use teahouse_core::ErrorCode;
 use teahouse_core::limits::{
-    AVATAR_CHARS_MAX, BIO_CHARS_MAX, CLIENT_ID_CHARS_MAX, NICKNAME_CHARS_MAX, PASSWORD_CHARS, USERNAME_CHARS,
+    AVATAR_CHARS_MAX, BIO_CHARS_MAX, CLIENT_ID_CHARS_MAX, NICKNAME_CHARS_MAX, PASSWORD_CHARS, QUERY_CHARS_MAX,
+    REACTIONS_PER_MESSAGE_MAX, ROOM_TITLE_CHARS_MAX, ROOMS_PER_USER_MAX, USERNAME_CHARS,
 };
 use teahouse_core::text::TextError;
-use teahouse_store::{AppendError, CreateUserError, DeleteError, DirectRoomError, OpenDirectError};
+use teahouse_protocol::classic::RequestError;
+use teahouse_protocol::v1::RequestFault;
+use teahouse_store::{AppendError, ChangeError, CreateUserError, DirectRoomError, OpenDirectError, RoomError};
 
 use super::refusal::Refusal;
 use super::sentence;
 use crate::passwords::PasswordError;
 use crate::use_cases::authenticate::AuthenticateError;
+use crate::use_cases::browse_rooms::{BrowseError, QueryFault};
 use crate::use_cases::change_password::ChangePasswordError;
+use crate::use_cases::create_room::{CreateRoomError, RoomWordsFault};
+use crate::use_cases::edit_message::EditError;
+use crate::use_cases::greet::GreetError;
 use crate::use_cases::log_in::LogInError;
 use crate::use_cases::log_out::LogOutError;
+use crate::use_cases::react::ReactError;
 use crate::use_cases::read_profile::ReadProfileError;
+use crate::use_cases::read_room_history::ReadHistoryError;
 use crate::use_cases::refresh_login::RefreshError;
 use crate::use_cases::register::{PasswordFault, RegisterError, UsernameFault};
+use crate::use_cases::renew_token::RenewError;
+use crate::use_cases::search_users::SearchError;
 use crate::use_cases::send_message::SendError;
 use crate::use_cases::update_profile::UpdateProfileError;
+use crate::use_cases::update_room::UpdateRoomError;
 
-/// What a header that names a message's `client_id` is called.
+/// What the header is called that carries a message's `client_id`.
 pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
+impl Refusal {
+    /// The same where the `client_id` came as a header.
+    #[must_use]
+    pub(super) fn with_key_in_a_header(self) -> Self {
+        self.renaming("client_id", IDEMPOTENCY_KEY).outside_the_body(|field| field == IDEMPOTENCY_KEY)
+    }
+}
 
 fn unauthorized() -> Refusal {
     Refusal::new(ErrorCode::Unauthorized)
@@ -33,6 +54,13 @@ fn not_found() -> Refusal {
 
 fn too_long(field: &'static str, chars_max: usize) -> Refusal {
     Refusal::new(ErrorCode::TooLong).naming(field).saying(sentence::too_long(chars_max))
+}
+
+fn text(field: &'static str, error: TextError) -> Refusal {
+    match error {
+        TextError::Empty => Refusal::new(ErrorCode::Empty).naming(field),
+        TextError::TooLong { chars_max } => too_long(field, chars_max),
+    }
 }
 
 fn weak(field: &'static str, fault: PasswordFault) -> Refusal {
@@ -57,6 +85,7 @@ impl From<AuthenticateError> for Refusal {
             AuthenticateError::Token(_) => unauthorized(),
             AuthenticateError::Revoked | AuthenticateError::Unknown => unauthorized().saying(sentence::token_void()),
             AuthenticateError::Disabled => unauthorized().saying(sentence::disabled()),
+            AuthenticateError::TooFast(retry_after) => Self::too_fast(retry_after),
             AuthenticateError::Store(error) => error.into(),
         }
     }
@@ -153,14 +182,18 @@ impl From<UpdateProfileError> for Refusal {
     }
 }
 
+/// A content that cannot be said.
+impl From<TextError> for Refusal {
+    fn from(error: TextError) -> Self {
+        text("content", error)
+    }
+}
+
 impl From<SendError> for Refusal {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Text(TextError::Empty) => Self::new(ErrorCode::Empty).naming("content"),
-            SendError::Text(TextError::TooLong { chars_max }) => too_long("content", chars_max),
-            SendError::ClientId => Self::new(ErrorCode::BadRequest)
-                .naming(IDEMPOTENCY_KEY)
-                .saying(sentence::not_a_client_id(CLIENT_ID_CHARS_MAX)),
+            SendError::Text(error) => error.into(),
+            SendError::ClientId => Self::field("client_id").saying(sentence::not_a_client_id(CLIENT_ID_CHARS_MAX)),
             SendError::TooFast(retry_after) => Self::too_fast(retry_after),
             SendError::Append(error) => error.into(),
         }
@@ -171,31 +204,175 @@ impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict => {
-                Self::new(ErrorCode::Conflict).naming(IDEMPOTENCY_KEY).saying(sentence::said_otherwise())
+                Self::new(ErrorCode::Conflict).naming("client_id").saying(sentence::said_otherwise())
             }
-            AppendError::NotFound => not_found().saying(sentence::no_such_user()),
-            AppendError::Forbidden => Self::new(ErrorCode::Forbidden),
+            AppendError::NotFound => not_found().saying(sentence::nowhere_to_say_it()),
+            AppendError::Forbidden => Self::new(ErrorCode::Forbidden).saying(sentence::not_a_member()),
             AppendError::Muted => Self::new(ErrorCode::Muted),
-            AppendError::Oneself => Self::field("receiver_id").saying(sentence::oneself()),
+            AppendError::Oneself => Self::field("user").saying(sentence::oneself()),
             AppendError::Store(error) => error.into(),
         }
     }
 }
 
-impl From<DeleteError> for Refusal {
-    fn from(error: DeleteError) -> Self {
+impl From<EditError> for Refusal {
+    fn from(error: EditError) -> Self {
         match error {
-            DeleteError::NotFound => not_found().saying(sentence::no_such_message()),
-            DeleteError::Forbidden => Self::new(ErrorCode::Forbidden).saying(sentence::not_your_message()),
-            DeleteError::Store(error) => error.into(),
+            EditError::Text(error) => error.into(),
+            EditError::Change(error) => error.into(),
         }
     }
 }
 
+impl From<ReactError> for Refusal {
+    fn from(error: ReactError) -> Self {
+        match error {
+            ReactError::Emoji => Self::field("emoji").saying(sentence::not_an_emoji()),
+            ReactError::Change(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for Refusal {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::NotFound => not_found().saying(sentence::no_such_message()),
+            ChangeError::Forbidden => Self::new(ErrorCode::Forbidden).saying(sentence::not_your_message()),
+            ChangeError::Muted => Self::new(ErrorCode::Muted),
+            ChangeError::TooMany => {
+                Self::new(ErrorCode::Conflict).saying(sentence::too_many_reactions(REACTIONS_PER_MESSAGE_MAX))
+            }
+            ChangeError::Store(error) => error.into(),
+        }
+    }
+}
+
+// ── Rooms ──
+
+impl From<RoomError> for Refusal {
+    fn from(error: RoomError) -> Self {
+        match error {
+            RoomError::NotFound => not_found().saying(sentence::no_such_room()),
+            RoomError::Forbidden => Self::new(ErrorCode::Forbidden),
+            RoomError::NameTaken => Self::new(ErrorCode::Conflict).naming("name").saying(sentence::room_name_taken()),
+            RoomError::TooMany => Self::new(ErrorCode::Conflict).saying(sentence::too_many_rooms(ROOMS_PER_USER_MAX)),
+            RoomError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RoomWordsFault> for Refusal {
+    fn from(fault: RoomWordsFault) -> Self {
+        match fault {
+            RoomWordsFault::Name(error) => text("name", error),
+            RoomWordsFault::Title => too_long("title", ROOM_TITLE_CHARS_MAX),
+        }
+    }
+}
+
+impl From<CreateRoomError> for Refusal {
+    fn from(error: CreateRoomError) -> Self {
+        match error {
+            CreateRoomError::Kind => Self::field("kind").saying(sentence::not_made_so()),
+            CreateRoomError::NoName => Self::field("name").saying(sentence::missing_field("name")),
+            CreateRoomError::Words(fault) => fault.into(),
+            CreateRoomError::Room(error) => error.into(),
+        }
+    }
+}
+
+impl From<UpdateRoomError> for Refusal {
+    fn from(error: UpdateRoomError) -> Self {
+        match error {
+            UpdateRoomError::Words(fault) => fault.into(),
+            UpdateRoomError::Room(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReadHistoryError> for Refusal {
+    fn from(error: ReadHistoryError) -> Self {
+        match error {
+            ReadHistoryError::Limit => Self::field("limit").saying(sentence::not_a_limit("limit")),
+            ReadHistoryError::Room(error) => error.into(),
+        }
+    }
+}
+
+impl From<QueryFault> for Refusal {
+    fn from(_: QueryFault) -> Self {
+        too_long("query", QUERY_CHARS_MAX)
+    }
+}
+
+impl From<BrowseError> for Refusal {
+    fn from(error: BrowseError) -> Self {
+        match error {
+            BrowseError::Query(fault) => fault.into(),
+            BrowseError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SearchError> for Refusal {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Query(fault) => fault.into(),
+            SearchError::Store(error) => error.into(),
+        }
+    }
+}
+
+// ── Sessions ──
+
+/// What is no request of the classic dialect.
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::UnknownType => Self::new(ErrorCode::UnknownType),
+            RequestError::Malformed { .. } => Self::new(ErrorCode::BadRequest),
+        }
+    }
+}
+
+/// What is no request of v1.
+impl From<RequestFault> for Refusal {
+    fn from(fault: RequestFault) -> Self {
+        match fault {
+            RequestFault::UnknownType => Self::new(ErrorCode::UnknownType),
+            RequestFault::Malformed { field: None } => Self::new(ErrorCode::BadRequest),
+            RequestFault::Malformed { field: Some(field) } => {
+                let sentence = sentence::missing_or_wrong(&field);
+                Self::field(field).saying(sentence)
+            }
+        }
+    }
+}
+
+impl From<GreetError> for Refusal {
+    fn from(error: GreetError) -> Self {
+        match error {
+            GreetError::Gone => unauthorized().saying(sentence::token_void()),
+            GreetError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RenewError> for Refusal {
+    fn from(error: RenewError) -> Self {
+        match error {
+            RenewError::Authenticate(error) => error.into(),
+            RenewError::OtherUser => Self::new(ErrorCode::Forbidden).naming("token").saying(sentence::another_users()),
+        }
+    }
+}
+
+// ── Conversations ──
+
 impl From<OpenDirectError> for Refusal {
     fn from(error: OpenDirectError) -> Self {
         match error {
-            OpenDirectError::Oneself => Self::field("userId").saying(sentence::oneself()),
+            OpenDirectError::Oneself => Self::field("user").saying(sentence::oneself()),
             OpenDirectError::NotFound => not_found().saying(sentence::no_such_user()),
             OpenDirectError::Store(error) => error.into(),
         }

@@ -9,7 +9,7 @@ use axum::routing::{any, delete, get, post};
 use axum::{Extension, Router, middleware};
 
 use super::health::Findings;
-use super::{account, chat, context, conversations, cors, health, page, panics};
+use super::{account, chat, context, conversations, cors, health, page, panics, server_api, v1};
 use crate::app::App;
 
 /// The HTTP door, with the routes of others (the page, the WebSocket) beside its own.
@@ -37,6 +37,8 @@ pub fn router(app: Arc<App>, others: Router<Arc<App>>) -> Router {
         .route("/health", get(health::health))
         .route("/live", get(health::live))
         .route("/ready", get(health::ready))
+        .merge(server_api::routes())
+        .merge(v1::routes())
         .merge(page::routes())
         .layer(Extension(Arc::<Findings>::default()))
         .merge(others);

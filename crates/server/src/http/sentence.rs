@@ -22,7 +22,7 @@ impl Sentence {
         }
     }
 
-    fn new(en: impl Into<String>, zh: impl Into<String>) -> Self {
+    pub(super) fn new(en: impl Into<String>, zh: impl Into<String>) -> Self {
         Self { en: en.into(), zh: zh.into() }
     }
 }
@@ -34,15 +34,6 @@ pub fn success(language: Language) -> &'static str {
         Language::En => "OK",
         Language::Zh => "成功",
     }
-}
-
-/// The dialect that is not spoken yet.
-#[must_use]
-pub fn v1_not_yet() -> Sentence {
-    Sentence::new(
-        "This server does not speak the subprotocol teahouse.v1 yet; connect without it for the classic dialect.",
-        "此服务器尚不支持 teahouse.v1 子协议；请不带该子协议连接以使用经典协议。",
-    )
 }
 
 // ── Requests that cannot be read ──
@@ -74,6 +65,28 @@ pub(super) fn wrong_field(field: &str) -> Sentence {
     Sentence::new(format!("The field “{field}” is of the wrong type."), format!("字段“{field}”的类型不正确。"))
 }
 
+pub(super) fn missing_or_wrong(field: &str) -> Sentence {
+    Sentence::new(
+        format!("The field “{field}” is missing or of the wrong type."),
+        format!("字段“{field}”缺失或类型不正确。"),
+    )
+}
+
+/// Two ways of saying the same, which say something else.
+pub(super) fn two_keys() -> Sentence {
+    Sentence::new(
+        "Idempotency-Key and “client_id” are two names for the same; they must not differ.",
+        "Idempotency-Key 与“client_id”含义相同，二者不能不一致。",
+    )
+}
+
+pub(crate) fn one_place_only() -> Sentence {
+    Sentence::new(
+        "At most one of “before”, “after” and “around” may be given.",
+        "“before”“after”“around”最多只能指定一个。",
+    )
+}
+
 pub(super) fn not_an_id(name: &str) -> Sentence {
     Sentence::new(
         format!("“{name}” must be a whole number below 2^53."),
@@ -87,8 +100,8 @@ pub(super) fn not_a_limit(name: &str) -> Sentence {
 
 pub(super) fn not_a_client_id(chars_max: usize) -> Sentence {
     Sentence::new(
-        format!("Idempotency-Key must have 1 to {chars_max} characters."),
-        format!("Idempotency-Key 的长度必须为 1 到 {chars_max} 个字符。"),
+        format!("A client_id (over HTTP also Idempotency-Key) must have 1 to {chars_max} characters."),
+        format!("client_id（HTTP 中亦为 Idempotency-Key）的长度必须为 1 到 {chars_max} 个字符。"),
     )
 }
 
@@ -172,7 +185,26 @@ pub(super) fn no_such_message() -> Sentence {
 }
 
 pub(super) fn not_your_message() -> Sentence {
-    Sentence::new("You can delete only your own messages.", "你只能删除自己的消息。")
+    Sentence::new("You can change only your own messages.", "你只能修改或删除自己的消息。")
+}
+
+pub(super) fn nowhere_to_say_it() -> Sentence {
+    Sentence::new("There is no such room, or no such message to answer in it.", "该房间不存在，或其中没有要回复的消息。")
+}
+
+pub(super) fn not_a_member() -> Sentence {
+    Sentence::new("You are not a member of this room.", "你不是该房间的成员。")
+}
+
+pub(super) fn not_an_emoji() -> Sentence {
+    Sentence::new("This is not an emoji.", "这不是一个表情符号。")
+}
+
+pub(super) fn too_many_reactions(most: u32) -> Sentence {
+    Sentence::new(
+        format!("There are {most} different reactions to this message already."),
+        format!("该消息已有 {most} 种不同的回应。"),
+    )
 }
 
 pub(super) fn no_such_conversation() -> Sentence {
@@ -188,7 +220,42 @@ pub(super) fn oneself() -> Sentence {
 }
 
 pub(super) fn said_otherwise() -> Sentence {
-    Sentence::new("This Idempotency-Key was used for another message.", "该 Idempotency-Key 已用于另一条消息。")
+    Sentence::new(
+        "This client_id (over HTTP also Idempotency-Key) was used for another message.",
+        "该 client_id（HTTP 中亦为 Idempotency-Key）已用于另一条消息。",
+    )
+}
+
+// ── Rooms ──
+
+pub(super) fn no_such_room() -> Sentence {
+    Sentence::new("There is no such room or user here.", "没有这个房间或用户。")
+}
+
+pub(super) fn room_name_taken() -> Sentence {
+    Sentence::new("There is a room of this name already.", "该房间名已被使用。")
+}
+
+pub(super) fn too_many_rooms(most: u32) -> Sentence {
+    Sentence::new(format!("One can be in {most} rooms at most."), format!("最多只能加入 {most} 个房间。"))
+}
+
+pub(super) fn not_made_so() -> Sentence {
+    Sentence::new("A direct room is opened with somebody, not created.", "私聊应通过打开与某人的会话建立，不能直接创建。")
+}
+
+// ── Sessions ──
+
+pub(crate) fn hello_first() -> Sentence {
+    Sentence::new("Please say hello first.", "请先发送 hello。")
+}
+
+pub(crate) fn hello_once() -> Sentence {
+    Sentence::new("A session says hello once.", "每个会话只能发送一次 hello。")
+}
+
+pub(super) fn another_users() -> Sentence {
+    Sentence::new("This token is another user's.", "该令牌属于其他用户。")
 }
 
 // ── Origins ──

@@ -1,10 +1,13 @@
 //! Who somebody is, from a token. Every door asks here.
 
+use std::net::IpAddr;
+
 use teahouse_core::ids::OWN_IDS_START;
 use teahouse_core::{TokenMark, User, UserId};
 use teahouse_store::{SiteUser, Standing, StoreError, Subject};
 
 use crate::app::App;
+use crate::limits::{AddressLimit, RetryAfter};
 use crate::tokens::{Claims, TokenError};
 
 /// Somebody who may come in.
@@ -31,16 +34,32 @@ pub enum AuthenticateError {
     /// There is no such user.
     #[error("there is no such user")]
     Unknown,
+    /// It is bad, and too many bad ones came from this address.
+    #[error("too many bad tokens from this address")]
+    TooFast(RetryAfter),
     /// The store failed: nobody knows whether the token is good.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The user that a token lets in. One that a site's token speaks of is made here when it is new.
+/// The user that a token lets in. One that a site's token speaks of is made here when it is new. A good
+/// token is never held to its address's limit, so that nobody behind the same address can lock its bearer
+/// out (ANCESTOR.md P24); a bad one counts.
 ///
 /// # Errors
 /// The token lets nobody in.
-pub async fn authenticate(app: &App, token: &str) -> Result<Authenticated, AuthenticateError> {
+pub async fn authenticate(app: &App, token: &str, address: IpAddr) -> Result<Authenticated, AuthenticateError> {
+    let outcome = look_at(app, token).await;
+    if let Err(error) = &outcome
+        && !matches!(error, AuthenticateError::Store(_))
+    {
+        tracing::debug!(%error, "a token was refused");
+        app.limits.address(AddressLimit::BadToken, address).map_err(AuthenticateError::TooFast)?;
+    }
+    outcome
+}
+
+async fn look_at(app: &App, token: &str) -> Result<Authenticated, AuthenticateError> {
     let claims = app.tokens.verify(token, app.now())?;
     let mark = claims.mark;
     let user = match known(app, &claims.subject).await? {

@@ -5,9 +5,11 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use teahouse_core::limits::{CLASSIC_CONTENT_CHARS_MAX, CLIENT_ID_CHARS_MAX, PRIVATE_CONTENT_CHARS_MAX};
+use teahouse_core::limits::{
+    CLASSIC_CONTENT_CHARS_MAX, CLIENT_ID_CHARS_MAX, CONTENT_CHARS_MAX, PRIVATE_CONTENT_CHARS_MAX,
+};
 use teahouse_core::text::{TextError, check_content, longer_than};
-use teahouse_core::{LOBBY, UserId};
+use teahouse_core::{LOBBY, MessageId, MessageKind, RoomId, UserId};
 use teahouse_store::{Append, AppendError, Appended, Place};
 
 use crate::app::App;
@@ -25,19 +27,26 @@ pub struct Draft {
     pub content_chars_max: usize,
     /// Under which saying it again stores nothing twice.
     pub client_id: Option<String>,
+    /// The message that it answers.
+    pub reply_to: Option<MessageId>,
     /// Where the sender is; kept for moderators only.
     pub address: IpAddr,
 }
 
 impl Draft {
-    /// Something for the lobby.
+    /// Something for a room, as v1 says it.
     #[must_use]
-    pub fn lobby(sender: UserId, content: String, client_id: Option<String>, address: IpAddr) -> Self {
-        let place = Place::Room(LOBBY);
-        Self { place, sender, content, content_chars_max: CLASSIC_CONTENT_CHARS_MAX, client_id, address }
+    pub fn room(sender: UserId, room: RoomId, content: String, client_id: String, address: IpAddr) -> Self {
+        Self::new(Place::Room(room), CONTENT_CHARS_MAX, sender, content, Some(client_id), address)
     }
 
-    /// Something for one other user.
+    /// Something for the lobby, as the classic dialect says it.
+    #[must_use]
+    pub fn lobby(sender: UserId, content: String, client_id: Option<String>, address: IpAddr) -> Self {
+        Self::new(Place::Room(LOBBY), CLASSIC_CONTENT_CHARS_MAX, sender, content, client_id, address)
+    }
+
+    /// Something for one other user, as the classic dialect says it.
     #[must_use]
     pub fn private(
         sender: UserId,
@@ -46,8 +55,24 @@ impl Draft {
         client_id: Option<String>,
         address: IpAddr,
     ) -> Self {
-        let place = Place::Direct(receiver);
-        Self { place, sender, content, content_chars_max: PRIVATE_CONTENT_CHARS_MAX, client_id, address }
+        Self::new(Place::Direct(receiver), PRIVATE_CONTENT_CHARS_MAX, sender, content, client_id, address)
+    }
+
+    fn new(
+        place: Place,
+        content_chars_max: usize,
+        sender: UserId,
+        content: String,
+        client_id: Option<String>,
+        address: IpAddr,
+    ) -> Self {
+        Self { place, sender, content, content_chars_max, client_id, reply_to: None, address }
+    }
+
+    /// And it answers this message.
+    #[must_use]
+    pub fn replying_to(self, reply_to: Option<MessageId>) -> Self {
+        Self { reply_to, ..self }
     }
 }
 
@@ -69,8 +94,8 @@ pub enum SendError {
 }
 
 /// Checks what can be checked at once, and gives the rest as a future. The first poll of it puts the
-/// message into the store's queue (one without a `client_id`), so whoever polls in order says in order;
-/// from then on it is stored even when the future is dropped.
+/// message into the store's queue, so whoever polls in order says in order; from then on it is stored
+/// even when the future is dropped.
 ///
 /// # Errors
 /// Refused at once; nothing was stored.
@@ -81,27 +106,30 @@ pub fn begin_send(
     let sender = draft.sender;
     let checked = check(app, draft);
     // Every try counts (ANCESTOR.md H15): one that is refused for what it says as any other envelope, so
-    // that a slip costs no turn of sending. Whether one with a client_id is a repeat is known further on.
-    match &checked {
-        Err(_) => app.limits.user(UserLimit::Envelope, sender).map_err(SendError::TooFast)?,
-        Ok(append) if append.client_id.is_none() => {
-            app.limits.user(UserLimit::Send, sender).map_err(SendError::TooFast)?;
-        }
-        Ok(_) => {}
+    // that a slip costs no turn of sending.
+    if checked.is_err() {
+        app.limits.user(UserLimit::Envelope, sender).map_err(SendError::TooFast)?;
     }
     let append = checked?;
+    let turn = app.limits.user(UserLimit::Send, sender).map_err(SendError::TooFast);
+    if append.client_id.is_none() {
+        turn.clone()?;
+    }
     let app = Arc::clone(app);
     Ok(async move {
-        if append.client_id.is_some() {
-            // A repeat is answered as the first time, however fast or muted the sender is by now. Looking
-            // is bounded like any other reading.
-            app.limits.user(UserLimit::Read, append.sender).map_err(SendError::TooFast)?;
-            if let Some(earlier) = app.store.appended(&append).await? {
-                return Ok(earlier);
-            }
-            app.limits.user(UserLimit::Send, append.sender).map_err(SendError::TooFast)?;
+        if let Err(too_fast) = turn {
+            // It may be a repeat: that is answered as the first time, however fast the sender is by now.
+            // Looking is bounded like any other reading.
+            app.limits.user(UserLimit::Read, sender).map_err(SendError::TooFast)?;
+            return app.store.appended(&append).await?.ok_or(too_fast);
         }
-        Ok(app.store.append(append).await?)
+        let stored = app.store.append(append).await?;
+        // A repeat costs no turn, but a reading: who comes back and sends again what was not answered has
+        // not used up what comes after it.
+        if stored.duplicate && app.limits.user(UserLimit::Read, sender).is_ok() {
+            app.limits.user_back(UserLimit::Send, sender);
+        }
+        Ok(stored)
     })
 }
 
@@ -124,7 +152,8 @@ fn check(app: &App, draft: Draft) -> Result<Append, SendError> {
         sender: draft.sender,
         client_id: draft.client_id,
         content,
-        reply_to: None,
+        kind: MessageKind::Text,
+        reply_to: draft.reply_to,
         address: Some(draft.address),
         now: app.now(),
     })

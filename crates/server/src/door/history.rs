@@ -1,0 +1,85 @@
+//! The store, as sessions that are behind read it.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use teahouse_core::limits::{CATCH_UP_CHANGES_MAX, RESET_MESSAGES};
+use teahouse_core::{MessageId, RoomId, Seq, UserId, Version};
+use teahouse_hub::{BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, History};
+use teahouse_store::{CatchUpBounds, Store, StoreError};
+
+/// Messages in one page; about as many as one write takes.
+const PAGE_MESSAGES: u32 = 200;
+
+/// The store, as sessions that are behind read it.
+pub struct StoredHistory {
+    store: Arc<dyn Store>,
+}
+
+impl StoredHistory {
+    /// The history in this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// What the store says, or `None` when it cannot say anything now: the hub asks again.
+    fn read<T, F>(&self, what: &'static str, ask: impl FnOnce(Arc<dyn Store>) -> F) -> BoxFuture<Option<T>>
+    where
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let asked = ask(Arc::clone(&self.store));
+        Box::pin(async move {
+            match asked.await {
+                Ok(found) => Some(found),
+                // A store that is closing or busy is no news of this reader.
+                Err(StoreError::Overloaded(_) | StoreError::Closed) => None,
+                Err(error @ StoreError::Internal(_)) => {
+                    tracing::error!(what, %error, "a session that is behind could not be served");
+                    None
+                }
+            }
+        })
+    }
+}
+
+impl History for StoredHistory {
+    fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {
+        self.read("a classic page", async move |store| {
+            let page = store.page_by_seq(room, after.0, after.1, PAGE_MESSAGES).await?;
+            Ok(ClassicPage {
+                deleted: page.deleted,
+                messages: page.messages,
+                reached: (page.version, page.seq),
+                complete: page.complete,
+                pair: page.pair,
+            })
+        })
+    }
+
+    fn changes(&self, room: RoomId, from: CatchUpFrom) -> BoxFuture<Option<ChangesPage>> {
+        let (since, changes_max) = match from {
+            CatchUpFrom::Since(version) => (Some(version), None),
+            CatchUpFrom::Held(version) => (Some(version), Some(CATCH_UP_CHANGES_MAX)),
+            CatchUpFrom::Anew => (None, None),
+        };
+        let bounds = CatchUpBounds { limit: PAGE_MESSAGES, changes_max, reset_messages: RESET_MESSAGES };
+        self.read("changes", async move |store| {
+            let page = store.catch_up(room, since, bounds).await?;
+            Ok(ChangesPage {
+                reset: page.reset,
+                messages: page.messages,
+                reached: (page.through, page.last_seq),
+                complete: page.complete,
+            })
+        })
+    }
+
+    fn own_reactions(&self, user: UserId, messages: Vec<MessageId>) -> BoxFuture<Option<Vec<(MessageId, String)>>> {
+        self.read("own reactions", async move |store| store.own_reactions(user, &messages).await)
+    }
+
+    fn members(&self, room: RoomId) -> BoxFuture<Option<Vec<UserId>>> {
+        self.read("members", async move |store| store.member_ids(room).await)
+    }
+}
