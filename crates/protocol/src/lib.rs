@@ -2,6 +2,7 @@
 //!
 //! Nothing else in the workspace names an envelope's type or a field of one.
 
+pub mod catalogue;
 pub mod classic;
 mod envelope;
 mod moment;

@@ -2,11 +2,10 @@
 //! whether they came over a socket or by HTTP; answers and events are written here.
 
 mod bodies;
-pub mod catalogue;
 mod envelopes;
-mod events;
+pub(crate) mod events;
 mod fields;
-mod request;
+pub(crate) mod request;
 
 pub use bodies::*;
 pub use envelopes::*;

@@ -9,7 +9,7 @@ use crate::shape;
 
 /// What a session begins with: the answer to `hello`.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Welcome<'a> {
+pub(crate) struct Welcome<'a> {
     /// The session; another one after each reconnect.
     pub session: u64,
     /// The name of this history; another one after a restore.
@@ -32,14 +32,14 @@ pub(super) struct Welcome<'a> {
 
 /// Distinct users online.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct OnlineCount {
+pub(crate) struct OnlineCount {
     /// How many.
     pub count: u64,
 }
 
 /// The bracket opens: what follows of this room, up to `caught_up`, is what changed after version `from`.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct CatchUp {
+pub(crate) struct CatchUp {
     /// Which room.
     pub room: u64,
     /// The version after which the changes follow.
@@ -50,7 +50,7 @@ pub(super) struct CatchUp {
 
 /// The bracket closes: the client holds the room as it was at this version, and live envelopes go on from there.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct CaughtUp<'a> {
+pub(crate) struct CaughtUp<'a> {
     /// Which room.
     pub room: u64,
     /// Where the client's cursor stands now.
@@ -62,7 +62,7 @@ pub(super) struct CaughtUp<'a> {
 
 /// Somebody has read a room up to a seq.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Read {
+pub(crate) struct Read {
     /// Which room.
     pub room: u64,
     /// Who.
@@ -73,7 +73,7 @@ pub(super) struct Read {
 
 /// All who are typing in a room now.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Typing {
+pub(crate) struct Typing {
     /// Which room.
     pub room: u64,
     /// Their ids; empty when nobody is any more.
@@ -82,7 +82,7 @@ pub(super) struct Typing {
 
 /// Who came and went in a room whose presence one asked for.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Presence {
+pub(crate) struct Presence {
     /// Which room.
     pub room: u64,
     /// Who is online now and was not.
@@ -98,7 +98,7 @@ pub(super) struct Presence {
 
 /// A room has another name or title.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct RoomRenamed<'a> {
+pub(crate) struct RoomRenamed<'a> {
     /// Which room.
     pub id: u64,
     /// Its unique name.
@@ -109,7 +109,7 @@ pub(super) struct RoomRenamed<'a> {
 
 /// People came into a room or went.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct RoomMembers {
+pub(crate) struct RoomMembers {
     /// Which room.
     pub id: u64,
     /// How many are in it now.
@@ -118,14 +118,14 @@ pub(super) struct RoomMembers {
 
 /// One is no longer in this room.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Removed {
+pub(crate) struct Removed {
     /// Which room.
     pub room: u64,
 }
 
 /// A notice of the server itself.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct System<'a> {
+pub(crate) struct System<'a> {
     /// A stable word, such as `events_missed`.
     pub code: &'a str,
     /// A sentence for a person.
@@ -134,7 +134,7 @@ pub(super) struct System<'a> {
 
 /// The socket is about to be closed.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Goodbye<'a> {
+pub(crate) struct Goodbye<'a> {
     /// The code of the close frame that follows.
     pub code: u16,
     /// Its reason.

@@ -101,7 +101,7 @@ macro_rules! requests {
         }
 
         /// Every request's type, with the schema of its `data`.
-        pub(super) fn shapes(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
+        pub(crate) fn shapes(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
             vec![$( ($word, data::$Name::json_schema(generator)) ),+]
         }
     };
@@ -201,7 +201,7 @@ requests! {
     "create" => Create {
         /// Who may be in it.
         kind: RoomKind,
-        /// Its unique name, 1 to 50 characters.
+        /// Its unique name, 1 to 50 characters; a room needs one.
         name: Option<String>,
         /// Its heading, at most 200 characters; may be empty.
         title: Option<String>,

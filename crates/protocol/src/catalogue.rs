@@ -1,4 +1,5 @@
-//! Everything that is said in this dialect, as JSON Schemas: what documents, types and tests are made from.
+//! Everything that is said in the v1 dialect and in the server API, as JSON Schemas: what `docs/openapi.json`,
+//! `sdk/types` and tests are made from.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +8,15 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value};
 use teahouse_core::ids::ID_MAX;
 
-use super::bodies::*;
-use super::envelopes::ErrorBody;
-use super::{events, request};
 use crate::person::Person;
+use crate::server_api::{DisconnectBody, OnlineNow, PostBody, PostedBody, PublishBody, SiteUsers, UserBody};
+use crate::v1::*;
+use crate::v1::{events, request};
 
 /// Where a schema refers to one of [`Catalogue::shapes`].
 pub const SHAPES_PATH: &str = "#/components/schemas/";
 
-/// Everything that is said in this dialect.
+/// Everything that is said.
 pub struct Catalogue {
     /// What a client asks.
     pub requests: Vec<RequestShape>,
@@ -43,7 +44,7 @@ pub struct EventShape {
     pub data: Vec<Value>,
 }
 
-/// The catalogue of this dialect.
+/// The catalogue.
 #[must_use]
 pub fn catalogue() -> Catalogue {
     let settings = || {
@@ -59,8 +60,17 @@ pub fn catalogue() -> Catalogue {
         .map(|(kind, data)| RequestShape { kind, data: read(data), ack: ack_of(kind, &mut writing) })
         .collect();
     let events = events_of(&mut writing);
-    // Beside them stands what refuses, and what every envelope may meet.
+    // What is said besides: refusals, what is said over HTTP alone, and what a site's backend says.
     one::<ErrorBody<'static>>(&mut writing);
+    one::<Changes<'static>>(&mut writing);
+    one::<OwnRooms<'static>>(&mut writing);
+    one::<PostedBody>(&mut writing);
+    one::<SiteUsers<'static>>(&mut writing);
+    one::<OnlineNow>(&mut writing);
+    reading.subschema_for::<PublishBody>();
+    reading.subschema_for::<PostBody>();
+    reading.subschema_for::<UserBody>();
+    reading.subschema_for::<DisconnectBody>();
     let mut shapes = BTreeMap::new();
     shapes.extend(reading.take_definitions(true).into_iter().map(|(name, shape)| (name, read(shape))));
     shapes.extend(writing.take_definitions(true).into_iter().map(|(name, shape)| (name, written(shape))));
