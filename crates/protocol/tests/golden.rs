@@ -21,6 +21,8 @@ fn message(content: &str) -> Message {
         content: content.into(),
         kind: MessageKind::Text,
         reply_to: None,
+        mentions: Vec::new(),
+        reactions: Vec::new(),
         edited_at: None,
         deleted: false,
         // 2026-11-22T06:25:36.120Z

@@ -291,36 +291,29 @@ pub fn read_envelope(text: &str) -> Result<Envelope, RequestError> {
         #[serde(borrow, default)]
         data: Option<&'a RawValue>,
     }
-    let malformed = |id: Option<String>, field: Option<&str>| RequestError {
-        id,
-        fault: RequestFault::Malformed { field: field.map(str::to_owned) },
-    };
-    // Serde reads an array as a struct too; on this wire an envelope is an object.
-    if !text.trim_start().starts_with('{') {
-        return Err(malformed(None, None));
-    }
-    let outer: Outer<'_> = serde_json::from_str(text).map_err(|error| {
-        // Whoever sent a reference gets it back even when the rest is wrong.
-        #[derive(Deserialize)]
-        struct Reference {
-            #[serde(default)]
-            id: Option<String>,
-        }
-        let id = serde_json::from_str::<Reference>(text).ok().and_then(|reference| reference.id).filter(is_reference);
-        malformed(id, error.is_data().then_some("type"))
-    })?;
-    let id = match outer.id.map(RawValue::get) {
-        None | Some("null") => None,
-        Some(raw) => match serde_json::from_str::<String>(raw).ok().filter(is_reference) {
+    let malformed = |id, field| RequestError { id, fault: RequestFault::Malformed { field } };
+    let outer: Outer<'_> = read_object(text).map_err(|fault| malformed(reference(text), fault.if_it_was_json()))?;
+    let id = match outer.id {
+        None => None,
+        Some(raw) => match serde_json::from_str(raw.get()).ok().filter(is_reference) {
             Some(id) => Some(id),
-            None => return Err(malformed(None, Some("id"))),
+            None => return Err(malformed(None, Some("id".to_owned()))),
         },
     };
-    let data = outer.data.map_or("{}", |data| if data.get() == "null" { "{}" } else { data.get() });
-    match read_request(&outer.kind, data) {
+    match read_request(&outer.kind, outer.data.map_or("{}", RawValue::get)) {
         Ok(request) => Ok(Envelope { id, request }),
         Err(fault) => Err(RequestError { id, fault }),
     }
+}
+
+/// Whoever sent a reference gets it back, even when the rest is wrong.
+fn reference(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Reference {
+        #[serde(default)]
+        id: Option<String>,
+    }
+    read_object::<Reference>(text).ok()?.id.filter(is_reference)
 }
 
 #[allow(clippy::ptr_arg, reason = "as Option::filter gives it")]
@@ -328,20 +321,57 @@ fn is_reference(id: &String) -> bool {
     !longer_than(id, REQUEST_ID_CHARS_MAX)
 }
 
+/// Reads the `data` of a request. It stood in an envelope, so it is JSON, if not all of it can be read.
 fn read_data<T: DeserializeOwned>(data: &str) -> Result<T, RequestFault> {
-    if !data.trim_start().starts_with('{') {
-        return Err(RequestFault::Malformed { field: Some("data".to_owned()) });
-    }
-    let mut reader = serde_json::Deserializer::from_str(data);
-    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        // A missing field is named by the sentence alone: "missing field `content`".
-        let field = match error.inner().to_string().split('`').nth(1) {
-            Some(name) if path == "." && error.inner().is_data() => Some(name.to_owned()),
-            _ => (path != "." && error.inner().is_data()).then_some(path),
+    read_object(data).map_err(|fault| {
+        let field = match fault {
+            ObjectFault::NoObject => Some("data".to_owned()),
+            ObjectFault::NotJson { field } | ObjectFault::Wrong { field } => field,
         };
         RequestFault::Malformed { field }
     })
+}
+
+/// Why something is not the object that it should be.
+enum ObjectFault {
+    /// It is something else.
+    NoObject,
+    /// It is not JSON, from this field on.
+    NotJson { field: Option<String> },
+    /// This field is missing or wrong.
+    Wrong { field: Option<String> },
+}
+
+impl ObjectFault {
+    /// The field to blame. In what is not JSON at all, no field is.
+    fn if_it_was_json(self) -> Option<String> {
+        match self {
+            Self::Wrong { field } => field,
+            Self::NoObject | Self::NotJson { .. } => None,
+        }
+    }
+}
+
+fn read_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ObjectFault> {
+    // Serde reads an array as a struct too; on this wire everything is an object.
+    if !text.trim_start().starts_with('{') {
+        return Err(ObjectFault::NoObject);
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let error = error.into_inner();
+        let field = match error.to_string().split('`').nth(1) {
+            // A field that is missing, or there twice, is named by the sentence alone: "missing field `content`".
+            Some(name) if path == "." && error.is_data() => Some(name.to_owned()),
+            _ => Some(path).filter(|path| path != "."),
+        };
+        if error.is_data() { ObjectFault::Wrong { field } } else { ObjectFault::NotJson { field } }
+    })?;
+    match reader.end() {
+        Ok(()) => Ok(read),
+        Err(_) => Err(ObjectFault::NotJson { field: None }),
+    }
 }
 
 impl Request {
@@ -357,3 +387,6 @@ impl Request {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

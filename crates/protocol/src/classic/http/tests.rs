@@ -33,6 +33,8 @@ fn message(id: u64, seq: u64, sender: Profile) -> Message {
         content: "hi".into(),
         kind: MessageKind::Text,
         reply_to: None,
+        mentions: Vec::new(),
+        reactions: Vec::new(),
         edited_at: None,
         deleted: false,
         sent_at: NOON,
