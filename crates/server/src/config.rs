@@ -55,6 +55,14 @@ pub struct FlagValue {
     pub value: String,
 }
 
+/// A time as keys have it, such as 5m.
+///
+/// # Errors
+/// A sentence that says what would be one.
+pub fn parse_time(text: &str) -> Result<std::time::Duration, String> {
+    value::Setting::parse(text)
+}
+
 /// Where values may come from, strongest first.
 #[derive(Default)]
 pub struct Sources {

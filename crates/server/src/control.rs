@@ -1,28 +1,63 @@
-//! How the command line speaks to a running server: one JSON line in, one out, over a Unix socket in
-//! the data directory that only its owner can open. What is asked for is done by a [`Handler`].
+//! How the command line speaks to a running server: one JSON line in over a Unix socket in the data
+//! directory that only its owner can open; out come lines of progress and one answer. What is asked for
+//! is done by a [`Handler`]; when no server runs, the command line does it itself.
 
+mod apply;
 mod client;
+mod controller;
 mod offline;
+mod operator;
 mod server;
+mod stdin;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use teahouse_core::{UserId, UserRole};
-use teahouse_store::{Store, StoreError};
+use teahouse_core::{TokenKey, User};
+use teahouse_protocol::rfc3339;
+use tokio::sync::watch;
 
-pub use client::{ReachError, ask};
-pub use offline::change;
+pub use controller::Controller;
+pub use offline::Nobody;
+pub use operator::operate;
 pub use server::{BindError, ControlServer};
 
+use client::{ReachError, ask};
+
 const SOCKET: &str = "control.sock";
-/// A request or an answer is a name and a few words.
-const LINE_BYTES_MAX: u64 = 4096;
+/// A request is a name and a few words.
+const REQUEST_BYTES_MAX: u64 = 4096;
+/// An answer is a page of users at most.
+const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+/// Users in one page of a list: a tenth of what an answer may have, however long their names are.
+const PAGE_USERS: u32 = 100;
 
 /// What the command line asks for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
-#[expect(clippy::enum_variant_names, reason = "users are only the first thing to be controlled")]
 pub enum ControlRequest {
+    /// Make an account.
+    UserCreate {
+        /// The username, checked.
+        name: String,
+        /// The e-mail address, checked.
+        email: Option<String>,
+        /// The role's name.
+        role: String,
+        /// What is kept of the password.
+        password_hash: Hidden,
+    },
+    /// A page of all users.
+    UserList {
+        /// The last id of the page before.
+        after: u64,
+    },
+    /// Set a user's password, and end every login there is.
+    UserPasswd {
+        /// The username.
+        name: String,
+        /// What is kept of the password.
+        password_hash: Hidden,
+    },
     /// Set a user's role.
     UserRole {
         /// The username.
@@ -40,20 +75,106 @@ pub enum ControlRequest {
         /// The username.
         name: String,
     },
+    /// Keep a user from writing for a while.
+    UserMute {
+        /// The username.
+        name: String,
+        /// For so long; nothing: no longer.
+        for_ms: Option<u64>,
+    },
+    /// Keep a key of a site's backend.
+    KeyCreate {
+        /// Its name, checked.
+        name: String,
+        /// What is kept of it, in hex.
+        key: Hidden,
+    },
+    /// All keys.
+    KeyList,
+    /// Make a key worthless.
+    KeyRevoke {
+        /// Its name.
+        name: String,
+    },
+    /// Copy everything that is needed to come back.
+    Backup {
+        /// Where to, from the root on.
+        into: String,
+    },
 }
 
-/// What became of it, with a sentence for the operator.
+/// Something that is not for logs.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(set)")
+    }
+}
+
+/// What became of it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(tag = "answer", content = "sentence", rename_all = "snake_case")]
+#[serde(tag = "answer", content = "with", rename_all = "snake_case")]
 pub enum ControlAnswer {
     /// It is done.
     Done(String),
-    /// There is no such user.
-    NoSuchUser(String),
+    /// A page of users.
+    Users(UserPage),
+    /// The names of all keys, and since when they are.
+    Keys(Vec<(String, String)>),
+    /// It was not done, since something is not there, or is there already.
+    Refused(String),
     /// The request could not be understood.
     BadRequest(String),
     /// It could not be done.
     Failed(String),
+}
+
+/// A page of users.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UserPage {
+    /// In the order of their ids.
+    pub users: Vec<UserLine>,
+    /// There are more.
+    pub has_more: bool,
+}
+
+/// A user as the operator sees them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct UserLine {
+    /// The id.
+    pub id: u64,
+    /// The unique name.
+    pub username: String,
+    /// The name that is shown.
+    pub nickname: String,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// What they may do.
+    pub role: String,
+    /// They are kept out.
+    pub disabled: bool,
+    /// They may not write until then.
+    pub muted_until: Option<String>,
+    /// When the account was made.
+    pub created_at: String,
+}
+
+impl From<&User> for UserLine {
+    fn from(user: &User) -> Self {
+        Self {
+            id: user.profile.id.0,
+            username: user.profile.username.clone(),
+            nickname: user.profile.nickname.clone(),
+            email: user.email.clone(),
+            role: user.role.as_str().to_owned(),
+            disabled: user.disabled,
+            muted_until: user.muted_until.map(rfc3339),
+            created_at: rfc3339(user.created_at),
+        }
+    }
 }
 
 impl ControlAnswer {
@@ -61,49 +182,42 @@ impl ControlAnswer {
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Done(_) => 0,
-            Self::NoSuchUser(_) => 1,
+            Self::Done(_) | Self::Users(_) | Self::Keys(_) => 0,
+            Self::Refused(_) => 1,
             Self::BadRequest(_) => crate::cli::EXIT_USAGE,
             Self::Failed(_) => 70,
         }
     }
-
-    /// What to tell the operator.
-    #[must_use]
-    pub fn sentence(&self) -> &str {
-        match self {
-            Self::Done(text) | Self::NoSuchUser(text) | Self::BadRequest(text) | Self::Failed(text) => text,
-        }
-    }
 }
+
+/// What goes back over the socket, a line each.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    /// So much of it is done, from 0 to 1.
+    Progress { progress: f64 },
+    /// It is over.
+    Answer(ControlAnswer),
+}
+
+/// Where whoever does something says how much of it is done, from 0 to 1.
+pub type Progress = watch::Sender<f64>;
 
 /// Whoever does what is asked.
 #[async_trait]
-pub trait Handler: Send + Sync {
+pub trait Handler: Send + Sync + 'static {
     /// Does it.
-    async fn handle(&self, request: ControlRequest) -> ControlAnswer;
+    async fn handle(&self, request: ControlRequest, progress: Progress) -> ControlAnswer;
 }
 
-/// The durable part of a request: all there is to do when no server runs, and the first half of it when
-/// one does (the sessions of a disabled user are the hub's, so whoever was changed comes with the answer).
-pub async fn apply(store: &dyn Store, request: &ControlRequest) -> (ControlAnswer, Option<UserId>) {
-    let (name, changed, what) = match request {
-        ControlRequest::UserRole { name, role } => {
-            let Some(role) = UserRole::parse(role) else {
-                return (ControlAnswer::BadRequest(format!("there is no role {role:?}")), None);
-            };
-            (name, store.set_role(name, role).await, format!("is now {}", role.as_str()))
-        }
-        ControlRequest::UserDisable { name } => (name, store.set_disabled(name, true).await, "is disabled".to_owned()),
-        ControlRequest::UserEnable { name } => (name, store.set_disabled(name, false).await, "is enabled".to_owned()),
-    };
-    match changed {
-        Ok(Some(user)) => (ControlAnswer::Done(format!("{} {what}", user.profile.username)), Some(user.profile.id)),
-        Ok(None) => (ControlAnswer::NoSuchUser(format!("there is no user {name:?}")), None),
-        Err(error @ (StoreError::Overloaded(_) | StoreError::Closed | StoreError::Internal(_))) => {
-            (ControlAnswer::Failed(error.to_string()), None)
-        }
-    }
+/// How a key's hash is spelled in a request.
+fn key_text(key: TokenKey) -> Hidden {
+    Hidden(crate::secrets::hex(&key.0))
+}
+
+fn key_of_text(text: &Hidden) -> Option<TokenKey> {
+    let bytes = u128::from_str_radix(&text.0, 16).ok()?.to_be_bytes();
+    (crate::secrets::hex(&bytes) == text.0).then_some(TokenKey(bytes))
 }
 
 /// The socket's address, through a descriptor of its directory: a socket's path may have 107 bytes at

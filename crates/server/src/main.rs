@@ -3,6 +3,7 @@
 
 mod accept;
 mod app;
+mod backup;
 mod cli;
 mod config;
 mod control;
@@ -20,7 +21,7 @@ mod websocket;
 
 use std::process::ExitCode;
 
-use cli::{Command, EXIT_USAGE, UserCommand};
+use cli::{Command, EXIT_USAGE};
 use config::Config;
 use serve::StartError;
 
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Serve => serve(loaded.config),
-        Command::User(user) => change_user(&loaded.config, user),
+        other => operate(&loaded.config, other),
     }
 }
 
@@ -69,7 +70,7 @@ fn serve(config: Config) -> ExitCode {
     })
 }
 
-fn change_user(config: &Config, command: UserCommand) -> ExitCode {
+fn operate(config: &Config, command: Command) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -77,19 +78,10 @@ fn change_user(config: &Config, command: UserCommand) -> ExitCode {
             return ExitCode::from(EXIT_UNAVAILABLE);
         }
     };
-    match runtime.block_on(control::change(&config.server.data, &command.into())) {
-        Ok(answer) => {
-            match &answer {
-                control::ControlAnswer::Done(sentence) => println!("{sentence}"),
-                refused => eprintln!("teahouse: {}", refused.sentence()),
-            }
-            ExitCode::from(answer.exit_status())
-        }
-        Err(error) => {
-            eprintln!("teahouse: {error}");
-            ExitCode::from(EXIT_UNAVAILABLE)
-        }
-    }
+    let status = runtime.block_on(control::operate(config, command));
+    // A thread may still wait for a line that nobody will type.
+    runtime.shutdown_background();
+    ExitCode::from(status)
 }
 
 /// Every session is a descriptor, and the soft limit is usually 1024 for the sake of programs that

@@ -1,14 +1,21 @@
 //! The secrets that the server makes for itself, kept in the data directory for it alone (directory
-//! 0700, files 0600). A file appears whole and synced or not at all. Secrets are never printed.
+//! 0700, files 0600). A file appears whole and synced or not at all. Secrets are never printed; keys of a
+//! site's backend, which are made here too, are shown once and kept nowhere but hashed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use teahouse_core::TokenKey;
+
 use crate::config::Secret;
 
 const TOKEN_SECRET: &str = "token.secret";
+/// The names of all secrets in the data directory: what a backup must have beside the store.
+pub const FILES: &[&str] = &[TOKEN_SECRET];
 /// 32 bytes of chance, as many as HS256 can use (RFC 7518, section 3.2), written as 64 hex digits.
 const SECRET_BYTES: usize = 32;
 
@@ -97,6 +104,49 @@ fn make(directory: &Path, path: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// A key of a site's backend. Whoever holds it speaks for the site.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// What every key begins with, so that one that leaked into a log or a repository is found.
+    const PREFIX: &str = "thk_";
+    /// 32 bytes in base64 without padding.
+    const CHARS: usize = 43;
+
+    /// A new one: 256 random bits.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(format!("{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(random_bytes::<32>())))
+    }
+
+    /// What somebody presents as one, if it looks like one.
+    #[must_use]
+    pub fn presented(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix(Self::PREFIX)?;
+        let plain = rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        (rest.len() == Self::CHARS && plain).then(|| Self(text.to_owned()))
+    }
+
+    /// The key itself, for its holder.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What the store knows of it.
+    #[must_use]
+    pub fn key(&self) -> TokenKey {
+        crate::tokens::key_of(self.0.as_bytes())
+    }
+}
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+
 /// `N` bytes of chance, in hex.
 ///
 /// # Panics
@@ -145,6 +195,18 @@ mod tests {
         assert_eq!(mode(&directory.join("token.secret")), 0o600);
         let names: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["token.secret"], "nothing temporary is left");
+    }
+
+    #[test]
+    fn a_key_is_recognized_by_its_looks_and_never_printed() {
+        let key = ApiKey::random();
+        assert_eq!(ApiKey::presented(key.expose()), Some(key.clone()));
+        assert_ne!(key, ApiKey::random());
+        assert_eq!(format!("{key:?}"), "ApiKey(…)");
+        let text = key.expose();
+        for other in ["", "thk_", &text[4..], &text[..46], &format!("{text}a"), &format!("thk_{}", "é".repeat(43))] {
+            assert_eq!(ApiKey::presented(other), None, "{other}");
+        }
     }
 
     #[test]

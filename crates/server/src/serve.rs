@@ -11,7 +11,7 @@ use axum::Router;
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 use teahouse_core::token::Revoked;
-use teahouse_core::{Commit, LOBBY, Revocation, Timestamp, UserId};
+use teahouse_core::{Commit, LOBBY, Timestamp, UserId};
 use teahouse_hub::{Feed, Hub, HubOptions, Publication};
 use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
 use tokio::net::TcpListener;
@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Live, Parts};
 use crate::config::Config;
-use crate::control::{self, BindError, ControlAnswer, ControlRequest, ControlServer, Handler};
+use crate::control::{BindError, ControlServer, Controller};
 use crate::door::{SocketDoor, StoredHistory};
 use crate::limits::Limits;
 use crate::passwords::{PasswordError, Passwords};
@@ -128,20 +128,6 @@ impl Live for LiveHub {
     }
 }
 
-/// Does what the command line asks of a running server.
-struct Controller(Arc<App>);
-
-#[async_trait]
-impl Handler for Controller {
-    async fn handle(&self, request: ControlRequest) -> ControlAnswer {
-        let (answer, changed) = control::apply(self.0.store.as_ref(), &request).await;
-        if let (Some(user), ControlRequest::UserDisable { .. }) = (changed, &request) {
-            self.0.live.revoke(Revoked { user, what: Revocation::All }).await;
-        }
-        answer
-    }
-}
-
 /// Runs a server until a signal ends it.
 ///
 /// # Errors
@@ -210,8 +196,8 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
         tasks.spawn(async move { accept::serve(listener, router, &app.config.server, closing).await });
     }
     {
-        let (controller, closing) = (Controller(Arc::clone(&app)), closing.clone());
-        tasks.spawn(async move { control.serve(&controller, closing).await });
+        let (controller, closing) = (Controller::new(Arc::clone(&app), closing.clone()), closing.clone());
+        tasks.spawn(control.serve(Arc::new(controller), closing));
     }
     tasks.spawn(prune(Arc::clone(&app), closing.clone()));
     if let Err(error) = greet(&app.config, address) {

@@ -24,6 +24,8 @@ const TOKEN_BYTES_MAX: usize = 8 * 1024;
 const LEEWAY: i64 = 30;
 /// Characters of a `sub` that is no number; as OpenID Connect has it.
 const SUBJECT_CHARS_MAX: usize = 255;
+/// Names that begin so are those of accounts that the server keeps for itself; no token speaks of one.
+pub const OWN_SUBJECTS: &str = "teahouse:";
 /// The last second of the year 9999: no token lives longer, and moments in milliseconds do not overflow.
 const SECONDS_MAX: i64 = 253_402_300_799;
 /// The `kid` of tokens that we issue ourselves.
@@ -258,16 +260,13 @@ impl RawClaims {
             RawSubject::Text(text) => text,
             RawSubject::Number(number) => number.to_string(),
         };
-        if sub.trim().is_empty() || text::longer_than(&sub, SUBJECT_CHARS_MAX) {
-            return Err(TokenError::Malformed);
-        }
+        let subject = checked_subject(&sub, issued_here).ok_or(TokenError::Malformed)?;
         let login = match self.sid.as_ref().and_then(|sid| LoginId::parse(sid.as_str()?)) {
             // A site's tokens may have a `sid` of their own, which means something else.
             _ if !issued_here => None,
             None => return Err(TokenError::Malformed),
             login => login,
         };
-        let subject = subject(&sub, issued_here);
         let word = |claim: Option<serde_json::Value>, chars_max| {
             let inert = text::inert(claim.as_ref()?.as_str()?);
             Some(inert.chars().take(chars_max).collect::<String>()).filter(|text| !text.is_empty())
@@ -283,6 +282,18 @@ impl RawClaims {
         };
         Ok(Claims { subject, username, email, mark })
     }
+}
+
+/// What a site's own name for a user means here, as its tokens' `sub` spells it; `None` when it cannot be one.
+#[must_use]
+pub fn site_subject(sub: &str) -> Option<Subject> {
+    checked_subject(sub, false)
+}
+
+fn checked_subject(sub: &str, issued_here: bool) -> Option<Subject> {
+    let is_name =
+        !sub.trim().is_empty() && !text::longer_than(sub, SUBJECT_CHARS_MAX) && !sub.starts_with(OWN_SUBJECTS);
+    is_name.then(|| subject(sub, issued_here))
 }
 
 /// A site's decimal id is the id here; ids from 2^40 on are ours to give, so a site's number up there

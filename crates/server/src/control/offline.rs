@@ -1,18 +1,24 @@
-//! The command line when no server runs: it opens the store itself, does what was asked, and closes it.
+//! Whom the command line asks: the running server or, when there is none, the store, which it then opens
+//! itself and closes in the end.
 
-use std::path::Path;
+use std::time::SystemTime;
 
-use teahouse_core::Commit;
+use teahouse_core::{Commit, Timestamp};
 use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore, Store};
+use tokio::sync::watch;
 
-use super::{ControlAnswer, ControlRequest, ReachError, apply, ask};
+use super::apply::{Desk, apply};
+use super::client::connect;
+use super::{ControlAnswer, ControlRequest, ReachError, ask};
+use crate::backup::DATABASE;
+use crate::config::Config;
 
 /// Why neither a server nor the store could be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// A server runs, but does not answer.
     #[error(transparent)]
-    Reach(ReachError),
+    Reach(#[from] ReachError),
     /// Nothing is there; making an empty store would hide that the directory is the wrong one.
     #[error("there is no data in {0}; is this the server's directory? (flag --data)")]
     NoData(String),
@@ -21,30 +27,64 @@ pub enum ChangeError {
     Open(#[from] OpenError),
 }
 
-/// The store's file, whose name is its own business but for this one look.
-const DATABASE: &str = "teahouse.db";
-
 /// Nobody listens to commits when no server runs; what is stored is read when one starts.
-struct Nobody;
+pub struct Nobody;
 
 impl CommitSink for Nobody {
     fn committed(&mut self, _: Vec<Commit>) {}
 }
 
-/// Asks the running server or, when there is none, the store.
-///
-/// # Errors
-/// Neither can be asked.
-pub async fn change(directory: &Path, request: &ControlRequest) -> Result<ControlAnswer, ChangeError> {
-    match ask(directory, request).await {
-        Err(ReachError::NotRunning) => {}
-        asked => return asked.map_err(ChangeError::Reach),
+/// Whoever can be asked: a running server, or the store.
+pub struct Answerer<'a> {
+    config: &'a Config,
+    /// The store, when no server runs.
+    store: Option<SqliteStore>,
+}
+
+impl<'a> Answerer<'a> {
+    /// Finds out who can be asked.
+    ///
+    /// # Errors
+    /// Nobody can.
+    pub async fn open(config: &'a Config) -> Result<Self, ChangeError> {
+        let directory = &config.server.data;
+        match connect(directory).await {
+            Ok(_) => return Ok(Self { config, store: None }),
+            Err(ReachError::NotRunning) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if !directory.join(DATABASE).exists() {
+            return Err(ChangeError::NoData(directory.display().to_string()));
+        }
+        let store = SqliteStore::open(SqliteOptions::new(directory), Box::new(Nobody))?;
+        Ok(Self { config, store: Some(store) })
     }
-    if !directory.join(DATABASE).exists() {
-        return Err(ChangeError::NoData(directory.display().to_string()));
+
+    /// Asks; `progress` hears how much is done, from 0 to 1.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub async fn ask(
+        &self,
+        request: ControlRequest,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<ControlAnswer, ChangeError> {
+        let Some(store) = &self.store else { return Ok(ask(&self.config.server.data, &request, progress).await?) };
+        let (sender, mut done) = watch::channel(0.0);
+        let desk = Desk { store, config: self.config, now: Timestamp::from(SystemTime::now()) };
+        let mut applying = std::pin::pin!(apply(&desk, request, sender));
+        loop {
+            tokio::select! {
+                applied = &mut applying => return Ok(applied.answer),
+                Ok(()) = done.changed() => progress(*done.borrow_and_update()),
+            }
+        }
     }
-    let store = SqliteStore::open(SqliteOptions::new(directory), Box::new(Nobody))?;
-    let (answer, _) = apply(&store, request).await;
-    store.close().await;
-    Ok(answer)
+
+    /// Closes what was opened.
+    pub async fn close(self) {
+        if let Some(store) = self.store {
+            store.close().await;
+        }
+    }
 }

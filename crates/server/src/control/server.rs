@@ -1,22 +1,31 @@
-//! The answering half of the control socket. One request at a time: an operator types them.
+//! The answering half of the control socket. A few conversations at a time: a long backup must not keep an
+//! operator from disabling somebody.
 
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{ControlAnswer, Handler, LINE_BYTES_MAX, open_directory, short_path};
+use super::{ControlAnswer, Handler, Line, REQUEST_BYTES_MAX, open_directory, short_path};
 
-/// How long a peer may take for its line, and for reading the answer; the next one waits meanwhile.
+/// Conversations at once; operators type them, so more than these wait in the listener's queue.
+const CONVERSATIONS_MAX: usize = 8;
+/// How long a peer may take for its line, and for reading the answer.
 const LINE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long accepting rests after it failed, for want of descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a peer that waits is shown that we are alive, however slowly the work goes on.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -56,24 +65,25 @@ impl ControlServer {
         Ok(Self { listener, directory })
     }
 
-    /// Answers until `shutdown`; a request that has begun is answered first. The socket's file goes with it.
-    pub async fn serve(self, handler: &dyn Handler, shutdown: CancellationToken) {
+    /// Answers until `shutdown`; requests that have begun are answered first. The socket's file goes with it.
+    pub async fn serve(self, handler: Arc<dyn Handler>, shutdown: CancellationToken) {
+        let mut conversations = JoinSet::new();
         loop {
-            let accepted = tokio::select! {
+            tokio::select! {
                 () = shutdown.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
-            };
-            let answered = match accepted {
-                Ok((stream, _)) => answer(stream, handler).await,
-                Err(error) => {
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    Err(error)
-                }
-            };
-            if let Err(error) = answered {
-                tracing::warn!(%error, "a control request was not answered");
+                Some(_) = conversations.join_next() => {}
+                accepted = self.listener.accept(), if conversations.len() < CONVERSATIONS_MAX => match accepted {
+                    Ok((stream, _)) => {
+                        conversations.spawn(converse(stream, Arc::clone(&handler)));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "no control request can be taken");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
             }
         }
+        while conversations.join_next().await.is_some() {}
     }
 }
 
@@ -85,19 +95,61 @@ impl Drop for ControlServer {
     }
 }
 
+async fn converse(stream: UnixStream, handler: Arc<dyn Handler>) {
+    if let Err(error) = answer(stream, &*handler).await {
+        tracing::warn!(%error, "a control request was not answered");
+    }
+}
+
 async fn answer(stream: UnixStream, handler: &dyn Handler) -> io::Result<()> {
     let (reading, mut writing) = stream.into_split();
     let mut line = String::new();
-    let mut reader = BufReader::new(reading.take(LINE_BYTES_MAX));
+    let mut reader = BufReader::new(reading.take(REQUEST_BYTES_MAX));
     tokio::time::timeout(LINE_TIMEOUT, reader.read_line(&mut line)).await??;
     if line.is_empty() {
         return Ok(()); // Somebody looked whether we are here.
     }
-    let answer = match serde_json::from_str(&line) {
-        Ok(request) => handler.handle(request).await,
-        Err(error) => ControlAnswer::BadRequest(format!("the server does not understand this: {error}")),
+    let request = match serde_json::from_str(&line) {
+        Ok(request) => request,
+        Err(error) => {
+            let sentence = format!("the running server does not understand this (is it of another version?): {error}");
+            return say(&mut writing, &Line::Answer(ControlAnswer::BadRequest(sentence))).await;
+        }
     };
-    let mut line = serde_json::to_vec(&answer)?;
-    line.push(b'\n');
-    tokio::time::timeout(LINE_TIMEOUT, writing.write_all(&line)).await?
+    let (progress, mut done) = watch::channel(0.0);
+    let mut handling = std::pin::pin!(handler.handle(request, progress));
+    // What was begun is done to its end, also when whoever asked for it has gone.
+    let mut listening = Ok(());
+    let mut told = 0;
+    let answer = loop {
+        tokio::select! {
+            answer = &mut handling => break answer,
+            Ok(()) = done.changed() => {
+                let progress = *done.borrow_and_update();
+                if listening.is_ok() && told != percent(progress) {
+                    told = percent(progress);
+                    listening = say(&mut writing, &Line::Progress { progress }).await;
+                }
+            }
+            () = tokio::time::sleep(SIGN_OF_LIFE), if listening.is_ok() => {
+                let progress = *done.borrow();
+                listening = say(&mut writing, &Line::Progress { progress }).await;
+            }
+        }
+    };
+    listening?;
+    say(&mut writing, &Line::Answer(answer)).await
+}
+
+/// Whole percents: as often as it is worth a line.
+fn percent(progress: f64) -> u8 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast of a float saturates")]
+    let percent = (progress * 100.0) as u8;
+    percent
+}
+
+async fn say(writing: &mut OwnedWriteHalf, line: &Line) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    tokio::time::timeout(LINE_TIMEOUT, writing.write_all(&bytes)).await?
 }

@@ -109,7 +109,7 @@ fn add_refusal_headers(response: &mut Response, refusal: &Refusal) {
         headers.insert(RETRY_AFTER, seconds.into());
     }
     if refusal.status == StatusCode::UNAUTHORIZED {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        headers.entry(WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
     }
     if refusal.status == StatusCode::UPGRADE_REQUIRED {
         // What to upgrade to, and in which version (RFC 9110, section 15.5.22; RFC 6455, section 4.4).

@@ -23,13 +23,21 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Fields<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
-        let bytes = read(request, app).await?;
-        parse(&bytes).map(Self)
+        let bytes = read(request, app, app.config.server.body_bytes_max.0).await?;
+        parse(&bytes, Shape::Object).map(Self)
     }
 }
 
-async fn read(request: Request, app: &App) -> Result<Bytes, Refusal> {
-    let bytes_max = app.config.server.body_bytes_max.0;
+/// What a body's JSON may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// An object: serde would read an array as a struct, too.
+    Object,
+    /// An object, or a list of such.
+    ObjectOrList,
+}
+
+pub(super) async fn read(request: Request, app: &App, bytes_max: usize) -> Result<Bytes, Refusal> {
     let too_large = || {
         Refusal::new(ErrorCode::TooLong)
             .with_status(StatusCode::PAYLOAD_TOO_LARGE)
@@ -57,7 +65,7 @@ fn caused_by_length(error: &(dyn Error + 'static)) -> bool {
     error.source().is_some_and(|cause| cause.is::<LengthLimitError>() || caused_by_length(cause))
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], shape: Shape) -> Result<T, Refusal> {
     let broken = |sentence| Err(Refusal::new(ErrorCode::BadRequest).saying(sentence));
     let text = match std::str::from_utf8(bytes) {
         Ok(text) if text.trim().is_empty() => "{}",
@@ -65,8 +73,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(_) => return broken(sentence::broken_json()),
     };
-    // Serde reads an array as a struct, too; here a body is an object.
-    if !text.trim_start().starts_with('{') {
+    let opening = text.trim_start().chars().next();
+    if opening != Some('{') && (opening, shape) != (Some('['), Shape::ObjectOrList) {
         return broken(if is_json(text) { sentence::not_an_object() } else { sentence::broken_json() });
     }
     let mut json = serde_json::Deserializer::from_str(text);
@@ -105,7 +113,7 @@ mod tests {
     use super::*;
 
     fn refused<T: DeserializeOwned>(body: &[u8]) -> Option<(u16, Option<String>)> {
-        let refusal = parse::<T>(body).err()?;
+        let refusal = parse::<T>(body, Shape::Object).err()?;
         assert!(!refusal.sentence(Language::En).is_empty());
         Some((refusal.status.as_u16(), refusal.field.map(|field| field.into_owned())))
     }

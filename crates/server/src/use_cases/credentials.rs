@@ -31,7 +31,7 @@ pub enum PasswordFault {
 pub struct EmailFault;
 
 /// The username without white space around it, when it is one.
-pub(super) fn check_username(raw: &str) -> Result<&str, UsernameFault> {
+pub fn check_username(raw: &str) -> Result<&str, UsernameFault> {
     let name = raw.trim();
     if longer_than(name, *USERNAME_CHARS.end()) || name.chars().count() < *USERNAME_CHARS.start() {
         return Err(UsernameFault::Length);
@@ -40,7 +40,7 @@ pub(super) fn check_username(raw: &str) -> Result<&str, UsernameFault> {
 }
 
 /// A password is taken as it was typed, white space included.
-pub(super) fn check_password(password: &str) -> Result<(), PasswordFault> {
+pub fn check_password(password: &str) -> Result<(), PasswordFault> {
     if longer_than(password, *PASSWORD_CHARS.end()) || password.chars().count() < *PASSWORD_CHARS.start() {
         return Err(PasswordFault::Length);
     }
@@ -50,7 +50,7 @@ pub(super) fn check_password(password: &str) -> Result<(), PasswordFault> {
 }
 
 /// The address without white space around it, when it could be one: only a letter sent there could tell more.
-pub(super) fn check_email(raw: &str) -> Result<&str, EmailFault> {
+pub fn check_email(raw: &str) -> Result<&str, EmailFault> {
     let email = raw.trim();
     let plain = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control());
     match email.split_once('@') {

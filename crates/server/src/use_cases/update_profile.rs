@@ -46,13 +46,14 @@ pub struct ProfileWish {
 /// # Errors
 /// Nothing was changed.
 pub async fn update_profile(app: &App, user: &User, wish: ProfileWish) -> Result<User, UpdateProfileError> {
-    let change = check(user, wish)?;
+    let change = check(&user.profile.username, wish)?;
     app.store.update_profile(user.profile.id, change).await?.ok_or(UpdateProfileError::NotFound)
 }
 
-fn check(user: &User, wish: ProfileWish) -> Result<ProfileChange, UpdateProfileError> {
+/// What is to be stored of it, for a user of this name.
+pub(super) fn check(username: &str, wish: ProfileWish) -> Result<ProfileChange, UpdateProfileError> {
     let nickname = wish.nickname.map(|raw| match inert(&raw) {
-        empty if empty.is_empty() => user.profile.username.clone(),
+        empty if empty.is_empty() => username.to_owned(),
         nickname => nickname,
     });
     let avatar = wish.avatar.map(|raw| inert(&raw));
@@ -60,7 +61,7 @@ fn check(user: &User, wish: ProfileWish) -> Result<ProfileChange, UpdateProfileE
     let bio = wish.bio.map(|raw| raw.lines().map(inert).collect::<Vec<_>>().join("\n").trim().to_owned());
     let too_long = |text: &Option<String>, chars_max| text.as_deref().is_some_and(|text| longer_than(text, chars_max));
     // A username from a site's claims may itself be longer than a nickname.
-    if too_long(&nickname, NICKNAME_CHARS_MAX) && nickname.as_ref() != Some(&user.profile.username) {
+    if too_long(&nickname, NICKNAME_CHARS_MAX) && nickname.as_deref() != Some(username) {
         return Err(UpdateProfileError::Nickname);
     }
     if too_long(&bio, BIO_CHARS_MAX) {
@@ -86,32 +87,13 @@ fn is_web_address(address: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use teahouse_core::{Profile, Timestamp, UserId, UserRole};
-
     use super::*;
-
-    fn amy() -> User {
-        User {
-            profile: Profile {
-                id: UserId(7),
-                username: "amy".into(),
-                nickname: "Amy".into(),
-                avatar: "/amy.png".into(),
-            },
-            email: None,
-            bio: "tea".into(),
-            role: UserRole::User,
-            disabled: false,
-            muted_until: None,
-            created_at: Timestamp(0),
-        }
-    }
 
     #[test]
     fn nicknames() {
         let check = |raw: &str, expect: Result<&str, UpdateProfileError>| {
             let wish = ProfileWish { nickname: Some(raw.into()), ..ProfileWish::default() };
-            let change = check(&amy(), wish).map(|change| change.nickname.unwrap());
+            let change = check("amy", wish).map(|change| change.nickname.unwrap());
             assert_eq!(change, expect.map(str::to_owned), "{raw:.80}");
         };
         check("Amy L.", Ok("Amy L."));
@@ -128,7 +110,7 @@ mod tests {
     fn a_few_words_keep_their_lines() {
         let check = |raw: &str, expect: Result<&str, UpdateProfileError>| {
             let wish = ProfileWish { bio: Some(raw.into()), ..ProfileWish::default() };
-            let change = check(&amy(), wish).map(|change| change.bio.unwrap());
+            let change = check("amy", wish).map(|change| change.bio.unwrap());
             assert_eq!(change, expect.map(str::to_owned), "{raw:.80}");
         };
         check("tea\r\nand \u{7}cake\n", Ok("tea\nand cake"));

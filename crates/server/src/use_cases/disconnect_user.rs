@@ -1,0 +1,42 @@
+//! Ending a user's sessions on behalf of a site, with a reason that they are told. It keeps nobody out: for
+//! that a user is disabled.
+
+use teahouse_core::text::inert;
+use teahouse_core::{CloseCode, UserId};
+use teahouse_store::StoreError;
+
+use crate::app::App;
+
+/// Bytes of a reason; a close frame has room for 123.
+pub const REASON_BYTES_MAX: usize = 100;
+
+/// Why nothing happened.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DisconnectError {
+    /// The reason is too long for a close frame.
+    #[error("the reason has more than {REASON_BYTES_MAX} bytes")]
+    Reason,
+    /// There is no such user.
+    #[error("no such user")]
+    NoSuchUser,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Ends every session that a user has now; without a reason with a word of ours.
+///
+/// # Errors
+/// Nobody was disconnected.
+pub async fn disconnect_user(app: &App, user: UserId, reason: Option<&str>) -> Result<(), DisconnectError> {
+    let reason = match inert(reason.unwrap_or_default()) {
+        empty if empty.is_empty() => CloseCode::Banned.reason().to_owned(),
+        reason if reason.len() > REASON_BYTES_MAX => return Err(DisconnectError::Reason),
+        reason => reason,
+    };
+    if app.store.user(user).await?.is_none() {
+        return Err(DisconnectError::NoSuchUser);
+    }
+    app.live.disconnect(user, reason).await;
+    Ok(())
+}
