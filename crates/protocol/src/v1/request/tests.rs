@@ -348,8 +348,18 @@ fn json() -> impl Strategy<Value = String> {
         Just(r#""\ud800""#.to_owned()),
     ];
     let name = prop_oneof![
-        prop::sample::select(vec!["room", "rooms", "version", "message", "content", "client_id", "user", "on", "limit"])
-            .prop_map(|name| format!("\"{name}\"")),
+        prop::sample::select(vec![
+            "room",
+            "rooms",
+            "version",
+            "message",
+            "content",
+            "client_id",
+            "user",
+            "on",
+            "limit"
+        ])
+        .prop_map(|name| format!("\"{name}\"")),
         ".{0,40}".prop_map(|text| serde_json::to_string(&text).unwrap()),
         Just(r#""\ud800""#.to_owned()),
     ];

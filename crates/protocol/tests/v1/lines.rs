@@ -1,0 +1,60 @@
+//! v1 frames are split at line breaks, so no envelope may hold one, whatever people say and are called.
+
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+use teahouse_core::{CloseCode, ErrorCode, Language, Message, MessageChange, Profile, RoomEntry, RoomId, User, UserId};
+use teahouse_protocol::v1::*;
+
+use crate::stage;
+
+fn is_one_line(envelope: &str) {
+    assert!(!envelope.contains(['\n', '\r']), "{envelope}");
+    assert!(serde_json::from_str::<serde_json::Value>(envelope).is_ok(), "{envelope}");
+}
+
+/// Texts in which everything that could break a line or a string is frequent.
+fn text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![Just('\n'), Just('\r'), Just('"'), Just('\\'), Just('\u{2028}'), any::<char>()];
+    prop::collection::vec(piece, 0..20).prop_map(String::from_iter)
+}
+
+proptest! {
+    #[test]
+    fn every_envelope_is_one_line(a in text(), b in text(), c in text()) {
+        let profile = Profile { username: a.clone(), nickname: b.clone(), avatar: c.clone(), ..stage::amy() };
+        let message = Message {
+            sender: profile.clone(),
+            client_id: Some(b.clone()),
+            content: a.clone(),
+            reactions: vec![(c.clone(), 1)],
+            ..stage::message("")
+        };
+        let entry = RoomEntry {
+            name: Some(a.clone()),
+            title: b.clone(),
+            peer: Some((profile.clone(), teahouse_core::Seq(1))),
+            last_message: Some(message.clone()),
+            ..stage::lobby()
+        };
+        let user = User { profile: profile.clone(), ..stage::user() };
+        let entries = [entry.clone()];
+        let greeting = Welcome { epoch: &c, ..stage::welcome(&user, &entries) };
+        let own = own_reactions([(message.id, a.clone())]);
+        let react = MessageChange::React { by: UserId(9), emoji: b.clone(), on: true };
+        let refusal = ErrorBody { message: &b, field: Some(&c), ..ErrorBody::new(ErrorCode::BadRequest, Language::Zh) };
+
+        is_one_line(&welcome(Some(&a), &greeting, |_| true));
+        is_one_line(&caught_up(message.room, message.version, &own));
+        is_one_line(&teahouse_protocol::v1::message(&message, Some(&react)));
+        is_one_line(&room(&entry, |_| true));
+        is_one_line(&room_renamed(RoomId(7), Some(&a), &b));
+        is_one_line(&teahouse_protocol::v1::user(&profile));
+        is_one_line(&system(&a, &b));
+        is_one_line(&error(Some(&a), &refusal));
+        is_one_line(&goodbye(CloseCode::Banned, &a, None));
+        is_one_line(&ack(&a, &History::new(&[message.clone()], (true, true), &own)));
+        is_one_line(&ack(&a, &Users::new(&[profile], false)));
+        is_one_line(&heartbeat(Some(&a), stage::NOW));
+        is_one_line(&published(&a, &RawValue::from_string(format!("{{\n\"text\":\r\n{}}}", serde_json::json!(b))).unwrap()));
+    }
+}
