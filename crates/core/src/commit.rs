@@ -25,6 +25,7 @@ pub enum Audience {
 
 /// What changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly every change is a message, and a box would cost each of them")]
 pub enum Change {
     /// A message is new or changed. The message carries the version that this took.
     Message {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use teahouse_core::{Audience, Change, Commit, LOBBY, Message, MessageChange, RoomId, Seq, UserId, Version};
 use teahouse_protocol::{classic, v1};
 
-use crate::inbox::{Delivery, Inbox, Told, To, Topic};
+use crate::inbox::{Delivery, Inbox, To, Told, Topic};
 use crate::metrics::HubMetrics;
 use crate::shard_of;
 use crate::tail::Entry;
@@ -96,14 +96,7 @@ impl Feed {
         }
     }
 
-    fn message(
-        &mut self,
-        room: RoomId,
-        audience: &Audience,
-        message: &Message,
-        last_seq: Seq,
-        what: &MessageChange,
-    ) {
+    fn message(&mut self, room: RoomId, audience: &Audience, message: &Message, last_seq: Seq, what: &MessageChange) {
         let receiver = audience.peer_of(message.sender.id);
         // Classic clients sit in the lobby and in direct rooms, and know no edit, no reaction, and no deletion in
         // a conversation; that they see at their next load.
@@ -120,6 +113,7 @@ impl Feed {
             classic_only: receiver.map(|profile| profile.id),
             v1: text_frame(&v1::message(message, Some(what))),
             is_new: *what == MessageChange::New,
+            author: message.sender.id,
         };
         if room == LOBBY {
             self.lobby.move_to((entry.version, entry.last_seq));

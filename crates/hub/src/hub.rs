@@ -10,7 +10,7 @@ use teahouse_core::{LOBBY, Seq, UserId, Version};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::feed::{Feed, LobbyHead};
-use crate::inbox::{Delivery, Inbox, Told, To, Topic};
+use crate::inbox::{Delivery, Inbox, To, Told, Topic};
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;

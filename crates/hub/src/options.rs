@@ -29,6 +29,7 @@ pub struct HubOptions {
     /// 400 bytes are 50 KB a busy room.
     pub room_tail_envelopes_max: usize,
     /// Published events that are remembered for sessions that are slow; whoever falls off is told `events_missed`.
+    /// As many as one request of a site's backend may bring at once, with room to spare; the bytes are shared.
     pub ring_events_max: usize,
     /// How long a v1 client may take to say hello.
     pub hello_timeout: Duration,
@@ -56,7 +57,7 @@ impl Default for HubOptions {
             frame_bytes_max: limits::FRAME_BYTES_MAX,
             tail_envelopes_max: 1024,
             room_tail_envelopes_max: 128,
-            ring_events_max: 256,
+            ring_events_max: 4096,
             hello_timeout: limits::HELLO_TIMEOUT,
             heartbeat_interval: limits::HEARTBEAT_INTERVAL,
             inbox_commits_max: 16 * 1024,

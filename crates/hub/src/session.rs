@@ -20,7 +20,7 @@ pub(crate) use health::{Health, Verdict};
 use crate::clock::Moment;
 use crate::inbox::{Delivery, Topic};
 use crate::ring::{Ring, RingPlace};
-use crate::seams::{Ask, Caller, CatchUpFrom, Dialect};
+use crate::seams::{Ask, Caller, Dialect};
 use crate::tail::Tail;
 
 /// Of the rooms that a returning client holds, so many are read from the store ahead of the one that is
@@ -284,9 +284,8 @@ impl Session {
 
     /// Brings it from what it holds of a room to what the room is, behind the rooms that it wants more.
     pub(crate) fn resume(&mut self, room: RoomId, held: Option<Version>) {
-        let from = held.map_or(CatchUpFrom::Anew, CatchUpFrom::Held);
         let Some(cursor) = self.cursor_in(room) else { return };
-        cursor.catch_up(from, None);
+        cursor.resume(held);
         if let Some(v1) = &mut self.v1 {
             v1.resumes.push_back(room);
         }

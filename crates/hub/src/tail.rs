@@ -20,6 +20,8 @@ pub struct Entry {
     pub v1: Bytes,
     /// The change is a new message.
     pub is_new: bool,
+    /// Who said what changed.
+    pub author: UserId,
 }
 
 impl Entry {
@@ -32,7 +34,7 @@ impl Entry {
     /// A change of which no dialect says anything.
     #[cfg(test)]
     pub(crate) fn bare(version: Version, last_seq: Seq) -> Self {
-        Self { version, last_seq, classic: None, classic_only: None, v1: Bytes::new(), is_new: true }
+        Self { version, last_seq, classic: None, classic_only: None, v1: Bytes::new(), is_new: true, author: UserId(0) }
     }
 }
 

@@ -127,7 +127,7 @@ impl Cursor {
     }
 
     /// A v1 session is brought from what it holds to what the room is.
-    pub(crate) fn catch_up(&mut self, from: CatchUpFrom, sync: Option<String>) {
+    fn catch_up(&mut self, from: CatchUpFrom, sync: Option<String>) {
         let held = match from {
             CatchUpFrom::Since(version) | CatchUpFrom::Held(version) => version,
             CatchUpFrom::Anew => Version(0),
@@ -143,8 +143,20 @@ impl Cursor {
     pub(crate) fn sync(&mut self, since: Version, id: Option<String>) {
         match &mut self.bracket {
             Some(bracket) => bracket.next.push_back((since, id)),
-            None => self.catch_up(CatchUpFrom::Held(since), id),
+            None => self.catch_up(self.first_page(since), id),
         }
+    }
+
+    /// Where a client is to be caught up from that says it holds this version. Nobody holds what this session
+    /// was not sent: such a client has lost its way, and begins anew.
+    fn first_page(&self, version: Version) -> CatchUpFrom {
+        if version > self.version { CatchUpFrom::Anew } else { CatchUpFrom::Held(version) }
+    }
+
+    /// Brings a returning client from what it holds, if that is of this history, to what the room is.
+    pub(crate) fn resume(&mut self, held: Option<Version>) {
+        let from = held.map_or(CatchUpFrom::Anew, |version| self.first_page(version));
+        self.catch_up(from, None);
     }
 
     /// Whether it reads on from the tail.
@@ -325,7 +337,7 @@ impl Cursor {
         }
         let mut next = bracket.next;
         if let Some((since, id)) = next.pop_front() {
-            self.catch_up(CatchUpFrom::Held(since), id);
+            self.catch_up(self.first_page(since), id);
             if let Some(bracket) = &mut self.bracket {
                 bracket.next = next;
             }

@@ -1,20 +1,35 @@
 //! Health as a table of moments, and what is gathered in which order.
 
+mod splice;
+
 use std::net::Ipv4Addr;
+use std::rc::Rc;
 
-use teahouse_core::{AcceptOrder, TokenKey};
+use teahouse_core::{Seq, TokenKey, Version};
 
+use super::cursor::Source;
 use super::*;
+use crate::options::HubOptions;
 use crate::tail::Entry;
 
 fn at(seconds: u64) -> Moment {
     Moment(seconds * 1000)
 }
 
+fn newcomer(hello_until: Option<Moment>) -> Newcomer {
+    Newcomer {
+        id: SessionId(1),
+        user: UserId(7),
+        mark: TokenMark { token: TokenKey([0; 16]), login: None, issued_at: 0, expires_at: i64::MAX },
+        language: Language::En,
+        address: Ipv4Addr::LOCALHOST.into(),
+        hello_until,
+        ring_place: RingPlace::default(),
+    }
+}
+
 fn session() -> Session {
-    let mark = TokenMark { token: TokenKey([0; 16]), login: None, issued_at: 0, expires_at: i64::MAX };
-    let _ = AcceptOrder(1);
-    Session::new(SessionId(1), UserId(7), mark, Language::En, Ipv4Addr::LOCALHOST.into(), at(0))
+    Session::new(newcomer(None), at(0))
 }
 
 #[test]
@@ -85,15 +100,27 @@ fn count(users: u64) -> Count {
 
 fn gather(session: &mut Session, tail: &Tail) -> (Vec<String>, Vec<Want>) {
     let (mut batch, mut wants) = (Batch::default(), Vec::new());
-    session.gather(|_| Some(tail), &count(2), |_| frame("missed"), &mut batch, &mut wants);
+    let (count, ring) = (count(2), Ring::new(1));
+    let missed = |_: Language, _: Dialect| frame("missed");
+    let sources = Sources { tail_of: |_| Some(tail), count: &count, ring: &ring, events_missed: &missed };
+    session.gather(&sources, &mut batch, &mut wants);
     (batch.frames.iter().map(|frame| String::from_utf8_lossy(frame).into_owned()).collect(), wants)
 }
 
 fn tail(envelopes_max: usize, versions: std::ops::RangeInclusive<u64>) -> Tail {
     let mut tail = Tail::new(Version(versions.start() - 1), Seq(versions.start() - 1), envelopes_max);
     for version in versions {
-        let classic = Some(Bytes::from(format!("m{version}")));
-        tail.push(Entry { version: Version(version), last_seq: Seq(version), classic, classic_only: None });
+        let (classic, v1) = (Some(Bytes::from(format!("m{version}"))), Bytes::from(format!("v{version}")));
+        let (is_new, author) = (true, UserId(9));
+        tail.push(Entry {
+            version: Version(version),
+            last_seq: Seq(version),
+            classic,
+            classic_only: None,
+            v1,
+            is_new,
+            author,
+        });
     }
     tail
 }
@@ -103,9 +130,9 @@ const LOBBY: RoomId = RoomId(1);
 #[test]
 fn answers_go_first_then_what_is_for_the_user_then_the_count_then_the_rooms() {
     let mut session = session();
-    session.cursors.push(Cursor::at(LOBBY, (Version(0), Seq(0))));
+    session.enter(Cursor::at(LOBBY, (Version(0), Seq(0))));
     session.count_moved(2);
-    session.tell((RoomId(9), UserId(8)), frame("read"), 10);
+    session.tell(Topic::Read(RoomId(9), UserId(8)), frame("read"), 10);
     session.reply(frame("answer"));
     let tail = tail(10, 1..=2);
     assert_eq!(gather(&mut session, &tail).0, ["answer", "read", "count", "m1", "m2"]);
@@ -115,7 +142,7 @@ fn answers_go_first_then_what_is_for_the_user_then_the_count_then_the_rooms() {
 #[test]
 fn a_closing_session_says_goodbye_and_nothing_else() {
     let mut session = session();
-    session.cursors.push(Cursor::at(LOBBY, (Version(0), Seq(0))));
+    session.enter(Cursor::at(LOBBY, (Version(0), Seq(0))));
     session.reply(frame("goodbye"));
     session.closing = true;
     assert_eq!(gather(&mut session, &tail(10, 1..=2)).0, ["goodbye"]);
@@ -124,26 +151,62 @@ fn a_closing_session_says_goodbye_and_nothing_else() {
 #[test]
 fn what_says_the_same_is_told_once_and_too_much_is_told_as_missed() {
     let mut session = session();
-    for reader in [1, 1, 2, 3] {
-        session.tell((RoomId(9), UserId(reader)), Bytes::from(format!("read{reader}")), 2);
+    for (reader, seq) in [(1, 5), (2, 5), (1, 6), (3, 5)] {
+        session.tell(Topic::Read(RoomId(9), UserId(reader)), Bytes::from(format!("read{reader}:{seq}")), 2);
     }
-    assert_eq!(gather(&mut session, &tail(1, 1..=1)).0, ["read1", "read2", "missed"]);
+    // What becomes of one's own rooms is never missed.
+    session.tell(Topic::Membership(RoomId(9)), frame("removed"), 2);
+    assert_eq!(gather(&mut session, &tail(1, 1..=1)).0, ["read1:6", "read2:5", "removed", "missed"]);
 }
 
 #[test]
 fn h9_a_cursor_older_than_the_tail_is_served_a_page_and_goes_on_in_the_tail_without_gap_or_repeat() {
     let mut session = session();
-    session.cursors.push(Cursor::at(LOBBY, (Version(3), Seq(3))));
+    session.enter(Cursor::at(LOBBY, (Version(3), Seq(3))));
     let tail = tail(2, 1..=9);
     let (nothing, wants) = gather(&mut session, &tail);
-    assert_eq!((nothing.len(), wants), (0, vec![(LOBBY, (Version(3), Seq(3)))]));
+    assert_eq!((nothing.len(), wants), (0, vec![Want::Classic(LOBBY, (Version(3), Seq(3)))]));
     // Asked once, however often it is looked at.
     assert_eq!(gather(&mut session, &tail), (vec![], vec![]));
     let page = Page {
         frames: (4..=8).map(|seq| (Bytes::from(format!("m{seq}")), None)).collect(),
+        reset: false,
+        reacted: vec![],
         reached: (Version(8), Seq(8)),
         complete: true,
     };
-    session.cursor_in(LOBBY).unwrap().source = Source::Page(Rc::new(page), 0);
+    let want = Want::Classic(LOBBY, (Version(3), Seq(3)));
+    assert!(session.cursor_in(LOBBY).unwrap().page_came(&want, &Rc::new(page)));
+    assert!(matches!(session.cursor_in(LOBBY).unwrap().source, Source::Page(..)));
     assert_eq!(gather(&mut session, &tail).0, ["m4", "m5", "m6", "m7", "m8", "m9"]);
+}
+
+#[test]
+fn a_v1_session_hears_nothing_of_rooms_before_its_welcome_and_then_the_welcome_first() {
+    let mut session = Session::new(newcomer(Some(at(10))), at(0));
+    session.reply(frame("error: say hello first"));
+    session.tell(Topic::Published, frame("event"), 10);
+    let tail = tail(10, 1..=2);
+    assert_eq!(gather(&mut session, &tail).0, ["error: say hello first"]);
+    let greeting = Stage::Greeting { until: at(10), asks: vec![], changes: vec![] };
+    session.v1.as_mut().unwrap().stage = greeting;
+    session.reply(frame("ack"));
+    assert_eq!(gather(&mut session, &tail).0, [""; 0]);
+    session.enter(Cursor::at(LOBBY, (Version(1), Seq(1))));
+    session.welcome(frame("welcome"), 2);
+    assert_eq!(gather(&mut session, &tail).0, ["welcome", "ack", "event", "v2"]);
+}
+
+#[test]
+fn a_room_that_ones_own_request_brought_waits_for_the_answer() {
+    let mut session = Session::new(newcomer(Some(at(10))), at(0));
+    session.welcome(frame("welcome"), 2);
+    let mut cursor = Cursor::at(RoomId(7), (Version(0), Seq(0)));
+    cursor.hold();
+    session.enter(cursor);
+    let tail = tail(10, 1..=2);
+    assert_eq!(gather(&mut session, &tail).0, ["welcome"]);
+    session.reply(frame("ack: the entry"));
+    session.cursor_in(RoomId(7)).unwrap().release();
+    assert_eq!(gather(&mut session, &tail).0, ["ack: the entry", "v1", "v2"]);
 }

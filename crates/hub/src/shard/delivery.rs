@@ -9,11 +9,11 @@ use teahouse_protocol::{classic, v1};
 
 use super::socket;
 use super::state::{Job, State};
-use crate::inbox::{Delivery, Mail, Told, To, Topic};
+use crate::inbox::{Delivery, Mail, To, Told};
 use crate::seams::{BoxFuture, ChangesPage, ClassicPage, Dialect};
 use crate::session::{Cursor, Page, Sources, Want};
 use crate::tail::Entry;
-use crate::websocket::{self, text_frame};
+use crate::websocket::text_frame;
 
 /// Reads of the store at a time by one shard; the others wait their turn, so that a crowd that fell behind
 /// does not take the store from everybody else.
@@ -79,6 +79,10 @@ impl State {
         self.note_passed(id, (entry.version, entry.last_seq));
         if let Some(user) = entry.classic_only.filter(|_| entry.classic.is_some()) {
             self.put_before(user, id, entry.before());
+        }
+        if entry.is_new {
+            // Whoever said it is no longer typing it.
+            self.is_typing(id, entry.author, false);
         }
         if let Some(room) = self.rooms.get_mut(&id) {
             room.tail.push(entry);

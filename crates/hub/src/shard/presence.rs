@@ -24,6 +24,8 @@ pub(crate) struct Watch {
     waiting: Vec<(SessionId, Option<String>)>,
     /// Who came and went since the last tick; the last word on each counts.
     changed: HashMap<UserId, bool>,
+    /// How many edges there were when its first list was made; that list knows of them.
+    listed_at: u64,
     /// More changed than can be listed, or it is not known what.
     refresh: bool,
 }
@@ -79,6 +81,7 @@ impl State {
             self.watched.entry(*user).or_default().push(id);
         }
         watch.members = Some(members);
+        watch.listed_at = self.online.edges_after(u64::MAX).1;
         self.answer_watchers(id);
     }
 
@@ -168,7 +171,8 @@ impl State {
 
     /// Tells who came and went since the last tick.
     pub(super) fn tell_presence(&mut self) {
-        let (edges, seen) = self.online.edges_after(self.edges_seen);
+        let before = self.edges_seen;
+        let (edges, seen) = self.online.edges_after(before);
         self.edges_seen = seen;
         if self.watched.is_empty() {
             return;
@@ -176,9 +180,11 @@ impl State {
         let mut rooms: HashSet<RoomId> = std::mem::take(&mut self.watches_moved);
         match edges {
             Some(edges) => {
-                for (user, on) in edges {
+                for ((user, on), number) in edges.into_iter().zip(before..) {
                     for id in self.watched.get(&user).into_iter().flatten() {
-                        if let Some(watch) = self.rooms.get_mut(id).and_then(|room| room.watch.as_deref_mut()) {
+                        if let Some(watch) = self.rooms.get_mut(id).and_then(|room| room.watch.as_deref_mut())
+                            && number >= watch.listed_at
+                        {
                             watch.changed.insert(user, on);
                             rooms.insert(*id);
                         }

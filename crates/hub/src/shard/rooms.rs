@@ -317,11 +317,7 @@ impl State {
     pub(super) fn is_typing(&mut self, id: RoomId, user: UserId, on: bool) {
         let until = self.now.plus(TYPING_EXPIRY);
         let Some(room) = self.rooms.get_mut(&id) else { return };
-        let changed = if on {
-            room.typing.insert(user, until).is_none()
-        } else {
-            room.typing.remove(&user).is_some()
-        };
+        let changed = if on { room.typing.insert(user, until).is_none() } else { room.typing.remove(&user).is_some() };
         if changed {
             self.typing_rooms.insert(id);
         }

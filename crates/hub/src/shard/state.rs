@@ -355,7 +355,8 @@ impl State {
         let reason = words.reason.unwrap_or(code.reason());
         let code = match session.dialect() {
             Dialect::V1 => {
-                let retry_ms = words.retry.or(retry_after(code)).map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX));
+                let retry_ms =
+                    words.retry.or(retry_after(code)).map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX));
                 session.reply(websocket::text_frame(&v1::goodbye(code, reason, retry_ms)));
                 code
             }

@@ -2,6 +2,8 @@
 //! test plays itself. The wire is spoken by another library, so that the codec is not its own witness.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on fails")]
 
+mod v1;
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,10 +15,13 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use teahouse_core::token::Revoked;
 use teahouse_core::{
-    AcceptOrder, Audience, Change, Commit, LOBBY, Language, Message, MessageId, MessageKind, Profile, Revocation,
-    RoomId, Seq, Timestamp, TokenKey, TokenMark, UserId, Version,
+    AcceptOrder, Audience, Change, Commit, LOBBY, Language, Message, MessageChange, MessageId, MessageKind, Profile,
+    Revocation, RoomId, Seq, Timestamp, TokenKey, TokenMark, UserId, Version,
 };
-use teahouse_hub::{Arrival, BoxFuture, Caller, ClassicPage, Door, Feed, History, Hub, HubOptions, Receipt};
+use teahouse_hub::{
+    Answer, Arrival, BoxFuture, Caller, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Door, Feed, History, Hub,
+    HubOptions, Receipt,
+};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_tungstenite::WebSocketStream;
@@ -27,16 +32,22 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A door that answers `echo …`, panics at `panic`, and finds all else malformed.
-struct TestDoor;
+struct TestDoor {
+    past: Arc<Past>,
+}
 
 impl Door for TestDoor {
+    fn receive_v1(&self, caller: &Caller, greeted: bool, text: &str) -> Receipt {
+        v1::receive(&self.past, caller, greeted, text)
+    }
+
     fn receive(&self, _: &Caller, text: &str) -> Receipt {
         match text {
             "panic" => panic!("a bug of ours, on purpose"),
             "panic later" => Receipt::Later(Box::pin(async { panic!("another one, on purpose") })),
             "later" => Receipt::Later(Box::pin(async {
                 tokio::task::yield_now().await;
-                Some("later indeed".to_owned())
+                Answer::saying("later indeed".to_owned())
             })),
             text => match text.strip_prefix("echo ") {
                 Some(rest) => Receipt::Reply(rest.to_owned()),
@@ -53,9 +64,25 @@ struct Past {
     pages: AtomicU64,
     /// So many reads fail first.
     failures: AtomicU64,
+    v1: v1::Site,
 }
 
 impl History for Past {
+    fn changes(&self, room: RoomId, from: CatchUpFrom) -> BoxFuture<Option<ChangesPage>> {
+        let page = self.v1.changes(&self.messages.lock().unwrap(), room, from);
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move { Some(page) })
+    }
+
+    fn own_reactions(&self, _: UserId, _: Vec<MessageId>) -> BoxFuture<Option<Vec<(MessageId, String)>>> {
+        Box::pin(async { Some(vec![]) })
+    }
+
+    fn members(&self, room: RoomId) -> BoxFuture<Option<Vec<UserId>>> {
+        let members = self.v1.members(room);
+        Box::pin(async move { Some(members) })
+    }
+
     fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {
         self.pages.fetch_add(1, Ordering::Relaxed);
         if self.failures.load(Ordering::Relaxed) > 0 {
@@ -97,7 +124,8 @@ impl House {
         let (prepared, feed) = Hub::prepare(options);
         let past = Arc::new(Past::default());
         let history = Arc::clone(&past) as Arc<dyn History>;
-        let hub = prepared.start(Arc::new(TestDoor), history, (Version(0), Seq(0))).unwrap();
+        let door = Arc::new(TestDoor { past: Arc::clone(&past) });
+        let hub = prepared.start(door, history, (Version(0), Seq(0))).unwrap();
         Self {
             hub,
             feed,
@@ -122,6 +150,17 @@ impl House {
     }
 
     async fn connect_as(&self, user: u64, accepted: AcceptOrder, device: Option<&str>, early: &[u8]) -> Tab {
+        self.connect_speaking(Dialect::Classic, user, accepted, device, early).await
+    }
+
+    async fn connect_speaking(
+        &self,
+        dialect: Dialect,
+        user: u64,
+        accepted: AcceptOrder,
+        device: Option<&str>,
+        early: &[u8],
+    ) -> Tab {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (theirs, _) = listener.accept().unwrap();
@@ -129,6 +168,7 @@ impl House {
         let arrival = Arrival {
             user: UserId(user),
             accepted,
+            dialect,
             device: device.map(Into::into),
             mark: TokenMark { issued_at: self.issued_at, ..mark(user) },
             checked_at: self.checked_at,
@@ -168,12 +208,15 @@ impl House {
             content: content.into(),
             kind: MessageKind::Text,
             reply_to: None,
+            mentions: vec![],
+            reactions: vec![],
             edited_at: None,
             deleted: false,
             sent_at: Timestamp(0),
         };
         self.past.messages.lock().unwrap().push(message.clone());
-        self.feed.committed(&[Commit { room, audience, change: Change::Posted(message) }]);
+        let change = Change::Message { last_seq: message.seq, message, what: MessageChange::New };
+        self.feed.committed(vec![Commit { room, audience, change }]);
     }
 }
 
@@ -264,7 +307,7 @@ async fn h0_a_normal_leave() {
     amy.count(2).await;
     bob.socket.close(None).await.unwrap();
     amy.count(1).await;
-    assert_eq!(house.hub.online_users().await, [UserId(1)]);
+    assert_eq!(house.hub.online_users(), [UserId(1)]);
 }
 
 #[tokio::test]
@@ -282,7 +325,7 @@ async fn h0_h4_a_fast_reconnect_displaces_the_older_one_with_a_notice_and_its_la
     }
     house.say(1, "still here");
     new.hear_text_with("still here").await;
-    assert_eq!(house.hub.online_users().await, [UserId(1)]);
+    assert_eq!(house.hub.online_users(), [UserId(1)]);
     assert_eq!(house.hub.metrics().sessions.get(), 1);
 }
 
@@ -402,7 +445,7 @@ async fn h17_a_revocation_ends_what_it_covers_also_what_arrives_just_after_it() 
     assert_eq!(house.connect(1).await.end().await.0, 1008);
     bob.send("echo fine").await;
     bob.hear_text_with("fine").await;
-    assert_eq!(house.hub.online_users().await, [UserId(2)]);
+    assert_eq!(house.hub.online_users(), [UserId(2)]);
 
     // Let in since: the look at the token knew of the revocation, and of what came after it.
     house.checked_at = Instant::now() + Duration::from_millis(1);

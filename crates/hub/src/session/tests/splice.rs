@@ -1,0 +1,352 @@
+//! The splice: whatever a v1 session holds when it comes, however slowly it reads, whatever happens in its
+//! rooms meanwhile and however late the store answers, what it shows in the end is exactly the rooms, and on
+//! its way every version was its own plus one outside of brackets, and growing inside.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use teahouse_core::{Message, MessageChange, MessageId, MessageKind, Profile, Seq, Timestamp, Version};
+use teahouse_protocol::v1;
+
+use super::*;
+use crate::seams::CatchUpFrom;
+use crate::websocket::text_frame;
+
+const CHANGES_MAX: usize = 20;
+const RESET_MESSAGES: usize = 5;
+const PAGE_MESSAGES: usize = 4;
+const ROOMS: [RoomId; 3] = [RoomId(1), RoomId(7), RoomId(8)];
+
+/// A room as the store has it.
+#[derive(Default)]
+struct Truth {
+    messages: Vec<Message>,
+    version: u64,
+}
+
+impl Truth {
+    fn change(&mut self, room: RoomId, what: u64) -> (Message, MessageChange) {
+        self.version += 1;
+        let own = what.is_multiple_of(5);
+        let count = self.messages.len() as u64;
+        if what.is_multiple_of(3) && count > 0 {
+            let message = &mut self.messages[(what % count) as usize];
+            message.version = Version(self.version);
+            let by = UserId(if own { 7 } else { 9 });
+            if what.is_multiple_of(2) {
+                message.content = format!("edited at {}", self.version);
+                return (message.clone(), MessageChange::Edit { by });
+            }
+            message.reactions = vec![(format!("{}", self.version), 1)];
+            return (message.clone(), MessageChange::React { by, emoji: String::new(), on: true });
+        }
+        self.messages.push(Message {
+            id: MessageId(room.0 * 1000 + count),
+            room,
+            seq: Seq(count + 1),
+            version: Version(self.version),
+            sender: Profile { id: UserId(9), ..Profile::default() },
+            client_id: None,
+            content: format!("said at {}", self.version),
+            kind: MessageKind::Text,
+            reply_to: None,
+            mentions: vec![],
+            reactions: vec![],
+            edited_at: None,
+            deleted: false,
+            sent_at: Timestamp(0),
+        });
+        (self.messages[count as usize].clone(), MessageChange::New)
+    }
+
+    fn head(&self) -> (Version, Seq) {
+        (Version(self.version), Seq(self.messages.len() as u64))
+    }
+
+    fn page(&self, from: CatchUpFrom) -> Page {
+        let (since, may_reset) = match from {
+            CatchUpFrom::Since(version) => (version, false),
+            CatchUpFrom::Held(version) => (version, true),
+            CatchUpFrom::Anew => (Version(u64::MAX), true),
+        };
+        let mut changed: Vec<&Message> = self.messages.iter().filter(|message| message.version > since).collect();
+        let reset = may_reset && (since.0 > self.version || changed.len() > CHANGES_MAX);
+        if reset {
+            changed = self.messages.iter().rev().take(RESET_MESSAGES).collect();
+        }
+        changed.sort_by_key(|message| message.version);
+        let complete = reset || changed.len() <= PAGE_MESSAGES;
+        if !complete {
+            changed.truncate(PAGE_MESSAGES);
+        }
+        let version = if complete { self.head().0 } else { changed[changed.len() - 1].version };
+        Page {
+            frames: changed.iter().map(|message| (text_frame(&v1::message(message, None)), None)).collect(),
+            reset,
+            reacted: changed.iter().filter(|m| !m.reactions.is_empty()).map(|m| m.id).collect(),
+            reached: (version, self.head().1),
+            complete,
+        }
+    }
+}
+
+/// What a client makes of a room, by the rules of docs/protocol.md and nothing else.
+#[derive(Default, Debug)]
+struct View {
+    version: u64,
+    messages: BTreeMap<u64, Value>,
+    own: BTreeMap<u64, u64>,
+    bracket: bool,
+    /// All older messages are elsewhere: the room was begun anew.
+    partial: bool,
+}
+
+#[derive(Default)]
+struct Client {
+    rooms: HashMap<u64, View>,
+    synced: Vec<String>,
+}
+
+impl Client {
+    fn read(&mut self, frame: &Bytes) {
+        let header = match frame[1] {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        let envelope: Value = serde_json::from_slice(&frame[header..]).unwrap();
+        let data = &envelope["data"];
+        let number = |name: &str| data[name].as_u64().unwrap();
+        match envelope["type"].as_str().unwrap() {
+            "catch_up" => {
+                let view = self.rooms.entry(number("room")).or_default();
+                assert!(!view.bracket, "a bracket in a bracket");
+                view.bracket = true;
+                if data["reset"] == json!(true) {
+                    *view = View { bracket: true, partial: true, ..View::default() };
+                } else {
+                    // A sync begins where the client says.
+                    view.version = view.version.min(number("from"));
+                }
+            }
+            "message" => {
+                let view = self.rooms.entry(number("room")).or_default();
+                let version = number("version");
+                if view.bracket {
+                    assert!(version > view.version, "versions grow in a bracket: {version} after {}", view.version);
+                    assert!(data.get("change").is_none());
+                } else {
+                    assert_eq!(version, view.version + 1, "a live version is the next one");
+                    assert!(data.get("change").is_some());
+                }
+                view.version = version;
+                let mut message = data.clone();
+                message.as_object_mut().unwrap().remove("change");
+                view.messages.insert(number("id"), message);
+            }
+            "caught_up" => {
+                let view = self.rooms.get_mut(&number("room")).unwrap();
+                assert!(std::mem::take(&mut view.bracket), "caught up without a bracket");
+                assert!(number("version") >= view.version);
+                view.version = number("version");
+                for (id, emoji) in data["my_reactions"].as_object().unwrap() {
+                    view.own.insert(id.parse().unwrap(), emoji[0].as_str().unwrap().parse().unwrap());
+                }
+            }
+            "ack" => self.synced.push(envelope["id"].as_str().unwrap().to_owned()),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Something happens in a room.
+    Change(usize, u64),
+    /// The street brings what happened, this many.
+    Street(usize),
+    /// The street had no room: the shard only hears where rooms stand.
+    Gap,
+    /// The socket takes a batch.
+    Read,
+    /// The store answers the oldest question.
+    Answer,
+    /// The client asks for a room's changes once more, from so far back.
+    Sync(usize, u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        8 => (0..3_usize, any::<u64>()).prop_map(|(room, what)| Step::Change(room, what)),
+        6 => (1..5_usize).prop_map(Step::Street),
+        1 => Just(Step::Gap),
+        6 => Just(Step::Read),
+        5 => Just(Step::Answer),
+        1 => (0..3_usize, 0..30_u64).prop_map(|(room, back)| Step::Sync(room, back)),
+    ];
+    proptest::collection::vec(step, 0..250)
+}
+
+struct World {
+    truth: Vec<Truth>,
+    tails: Vec<Tail>,
+    street: VecDeque<(usize, Entry)>,
+    session: Session,
+    client: Client,
+    wants: VecDeque<Want>,
+}
+
+impl World {
+    fn change(&mut self, room: usize, what: u64) {
+        let (message, change) = self.truth[room].change(ROOMS[room], what);
+        let entry = Entry {
+            version: message.version,
+            last_seq: self.truth[room].head().1,
+            classic: None,
+            classic_only: None,
+            v1: text_frame(&v1::message(&message, Some(&change))),
+            is_new: change == MessageChange::New,
+            author: message.sender.id,
+        };
+        self.street.push_back((room, entry));
+    }
+
+    fn street(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some((room, entry)) = self.street.pop_front() else { return };
+            self.tails[room].push(entry);
+            self.session.is_due_in(ROOMS[room]);
+        }
+    }
+
+    fn gap(&mut self) {
+        for (room, entry) in std::mem::take(&mut self.street) {
+            self.tails[room].skip_to(entry.version, entry.last_seq);
+            self.session.is_due_in(ROOMS[room]);
+        }
+    }
+
+    fn read(&mut self) {
+        let (mut batch, mut wants) = (Batch::default(), Vec::new());
+        let (count, ring) = (count(2), Ring::new(1));
+        let missed = |_: Language, _: Dialect| frame("missed");
+        let tails = &self.tails;
+        let tail_of = |id| ROOMS.iter().position(|room| *room == id).map(|place| &tails[place]);
+        let sources = Sources { tail_of, count: &count, ring: &ring, events_missed: &missed };
+        self.session.gather(&sources, &mut batch, &mut wants);
+        batch.frames.iter().for_each(|frame| self.client.read(frame));
+        self.wants.extend(wants);
+    }
+
+    fn answer(&mut self) {
+        let Some(want) = self.wants.pop_front() else { return };
+        let place = ROOMS.iter().position(|room| *room == want.room()).unwrap();
+        let cursor = self.session.cursor_in(want.room()).unwrap();
+        match &want {
+            Want::Changes(_, from) => {
+                let page = Rc::new(self.truth[place].page(*from));
+                assert!(cursor.page_came(&want, &page), "somebody else's page: {want:?}");
+            }
+            Want::Reactions(_, _, messages) => {
+                let own = messages.iter().map(|id| (*id, id.0.to_string()));
+                assert!(cursor.reactions_came(messages, &v1::own_reactions(own)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #[test]
+    fn what_a_session_shows_in_the_end_is_exactly_the_rooms(
+        past in 0..60_u64,
+        tail_max in 1..8_usize,
+        held in proptest::collection::vec(proptest::option::of(0..70_u64), 3),
+        another_epoch in proptest::bool::weighted(0.1),
+        steps in steps(),
+    ) {
+        let mut world = World {
+            truth: ROOMS.iter().map(|_| Truth::default()).collect(),
+            tails: Vec::new(),
+            street: VecDeque::new(),
+            session: Session::new(newcomer(Some(at(10))), at(0)),
+            client: Client::default(),
+            wants: VecDeque::new(),
+        };
+        // What the client holds is what the room once was, unless it makes it up.
+        for place in 0..3 {
+            for what in 0..=past {
+                let version = world.truth[place].version;
+                if held[place] == Some(version) {
+                    let truth = &world.truth[place];
+                    let messages = truth.messages.iter().map(|m| {
+                        (m.id.0, serde_json::from_str::<Value>(&v1::message(m, None)).unwrap()["data"].clone())
+                    });
+                    let view = View { version, messages: messages.collect(), ..View::default() };
+                    world.client.rooms.insert(ROOMS[place].0, view);
+                }
+                if what < past {
+                    world.truth[place].change(ROOMS[place], what * 7 + past);
+                }
+            }
+        }
+        for (place, room) in ROOMS.into_iter().enumerate() {
+            let head = world.truth[place].head();
+            world.tails.push(Tail::new(head.0, head.1, tail_max));
+            world.session.enter(Cursor::at(room, head));
+            // One that it does not name is live from here.
+            let view = View { version: head.0.0, partial: true, ..View::default() };
+            if held[place].is_none() {
+                world.client.rooms.insert(room.0, view);
+            }
+        }
+        world.session.v1.as_mut().unwrap().stage = Stage::Live;
+        for place in [2, 0, 1] {
+            if let Some(version) = held[place] {
+                world.session.resume(ROOMS[place], (!another_epoch).then_some(Version(version)));
+            }
+        }
+        let mut syncs = 0;
+        for step in steps {
+            match step {
+                Step::Change(room, what) => world.change(room, what),
+                Step::Street(count) => world.street(count),
+                Step::Gap => world.gap(),
+                Step::Read => world.read(),
+                Step::Answer => world.answer(),
+                Step::Sync(place, back) => {
+                    let view = world.client.rooms.entry(ROOMS[place].0).or_default();
+                    let since = view.version.saturating_sub(back);
+                    world.session.cursor_in(ROOMS[place]).unwrap().sync(Version(since), Some(syncs.to_string()));
+                    syncs += 1;
+                }
+            }
+        }
+        world.street(usize::MAX);
+        for _ in 0..2000 {
+            world.read();
+            world.answer();
+        }
+        for (place, room) in ROOMS.into_iter().enumerate() {
+            let truth = &world.truth[place];
+            let view = &world.client.rooms[&room.0];
+            prop_assert!(!view.bracket);
+            prop_assert_eq!(view.version, truth.version);
+            for message in &truth.messages {
+                let expect = serde_json::from_str::<Value>(&v1::message(message, None)).unwrap()["data"].clone();
+                match view.messages.get(&message.id.0) {
+                    Some(shown) => prop_assert_eq!(shown, &expect),
+                    None => prop_assert!(view.partial, "{:?} is missing", message),
+                }
+            }
+            prop_assert!(view.messages.len() <= truth.messages.len());
+            prop_assert!(view.own.iter().all(|(id, emoji)| id == emoji));
+        }
+        let mut synced = world.client.synced;
+        synced.sort_by_key(|id| id.parse::<u64>().unwrap());
+        prop_assert_eq!(synced, (0..syncs).map(|id| id.to_string()).collect::<Vec<_>>());
+    }
+}

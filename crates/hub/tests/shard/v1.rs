@@ -1,0 +1,472 @@
+//! v1 sessions on real sockets: what happens between a hello and its welcome, who hears of which room, and
+//! how a session ends.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use teahouse_core::{LOBBY, Role as MemberRole, RoomEntry, RoomKind, User, UserRole};
+use teahouse_hub::{Ask, Greeting, Publication, PublishTo, Then};
+use teahouse_protocol::v1::{self, LimitsBody, Request};
+use tokio::sync::Semaphore;
+
+use super::*;
+
+/// Who is in which room, beside the lobby; and whether hellos are answered.
+pub struct Site {
+    members: Mutex<BTreeMap<RoomId, Vec<u64>>>,
+    /// Hellos whose snapshot was taken.
+    hellos: AtomicU64,
+    /// A hello takes one of these between its snapshot and its answer.
+    gate: Arc<Semaphore>,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        let gate = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        Self { members: Mutex::default(), hellos: AtomicU64::new(0), gate }
+    }
+}
+
+const TEA: RoomId = RoomId(7);
+const CAKE: RoomId = RoomId(8);
+
+impl Site {
+    pub fn members(&self, room: RoomId) -> Vec<UserId> {
+        self.members.lock().unwrap().get(&room).into_iter().flatten().map(|user| UserId(*user)).collect()
+    }
+
+    pub fn changes(&self, all: &[Message], room: RoomId, from: CatchUpFrom) -> ChangesPage {
+        let (CatchUpFrom::Since(since) | CatchUpFrom::Held(since)) = from else {
+            return ChangesPage { reset: true, ..self.changes(all, room, CatchUpFrom::Since(Version(0))) };
+        };
+        let mut messages: Vec<Message> = all.iter().filter(|m| m.room == room && m.version > since).cloned().collect();
+        let complete = messages.len() <= 100;
+        messages.truncate(100);
+        let reached = messages.last().map_or((since, Seq(since.0)), |last| (last.version, last.seq));
+        ChangesPage { reset: false, messages, reached, complete }
+    }
+}
+
+fn entry(past: &Past, room: RoomId) -> RoomEntry {
+    let at = past.messages.lock().unwrap().iter().filter(|m| m.room == room).count() as u64;
+    RoomEntry {
+        id: room,
+        kind: if room == LOBBY { RoomKind::Public } else { RoomKind::Private },
+        name: None,
+        title: String::new(),
+        version: Version(at),
+        last_seq: Seq(at),
+        members: 2,
+        role: MemberRole::Member,
+        read_seq: Seq(0),
+        unread: 0,
+        muted: false,
+        peer: None,
+        last_message: None,
+        reads: vec![],
+    }
+}
+
+fn greeting(past: &Past, user: UserId, id: Option<String>, rooms: Vec<(RoomId, Version)>) -> Greeting {
+    let members = past.v1.members.lock().unwrap();
+    let mine = members.iter().filter(|(_, users)| users.contains(&user.0)).map(|(room, _)| *room);
+    Greeting {
+        id,
+        user: User {
+            profile: profile(user.0),
+            email: None,
+            bio: String::new(),
+            role: UserRole::User,
+            disabled: false,
+            muted_until: None,
+            created_at: Timestamp(0),
+        },
+        epoch: "e1".into(),
+        time: Timestamp(0),
+        limits: LimitsBody {
+            content_chars_max: 4000,
+            frame_bytes_max: 65536,
+            sends_per_second: 3,
+            sends_burst: 5,
+            envelopes_per_second: 20,
+            envelopes_burst: 60,
+            history_messages_max: 100,
+        },
+        rooms: [LOBBY].into_iter().chain(mine).map(|room| entry(past, room)).collect(),
+        held: rooms.into_iter().map(|(room, version)| (room, Some(version))).collect(),
+    }
+}
+
+/// A door that welcomes, passes on what the hub itself answers, and lets people join at once.
+pub fn receive(past: &Arc<Past>, caller: &Caller, greeted: bool, text: &str) -> Receipt {
+    let Ok(v1::Envelope { id, request }) = v1::read_envelope(text) else {
+        return Receipt::Malformed("malformed".to_owned());
+    };
+    let user = caller.user;
+    match request {
+        Request::Hello { rooms, .. } if !greeted => {
+            let past = Arc::clone(past);
+            Receipt::Hello(Box::pin(async move {
+                let greeting = greeting(&past, user, id, rooms);
+                past.v1.hellos.fetch_add(1, Ordering::Relaxed);
+                let _turn = past.v1.gate.acquire().await.unwrap();
+                Answer { envelope: None, then: Some(Then::Greet(Box::new(greeting))) }
+            }))
+        }
+        Request::Sync { room, since } => Receipt::Ask { id, ask: Ask::Sync(room, since) },
+        Request::Presence { room, on } => Receipt::Ask { id, ask: Ask::Presence(room, on) },
+        Request::Typing { room, on } => Receipt::Ask { id, ask: Ask::Typing(room, on) },
+        Request::Heartbeat {} => Receipt::Reply(v1::ack(&id.unwrap(), &v1::Nothing {})),
+        Request::Join { room } => {
+            let envelope = v1::ack(&id.unwrap(), &v1::RoomBody::new(&entry(past, room), |_| false));
+            Receipt::Later(Box::pin(async move { Answer { envelope: Some(envelope), then: Some(Then::Enter(room)) } }))
+        }
+        _ => Receipt::Malformed("malformed".to_owned()),
+    }
+}
+
+impl House {
+    async fn v1(&mut self, user: u64) -> Tab {
+        let order = self.order();
+        self.connect_speaking(Dialect::V1, user, order, None, &[]).await
+    }
+
+    async fn welcomed(&mut self, user: u64, held: Value) -> Tab {
+        let mut tab = self.v1(user).await;
+        tab.ask(json!({"type": "hello", "id": "h", "data": {"rooms": held}})).await;
+        let welcome = tab.envelope().await;
+        assert_eq!((welcome["type"].as_str(), welcome["id"].as_str()), (Some("welcome"), Some("h")));
+        tab
+    }
+
+    fn say_in(&mut self, room: RoomId, content: &str) {
+        self.commit(room, Audience::Room, 1, content);
+    }
+
+    fn comes_in(&mut self, room: RoomId, user: u64, asker: Option<teahouse_core::SessionId>) {
+        self.past.v1.members.lock().unwrap().entry(room).or_default().push(user);
+        let entry = Box::new(entry(&self.past, room));
+        let change = Change::Entry { user: UserId(user), entry, asker };
+        self.feed.committed(vec![Commit { room, audience: Audience::Room, change }]);
+    }
+
+    fn goes_out(&mut self, room: RoomId, user: u64) {
+        self.past.v1.members.lock().unwrap().get_mut(&room).unwrap().retain(|other| *other != user);
+        let change = Change::Left { user: UserId(user), members: 1 };
+        self.feed.committed(vec![Commit { room, audience: Audience::Room, change }]);
+    }
+
+    async fn snapshots(&self, count: u64) {
+        while self.past.v1.hellos.load(Ordering::Relaxed) < count {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Tab {
+    async fn ask(&mut self, envelope: Value) {
+        self.send(&envelope.to_string()).await;
+    }
+
+    async fn envelope(&mut self) -> Value {
+        match self.hear().await {
+            Heard::Text(text) => serde_json::from_str(&text).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The next envelope that is not about how many are online.
+    async fn next_event(&mut self) -> Value {
+        loop {
+            let envelope = self.envelope().await;
+            if envelope["type"] != "online_count" {
+                return envelope;
+            }
+        }
+    }
+
+    async fn next_of(&mut self, kind: &str) -> Value {
+        loop {
+            let envelope = self.envelope().await;
+            if envelope["type"] == kind {
+                return envelope["data"].clone();
+            }
+        }
+    }
+
+    /// What comes up to the answer to a heartbeat, in short.
+    async fn until_heartbeat(&mut self) -> Vec<String> {
+        self.ask(json!({"type": "heartbeat", "id": "beat"})).await;
+        let mut all = Vec::new();
+        loop {
+            let envelope = self.next_event().await;
+            if envelope["id"] == "beat" {
+                return all;
+            }
+            all.push(short(&envelope));
+        }
+    }
+}
+
+fn short(envelope: &Value) -> String {
+    let data = &envelope["data"];
+    match envelope["type"].as_str().unwrap() {
+        "message" => format!("{}@{}: {}", data["room"], data["version"], data["content"].as_str().unwrap()),
+        "room" => format!("room {}", data["id"]),
+        kind => format!("{kind} {}", data["room"]),
+    }
+}
+
+#[tokio::test]
+async fn what_happens_between_a_hello_and_its_welcome_is_neither_lost_nor_doubled() {
+    let mut house = House::open(HubOptions { shards: 1, ..small() });
+    house.comes_in(TEA, 1, None);
+    house.say_in(TEA, "before");
+    house.past.v1.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let mut amy = house.v1(1).await;
+    amy.ask(
+        json!({"type": "hello", "id": "h", "data": {"rooms": [{"room": 7, "version": 0}, {"room": 99, "version": 4}]}}),
+    )
+    .await;
+    house.snapshots(1).await;
+    // Nobody reads these rooms yet, so no tail is there to keep what is said now.
+    house.say_in(TEA, "between");
+    house.say(2, "in the lobby");
+    house.comes_in(CAKE, 1, None);
+    house.say_in(CAKE, "in another one");
+    house.goes_out(TEA, 1);
+    house.say_in(TEA, "not for amy");
+    house.comes_in(TEA, 1, None);
+    house.say_in(TEA, "back again");
+    // Behind her hello she asks at once.
+    amy.ask(json!({"type": "presence", "id": "p", "data": {"room": 8, "on": true}})).await;
+    // All of that has passed the shard before the hello is answered.
+    let mut bob = house.connect(2).await;
+    house.say(2, "awake");
+    bob.hear_text_with("awake").await;
+    house.past.v1.gate.add_permits(1);
+    assert_eq!(amy.envelope().await["type"], "welcome");
+    let mut seen = Vec::new();
+    while !(seen.iter().any(|text: &String| text.ends_with("back again"))
+        && seen.iter().any(|text: &String| text.ends_with("another one"))
+        && seen.iter().any(|text: &String| text.starts_with("1@")))
+    {
+        seen.push(short(&amy.next_event().await));
+    }
+    seen.extend(amy.until_heartbeat().await);
+    let of = |text: &str| seen.iter().filter(|seen| seen.ends_with(text)).count();
+    assert_eq!(
+        [of("in the lobby"), of("in another one"), of("back again"), of("not for amy")],
+        [1, 1, 1, 0],
+        "{seen:?}"
+    );
+    assert!(seen.contains(&"removed 99".to_owned()), "{seen:?}");
+    // The room's entry comes before its first envelope.
+    let place = |text: &str| seen.iter().position(|seen| seen == text).unwrap_or_else(|| panic!("{text}: {seen:?}"));
+    assert!(place("room 8") < place("8@1: in another one"), "{seen:?}");
+    assert!(place("room 7") < place("7@4: back again"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn members_hear_their_rooms_and_nobody_elses_on_whichever_shard_they_live() {
+    let mut house = House::open(small());
+    for user in 1..=6 {
+        house.comes_in(TEA, user, None);
+    }
+    let mut tabs = Vec::new();
+    for user in 1..=8 {
+        tabs.push(house.welcomed(user, json!([])).await);
+    }
+    house.say_in(TEA, "for members");
+    house.say(1, "for all");
+    for (index, tab) in tabs.iter_mut().enumerate() {
+        let mut heard = Vec::new();
+        while heard.last().map(String::as_str) != Some("1@1: for all") || (index < 6 && heard.len() < 2) {
+            heard.push(short(&tab.next_event().await));
+            heard.sort_by_key(|text| text.starts_with("1@"));
+        }
+        assert_eq!(heard.contains(&"7@1: for members".to_owned()), index < 6, "{heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_asked_to_come_in_is_answered_before_the_room_speaks() {
+    let mut house = House::open(HubOptions { shards: 1, ..small() });
+    let mut amy = house.v1(1).await;
+    amy.ask(json!({"type": "hello", "id": "h", "data": {}})).await;
+    let welcome = amy.envelope().await;
+    let session = teahouse_core::SessionId(welcome["data"]["session"].as_u64().unwrap());
+    house.comes_in(TEA, 1, Some(session));
+    house.say_in(TEA, "too early");
+    house.say_in(TEA, "still");
+    assert_eq!(amy.until_heartbeat().await, [""; 0]);
+    amy.ask(json!({"type": "join", "id": "j", "data": {"room": 7}})).await;
+    assert_eq!(amy.next_event().await["id"], "j");
+    assert_eq!(short(&amy.next_event().await), "7@1: too early");
+    assert_eq!(short(&amy.next_event().await), "7@2: still");
+}
+
+#[tokio::test]
+async fn somebody_taken_out_of_a_room_hears_so_and_then_nothing_of_it() {
+    let mut house = House::open(small());
+    house.comes_in(TEA, 1, None);
+    house.comes_in(TEA, 2, None);
+    let (mut amy, mut bob) = (house.welcomed(1, json!([])).await, house.welcomed(2, json!([])).await);
+    house.goes_out(TEA, 2);
+    house.say_in(TEA, "without bob");
+    house.say(1, "with bob");
+    amy.next_of("message").await;
+    let heard = [short(&bob.next_event().await), short(&bob.next_event().await)];
+    assert_eq!(heard, ["removed 7", "1@1: with bob"]);
+    bob.ask(json!({"type": "sync", "id": "s", "data": {"room": 7, "since": 0}})).await;
+    assert_eq!(bob.next_of("error").await["code"], "not_found");
+}
+
+#[tokio::test]
+async fn a_returning_session_is_brought_what_it_missed_in_the_order_of_its_wishes() {
+    let mut house = House::open(small());
+    house.comes_in(TEA, 1, None);
+    for text in ["a", "b", "c"] {
+        house.say_in(TEA, text);
+        house.say(1, text);
+    }
+    let held = json!([{"room": 7, "version": 1}, {"room": 1, "version": 3}]);
+    let mut amy = house.welcomed(1, held).await;
+    let mut heard = Vec::new();
+    for _ in 0..6 {
+        heard.push(short(&amy.next_event().await));
+    }
+    assert_eq!(heard, ["catch_up 7", "7@2: b", "7@3: c", "caught_up 7", "catch_up 1", "caught_up 1"]);
+    house.say_in(TEA, "d");
+    assert_eq!(short(&amy.next_event().await), "7@4: d");
+    amy.ask(json!({"type": "sync", "id": "s", "data": {"room": 7, "since": 3}})).await;
+    let heard = [short(&amy.next_event().await), short(&amy.next_event().await), short(&amy.next_event().await)];
+    assert_eq!(heard, ["catch_up 7", "7@4: d", "caught_up 7"]);
+    assert_eq!(amy.next_event().await["id"], "s");
+}
+
+#[tokio::test]
+async fn a_room_tells_who_is_typing_and_who_comes_and_goes() {
+    let mut house = House::open(small());
+    for user in 1..=3 {
+        house.comes_in(TEA, user, None);
+    }
+    let (mut amy, mut bob) = (house.welcomed(1, json!([])).await, house.welcomed(2, json!([])).await);
+    amy.ask(json!({"type": "presence", "id": "p", "data": {"room": 7, "on": true}})).await;
+    let ack = amy.next_of("ack").await;
+    assert_eq!(ack, json!({"online": [1, 2], "count": 2, "truncated": false}));
+    let carol = house.welcomed(3, json!([])).await;
+    assert_eq!(amy.next_of("presence").await, json!({"room": 7, "online": [3], "offline": [], "count": 3}));
+    drop(carol);
+    assert_eq!(amy.next_of("presence").await, json!({"room": 7, "online": [], "offline": [3], "count": 2}));
+    house.goes_out(TEA, 2);
+    assert_eq!(amy.next_of("presence").await, json!({"room": 7, "online": [], "offline": [2], "count": 1}));
+    house.comes_in(TEA, 2, None);
+    bob.next_of("room").await;
+    bob.ask(json!({"type": "typing", "id": "t", "data": {"room": 7, "on": true}})).await;
+    assert_eq!(amy.next_of("typing").await, json!({"room": 7, "users": [2]}));
+    // It is over by itself when he does not go on.
+    assert_eq!(amy.next_of("typing").await, json!({"room": 7, "users": []}));
+    bob.ask(json!({"type": "typing", "id": "t", "data": {"room": 1, "on": true}})).await;
+    assert_eq!(bob.next_of("error").await["code"], "forbidden");
+    amy.ask(json!({"type": "presence", "id": "q", "data": {"room": 1, "on": true}})).await;
+    assert_eq!(amy.next_of("ack").await, json!({"online": [], "count": 2, "truncated": true}));
+}
+
+#[tokio::test]
+async fn what_is_published_reaches_whom_it_is_for_in_both_dialects() {
+    let mut house = House::open(small());
+    house.comes_in(TEA, 1, None);
+    let mut amy = house.welcomed(1, json!([])).await;
+    let mut bob = house.connect(2).await;
+    bob.count(2).await;
+    let publish = |to, name: &str| Publication { to, envelope: json!({"type": name, "data": {}}).to_string() };
+    house.hub.publish(publish(PublishTo::Room(TEA), "for_tea")).await;
+    house.hub.publish(publish(PublishTo::Users(vec![UserId(2)]), "for_bob")).await;
+    house.hub.publish(publish(PublishTo::All, "for_all")).await;
+    let mut kinds = Vec::new();
+    while kinds.last().map(String::as_str) != Some("for_all") {
+        kinds.push(amy.next_event().await["type"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(kinds, ["for_tea", "for_all"]);
+    assert_eq!(bob.all_until_echo("mark").await.len(), 2);
+}
+
+#[tokio::test]
+async fn every_way_to_end_a_v1_session_says_goodbye_first() {
+    let mut house = House::open(HubOptions { hello_timeout: Duration::from_millis(300), ..small() });
+    let goodbye = |code: u16, reconnect| {
+        move |data: Value| {
+            assert_eq!(
+                (data["code"].as_u64(), data["reconnect"].as_bool()),
+                (Some(code.into()), Some(reconnect)),
+                "{data}"
+            );
+            assert_eq!(data.get("retry_ms").is_some(), reconnect, "{data}");
+        }
+    };
+    let mut late = house.v1(9).await;
+    goodbye(4002, true)(late.next_of("goodbye").await);
+    assert_eq!(late.end().await.0, 4002);
+
+    let mut amy = house.welcomed(1, json!([])).await;
+    let mut newer = house.welcomed(1, json!([])).await;
+    goodbye(4501, false)(amy.next_of("goodbye").await);
+    assert_eq!(amy.end().await.0, 4501);
+
+    house.hub.disconnect(UserId(1), "be kind".to_owned()).await;
+    let data = newer.next_of("goodbye").await;
+    assert_eq!(data["reason"], "be kind");
+    goodbye(4502, false)(data);
+    assert_eq!(newer.end().await, (4502, "be kind".to_owned()));
+
+    let mut bob = house.welcomed(2, json!([])).await;
+    house.hub.revoke(Revoked { user: UserId(2), what: Revocation::Key(mark(2).token) }).await;
+    goodbye(4503, false)(bob.next_of("goodbye").await);
+    assert_eq!(bob.end().await.0, 4503);
+
+    let mut carol = house.welcomed(3, json!([])).await;
+    for _ in 0..21 {
+        carol.send("nonsense").await;
+    }
+    goodbye(4504, false)(loop {
+        match carol.hear().await {
+            Heard::Text(text) if text == "malformed" => {}
+            Heard::Text(text) => break serde_json::from_str::<Value>(&text).unwrap()["data"].clone(),
+            other => panic!("{other:?}"),
+        }
+    });
+    assert_eq!(carol.end().await.0, 4504);
+}
+
+#[tokio::test]
+async fn a_drain_gives_each_v1_session_its_own_time_to_come_back() {
+    let mut house = House::open(HubOptions { shards: 1, ..small() });
+    let mut tabs = Vec::new();
+    for user in 1..=20 {
+        tabs.push(house.welcomed(user, json!([])).await);
+    }
+    let hub = house.hub.clone();
+    let drain = tokio::spawn(async move { hub.drain(Duration::from_millis(50)).await });
+    let mut times = Vec::new();
+    for tab in &mut tabs {
+        let data = tab.next_of("goodbye").await;
+        assert_eq!((&data["code"], &data["reconnect"]), (&json!(1012), &json!(true)));
+        times.push(data["retry_ms"].as_u64().unwrap());
+        assert_eq!(tab.end().await.0, 1012);
+    }
+    drop(tabs);
+    drain.await.unwrap();
+    times.sort_unstable();
+    times.dedup();
+    assert_eq!(times.len(), 20, "each its own: {times:?}");
+}
+
+#[tokio::test]
+async fn a_frame_carries_as_many_envelopes_as_it_has_lines() {
+    let mut house = House::open(small());
+    let mut amy = house.welcomed(1, json!([])).await;
+    amy.send("{\"type\":\"heartbeat\",\"id\":\"1\"}\n\n{\"type\":\"heartbeat\",\"id\":\"2\"}\nnonsense\n").await;
+    assert_eq!([amy.next_event().await["id"].clone(), amy.next_event().await["id"].clone()], [json!("1"), json!("2")]);
+    assert_eq!(amy.hear().await, Heard::Text("malformed".to_owned()));
+}
