@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help check-docs setup setup-web run test fmt clippy test-rust test-page lint audit picture clean
+.PHONY: help check-docs setup setup-web run test fmt clippy test-rust test-page lint types check-types audit picture clean
 # Each step of `test` builds on what the one before it built.
 .NOTPARALLEL:
 
@@ -22,11 +22,11 @@ run: ## Build the server and start it; ARGS="…" is passed on
 	@echo "==> Starting: open the address below in a browser, and in a second one as somebody else"
 	@exec target/release/teahouse serve $(ARGS)
 
-test: setup fmt clippy test-rust lint test-page check-docs ## Everything that must pass before a change goes in
+test: setup fmt clippy test-rust lint check-types test-page check-docs ## Everything that must pass before a change goes in
 	@echo "==> All is well"
 
 setup: ## Install what building and testing need and this machine lacks
-	@scripts/setup.sh build browser web
+	@scripts/setup.sh build browser web sdk
 
 setup-web:
 	@scripts/setup.sh web
@@ -58,6 +58,16 @@ check-docs: ## Whether docs/configuration.md names every key
 	@$(CARGO) build --locked --package teahouse-server
 	@scripts/check-docs.sh target/debug/teahouse
 
+types: ## Make docs/openapi.json and sdk/types/protocol.ts anew, from the protocol's own types
+	@echo "==> docs/openapi.json, sdk/types/protocol.ts"
+	@$(CARGO) run --quiet --locked --package teahouse-protocol --example schema -- .
+
+check-types: ## Whether these two are what the code says
+	@echo "==> The API's description and the SDK's types"
+	@$(CARGO) build --quiet --locked --package teahouse-protocol --example schema
+	@scripts/setup.sh sdk
+	@scripts/check-types.sh target/debug/examples/schema
+
 audit: ## Licences, advisories, sources and bans of what we depend on
 	@scripts/audit.sh
 
@@ -68,4 +78,4 @@ picture: ## The README's picture, anew
 
 clean: ## Remove what was built
 	@$(CARGO) clean
-	@rm -rf web/node_modules
+	@rm -rf web/node_modules sdk/node_modules

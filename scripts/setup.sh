@@ -4,6 +4,7 @@
 #   browser  Chromium, for the page's tests
 #   fonts    fonts with Chinese, for the README's picture
 #   web      the packages in web/package-lock.json
+#   sdk      the packages in sdk/package-lock.json
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -23,7 +24,7 @@ for thing in "$@"; do
         ;;
     browser) [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || want chromium ;;
     fonts) command -v fc-list >/dev/null && [ -n "$(fc-list :lang=zh)" ] || want "fontconfig fonts-noto-cjk" ;;
-    web)
+    web | sdk)
         command -v node >/dev/null || fail "Node.js is missing: version 20 or later, from your distribution or https://nodejs.org"
         [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || fail "Node.js $(node --version) is too old: version 20 or later is needed."
         ;;
@@ -51,12 +52,12 @@ if [ -n "$lacking" ]; then
 fi
 
 for thing in "$@"; do
-    if [ "$thing" = web ]; then
+    if [ "$thing" = web ] || [ "$thing" = sdk ]; then
         # npm leaves its own note of what it installed; older than the lock means: install anew.
-        note=web/node_modules/.package-lock.json
-        if [ ! -e "$note" ] || [ web/package-lock.json -nt "$note" ]; then
-            echo "==> Installing the page's test tools"
-            npm --prefix web ci --no-audit --no-fund --loglevel=error || fail "npm could not install what web/package-lock.json lists (the network, perhaps?)."
+        note=$thing/node_modules/.package-lock.json
+        if [ ! -e "$note" ] || [ "$thing/package-lock.json" -nt "$note" ]; then
+            echo "==> Installing the test tools of $thing"
+            npm --prefix "$thing" ci --no-audit --no-fund --loglevel=error || fail "npm could not install what $thing/package-lock.json lists (the network, perhaps?)."
             touch "$note"
         fi
     fi
