@@ -329,7 +329,7 @@ export interface AckData {
   read: Marked;
   history: History;
   sync: Changed;
-  presence: PresenceNow;
+  presence: PresenceNow | Nothing;
   typing: Nothing;
   rooms: RoomCards;
   create: Room;

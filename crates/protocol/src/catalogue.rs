@@ -32,8 +32,8 @@ pub struct RequestShape {
     pub kind: &'static str,
     /// Its `data`.
     pub data: Value,
-    /// The `data` of its `ack`; `hello` has none, it is answered by `welcome`.
-    pub ack: Option<Value>,
+    /// What the `data` of its `ack` may be: one of these. `hello` has none, it is answered by `welcome`.
+    pub ack: Vec<Value>,
 }
 
 /// What the server sends of itself.
@@ -78,13 +78,14 @@ pub fn catalogue() -> Catalogue {
 }
 
 /// The answer to each request: one arm for each, so that a new one cannot be forgotten.
-fn ack_of(kind: &str, generator: &mut SchemaGenerator) -> Option<Value> {
-    let of = match kind {
+fn ack_of(kind: &str, generator: &mut SchemaGenerator) -> Vec<Value> {
+    let of: fn(&mut SchemaGenerator) -> Value = match kind {
         "message" => one::<Stored>,
         "edit" | "delete" | "react" | "sync" => one::<Changed>,
         "read" => one::<Marked>,
         "history" => one::<History<'static>>,
-        "presence" => one::<PresenceNow>,
+        // Who no longer wants to know is told nothing.
+        "presence" => return vec![one::<PresenceNow>(generator), one::<Nothing>(generator)],
         "rooms" => one::<Cards<'static>>,
         "create" | "update" | "join" | "leave" | "invite" | "remove" | "role" | "open" => one::<RoomBody<'static>>,
         "members" => one::<Members<'static>>,
@@ -92,9 +93,9 @@ fn ack_of(kind: &str, generator: &mut SchemaGenerator) -> Option<Value> {
         "auth" => one::<Renewed>,
         "heartbeat" => one::<Beat>,
         "typing" => one::<Nothing>,
-        _ => return None,
+        _ => return Vec::new(),
     };
-    Some(of(generator))
+    vec![of(generator)]
 }
 
 fn events_of(generator: &mut SchemaGenerator) -> Vec<EventShape> {

@@ -117,8 +117,9 @@ fn requests(out: &mut String, catalogue: &Catalogue) {
     }
     out.push_str("}\n\n/** The `data` of every request's `ack`; `hello` is answered by `welcome`. */\nexport interface AckData {\n");
     for request in &catalogue.requests {
-        if let Some(ack) = &request.ack {
-            let _ = writeln!(out, "  {}: {};", request.kind, of(ack));
+        let options: Vec<String> = request.ack.iter().map(of).collect();
+        if !options.is_empty() {
+            let _ = writeln!(out, "  {}: {};", request.kind, options.join(" | "));
         }
     }
     out.push_str("}\n");

@@ -55,7 +55,8 @@ fn what_is_published_comes_on_one_line_and_otherwise_as_it_was_written() {
 
 #[test]
 fn a_target_is_read_with_the_names_of_wrong_fields() {
-    let check = |to: &str, expect: Result<(Option<bool>, Option<Vec<u64>>, Option<u64>), &str>| {
+    type Target = (Option<bool>, Option<Vec<u64>>, Option<u64>);
+    let check = |to: &str, expect: Result<Target, &str>| {
         let body = read::<PublishBody>(&format!(r#"{{"to":{to},"type":"x"}}"#));
         let target = body.map(|PublishBody { to, .. }| (to.all, to.users, to.room));
         assert_eq!(target, expect.map_err(str::to_owned), "{to}");

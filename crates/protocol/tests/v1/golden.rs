@@ -325,6 +325,7 @@ pub fn acks() -> Vec<GoldenAck> {
         ),
         one("presence", ack("1", &now(&[7, 9], false)), r#"{"online":[7,9],"count":12,"truncated":false}"#),
         one("presence", ack("1", &now(&[], true)), r#"{"online":[],"count":12,"truncated":true}"#),
+        one("presence", ack("1", &Nothing {}), "{}"),
         one("typing", ack("1", &Nothing {}), "{}"),
         one("rooms", ack("1", &Cards::new(&cards, true)), cards_expect),
         one("rooms", ack("1", &Cards::new(&[], false)), r#"{"rooms":[],"next":null}"#),

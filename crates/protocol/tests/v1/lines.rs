@@ -52,7 +52,7 @@ proptest! {
         is_one_line(&system(&a, &b));
         is_one_line(&error(Some(&a), &refusal));
         is_one_line(&goodbye(CloseCode::Banned, &a, None));
-        is_one_line(&ack(&a, &History::new(&[message.clone()], (true, true), &own)));
+        is_one_line(&ack(&a, &History::new(std::slice::from_ref(&message), (true, true), &own)));
         is_one_line(&ack(&a, &Users::new(&[profile], false)));
         is_one_line(&heartbeat(Some(&a), stage::NOW));
         is_one_line(&published(&a, &RawValue::from_string(format!("{{\n\"text\":\r\n{}}}", serde_json::json!(b))).unwrap()));

@@ -83,8 +83,8 @@ fn every_golden_frame_fits_the_schema_of_its_type() {
     for golden in golden::acks() {
         let (_, data) = data_of(&golden.frame);
         let request = catalogue.requests.iter().find(|request| request.kind == golden.of).expect("a request");
-        let schema = request.ack.as_ref().expect("a request with an ack");
-        assert_eq!(misfit(&data, schema, &catalogue), None, "{}", golden.of);
+        let misfits: Vec<_> = request.ack.iter().map(|schema| misfit(&data, schema, &catalogue)).collect();
+        assert!(misfits.iter().any(Option::is_none), "{}: {misfits:?}", golden.of);
     }
     for golden in golden::errors() {
         let (_, data) = data_of(&golden.frame);
@@ -119,7 +119,7 @@ fn the_catalogue_is_whole() {
     let asked: Vec<&str> = catalogue.requests.iter().map(|request| request.kind).collect();
     assert_eq!(asked, REQUEST_TYPES);
     for request in &catalogue.requests {
-        assert_eq!(request.ack.is_none(), request.kind == "hello", "{}", request.kind);
+        assert_eq!(request.ack.is_empty(), request.kind == "hello", "{}", request.kind);
     }
     let mut told: BTreeSet<&str> = catalogue.events.iter().map(|event| event.kind).collect();
     told.extend(["ack", "error"]);
