@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use teahouse_core::{Commit, LOBBY, Timestamp, UserId};
+use teahouse_core::{Commit, LOBBY, MessageKind, Timestamp, UserId};
 use teahouse_store::{Append, CommitSink, Place, SiteUser, SqliteOptions, SqliteStore, Store, Subject};
 
 const CONTENT_BYTES: usize = 200;
@@ -45,6 +45,13 @@ async fn run(options: SqliteOptions, senders: u64, rooms: u64) {
             SiteUser { subject: Subject::Id(UserId(user)), username: format!("u{user}"), email: None, now: now() };
         store.ensure_site_user(site).await.unwrap();
     }
+    if rooms > 1 {
+        // The first message of a direct room lists it for both, which is told too: it is no message.
+        for user in 1..=senders {
+            let append = Append { content: "hi".to_owned(), ..text(user, Place::Direct(UserId(user % senders + 1))) };
+            store.append(append).await.unwrap();
+        }
+    }
     let (groups, messages) = (metrics.groups.get(), metrics.commits.get());
     let cpu = writer_cpu();
     let begun = Instant::now();
@@ -55,15 +62,8 @@ async fn run(options: SqliteOptions, senders: u64, rooms: u64) {
             let place = if rooms == 1 { Place::Room(LOBBY) } else { Place::Direct(UserId(user % senders + 1)) };
             let mut waits = Vec::new();
             while begun.elapsed() < RUN {
-                let append = Append {
-                    place,
-                    sender: UserId(user),
-                    client_id: Some(format!("{user:x}-{:x}-5f0c9a7e41", waits.len())),
-                    content: "x".repeat(CONTENT_BYTES),
-                    reply_to: None,
-                    address: Some([127, 0, 0, 1].into()),
-                    now: now(),
-                };
+                let client_id = Some(format!("{user:x}-{:x}-5f0c9a7e41", waits.len()));
+                let append = Append { client_id, ..text(user, place) };
                 let asked = Instant::now();
                 store.append(append).await.unwrap();
                 waits.push(asked.elapsed());
@@ -87,6 +87,19 @@ async fn run(options: SqliteOptions, senders: u64, rooms: u64) {
         cpu.as_micros() as f64 / stored as f64,
     );
     store.close().await;
+}
+
+fn text(user: u64, place: Place) -> Append {
+    Append {
+        place,
+        sender: UserId(user),
+        client_id: None,
+        content: "x".repeat(CONTENT_BYTES),
+        kind: MessageKind::Text,
+        reply_to: None,
+        address: Some([127, 0, 0, 1].into()),
+        now: now(),
+    }
 }
 
 /// What the writer thread has used of a core: the figure to compare on a machine that has other work.

@@ -1,18 +1,29 @@
 //! SQLite behind the [`Store`](crate::Store) contract: one file, one writer thread that commits in
-//! groups, a few reader threads, a thread that checkpoints. This file opens and closes; it says
-//! nothing about messages or users. No call here or below blocks a Tokio thread once open.
+//! groups, a few reader threads, a thread that checkpoints, now and then one that copies. This file opens
+//! and closes; it says nothing about messages or users. No call here or below blocks a Tokio thread once open.
 
 mod accounts;
+mod acting;
 mod append;
+mod backup;
+mod changes;
 mod checkpoint;
 mod contract;
 mod direct;
+mod entries;
 mod group;
+mod keys;
 mod lock;
+mod marks;
+mod membership;
+mod mentions;
 mod messages;
+mod people;
 mod readers;
+mod rooms;
 mod row;
 mod schema;
+mod site_users;
 mod tokens;
 mod writer;
 
@@ -29,6 +40,7 @@ use tokio::sync::watch;
 
 use crate::queue::Queue;
 use crate::{CommitSink, StoreMetrics};
+use backup::Backups;
 use checkpoint::Checkpointer;
 use lock::DirectoryLock;
 use readers::Readers;
@@ -155,6 +167,7 @@ pub enum OpenError {
 pub struct SqliteStore {
     writes: Arc<Queue<Box<dyn Job>>>,
     readers: Readers,
+    backups: Backups,
     metrics: StoreMetrics,
     epoch: String,
     // Its sender lives in the writer thread, which ends last; it never says anything but "ended".
@@ -176,11 +189,13 @@ impl SqliteStore {
 
         let metrics = options.metrics.clone();
         let writes = Arc::new(Queue::new(options.queue_max, metrics.writes_waiting.clone()));
+        let backups = Backups::new(&path, options.busy_timeout);
         let (readers, reader_threads) = Readers::start(&path, &options)?;
-        let checkpointer = Checkpointer::start(&path, &options)?;
+        let checkpointer = Checkpointer::start(&path, &options, backups.clone())?;
         let (ended_sender, ended) = watch::channel(());
         let writer = Writer::new(conn, Arc::clone(&writes), sink, checkpointer, &options)?;
         let threads = readers.clone();
+        let copying = backups.clone();
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
@@ -190,11 +205,12 @@ impl SqliteStore {
                     // A reader catches the panics of what it is asked; it has no answer left to give.
                     let _ = thread.join();
                 }
+                copying.close();
                 drop(hold);
                 drop(ended_sender);
             })
             .map_err(OpenError::Thread)?;
-        Ok(Self { writes, readers, metrics, epoch, ended, writer: Mutex::new(Some(writer)) })
+        Ok(Self { writes, readers, backups, metrics, epoch, ended, writer: Mutex::new(Some(writer)) })
     }
 }
 

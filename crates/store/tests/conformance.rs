@@ -5,12 +5,34 @@
 
 #[path = "conformance/accounts.rs"]
 mod accounts;
+#[path = "conformance/backup.rs"]
+mod backup;
+#[path = "conformance/catch_up.rs"]
+mod catch_up;
+#[path = "conformance/chance.rs"]
+mod chance;
+#[path = "conformance/changes.rs"]
+mod changes;
+#[path = "conformance/convergence.rs"]
+mod convergence;
 #[path = "conformance/direct.rs"]
 mod direct;
+#[path = "conformance/history.rs"]
+mod history;
 #[path = "conformance/house.rs"]
 mod house;
+#[path = "conformance/membership.rs"]
+mod membership;
+#[path = "conformance/mentions.rs"]
+mod mentions;
 #[path = "conformance/messages.rs"]
 mod messages;
+#[path = "conformance/people.rs"]
+mod people;
+#[path = "conformance/rooms.rs"]
+mod rooms;
+#[path = "conformance/site.rs"]
+mod site;
 
 /// One test a rule. A rule that is missing here is a warning (dead code), and warnings are denied.
 macro_rules! rules {
@@ -38,18 +60,70 @@ macro_rules! every_rule {
                 who_may_not_write_is_told_why_and_nothing_happens,
                 p6_p7_history_is_paged_by_message_and_misses_and_repeats_nothing,
                 p6_p7_a_deleted_message_is_left_out_and_still_is_a_place,
-                p14_catching_up_is_complete_and_paged_however_much_was_missed,
                 h9_paging_by_seq_shows_each_message_once_and_tells_what_was_deleted_behind_it,
-                p15_deleting_is_told_and_takes_the_next_version,
-                p15_a_moderator_deletes_in_rooms_but_not_between_two_people,
                 any_text_is_only_text,
                 what_was_handed_over_is_committed_and_told_though_nobody_waits,
-                a_page_and_the_rooms_version_are_of_one_moment_while_others_write,
                 a_name_that_changes_shows_on_what_was_said_before,
                 a_closed_store_says_so_and_everything_is_there_when_it_is_opened_again,
             ]
+            changes: [
+                an_edit_is_told_and_takes_the_next_version,
+                an_edit_is_not_dated_before_the_message,
+                only_the_author_edits_and_only_while_they_may_write_there,
+                p15_deleting_is_told_and_takes_the_next_version,
+                p15_a_moderator_deletes_in_rooms_but_not_between_two_people,
+                ones_own_words_can_be_deleted_while_muted_but_not_after_leaving_a_private_room,
+                a_reaction_is_told_with_the_counts_of_all_and_takes_the_next_version,
+                only_members_who_may_write_react_and_only_to_what_is_there,
+                a_message_has_so_many_different_reactions_and_each_as_often_as_there_are_people,
+            ]
+            mentions: [
+                members_are_mentioned_by_their_names_whatever_the_case,
+                only_members_of_the_room_are_mentioned_there,
+                an_edit_mentions_whom_the_new_words_name,
+                a_flood_of_names_stays_plain_text,
+            ]
+            history: [
+                history_goes_by_seq_from_anywhere_in_either_direction,
+                a_page_shows_deleted_ones_in_their_places_and_what_oneself_reacted,
+                public_rooms_are_read_by_everybody_and_others_by_their_members,
+            ]
+            catch_up: [
+                p14_catching_up_is_complete_and_paged_however_much_was_missed,
+                too_many_changes_or_another_time_begin_the_room_anew,
+                a_page_and_the_rooms_version_are_of_one_moment_while_others_write,
+                whatever_changes_pages_and_beginning_anew_lead_to_the_truth,
+            ]
+            convergence: [
+                whoever_applies_all_commits_sees_what_a_fresh_look_shows,
+            ]
+            rooms: [
+                a_new_room_has_its_owner_in_it_and_is_told_to_the_owner,
+                names_of_rooms_are_unique_whatever_their_case,
+                a_rooms_name_and_title_are_changed_by_whom_they_belong_to,
+                a_welcome_shows_every_room_as_its_member_sees_it,
+                a_direct_room_is_listed_with_its_first_message_or_for_who_opened_it,
+                who_writes_first_has_the_room_too_and_hears_of_it_before_the_message,
+                a_mute_shows_in_an_entry_as_long_as_it_is_in_force,
+                read_marks_of_others_show_in_small_private_rooms_only,
+                unread_is_capped_in_entries_too,
+                one_browses_public_rooms_that_one_is_not_in,
+                one_is_in_so_many_rooms_and_direct_ones_do_not_count,
+            ]
+            membership: [
+                joining_a_public_room_begins_at_its_head,
+                private_and_direct_rooms_look_like_none_to_others,
+                one_leaves_and_hears_nothing_and_says_nothing_from_there_on,
+                nobody_leaves_the_lobby_or_a_direct_room,
+                members_bring_others_in,
+                a_removed_member_is_out_at_once_whatever_the_writer_remembers,
+                moderators_remove_and_nobody_an_equal,
+                owners_give_roles_and_the_last_one_stays_one,
+                a_room_whose_last_owner_leaves_has_another_one,
+                whoever_comes_into_an_empty_room_owns_it,
+                members_are_listed_page_by_page,
+            ]
             direct: [
-                p2_a_long_private_message_is_stored_whole_with_its_preview,
                 p5_two_first_messages_at_once_make_one_conversation_with_both,
                 p5_both_open_at_once_and_get_the_same_room,
                 an_opened_room_is_listed_for_who_opened_it_until_there_is_a_message,
@@ -58,10 +132,11 @@ macro_rules! every_rule {
                 conversations_come_newest_first,
                 p3_p4_unread_is_derived_from_the_read_mark_and_the_preview_from_the_messages,
                 p11_a_read_mark_never_goes_back_and_never_beyond_the_head,
-                p11_reading_ones_own_words_moves_the_mark_and_tells_nobody,
+                p11_reading_ones_own_words_moves_the_mark_and_tells_no_author,
                 p11_three_devices_mark_at_once_backwards_too_and_the_highest_stands,
                 unread_is_capped_at_999_for_each_room,
                 everybody_is_in_the_lobby_from_the_beginning_with_its_head_as_read,
+                p2_a_long_private_message_is_stored_whole_with_its_preview,
             ]
             accounts: [
                 names_and_addresses_are_unique_whatever_their_case,
@@ -79,25 +154,49 @@ macro_rules! every_rule {
                 logging_out_or_being_disabled_ends_refresh_tokens,
                 revocations_are_cleared_away_only_long_after_they_expired,
             ]
+            people: [
+                a_new_name_or_picture_is_told_to_everybody,
+                users_are_found_by_how_their_names_begin,
+                an_operator_lists_all_users_page_by_page,
+            ]
+            site: [
+                a_key_is_good_until_it_is_revoked_and_names_are_unique,
+                a_site_puts_its_users_and_they_can_be_written_to,
+                a_site_renames_its_users_but_takes_no_name_from_another,
+            ]
+            backup: [
+                a_copy_made_while_others_write_is_of_one_moment_and_another_history,
+                a_copy_overwrites_nothing,
+                a_copy_of_a_copy_is_another_history_again,
+            ]
         }
     };
 }
 
 mod sqlite {
-    use std::future::Future;
-    use std::pin::Pin;
+    use std::path::Path;
     use std::sync::Arc;
 
     use teahouse_store::{CommitSink, SqliteOptions, SqliteStore, Store};
 
-    use crate::house::Backend;
+    use crate::house::{Backend, Opening};
 
     struct InDirectory(tempfile::TempDir);
 
-    impl Backend for InDirectory {
-        fn open(&self, sink: Box<dyn CommitSink>) -> Pin<Box<dyn Future<Output = Arc<dyn Store>> + Send + '_>> {
-            let store = SqliteStore::open(SqliteOptions::new(self.0.path()), sink).unwrap();
+    impl InDirectory {
+        fn at(place: &Path, sink: Box<dyn CommitSink>) -> Opening<'static> {
+            let store = SqliteStore::open(SqliteOptions::new(place), sink).unwrap();
             Box::pin(async move { Arc::new(store) as Arc<dyn Store> })
+        }
+    }
+
+    impl Backend for InDirectory {
+        fn open(&self, sink: Box<dyn CommitSink>) -> Opening<'_> {
+            Self::at(self.0.path(), sink)
+        }
+
+        fn open_at(&self, place: &Path, sink: Box<dyn CommitSink>) -> Opening<'_> {
+            Self::at(place, sink)
         }
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use teahouse_core::{Commit, LOBBY, MessageId, Timestamp, UserId};
+use teahouse_core::{Commit, LOBBY, MessageId, MessageKind, Timestamp, UserId};
 use teahouse_store::{
     Append, CommitSink, HistoryFrom, HistoryQuery, Place, SiteUser, SqliteOptions, SqliteStore, Store, Subject,
 };
@@ -50,6 +50,7 @@ async fn write_until_the_end(directory: &Path, round: &str) {
                     sender: UserId(sender),
                     client_id: Some(client_id.clone()),
                     content: "x".repeat(100),
+                    kind: MessageKind::Text,
                     reply_to: None,
                     address: None,
                     now: Timestamp(0),

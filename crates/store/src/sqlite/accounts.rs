@@ -1,22 +1,22 @@
-//! Users: made here or from a site's tokens, changed, looked up. Whoever changes a user here makes the
+//! Users: made, changed, looked up. Whoever changes a user here makes the
 //! writer forget what it knew of them. It never sees a password, only hashes.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use teahouse_core::{LOBBY, Profile, Timestamp, TokenKey, User, UserId, UserRole, ids};
+use teahouse_core::{Change, LOBBY, Profile, Timestamp, TokenKey, User, UserId, UserRole};
 
 use super::group::Group;
 use super::row::{self, Sql, get, id, read_user, user_columns};
 use super::writer::Stop;
-use crate::{CreateUserError, NewUser, ProfileChange, SiteUser, StoreError, Subject};
+use crate::{CreateUserError, NewUser, ProfileChange};
 
 /// Everything that a new row of `users` says.
-struct Account<'a> {
-    id: UserId,
-    username: &'a str,
-    email: Option<&'a str>,
-    password_hash: Option<&'a str>,
-    subject: Option<&'a str>,
-    now: Timestamp,
+pub(super) struct Account<'a> {
+    pub(super) id: UserId,
+    pub(super) username: &'a str,
+    pub(super) email: Option<&'a str>,
+    pub(super) password_hash: Option<&'a str>,
+    pub(super) subject: Option<&'a str>,
+    pub(super) now: Timestamp,
 }
 
 /// Makes an account that registers here.
@@ -40,47 +40,20 @@ pub(super) fn create(group: &mut Group<'_>, new: &NewUser) -> Result<User, Stop<
     Ok(insert(group, &account)?)
 }
 
-/// The user of a site's token, if it is known already.
-pub(super) fn site_user(conn: &Connection, subject: &Subject) -> Sql<Option<User>> {
-    match subject {
-        Subject::Id(user) => row::user(conn, *user),
-        Subject::Name(name) => conn
-            .prepare_cached(concat!("SELECT ", user_columns!(), " FROM users u WHERE u.subject = ?1"))?
-            .query_row([name], read_user)
-            .optional(),
-    }
-}
-
-/// The user of a site's token, made from its claims when unknown.
-pub(super) fn ensure_site_user(group: &mut Group<'_>, site: &SiteUser) -> Result<User, Stop<StoreError>> {
-    if let Some(known) = site_user(group.conn, &site.subject)? {
-        return Ok(known);
-    }
-    let (user, subject) = match &site.subject {
-        Subject::Id(user) => (*user, None),
-        Subject::Name(name) => (next_id(group.conn, ids::OWN_IDS_START)?, Some(name.as_str())),
-    };
-    let email = match &site.email {
-        Some(email) if !email_taken(group.conn, email)? => Some(email.as_str()),
-        _ => None,
-    };
-    let username = free_username(group.conn, &site.username, user)?;
-    Ok(insert(group, &Account { id: user, username: &username, email, password_hash: None, subject, now: site.now })?)
-}
-
-fn insert(group: &mut Group<'_>, account: &Account<'_>) -> Sql<User> {
+/// Puts the account in, and into the lobby with its head as read.
+pub(super) fn insert(group: &mut Group<'_>, account: &Account<'_>) -> Sql<User> {
     group
         .conn
         .prepare_cached(
-            "INSERT INTO users (id, username, username_key, email, email_key, password_hash, subject, nickname, created_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?2, ?8)",
+            "INSERT INTO users (id, username, username_key, email, email_key, password_hash, subject, nickname, \
+             nickname_key, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?2, ?3, ?8)",
         )?
         .execute(params![
             id(account.id.0),
             account.username,
-            key(account.username),
+            row::key(account.username),
             account.email,
-            account.email.map(key),
+            account.email.map(row::key),
             account.password_hash,
             account.subject,
             account.now.0,
@@ -94,40 +67,18 @@ fn insert(group: &mut Group<'_>, account: &Account<'_>) -> Sql<User> {
     row::user(group.conn, account.id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
-/// What makes two names or addresses the same, whatever their case.
-fn key(name: &str) -> String {
-    name.to_lowercase()
+/// Whether somebody has this name.
+pub(super) fn username_taken(conn: &Connection, username: &str) -> Sql<bool> {
+    conn.prepare_cached("SELECT 1 FROM users WHERE username_key = ?1")?.exists([row::key(username)])
 }
 
-fn username_taken(conn: &Connection, username: &str) -> Sql<bool> {
-    conn.prepare_cached("SELECT 1 FROM users WHERE username_key = ?1")?.exists([key(username)])
+/// Whether somebody has this address.
+pub(super) fn email_taken(conn: &Connection, email: &str) -> Sql<bool> {
+    conn.prepare_cached("SELECT 1 FROM users WHERE email_key = ?1")?.exists([row::key(email)])
 }
 
-fn email_taken(conn: &Connection, email: &str) -> Sql<bool> {
-    conn.prepare_cached("SELECT 1 FROM users WHERE email_key = ?1")?.exists([key(email)])
-}
-
-/// `wanted`, or with the user's id behind it, or with a number behind that. Somebody may have taken the
-/// first by mischief; the loop ends because there are finitely many users.
-fn free_username(conn: &Connection, wanted: &str, user: UserId) -> Sql<String> {
-    let wanted = if wanted.is_empty() { "user" } else { wanted };
-    let with_id = format!("{wanted}-{user}");
-    for candidate in [wanted, &with_id] {
-        if !username_taken(conn, candidate)? {
-            return Ok(candidate.to_owned());
-        }
-    }
-    let mut number = 2_u64;
-    loop {
-        let candidate = format!("{with_id}-{number}");
-        if !username_taken(conn, &candidate)? {
-            return Ok(candidate);
-        }
-        number += 1;
-    }
-}
-
-fn next_id(conn: &Connection, start: u64) -> Sql<UserId> {
+/// The lowest id from `start` on above all that were given there.
+pub(super) fn next_id(conn: &Connection, start: u64) -> Sql<UserId> {
     conn.prepare_cached("SELECT coalesce(max(id) + 1, ?1) FROM users WHERE id >= ?1")?
         .query_row([id(start.max(1))], |row| get(row, 0).map(UserId))
 }
@@ -138,17 +89,16 @@ pub(super) fn by_login(conn: &Connection, login: &str) -> Sql<Option<(User, Opti
     const BY_NAME: &str =
         concat!("SELECT ", user_columns!(), ", u.password_hash FROM users u WHERE u.username_key = ?1");
     let sql = if login.contains('@') { BY_EMAIL } else { BY_NAME };
-    conn.prepare_cached(sql)?.query_row([key(login)], |row| Ok((read_user(row)?, row.get(10)?))).optional()
+    conn.prepare_cached(sql)?.query_row([row::key(login)], |row| Ok((read_user(row)?, row.get(10)?))).optional()
 }
 
 /// The profiles of these users, in one statement.
 pub(super) fn profiles(conn: &Connection, users: &[UserId]) -> Sql<Vec<Profile>> {
-    let list: Vec<String> = users.iter().map(|user| id(user.0).to_string()).collect();
     conn.prepare_cached(
         "SELECT id, username, nickname, avatar FROM users \
          WHERE id IN (SELECT value FROM json_each(?1)) ORDER BY id",
     )?
-    .query_map([format!("[{}]", list.join(","))], |row| row::profile(row, 0))?
+    .query_map([row::id_list(users.iter().map(|user| user.0))], |row| row::profile(row, 0))?
     .collect()
 }
 
@@ -160,17 +110,39 @@ pub(super) fn password_hash(conn: &Connection, user: UserId) -> Sql<Option<Strin
         .map(Option::flatten)
 }
 
-/// Changes what is `Some`.
+/// Changes what is `Some`, and tells everybody when it shows.
 pub(super) fn update_profile(group: &mut Group<'_>, user: UserId, change: &ProfileChange) -> Sql<Option<User>> {
+    let Some(before) = row::user(group.conn, user)? else { return Ok(None) };
+    set_profile(group, user, change)?;
+    tell_new_profile(group, &before)
+}
+
+/// Changes what is `Some`.
+pub(super) fn set_profile(group: &mut Group<'_>, user: UserId, change: &ProfileChange) -> Sql<()> {
     group
         .conn
         .prepare_cached(
-            "UPDATE users SET nickname = coalesce(?2, nickname), avatar = coalesce(?3, avatar), bio = coalesce(?4, bio) \
-             WHERE id = ?1",
+            "UPDATE users SET nickname = coalesce(?2, nickname), nickname_key = coalesce(?3, nickname_key), \
+             avatar = coalesce(?4, avatar), bio = coalesce(?5, bio) WHERE id = ?1",
         )?
-        .execute(params![id(user.0), change.nickname, change.avatar, change.bio])?;
+        .execute(params![
+            id(user.0),
+            change.nickname,
+            change.nickname.as_deref().map(row::key),
+            change.avatar,
+            change.bio
+        ])?;
     group.forget_person(user);
-    row::user(group.conn, user)
+    Ok(())
+}
+
+/// The user as they are now; everybody is told when they look otherwise than before.
+pub(super) fn tell_new_profile(group: &mut Group<'_>, before: &User) -> Sql<Option<User>> {
+    let now = row::user(group.conn, before.profile.id)?;
+    if let Some(user) = now.as_ref().filter(|user| user.profile != before.profile) {
+        group.tell_all(Change::Profile(user.profile.clone()));
+    }
+    Ok(now)
 }
 
 /// Puts `hash` in the place of `expected`, and only there.

@@ -3,19 +3,18 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
-use teahouse_core::{
-    Audience, Change, Commit, Message, MessageChange, MessageId, Profile, RoomId, Seq, Timestamp, UserId, Version,
-};
+use teahouse_core::{Change, Message, MessageChange, MessageId, RoomId, Seq, Timestamp, Version};
 
-use super::direct;
 use super::group::{Group, Room};
-use super::row::{self, Sql, get, id};
+use super::row::{self, get, id};
 use super::writer::Stop;
+use super::{direct, mentions};
 use crate::{Append, AppendError, Appended, Place};
 
 const INSERT: &str = "INSERT INTO messages \
-    (room, seq, version, first_version, sender, client_id, content_hash, content, kind, reply_to, ip, sent_at) \
-    VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+    (room, seq, version, first_version, sender, client_id, content_hash, content, kind, reply_to, \
+     mentions, ip, sent_at) \
+    VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
     ON CONFLICT (sender, client_id) WHERE client_id IS NOT NULL DO NOTHING";
 
 /// An [`Append`] with everything worked out that needs no database, so that the writer need not.
@@ -42,28 +41,31 @@ fn content_hash(content: &str) -> [u8; 16] {
 
 /// Stores it, or finds that it was stored before.
 pub(super) fn append(group: &mut Group<'_>, ask: &Prepared) -> Result<Appended, Stop<AppendError>> {
-    let room = match admit(group, &ask.append) {
+    let append = &ask.append;
+    let room = match admit(group, append) {
         Ok(Some(room)) => room,
         Ok(None) => {
-            if let Some(answer) = earlier(group.conn, &ask.append)? {
+            if let Some(answer) = earlier(group.conn, append)? {
                 return Ok(answer);
             }
-            let Place::Direct(peer) = ask.append.place else { return Err(Stop::Refused(AppendError::NotFound)) };
-            direct::create(group, ask.append.sender, peer, ask.append.now)?
+            let Place::Direct(peer) = append.place else { return Err(Stop::Refused(AppendError::NotFound)) };
+            direct::create(group, append.sender, peer, append.now)?
         }
         // What was accepted once is answered the same for ever, whatever the sender may do by now.
         Err(Stop::Refused(why)) => {
-            return earlier(group.conn, &ask.append)?.ok_or(Stop::Refused(why));
+            return earlier(group.conn, append)?.ok_or(Stop::Refused(why));
         }
         Err(failed) => return Err(failed),
     };
     let next = Room {
         version: room.version.next(),
         last_seq: room.last_seq.next(),
-        last_time: room.last_time.max(ask.append.now),
+        last_time: room.last_time.max(append.now),
         ..room
     };
-    let append = &ask.append;
+    let mentions = mentions::find(group, room.id, &append.content)?;
+    // As the room stands before its first message.
+    let unlisted = if room.last_seq == Seq(0) { direct::unlisted(group, &room, append.now)? } else { Vec::new() };
     let inserted = group.conn.prepare_cached(INSERT)?.execute(params![
         id(next.id.0),
         id(next.last_seq.0),
@@ -74,6 +76,7 @@ pub(super) fn append(group: &mut Group<'_>, ask: &Prepared) -> Result<Appended, 
         append.content,
         append.kind.as_str(),
         append.reply_to.map(|message| id(message.0)),
+        mentions::to_column(&mentions),
         ask.address,
         next.last_time.0,
     ])?;
@@ -81,53 +84,34 @@ pub(super) fn append(group: &mut Group<'_>, ask: &Prepared) -> Result<Appended, 
         return earlier(group.conn, append)?.ok_or(Stop::Refused(AppendError::Conflict));
     }
     let message = MessageId(row::number(group.conn.last_insert_rowid()));
+    direct::list(group, &room, unlisted)?;
     group.room_moved(next);
-    let audience = audience(group, &next)?;
-    let sender = profile(group, append.sender)?;
-    group.tell(Commit {
-        room: next.id,
-        audience,
-        change: Change::Message {
-            message: Message {
-                id: message,
-                room: next.id,
-                seq: next.last_seq,
-                version: next.version,
-                sender,
-                client_id: append.client_id.clone(),
-                content: append.content.clone(),
-                kind: append.kind,
-                reply_to: append.reply_to,
-                mentions: Vec::new(),
-                reactions: Vec::new(),
-                edited_at: None,
-                deleted: false,
-                sent_at: next.last_time,
-            },
-            last_seq: next.last_seq,
-            what: MessageChange::New,
-        },
-    });
-    Ok(Appended {
+    let message = Message {
         id: message,
+        room: next.id,
+        seq: next.last_seq,
+        version: next.version,
+        sender: group.profile(append.sender)?,
+        client_id: append.client_id.clone(),
+        content: append.content.clone(),
+        kind: append.kind,
+        reply_to: append.reply_to,
+        mentions,
+        reactions: Vec::new(),
+        edited_at: None,
+        deleted: false,
+        sent_at: next.last_time,
+    };
+    let appended = Appended {
+        id: message.id,
         room: next.id,
         seq: next.last_seq,
         version: next.version,
         sent_at: next.last_time,
         duplicate: false,
-    })
-}
-
-/// Who hears of a change in this room.
-pub(super) fn audience(group: &mut Group<'_>, room: &Room) -> Sql<Audience> {
-    Ok(match room.pair {
-        None => Audience::Room,
-        Some((low, high)) => Audience::Direct(Box::new([profile(group, low)?, profile(group, high)?])),
-    })
-}
-
-fn profile(group: &mut Group<'_>, user: UserId) -> Sql<Profile> {
-    group.person(user)?.map(|person| person.profile.clone()).ok_or(rusqlite::Error::QueryReturnedNoRows)
+    };
+    group.tell(&next, Change::Message { message, last_seq: next.last_seq, what: MessageChange::New })?;
+    Ok(appended)
 }
 
 /// Whether the sender may say this there. `None`: the direct room is still to be made.
@@ -139,9 +123,7 @@ fn admit(group: &mut Group<'_>, append: &Append) -> Result<Option<Room>, Stop<Ap
     match group.person(append.sender)? {
         None => return refuse(AppendError::Forbidden),
         Some(sender) if sender.disabled => return refuse(AppendError::Forbidden),
-        Some(sender) if sender.muted_until.is_some_and(|until| until > append.now) => {
-            return refuse(AppendError::Muted);
-        }
+        Some(sender) if sender.is_muted(append.now) => return refuse(AppendError::Muted),
         Some(_) => {}
     }
     let room = match append.place {
@@ -162,6 +144,11 @@ fn admit(group: &mut Group<'_>, append: &Append) -> Result<Option<Room>, Stop<Ap
             }
         }
     };
+    if let Some(room) = room
+        && group.person(append.sender)?.is_some_and(|sender| sender.is_muted_in(room.id, append.now))
+    {
+        return refuse(AppendError::Muted);
+    }
     if let Some(answered) = append.reply_to {
         let there: Option<u64> = group
             .conn

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use prometheus_client::metrics::gauge::Gauge;
 use rusqlite::Connection;
 
+use super::backup::Backups;
 use super::writer::is_unknowable;
 use super::{OpenError, SqliteOptions, schema};
 use crate::StoreMetrics;
@@ -29,11 +30,13 @@ pub(super) struct Checkpointer {
     checkpoint_bytes: u64,
     wal_bytes_max: u64,
     metrics: StoreMetrics,
+    // While a backup reads the log cannot begin anew; the writer need not stop to find that out.
+    backups: Backups,
 }
 
 impl Checkpointer {
     /// Opens its connection and starts its thread.
-    pub(super) fn start(path: &Path, options: &SqliteOptions) -> Result<Self, OpenError> {
+    pub(super) fn start(path: &Path, options: &SqliteOptions, backups: Backups) -> Result<Self, OpenError> {
         let conn = schema::open_checkpointer(path)?;
         let page_bytes: u32 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let asks = Arc::new(Queue::new(1, Gauge::default()));
@@ -68,6 +71,7 @@ impl Checkpointer {
             checkpoint_bytes: options.checkpoint_bytes,
             wal_bytes_max: options.wal_bytes_max,
             metrics: options.metrics.clone(),
+            backups,
         })
     }
 
@@ -88,7 +92,7 @@ impl Checkpointer {
             self.begins_anew();
         }
         self.seen_bytes = log_bytes;
-        if log_bytes >= self.restart_at_bytes {
+        if log_bytes >= self.restart_at_bytes && !self.backups.is_running() {
             return self.restart(writer, log_bytes);
         }
         if log_bytes >= self.ask_at_bytes {

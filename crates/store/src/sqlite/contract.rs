@@ -1,7 +1,8 @@
 //! The [`Store`] contract, call by call: what goes to the writer, what goes to a reader. No SQL here.
 
-use async_trait::async_trait;
 use std::path::Path;
+
+use async_trait::async_trait;
 use teahouse_core::{
     MessageId, Profile, Role, RoomCard, RoomEntry, RoomId, Seq, SessionId, Timestamp, TokenKey, TokenMark, User,
     UserId, UserRole, Version,
@@ -12,7 +13,10 @@ use super::append::Prepared;
 use super::group::Group;
 use super::row::Sql;
 use super::writer::{Stop, Write};
-use super::{SqliteStore, accounts, append, direct, messages, row, tokens};
+use super::{
+    SqliteStore, accounts, append, changes, direct, entries, keys, marks, membership, messages, people, rooms, row,
+    site_users, tokens,
+};
 use crate::queue::PushError;
 use crate::*;
 
@@ -64,10 +68,10 @@ impl Store for SqliteStore {
     async fn ensure_site_user(&self, user: SiteUser) -> Result<User, StoreError> {
         // Nearly always the user is known; then the writer has better things to do.
         let subject = user.subject.clone();
-        if let Some(known) = self.look(move |conn| accounts::site_user(conn, &subject)).await? {
+        if let Some(known) = self.look(move |conn| site_users::known(conn, &subject)).await? {
             return Ok(known);
         }
-        self.write(move |group| accounts::ensure_site_user(group, &user)).await
+        self.change(move |group| site_users::ensure(group, &user)).await
     }
 
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
@@ -197,147 +201,149 @@ impl Store for SqliteStore {
     }
 
     async fn mark_read(&self, room: RoomId, user: UserId, seq: Option<Seq>) -> Result<ReadMark, StoreError> {
-        self.write(move |group| direct::mark_read(group, room, user, seq)).await
+        self.write(move |group| marks::mark_read(group, room, user, seq)).await
     }
 
     async fn unread_total(&self, user: UserId) -> Result<u32, StoreError> {
         self.look(move |conn| direct::unread_total(conn, user)).await
     }
 
-    async fn edit_message(&self, _edit: Edit) -> Result<Version, ChangeError> {
-        Err(StoreError::Internal("not written yet".into()).into())
+    async fn edit_message(&self, edit: Edit) -> Result<Version, ChangeError> {
+        self.write(move |group| changes::edit(group, &edit)).await
     }
 
     async fn delete_message(
         &self,
-        _room: Option<RoomId>,
-        _message: MessageId,
-        _actor: UserId,
+        room: Option<RoomId>,
+        message: MessageId,
+        actor: UserId,
     ) -> Result<Version, ChangeError> {
-        Err(StoreError::Internal("not written yet".into()).into())
+        self.write(move |group| changes::delete(group, room, message, actor)).await
     }
 
-    async fn react(&self, _reaction: Reaction) -> Result<Version, ChangeError> {
-        Err(StoreError::Internal("not written yet".into()).into())
+    async fn react(&self, reaction: Reaction) -> Result<Version, ChangeError> {
+        self.write(move |group| changes::react(group, &reaction)).await
     }
 
-    async fn room_history(&self, _user: UserId, _query: RoomHistoryQuery) -> Result<RoomHistoryPage, RoomError> {
-        Err(StoreError::Internal("not written yet".into()).into())
+    async fn room_history(&self, user: UserId, query: RoomHistoryQuery) -> Result<RoomHistoryPage, RoomError> {
+        self.readers.read(move |conn| messages::room_history(conn, user, query)).await
     }
 
     async fn catch_up(
         &self,
-        _room: RoomId,
-        _since: Option<Version>,
-        _bounds: CatchUpBounds,
+        room: RoomId,
+        since: Option<Version>,
+        bounds: CatchUpBounds,
     ) -> Result<CatchUpPage, StoreError> {
-        Err(StoreError::Internal("not written yet".into()))
+        self.look(move |conn| messages::catch_up(conn, room, since, bounds)).await
     }
 
     async fn own_reactions(
         &self,
-        _user: UserId,
-        _messages: &[MessageId],
+        user: UserId,
+        messages: &[MessageId],
     ) -> Result<Vec<(MessageId, String)>, StoreError> {
-        Err(StoreError::Internal("not written yet".into()))
+        let messages = messages.to_vec();
+        self.look(move |conn| messages::own_reactions(conn, user, &messages)).await
     }
 
-    async fn rooms_of(&self, _user: UserId, _now: Timestamp) -> Result<Vec<RoomEntry>, StoreError> {
-        Err(StoreError::Internal("not written yet".into()))
+    async fn rooms_of(&self, user: UserId, now: Timestamp) -> Result<Vec<RoomEntry>, StoreError> {
+        self.look(move |conn| entries::rooms_of(conn, user, now)).await
     }
 
-    async fn room_entry(&self, _room: RoomId, _user: UserId, _now: Timestamp) -> Result<RoomEntry, RoomError> {
-        Err(StoreError::Internal("not written yet".into()).into())
+    async fn room_entry(&self, room: RoomId, user: UserId, now: Timestamp) -> Result<RoomEntry, RoomError> {
+        self.readers.read(move |conn| entries::entry(conn, room, user, now)).await
     }
 
     async fn browse_rooms(
         &self,
-        _user: UserId,
-        _query: &str,
-        _after: RoomId,
-        _limit: u32,
+        user: UserId,
+        query: &str,
+        after: RoomId,
+        limit: u32,
     ) -> Result<(Vec<RoomCard>, bool), StoreError> {
-        Err(StoreError::Internal("not written yet".into()))
+        let query = query.to_owned();
+        self.look(move |conn| rooms::browse(conn, user, &query, after, limit)).await
     }
 
-    async fn create_room(&self, _room: NewRoom) -> Result<RoomEntry, RoomError> {
-        Err(StoreError::Internal("not written yet".into()).into())
+    async fn create_room(&self, room: NewRoom) -> Result<RoomEntry, RoomError> {
+        self.write(move |group| rooms::create(group, &room)).await
     }
 
     async fn update_room(
         &self,
-        _room: RoomId,
-        _actor: UserId,
-        _name: Option<String>,
-        _title: Option<String>,
-        _now: Timestamp,
+        room: RoomId,
+        actor: UserId,
+        name: Option<String>,
+        title: Option<String>,
+        now: Timestamp,
     ) -> Result<RoomEntry, RoomError> {
-        Err(StoreError::Internal("not written yet".into()).into())
+        self.write(move |group| rooms::update(group, room, actor, (name.as_deref(), title.as_deref()), now)).await
     }
 
-    async fn change_membership(&self, _change: MembershipChange) -> Result<RoomEntry, RoomError> {
-        Err(StoreError::Internal("not written yet".into()).into())
+    async fn change_membership(&self, change: MembershipChange) -> Result<RoomEntry, RoomError> {
+        self.write(move |group| membership::change(group, &change)).await
     }
 
     async fn members(
         &self,
-        _room: RoomId,
-        _actor: UserId,
-        _after: UserId,
-        _limit: u32,
+        room: RoomId,
+        actor: UserId,
+        after: UserId,
+        limit: u32,
     ) -> Result<(Vec<(Profile, Role)>, bool), RoomError> {
-        Err(StoreError::Internal("not written yet".into()).into())
+        self.readers.read(move |conn| rooms::members(conn, room, actor, after, limit)).await
     }
 
-    async fn member_ids(&self, _room: RoomId) -> Result<Vec<UserId>, StoreError> {
-        Err(StoreError::Internal("not written yet".into()))
+    async fn member_ids(&self, room: RoomId) -> Result<Vec<UserId>, StoreError> {
+        self.look(move |conn| rooms::member_ids(conn, room)).await
     }
 
-    async fn search_users(
-        &self,
-        _prefix: &str,
-        _after: UserId,
-        _limit: u32,
-    ) -> Result<(Vec<Profile>, bool), StoreError> {
-        Err(StoreError::Internal("not written yet".into()))
+    async fn search_users(&self, prefix: &str, after: UserId, limit: u32) -> Result<(Vec<Profile>, bool), StoreError> {
+        let prefix = prefix.to_owned();
+        self.look(move |conn| people::search(conn, &prefix, after, limit)).await
     }
 
     async fn open_direct(
         &self,
-        _user: UserId,
-        _peer: UserId,
-        _now: Timestamp,
-        _asker: Option<SessionId>,
+        user: UserId,
+        peer: UserId,
+        now: Timestamp,
+        asker: Option<SessionId>,
     ) -> Result<RoomEntry, OpenDirectError> {
-        Err(StoreError::Internal("not written yet".into()).into())
+        self.write(move |group| direct::open(group, user, peer, now, asker)).await
     }
 
-    async fn add_api_key(&self, _name: &str, _key: TokenKey, _now: Timestamp) -> Result<(), ApiKeyError> {
-        Err(StoreError::Internal("not written yet".into()).into())
+    async fn add_api_key(&self, name: &str, key: TokenKey, now: Timestamp) -> Result<(), ApiKeyError> {
+        let name = name.to_owned();
+        self.write(move |group| keys::add(group, &name, key, now)).await
     }
 
-    async fn api_key(&self, _key: TokenKey) -> Result<Option<String>, StoreError> {
-        Err(StoreError::Internal("not written yet".into()))
+    async fn api_key(&self, key: TokenKey) -> Result<Option<String>, StoreError> {
+        self.look(move |conn| keys::name_of(conn, key)).await
     }
 
     async fn api_keys(&self) -> Result<Vec<(String, Timestamp)>, StoreError> {
-        Err(StoreError::Internal("not written yet".into()))
+        self.look(keys::all).await
     }
 
-    async fn revoke_api_key(&self, _name: &str) -> Result<bool, StoreError> {
-        Err(StoreError::Internal("not written yet".into()))
+    async fn revoke_api_key(&self, name: &str) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        self.change(move |group| keys::revoke(group, &name)).await
     }
 
-    async fn put_site_users(&self, _users: Vec<SiteUserRecord>) -> Result<Vec<User>, StoreError> {
-        Err(StoreError::Internal("not written yet".into()))
+    async fn put_site_users(&self, users: Vec<SiteUserRecord>) -> Result<Vec<User>, StoreError> {
+        self.change(move |group| site_users::put(group, &users)).await
     }
 
-    async fn list_users(&self, _after: UserId, _limit: u32) -> Result<Vec<User>, StoreError> {
-        Err(StoreError::Internal("not written yet".into()))
+    async fn list_users(&self, after: UserId, limit: u32) -> Result<Vec<User>, StoreError> {
+        self.look(move |conn| people::list(conn, after, limit)).await
     }
 
-    async fn backup(&self, _into: &Path, _progress: BackupProgress) -> Result<(), BackupError> {
-        Err(StoreError::Internal("not written yet".into()).into())
+    async fn backup(&self, into: &Path, progress: BackupProgress) -> Result<(), BackupError> {
+        let answer = self.backups.start(into, progress)?;
+        let ended = || Err(StoreError::Internal("a backup panicked".to_owned()).into());
+        answer.await.unwrap_or_else(|_| ended())
     }
 
     fn epoch(&self) -> &str {

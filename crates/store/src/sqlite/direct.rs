@@ -1,15 +1,14 @@
-//! Direct rooms and how far each reader is. Unread is counted from the read mark each time it is asked
-//! for; there is no counter that could go wrong.
+//! Direct rooms: opened, made, listed. One is listed for a user when it has a message or that user opened it.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use teahouse_core::limits::UNREAD_MAX;
-use teahouse_core::{Change, Commit, RoomId, Seq, Timestamp, UserId};
+use teahouse_core::{Change, RoomEntry, RoomId, Seq, SessionId, Timestamp, UserId};
 
-use super::append::audience;
+use super::entries;
 use super::group::{Group, Room};
 use super::row::{self, Sql, get, id};
 use super::writer::Stop;
-use crate::{Conversation, DirectRoom, DirectRoomError, OpenDirectError, ReadMark, StoreError};
+use crate::{Conversation, DirectRoom, DirectRoomError, OpenDirectError};
 
 /// The direct room of two users, made when there is none, and listed for `user`.
 pub(super) fn open(
@@ -17,22 +16,27 @@ pub(super) fn open(
     user: UserId,
     peer: UserId,
     now: Timestamp,
-) -> Result<RoomId, Stop<OpenDirectError>> {
+    asker: Option<SessionId>,
+) -> Result<RoomEntry, Stop<OpenDirectError>> {
     if user == peer {
         return Err(Stop::Refused(OpenDirectError::Oneself));
     }
     if group.person(user)?.is_none() || group.person(peer)?.is_none() {
         return Err(Stop::Refused(OpenDirectError::NotFound));
     }
-    let room = match group.direct_room(user, peer)? {
-        Some(room) => room,
-        None => create(group, user, peer, now)?.id,
+    let there = match group.direct_room(user, peer)? {
+        Some(room) => group.room(room)?,
+        None => None,
     };
-    group
-        .conn
-        .prepare_cached("UPDATE members SET opened = 1 WHERE room = ?1 AND user = ?2 AND opened = 0")?
-        .execute(params![id(room.0), id(user.0)])?;
-    Ok(room)
+    let room = match there {
+        Some(room) => room,
+        None => create(group, user, peer, now)?,
+    };
+    if room.last_seq > Seq(0) || is_opened(group, &room, user)? {
+        return Ok(entries::in_group(group, &room, user, now)?);
+    }
+    set_opened(group, &room, user)?;
+    Ok(entries::tell(group, &room, user, now, asker)?)
 }
 
 /// Makes the direct room of two users that have none yet.
@@ -49,6 +53,42 @@ pub(super) fn create(group: &mut Group<'_>, a: UserId, b: UserId, now: Timestamp
         id(high.0)
     ])?;
     group.room(room)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+/// Those of the two who do not have this room listed before its first message, with how they see it. Writes
+/// nothing. In a room that is not direct everybody has it listed.
+pub(super) fn unlisted(group: &Group<'_>, room: &Room, now: Timestamp) -> Sql<Vec<(UserId, RoomEntry)>> {
+    let mut unlisted = Vec::new();
+    for user in room.pair.into_iter().flat_map(|(low, high)| [low, high]) {
+        if !is_opened(group, room, user)? {
+            unlisted.push((user, entries::in_group(group, room, user, now)?));
+        }
+    }
+    Ok(unlisted)
+}
+
+/// Lists the room for those, and tells them, before they are told its first message.
+pub(super) fn list(group: &mut Group<'_>, room: &Room, unlisted: Vec<(UserId, RoomEntry)>) -> Sql<()> {
+    for (user, entry) in unlisted {
+        set_opened(group, room, user)?;
+        group.tell(room, Change::Entry { user, entry: Box::new(entry), asker: None })?;
+    }
+    Ok(())
+}
+
+fn is_opened(group: &Group<'_>, room: &Room, user: UserId) -> Sql<bool> {
+    group
+        .conn
+        .prepare_cached("SELECT 1 FROM members WHERE room = ?1 AND user = ?2 AND opened = 1")?
+        .exists(params![id(room.id.0), id(user.0)])
+}
+
+fn set_opened(group: &Group<'_>, room: &Room, user: UserId) -> Sql<()> {
+    group
+        .conn
+        .prepare_cached("UPDATE members SET opened = 1 WHERE room = ?1 AND user = ?2")?
+        .execute(params![id(room.id.0), id(user.0)])
+        .map(|_| ())
 }
 
 /// A user's direct rooms, newest first, in one statement.
@@ -109,53 +149,4 @@ pub(super) fn look(conn: &Connection, room: RoomId, user: UserId) -> Result<Dire
         return Err(Stop::Refused(DirectRoomError::Forbidden));
     }
     Ok(DirectRoom { peer, own, read_seq, peer_read_seq })
-}
-
-/// Moves a read mark forward, never back and never beyond the head.
-pub(super) fn mark_read(
-    group: &mut Group<'_>,
-    room: RoomId,
-    user: UserId,
-    seq: Option<Seq>,
-) -> Result<ReadMark, Stop<StoreError>> {
-    let nothing = ReadMark { read_seq: Seq(0), unread: 0, moved: false };
-    let Some(room) = group.room(room)? else { return Ok(nothing) };
-    let known = group
-        .conn
-        .prepare_cached("SELECT read_seq FROM members WHERE room = ?1 AND user = ?2")?
-        .query_row(params![id(room.id.0), id(user.0)], |row| get(row, 0).map(Seq))
-        .optional()?;
-    let Some(old) = known else { return Ok(nothing) };
-    let read_seq = seq.unwrap_or(room.last_seq).min(room.last_seq).max(old);
-    let moved = read_seq > old;
-    if moved {
-        group
-            .conn
-            .prepare_cached("UPDATE members SET read_seq = ?3 WHERE room = ?1 AND user = ?2")?
-            .execute(params![id(room.id.0), id(user.0), id(read_seq.0)])?;
-        if others_between(group.conn, room.id, user, old, read_seq)? {
-            let audience = audience(group, &room)?;
-            group.tell(Commit {
-                room: room.id,
-                audience,
-                change: Change::Read { reader: user, seq: read_seq, over_others: true, told_to_room: true },
-            });
-        }
-    }
-    let unread = unread(group.conn, room.id, user, read_seq)?;
-    Ok(ReadMark { read_seq, unread, moved })
-}
-
-/// Whether somebody else said something above `low`, up to `high`.
-fn others_between(conn: &Connection, room: RoomId, user: UserId, low: Seq, high: Seq) -> Sql<bool> {
-    conn.prepare_cached("SELECT 1 FROM messages WHERE room = ?1 AND seq > ?2 AND seq <= ?3 AND sender <> ?4 LIMIT 1")?
-        .exists(params![id(room.0), id(low.0), id(high.0), id(user.0)])
-}
-
-fn unread(conn: &Connection, room: RoomId, user: UserId, read_seq: Seq) -> Sql<u32> {
-    conn.prepare_cached(
-        "SELECT count(*) FROM (SELECT 1 FROM messages \
-             WHERE room = ?1 AND seq > ?2 AND sender <> ?3 AND state = 0 LIMIT ?4)",
-    )?
-    .query_row(params![id(room.0), id(read_seq.0), id(user.0), UNREAD_MAX], |row| row.get(0))
 }

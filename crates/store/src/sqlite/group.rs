@@ -5,7 +5,9 @@
 use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use teahouse_core::{Commit, Profile, RoomId, RoomKind, Seq, Timestamp, UserId, UserRole, Version};
+use teahouse_core::{
+    Audience, Change, Commit, Profile, Role, RoomId, RoomKind, Seq, Timestamp, UserId, UserRole, Version,
+};
 
 use super::row::{self, Sql, id};
 
@@ -31,6 +33,20 @@ pub(super) struct Person {
     pub(super) role: UserRole,
     pub(super) disabled: bool,
     pub(super) muted_until: Option<Timestamp>,
+    /// Until when they are mute in single rooms; nearly always empty.
+    pub(super) room_mutes: Vec<(RoomId, Timestamp)>,
+}
+
+impl Person {
+    /// Whether they may not write anywhere.
+    pub(super) fn is_muted(&self, now: Timestamp) -> bool {
+        self.muted_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether they may not write there.
+    pub(super) fn is_muted_in(&self, room: RoomId, now: Timestamp) -> bool {
+        self.is_muted(now) || self.room_mutes.iter().any(|(muted, until)| *muted == room && *until > now)
+    }
 }
 
 /// What the writer knows by heart between groups.
@@ -38,6 +54,7 @@ pub(super) struct Person {
 pub(super) struct Memory {
     rooms: HashMap<RoomId, Room>,
     people: HashMap<UserId, Person>,
+    names: HashMap<String, UserId>,
     members: HashSet<(RoomId, UserId)>,
     pairs: HashMap<(UserId, UserId), RoomId>,
 }
@@ -49,8 +66,8 @@ impl Memory {
     }
 
     fn bound(&mut self) {
-        let longest = self.rooms.len().max(self.people.len()).max(self.members.len()).max(self.pairs.len());
-        if longest > REMEMBERED_MAX {
+        let lens = [self.rooms.len(), self.people.len(), self.names.len(), self.members.len(), self.pairs.len()];
+        if lens.iter().any(|len| *len > REMEMBERED_MAX) {
             self.forget();
         }
     }
@@ -109,8 +126,14 @@ impl<'a> Group<'a> {
     pub(super) fn person(&mut self, user: UserId) -> Sql<Option<&Person>> {
         if !self.memory.people.contains_key(&user) {
             let Some(found) = row::user(self.conn, user)? else { return Ok(None) };
+            let room_mutes = self
+                .conn
+                .prepare_cached("SELECT room, until FROM sanctions WHERE user = ?1 AND room <> 0 AND kind = 'mute'")?
+                .query_map([id(user.0)], |row| Ok((RoomId(row::get(row, 0)?), Timestamp(row.get(1)?))))?
+                .collect::<Sql<_>>()?;
             let (role, disabled, muted_until) = (found.role, found.disabled, found.muted_until);
-            self.memory.people.insert(user, Person { profile: found.profile, role, disabled, muted_until });
+            let person = Person { profile: found.profile, role, disabled, muted_until, room_mutes };
+            self.memory.people.insert(user, person);
         }
         Ok(self.memory.people.get(&user))
     }
@@ -120,19 +143,51 @@ impl<'a> Group<'a> {
         self.memory.people.remove(&user);
     }
 
+    /// The user of this name (in lower case). Only a yes is remembered; giving a user another name must
+    /// forget the old one.
+    pub(super) fn user_named(&mut self, key: &str) -> Sql<Option<UserId>> {
+        if let Some(user) = self.memory.names.get(key) {
+            return Ok(Some(*user));
+        }
+        let found = self
+            .conn
+            .prepare_cached("SELECT id FROM users WHERE username_key = ?1")?
+            .query_row([key], |row| row::get(row, 0).map(UserId))
+            .optional()?;
+        if let Some(user) = found {
+            self.memory.names.insert(key.to_owned(), user);
+        }
+        Ok(found)
+    }
+
+    /// Must follow every change of a username.
+    pub(super) fn forget_name(&mut self, key: &str) {
+        self.memory.names.remove(key);
+    }
+
     /// Whether a user is in a room. Only a yes is remembered; taking somebody out of a room must forget it.
     pub(super) fn is_member(&mut self, room: RoomId, user: UserId) -> Sql<bool> {
         if self.memory.members.contains(&(room, user)) {
             return Ok(true);
         }
-        let member = self
-            .conn
-            .prepare_cached("SELECT 1 FROM members WHERE room = ?1 AND user = ?2")?
-            .exists(params![id(room.0), id(user.0)])?;
+        let member = row::is_member(self.conn, room, user)?;
         if member {
             self.memory.members.insert((room, user));
         }
         Ok(member)
+    }
+
+    /// Must follow every end of a membership.
+    pub(super) fn forget_member(&mut self, room: RoomId, user: UserId) {
+        self.memory.members.remove(&(room, user));
+    }
+
+    /// What a user is in a room, if they are in it.
+    pub(super) fn role_in(&self, room: RoomId, user: UserId) -> Sql<Option<Role>> {
+        self.conn
+            .prepare_cached("SELECT role FROM members WHERE room = ?1 AND user = ?2")?
+            .query_row(params![id(room.0), id(user.0)], |row| row::named(row, 0, Role::parse))
+            .optional()
     }
 
     /// The direct room of two users, if there is one.
@@ -148,9 +203,24 @@ impl<'a> Group<'a> {
         Ok(found)
     }
 
-    /// Tells the world, once the group is durable.
-    pub(super) fn tell(&mut self, commit: Commit) {
-        self.commits.push(commit);
+    /// Who somebody is to others. There must be such a user.
+    pub(super) fn profile(&mut self, user: UserId) -> Sql<Profile> {
+        self.person(user)?.map(|person| person.profile.clone()).ok_or(rusqlite::Error::QueryReturnedNoRows)
+    }
+
+    /// Tells those whom this room concerns, once the group is durable.
+    pub(super) fn tell(&mut self, room: &Room, change: Change) -> Sql<()> {
+        let audience = match room.pair {
+            None => Audience::Room,
+            Some((low, high)) => Audience::Direct(Box::new([self.profile(low)?, self.profile(high)?])),
+        };
+        self.commits.push(Commit { room: room.id, audience, change });
+        Ok(())
+    }
+
+    /// Tells everybody, once the group is durable.
+    pub(super) fn tell_all(&mut self, change: Change) {
+        self.commits.push(Commit { room: teahouse_core::LOBBY, audience: Audience::Room, change });
     }
 
     /// Writes the counters and gives back what is to be told; then comes `COMMIT`.

@@ -1,18 +1,27 @@
-//! Messages that are there: pages of history, changes since a version, deletion. Every page is one
-//! statement, however long; a room and its pages are read in one snapshot.
+//! Reading messages: pages of history by message and by seq, what a reader that is behind needs next.
+//! Every page takes a constant number of statements, however long; it is read in one snapshot.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use teahouse_core::{Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, Version};
+use std::collections::HashMap;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use teahouse_core::{Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version};
 
 use super::row::{self, Sql, get, id};
-use crate::{HistoryFrom, HistoryPage, HistoryQuery, RoomHead, SeqPage};
+use super::writer::Stop;
+use super::{mentions, rooms};
+use crate::{
+    CatchUpBounds, CatchUpPage, HistoryFrom, HistoryPage, HistoryQuery, RoomError, RoomHead, RoomHistoryPage,
+    RoomHistoryQuery, SeqFrom, SeqPage,
+};
 
 /// Messages with their senders, as [`read_message`] reads them.
 macro_rules! select_messages {
     ($rest:literal) => {
         concat!(
-            "SELECT m.id, m.room, m.seq, m.version, m.client_id, m.content, m.kind, m.reply_to, m.edited_at, m.state, \
-             m.sent_at, u.id, u.username, u.nickname, u.avatar FROM messages m JOIN users u ON u.id = m.sender ",
+            "SELECT m.id, m.room, m.seq, m.version, m.client_id, m.content, m.kind, m.reply_to, m.mentions, m.edited_at, \
+             m.state, m.sent_at, u.id, u.username, u.nickname, u.avatar \
+             FROM messages m JOIN users u ON u.id = m.sender ",
             $rest
         )
     };
@@ -28,13 +37,59 @@ fn read_message(row: &Row<'_>) -> Sql<Message> {
         content: row.get(5)?,
         kind: row::named(row, 6, MessageKind::parse)?,
         reply_to: row.get::<_, Option<i64>>(7)?.map(|message| MessageId(row::number(message))),
-        mentions: Vec::new(),
+        mentions: mentions::from_column(row.get_ref(8)?.as_str_or_null()?),
         reactions: Vec::new(),
-        edited_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
-        deleted: row.get::<_, i64>(9)? != 0,
-        sent_at: Timestamp(row.get(10)?),
-        sender: row::profile(row, 11)?,
+        edited_at: row.get::<_, Option<i64>>(9)?.map(Timestamp),
+        deleted: row.get::<_, i64>(10)? != 0,
+        sent_at: Timestamp(row.get(11)?),
+        sender: row::profile(row, 12)?,
     })
+}
+
+/// The messages of a [`select_messages`], with what people reacted to them.
+fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<Message>> {
+    let mut messages: Vec<Message> =
+        conn.prepare_cached(sql)?.query_map(params, read_message)?.collect::<Result<_, _>>()?;
+    let mut reactions = reactions(conn, messages.iter().map(|message| message.id))?;
+    for message in &mut messages {
+        message.reactions = reactions.remove(&message.id).unwrap_or_default();
+    }
+    Ok(messages)
+}
+
+/// How many reacted with what to each of these messages, in one statement.
+fn reactions(
+    conn: &Connection,
+    messages: impl Iterator<Item = MessageId>,
+) -> Sql<HashMap<MessageId, Vec<(String, u32)>>> {
+    let mut found: HashMap<MessageId, Vec<(String, u32)>> = HashMap::new();
+    let mut statement = conn.prepare_cached(
+        "SELECT message, emoji, count(*) FROM reactions WHERE message IN (SELECT value FROM json_each(?1)) \
+         GROUP BY message, emoji ORDER BY message, emoji",
+    )?;
+    let mut rows = statement.query([row::id_list(messages.map(|message| message.0))])?;
+    while let Some(row) = rows.next()? {
+        found.entry(MessageId(get(row, 0)?)).or_default().push((row.get(1)?, row.get(2)?));
+    }
+    Ok(found)
+}
+
+/// One message, wherever it is.
+pub(super) fn one(conn: &Connection, message: MessageId) -> Sql<Option<Message>> {
+    Ok(read(conn, select_messages!("WHERE m.id = ?1"), [id(message.0)])?.pop())
+}
+
+/// The newest message that is not deleted of each of these rooms, by room.
+pub(super) fn newest(conn: &Connection, rooms: impl Iterator<Item = RoomId>) -> Sql<HashMap<RoomId, Message>> {
+    let messages = read(
+        conn,
+        select_messages!(
+            "WHERE m.id IN (SELECT (SELECT n.id FROM messages n WHERE n.room = r.value AND n.state = 0 \
+             ORDER BY n.seq DESC LIMIT 1) FROM json_each(?1) r)"
+        ),
+        [row::id_list(rooms.map(|room| room.0))],
+    )?;
+    Ok(messages.into_iter().map(|message| (message.room, message)).collect())
 }
 
 /// A page of history, oldest first, deleted ones left out.
@@ -48,14 +103,8 @@ pub(super) fn history(conn: &Connection, room: RoomId, query: HistoryQuery) -> S
         HistoryFrom::Before(message) => (OLDER, seqs_below(conn, room, id(message.0))?),
         HistoryFrom::After(message) => (NEWER, seqs_below(conn, room, id(message.0).saturating_add(1))?),
     };
-    let limit = query.limit as usize;
-    let mut messages: Vec<Message> = conn
-        .prepare_cached(sql)?
-        // One more than asked for shows whether there is more.
-        .query_map(params![id(room.0), seq, i64::from(query.limit) + 1], read_message)?
-        .collect::<Result<_, _>>()?;
-    let has_more = messages.len() > limit;
-    messages.truncate(limit);
+    let found = read(conn, sql, params![id(room.0), seq, row::one_more(query.limit)])?;
+    let (mut messages, has_more) = row::page(found, query.limit);
     if sql == OLDER {
         messages.reverse();
     }
@@ -81,6 +130,97 @@ fn seqs_below(conn: &Connection, room: RoomId, message: i64) -> Sql<i64> {
     .map(|seq| seq.unwrap_or(0))
 }
 
+/// A page by seq, oldest first, deleted ones too: seqs have no holes, so that the page is a span of them.
+pub(super) fn room_history(
+    conn: &Connection,
+    user: UserId,
+    query: RoomHistoryQuery,
+) -> Result<RoomHistoryPage, Stop<RoomError>> {
+    rooms::must_see(conn, query.room, user)?;
+    let last = room_head(conn, query.room)?.map_or(0, |head| head.last_seq.0);
+    let limit = u64::from(query.limit);
+    // From `low` up to and without `end`.
+    let (low, end) = match query.from {
+        SeqFrom::Newest => ((last + 1).saturating_sub(limit), last + 1),
+        SeqFrom::Before(seq) => (seq.0.min(last + 1).saturating_sub(limit), seq.0.min(last + 1)),
+        SeqFrom::After(seq) => (seq.0.min(last) + 1, seq.0.min(last) + 1 + limit),
+        // What one side does not have, the other one has more of.
+        SeqFrom::Around(seq) => {
+            let end = (seq.0.min(last) + 1 + limit / 2).min(last + 1);
+            let low = end.saturating_sub(limit).max(1);
+            (low, low + limit)
+        }
+    };
+    let (low, end) = (low.max(1), end.clamp(1, last + 1));
+    let messages = read(
+        conn,
+        select_messages!("WHERE m.room = ?1 AND m.seq >= ?2 AND m.seq < ?3 ORDER BY m.seq"),
+        params![id(query.room.0), id(low), id(end)],
+    )?;
+    let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
+    Ok(RoomHistoryPage {
+        messages,
+        has_more_before: low > 1,
+        has_more_after: end <= last,
+        own_reactions: own_reactions(conn, user, &ids)?,
+    })
+}
+
+/// What a client that holds the room as of `since` begins its catching up with.
+pub(super) fn catch_up(
+    conn: &Connection,
+    room: RoomId,
+    since: Option<Version>,
+    bounds: CatchUpBounds,
+) -> Sql<CatchUpPage> {
+    let head = room_head(conn, room)?.unwrap_or(RoomHead { version: Version(0), last_seq: Seq(0) });
+    let Some(since) = since.filter(|since| *since <= head.version) else {
+        return anew(conn, room, head, bounds.reset_messages);
+    };
+    if let Some(changes_max) = bounds.changes_max
+        && more_changes_than(conn, room, since, changes_max)?
+    {
+        return anew(conn, room, head, bounds.reset_messages);
+    }
+    let messages = read(
+        conn,
+        select_messages!("WHERE m.room = ?1 AND m.version > ?2 ORDER BY m.version LIMIT ?3"),
+        params![id(room.0), id(since.0), bounds.limit],
+    )?;
+    // Every version up to the room's is on some message or was overtaken by a higher one on the same: the
+    // last change of all has the room's own.
+    let through = messages.last().map_or(since, |last| last.version);
+    Ok(CatchUpPage { reset: false, messages, through, last_seq: head.last_seq, complete: through == head.version })
+}
+
+/// The newest messages, deleted ones too, in version order.
+fn anew(conn: &Connection, room: RoomId, head: RoomHead, limit: u32) -> Sql<CatchUpPage> {
+    let low = (head.last_seq.0 + 1).saturating_sub(u64::from(limit));
+    let mut messages = read(conn, select_messages!("WHERE m.room = ?1 AND m.seq >= ?2"), params![id(room.0), id(low)])?;
+    messages.sort_unstable_by_key(|message| message.version);
+    Ok(CatchUpPage { reset: true, messages, through: head.version, last_seq: head.last_seq, complete: true })
+}
+
+/// Counts no further than it must.
+fn more_changes_than(conn: &Connection, room: RoomId, since: Version, changes_max: u32) -> Sql<bool> {
+    conn.prepare_cached(
+        "SELECT count(*) > ?3 FROM (SELECT 1 FROM messages WHERE room = ?1 AND version > ?2 LIMIT ?3 + 1)",
+    )?
+    .query_row(params![id(room.0), id(since.0), changes_max], |row| row.get(0))
+}
+
+/// A user's own reactions to these messages, in one statement.
+pub(super) fn own_reactions(conn: &Connection, user: UserId, messages: &[MessageId]) -> Sql<Vec<(MessageId, String)>> {
+    conn.prepare_cached(
+        "SELECT message, emoji FROM reactions \
+         WHERE message IN (SELECT value FROM json_each(?1)) AND user = ?2 ORDER BY message, emoji",
+    )?
+    .query_map(params![row::id_list(messages.iter().map(|message| message.0)), id(user.0)], |row| {
+        Ok((MessageId(get(row, 0)?), row.get(1)?))
+    })?
+    .collect()
+}
+
 /// What comes after `after` by seq, and what of the earlier was deleted after `since`.
 pub(super) fn page_by_seq(conn: &Connection, room: RoomId, since: Version, after: Seq, limit: u32) -> Sql<SeqPage> {
     let (head, pair) = room_and_pair(conn, room)?;
@@ -88,10 +228,11 @@ pub(super) fn page_by_seq(conn: &Connection, room: RoomId, since: Version, after
         .prepare_cached("SELECT id FROM messages WHERE room = ?1 AND version > ?2 AND seq <= ?3 AND state <> 0")?
         .query_map(params![id(room.0), id(since.0), id(after.0)], |row| Ok(MessageId(get(row, 0)?)))?
         .collect::<Result<_, _>>()?;
-    let messages: Vec<Message> = conn
-        .prepare_cached(select_messages!("WHERE m.room = ?1 AND m.seq > ?2 AND m.state = 0 ORDER BY m.seq LIMIT ?3"))?
-        .query_map(params![id(room.0), id(after.0), limit], read_message)?
-        .collect::<Result<_, _>>()?;
+    let messages = read(
+        conn,
+        select_messages!("WHERE m.room = ?1 AND m.seq > ?2 AND m.state = 0 ORDER BY m.seq LIMIT ?3"),
+        params![id(room.0), id(after.0), limit],
+    )?;
     let complete = messages.len() < limit as usize;
     let seq = messages.last().filter(|_| !complete).map_or(head.last_seq, |last| last.seq);
     Ok(SeqPage { deleted, messages, version: head.version, seq, complete, pair })
@@ -106,7 +247,7 @@ fn room_and_pair(conn: &Connection, room: RoomId) -> Sql<(RoomHead, Option<Box<[
              WHERE r.id = ?1",
         )?
         .query_row([id(room.0)], |row| {
-            let direct = row.get_ref(2)? != rusqlite::types::ValueRef::Null;
+            let direct = row.get_ref(2)? != ValueRef::Null;
             let pair = if direct { Some(Box::new([row::profile(row, 2)?, row::profile(row, 6)?])) } else { None };
             Ok((RoomHead { version: Version(get(row, 0)?), last_seq: Seq(get(row, 1)?) }, pair))
         })

@@ -77,8 +77,36 @@ pub(super) fn user(conn: &Connection, user: UserId) -> Sql<Option<User>> {
 /// The user of this name, whatever its case.
 pub(super) fn user_by_name(conn: &Connection, username: &str) -> Sql<Option<User>> {
     conn.prepare_cached(concat!("SELECT ", user_columns!(), " FROM users u WHERE u.username_key = ?1"))?
-        .query_row([username.to_lowercase()], read_user)
+        .query_row([key(username)], read_user)
         .optional()
+}
+
+/// What makes two names or addresses the same, whatever their case.
+pub(super) fn key(name: &str) -> String {
+    name.to_lowercase()
+}
+
+/// Ids as a JSON array, for `json_each`.
+pub(super) fn id_list(numbers: impl IntoIterator<Item = u64>) -> String {
+    let list: Vec<String> = numbers.into_iter().map(|number| id(number).to_string()).collect();
+    format!("[{}]", list.join(","))
+}
+
+/// One more than `limit`, so that it shows whether there is more.
+pub(super) fn one_more(limit: u32) -> i64 {
+    i64::from(limit) + 1
+}
+
+/// What was asked for with [`one_more`] without the one that was one too many, and whether there was one.
+pub(super) fn page<T>(mut found: Vec<T>, limit: u32) -> (Vec<T>, bool) {
+    let has_more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    (found, has_more)
+}
+
+/// Whether a user is in a room.
+pub(super) fn is_member(conn: &Connection, room: RoomId, user: UserId) -> Sql<bool> {
+    conn.prepare_cached("SELECT 1 FROM members WHERE room = ?1 AND user = ?2")?.exists(params![id(room.0), id(user.0)])
 }
 
 /// The direct room of two users.

@@ -6,9 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::OpenError;
+use super::{OpenError, row};
 
 /// "TeaH", as the first migration writes it.
 const APPLICATION_ID: i64 = 1_415_930_184;
@@ -16,6 +17,8 @@ const APPLICATION_ID: i64 = 1_415_930_184;
 /// hit at random, so they should stay.
 const WRITER_CACHE_KIB: i64 = 32 * 1024;
 const READER_CACHE_KIB: i64 = 8 * 1024;
+/// The row of `meta` that a copy has until it is first started from.
+const COPY_MARK: &str = "copy";
 /// More than there are different statements.
 const STATEMENTS_MAX: usize = 128;
 
@@ -45,11 +48,18 @@ pub(super) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<(Connec
     conn.pragma_update(None, "temp_store", "memory")?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    add_lower_case(&conn)?;
     embedded::migrations::runner().run(&mut conn).map_err(|error| migration_error(path, &error))?;
     // Checkpoints are another thread's work (see `checkpoint`).
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
-    let epoch = epoch(&conn)?;
+    let epoch = epoch(&mut conn)?;
     Ok((conn, epoch))
+}
+
+/// SQLite's own `lower` knows no letters but the 26; migrations call this one.
+fn add_lower_case(conn: &Connection) -> Result<(), rusqlite::Error> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    conn.create_scalar_function("lower_case", 1, flags, |call| Ok(row::key(call.get_raw(0).as_str()?)))
 }
 
 /// Opens a connection that only reads. The schema is there already.
@@ -60,6 +70,16 @@ pub(super) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<Connect
     conn.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(conn)
+}
+
+/// Marks the copy of a database, which nobody else has open: the first start from it takes a new epoch. The
+/// copy is one file when this is done, and on the disk as far as SQLite sees to it.
+pub(super) fn mark_as_copy(path: &Path) -> Result<(), rusqlite::Error> {
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // No log beside it that could be left behind when the file is moved.
+    conn.pragma_update(None, "journal_mode", "delete")?;
+    conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, '1')", [COPY_MARK])?;
+    conn.close().map_err(|(_, error)| error)
 }
 
 /// Opens the connection that checkpoints.
@@ -113,15 +133,19 @@ fn migration_error(path: &Path, error: &refinery::Error) -> OpenError {
     OpenError::HalfDone { path: path.to_owned(), detail: error.to_string() }
 }
 
-/// The name of this history, made at the first start.
-fn epoch(conn: &Connection) -> Result<String, OpenError> {
-    let known = conn.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).optional()?;
-    if let Some(epoch) = known {
+/// The name of this history, made at the first start, and anew at the first start from a copy: what is said
+/// from there on is not what was said after the copy was made.
+fn epoch(conn: &mut Connection) -> Result<String, OpenError> {
+    let transaction = conn.transaction()?;
+    let is_copy = transaction.execute("DELETE FROM meta WHERE key = ?1", [COPY_MARK])? > 0;
+    let known = transaction.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0)).optional()?;
+    if let Some(epoch) = known.filter(|_| !is_copy) {
         return Ok(epoch);
     }
     let mut random = [0_u8; 8];
     getrandom::fill(&mut random).map_err(|error| OpenError::Random(error.to_string()))?;
     let epoch = format!("{:016x}", u64::from_be_bytes(random));
-    conn.execute("INSERT INTO meta (key, value) VALUES ('epoch', ?1)", [&epoch])?;
+    transaction.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('epoch', ?1)", [&epoch])?;
+    transaction.commit()?;
     Ok(epoch)
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
-use teahouse_core::{Commit, LOBBY, Timestamp, UserId};
+use teahouse_core::{Commit, LOBBY, MessageKind, Timestamp, UserId};
 use tempfile::TempDir;
 
 use super::*;
@@ -87,6 +87,7 @@ fn text(sender: UserId, content: &str) -> Append {
         sender,
         client_id: None,
         content: content.to_owned(),
+        kind: MessageKind::Text,
         reply_to: None,
         address: None,
         now: Timestamp(0),

@@ -5,10 +5,13 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
-use teahouse_core::{MessageId, Seq, Version};
+use teahouse_core::{MessageId, RoomKind, Seq, Version};
 
 use super::*;
-use crate::{AppendError, HistoryFrom, HistoryQuery, StoreError};
+use crate::{
+    AppendError, CatchUpBounds, HistoryFrom, HistoryQuery, Membership, MembershipChange, NewRoom, Reaction,
+    RoomHistoryQuery, SeqFrom, StoreError,
+};
 
 /// Hands a write over, and does not wait for it.
 async fn handed_over(store: &Arc<SqliteStore>, append: Append) -> tokio::task::JoinHandle<Result<(), AppendError>> {
@@ -178,7 +181,7 @@ async fn one_write_that_fails_half_way_takes_nobody_with_it_and_leaves_nothing()
     }
     assert_eq!(contents(&store).await, ["0", "before 0", "before 1", "before 2", "after"]);
     assert_eq!(sink.count(), 5);
-    let versions = store.changes_since(LOBBY, Version(0), 10).await.unwrap();
+    let versions = store.catch_up(LOBBY, Some(Version(0)), EVERYTHING).await.unwrap();
     assert!(versions.messages.iter().map(|m| m.version.0).eq(1..=5), "no version is skipped");
 }
 
@@ -211,6 +214,8 @@ async fn a_read_that_panics_is_an_error_of_that_read_only() {
     assert!(matches!(answer, Err(StoreError::Internal(_))));
     assert!(store.user(amy).await.unwrap().is_some());
 }
+
+const EVERYTHING: CatchUpBounds = CatchUpBounds { limit: 500, changes_max: Some(500), reset_messages: 500 };
 
 const MIB: u64 = 1024 * 1024;
 
@@ -303,16 +308,34 @@ async fn statements(store: &SqliteStore, call: impl Future) -> u32 {
 async fn p8_a_page_takes_as_many_queries_however_much_is_on_it() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _, amy) = opened(SqliteOptions { readers: 1, ..options(&directory) }).await;
-    let mut users = vec![amy];
+    let (mut users, mut messages) = (vec![amy], Vec::new());
     let mut counts = Vec::new();
     for round in 0..2 {
         for number in 0..1 + round * 40 {
             let peer = person(&store, &format!("peer{round}-{number}")).await;
             store.append(Append { place: Place::Direct(amy), ..text(peer, "hi") }).await.unwrap();
-            store.append(text(peer, "hi")).await.unwrap();
+            let said = store.append(text(peer, "hi")).await.unwrap().id;
+            let reaction =
+                Reaction { message: said, actor: amy, emoji: "👍".to_owned(), on: true, now: Timestamp(0) };
+            store.react(reaction).await.unwrap();
+            let new = NewRoom {
+                owner: peer,
+                kind: RoomKind::Private,
+                name: format!("{peer}"),
+                title: String::new(),
+                now: Timestamp(0),
+                asker: None,
+            };
+            let room = store.create_room(new).await.unwrap().id;
+            let what = Membership::Invite(amy);
+            let invite = MembershipChange { room, actor: peer, what, now: Timestamp(0), asker: None };
+            store.change_membership(invite).await.unwrap();
+            store.append(Append { place: Place::Room(room), ..text(peer, "hi") }).await.unwrap();
+            messages.push(said);
             users.push(peer);
         }
         let page = |from| store.history(LOBBY, HistoryQuery { from, limit: 100 });
+        let by_seq = RoomHistoryQuery { room: LOBBY, from: SeqFrom::Newest, limit: 100 };
         counts.push([
             statements(&store, store.conversations(amy)).await,
             statements(&store, store.unread_total(amy)).await,
@@ -320,12 +343,19 @@ async fn p8_a_page_takes_as_many_queries_however_much_is_on_it() {
             statements(&store, page(HistoryFrom::Newest)).await,
             statements(&store, page(HistoryFrom::Before(MessageId(4711)))).await,
             statements(&store, page(HistoryFrom::After(MessageId(0)))).await,
-            statements(&store, store.changes_since(LOBBY, Version(0), 500)).await,
+            statements(&store, store.catch_up(LOBBY, Some(Version(0)), EVERYTHING)).await,
+            statements(&store, store.catch_up(LOBBY, None, EVERYTHING)).await,
+            statements(&store, store.room_history(amy, by_seq)).await,
+            statements(&store, store.own_reactions(amy, &messages)).await,
+            statements(&store, store.rooms_of(amy, Timestamp(0))).await,
+            statements(&store, store.room_entry(LOBBY, amy, Timestamp(0))).await,
+            statements(&store, store.members(LOBBY, amy, UserId(0), 100)).await,
             statements(&store, store.page_by_seq(LOBBY, Version(0), Seq(0), 500)).await,
         ]);
     }
     assert_eq!(store.conversations(amy).await.unwrap().len(), 42);
+    assert_eq!(store.rooms_of(amy, Timestamp(0)).await.unwrap().len(), 85);
     assert_eq!(counts[0], counts[1]);
     // Counted were: the call's own BEGIN, what it asks, its COMMIT, and the COMMIT and BEGIN around it.
-    assert!(counts[0].iter().all(|count| (5..=7).contains(count)), "{counts:?}");
+    assert!(counts[0].iter().all(|count| (5..=9).contains(count)), "{counts:?}");
 }

@@ -1,0 +1,137 @@
+//! Rooms as one of their members sees them: for a welcome all of them at once, for an answer one. A constant
+//! number of statements, however many rooms. Unread is counted from the read mark each time.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Params, Row, params};
+use teahouse_core::limits::{READS_MEMBERS_MAX, UNREAD_MAX};
+use teahouse_core::{Change, Role, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp, UserId, Version};
+
+use super::group::{Group, Room};
+use super::row::{self, Sql, get, id};
+use super::writer::Stop;
+use super::{messages, rooms};
+use crate::RoomError;
+
+/// A user's memberships, as [`read_entry`] reads them: ?1 is the user, ?2 the time, ?3 where counting stops.
+macro_rules! select_entries {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.id, r.kind, r.name, r.title, r.version, r.last_seq, r.members, mine.role, mine.read_seq,
+                 (SELECT count(*) FROM (SELECT 1 FROM messages m
+                     WHERE m.room = r.id AND m.seq > mine.read_seq AND m.sender <> ?1 AND m.state = 0 LIMIT ?3)),
+                 EXISTS (SELECT 1 FROM sanctions s
+                     WHERE s.user = ?1 AND s.room IN (0, r.id) AND s.kind = 'mute' AND s.until > ?2),
+                 p.id, p.username, p.nickname, p.avatar, theirs.read_seq
+             FROM members mine
+             JOIN rooms r ON r.id = mine.room
+             LEFT JOIN users p ON p.id = iif(r.user_low = ?1, r.user_high, r.user_low)
+             LEFT JOIN members theirs ON theirs.room = r.id AND theirs.user = p.id
+             WHERE mine.user = ?1 AND ",
+            $rest
+        )
+    };
+}
+
+fn read_entry(row: &Row<'_>) -> Sql<RoomEntry> {
+    let direct = row.get_ref(11)? != ValueRef::Null;
+    Ok(RoomEntry {
+        id: RoomId(get(row, 0)?),
+        kind: row::named(row, 1, RoomKind::parse)?,
+        name: row.get(2)?,
+        title: row.get(3)?,
+        version: Version(get(row, 4)?),
+        last_seq: Seq(get(row, 5)?),
+        members: row.get(6)?,
+        role: row::named(row, 7, Role::parse)?,
+        read_seq: Seq(get(row, 8)?),
+        unread: row.get(9)?,
+        muted: row.get(10)?,
+        peer: if direct { Some((row::profile(row, 11)?, Seq(get(row, 15)?))) } else { None },
+        last_message: None,
+        reads: Vec::new(),
+    })
+}
+
+/// Every room that is listed for a user, in the order of their ids.
+pub(super) fn rooms_of(conn: &Connection, user: UserId, now: Timestamp) -> Sql<Vec<RoomEntry>> {
+    read(
+        conn,
+        user,
+        select_entries!("(r.kind <> 'direct' OR r.last_seq > 0 OR mine.opened = 1) ORDER BY mine.room"),
+        params![id(user.0), now.0, UNREAD_MAX],
+    )
+}
+
+/// One room, listed or not; nothing when the user is not in it.
+fn of_member(conn: &Connection, room: RoomId, user: UserId, now: Timestamp) -> Sql<Option<RoomEntry>> {
+    let found =
+        read(conn, user, select_entries!("mine.room = ?4"), params![id(user.0), now.0, UNREAD_MAX, id(room.0)])?;
+    Ok(found.into_iter().next())
+}
+
+/// One room, or why it cannot be seen.
+pub(super) fn entry(
+    conn: &Connection,
+    room: RoomId,
+    user: UserId,
+    now: Timestamp,
+) -> Result<RoomEntry, Stop<RoomError>> {
+    if let Some(entry) = of_member(conn, room, user, now)? {
+        return Ok(entry);
+    }
+    rooms::must_see(conn, room, user)?;
+    Err(Stop::Refused(RoomError::Forbidden))
+}
+
+/// One room as it stands in the writer's group, whose counters are not in the table yet. The user must be
+/// in it.
+pub(super) fn in_group(group: &Group<'_>, room: &Room, user: UserId, now: Timestamp) -> Sql<RoomEntry> {
+    let entry = of_member(group.conn, room.id, user, now)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    Ok(RoomEntry { version: room.version, last_seq: room.last_seq, ..entry })
+}
+
+/// Tells a member how they see the room now.
+pub(super) fn tell(
+    group: &mut Group<'_>,
+    room: &Room,
+    user: UserId,
+    now: Timestamp,
+    asker: Option<SessionId>,
+) -> Sql<RoomEntry> {
+    let entry = in_group(group, room, user, now)?;
+    group.tell(room, Change::Entry { user, entry: Box::new(entry.clone()), asker })?;
+    Ok(entry)
+}
+
+fn read(conn: &Connection, user: UserId, sql: &'static str, params: impl Params) -> Sql<Vec<RoomEntry>> {
+    let mut entries: Vec<RoomEntry> = conn.prepare_cached(sql)?.query_map(params, read_entry)?.collect::<Sql<_>>()?;
+    let mut newest = messages::newest(conn, entries.iter().map(|entry| entry.id))?;
+    let mut reads = reads(conn, user, &entries)?.into_iter().peekable();
+    for entry in &mut entries {
+        entry.last_message = newest.remove(&entry.id);
+        // Both come in the order of rooms.
+        while let Some((_, read)) = reads.next_if(|(room, _)| *room == entry.id) {
+            entry.reads.push(read);
+        }
+    }
+    Ok(entries)
+}
+
+/// Up to where the others have read in the private rooms among these that are small enough, in the order
+/// of rooms and users.
+fn reads(conn: &Connection, user: UserId, entries: &[RoomEntry]) -> Sql<Vec<(RoomId, (UserId, Seq))>> {
+    let small = entries.iter().filter(|entry| shows_reads(entry.kind, entry.members));
+    conn.prepare_cached(
+        "SELECT room, user, read_seq FROM members \
+         WHERE room IN (SELECT value FROM json_each(?1)) AND user <> ?2 ORDER BY room, user",
+    )?
+    .query_map(params![row::id_list(small.map(|entry| entry.id.0)), id(user.0)], |row| {
+        Ok((RoomId(get(row, 0)?), (UserId(get(row, 1)?), Seq(get(row, 2)?))))
+    })?
+    .collect()
+}
+
+/// Whether the members of a private room see each other's read marks.
+pub(super) fn shows_reads(kind: RoomKind, members: u32) -> bool {
+    kind == RoomKind::Private && members <= READS_MEMBERS_MAX
+}
