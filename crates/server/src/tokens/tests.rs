@@ -126,6 +126,7 @@ fn claims_are_held_to_the_protocol() {
     check(with("sub", json!(" ")), Err(TokenError::Malformed));
     check(with("sub", json!("x".repeat(255))), Ok(()));
     check(with("sub", json!("x".repeat(256))), Err(TokenError::Malformed));
+    check(with("sub", json!("teahouse:system")), Err(TokenError::Malformed));
     check(with("sub", json!(-7)), Err(TokenError::Malformed));
     check(with("sub", json!(7.5)), Err(TokenError::Malformed));
     check(with("extra", json!({"deep": [1, 2, {"er": true}]})), Ok(()));
