@@ -463,7 +463,7 @@ export interface Changes {
 export interface Disconnect {
   /** Whose sockets close. */
   user_id: number;
-  /** What the user is told; not yet checked. */
+  /** What the user is told, at most 100 bytes; a word of the server's when absent or empty. */
   reason?: string | null;
 }
 
@@ -651,7 +651,7 @@ export interface Person {
 
 /** `POST /api/server/rooms/:id/messages`. */
 export interface Post {
-  /** Not yet trimmed or measured. */
+  /** The text: 1 to 4000 characters (Unicode scalar values) after trimming. */
   content: string;
   /** The user who says it; nobody: the site itself. */
   as?: number | null;
@@ -702,19 +702,19 @@ export interface PresenceNow {
 export interface Publication {
   /** To whom. */
   to: PublishTo;
-  /** The envelope's type; not yet checked. */
+  /** The envelope's type: 1 to 64 letters, digits, `_`, `-`, `.` and `:`; none of the server's own. */
   type: string;
   /** The envelope's data; absent and null are an empty object. */
   data?: Record<string, unknown> | null;
 }
 
-/** To whom something is published: one of these. */
+/** To whom something is published: exactly one of these. */
 export interface PublishTo {
-  /** Everybody. */
+  /** `true`: everybody who is connected. */
   all?: boolean | null;
-  /** A room's members. */
+  /** The members of a room who are connected. */
   room?: number | null;
-  /** These users. */
+  /** These users, at most 10,000. */
   users?: number[] | null;
 }
 
@@ -833,7 +833,7 @@ export type SiteId = number | string;
 
 /** What a site says of one of its users; what is absent or null stays as it is. */
 export interface SiteUser {
-  /** Not yet checked, as all that follows. */
+  /** The unique name, 1 to 50 characters; one that is taken gets a suffix. */
   username: string;
   /** A picture's address, or empty. */
   avatar?: string | null;

@@ -29,7 +29,7 @@ const CLASSIC_TYPES: &[&str] =
 pub struct PublishBody {
     /// To whom.
     pub to: TargetBody,
-    /// The envelope's type; not yet checked.
+    /// The envelope's type: 1 to 64 letters, digits, `_`, `-`, `.` and `:`; none of the server's own.
     #[serde(rename = "type")]
     pub kind: String,
     /// The envelope's data; absent and null are an empty object.
@@ -38,16 +38,16 @@ pub struct PublishBody {
     pub data: Option<Box<RawValue>>,
 }
 
-/// To whom something is published: one of these.
+/// To whom something is published: exactly one of these.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "PublishTo")]
 pub struct TargetBody {
-    /// Everybody.
+    /// `true`: everybody who is connected.
     pub all: Option<bool>,
-    /// These users.
+    /// These users, at most 10,000.
     #[serde(default, deserialize_with = "ids")]
     pub users: Option<Vec<u64>>,
-    /// A room's members.
+    /// The members of a room who are connected.
     #[serde(default, deserialize_with = "some_id")]
     pub room: Option<u64>,
 }
@@ -144,7 +144,7 @@ fn string_end(text: &str) -> usize {
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Post")]
 pub struct PostBody {
-    /// Not yet trimmed or measured.
+    /// The text: 1 to 4000 characters (Unicode scalar values) after trimming.
     pub content: String,
     /// Under which sending again stores nothing twice; may come as a header instead.
     #[serde(default)]
@@ -193,7 +193,7 @@ pub struct UserBody {
     /// The site's name for the user, where it has no number.
     #[serde(default)]
     pub subject: Option<String>,
-    /// Not yet checked, as all that follows.
+    /// The unique name, 1 to 50 characters; one that is taken gets a suffix.
     pub username: String,
     /// The name that is shown; empty means the username again.
     #[serde(default)]
@@ -252,7 +252,7 @@ pub struct DisconnectBody {
     /// Whose sockets close.
     #[serde(deserialize_with = "id")]
     pub user_id: u64,
-    /// What the user is told; not yet checked.
+    /// What the user is told, at most 100 bytes; a word of the server's when absent or empty.
     #[serde(default)]
     pub reason: Option<String>,
 }
