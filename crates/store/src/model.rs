@@ -120,7 +120,7 @@ pub struct Append {
     pub client_id: Option<String>,
     /// What is said.
     pub content: String,
-    /// What sort of message it is.
+    /// What sort of message it is. A notice of the site takes no membership, and has no place between two people.
     pub kind: MessageKind,
     /// The message that it answers; must be in the same room.
     pub reply_to: Option<MessageId>,

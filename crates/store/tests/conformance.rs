@@ -58,6 +58,7 @@ macro_rules! every_rule {
                 p12_the_same_client_id_at_once_is_stored_once_and_skips_no_version,
                 p12_the_same_client_id_for_something_else_is_a_conflict,
                 who_may_not_write_is_told_why_and_nothing_happens,
+                a_notice_of_the_site_takes_no_membership_and_has_no_place_between_two_people,
                 p6_p7_history_is_paged_by_message_and_misses_and_repeats_nothing,
                 p6_p7_a_deleted_message_is_left_out_and_still_is_a_place,
                 h9_paging_by_seq_shows_each_message_once_and_tells_what_was_deleted_behind_it,

@@ -3,7 +3,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
-use teahouse_core::{Change, Message, MessageChange, MessageId, RoomId, Seq, Timestamp, Version};
+use teahouse_core::{
+    Change, Message, MessageChange, MessageId, MessageKind, RoomId, RoomKind, Seq, Timestamp, Version,
+};
 
 use super::group::{Group, Room};
 use super::row::{self, get, id};
@@ -129,11 +131,16 @@ fn admit(group: &mut Group<'_>, append: &Append) -> Result<Option<Room>, Stop<Ap
     let room = match append.place {
         Place::Room(room) => {
             let Some(room) = group.room(room)? else { return refuse(AppendError::NotFound) };
-            if !group.is_member(room.id, append.sender)? {
+            let admitted = match append.kind {
+                MessageKind::Text => group.is_member(room.id, append.sender)?,
+                MessageKind::System => room.kind != RoomKind::Direct,
+            };
+            if !admitted {
                 return refuse(AppendError::Forbidden);
             }
             Some(room)
         }
+        Place::Direct(_) if append.kind == MessageKind::System => return refuse(AppendError::Forbidden),
         Place::Direct(peer) => {
             if group.person(peer)?.is_none() {
                 return refuse(AppendError::NotFound);

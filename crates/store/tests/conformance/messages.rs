@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use teahouse_core::{LOBBY, MessageId, RoomId, Seq, UserId, Version};
-use teahouse_store::{AppendError, HistoryFrom, HistoryPage, HistoryQuery, Place, StoreError};
+use teahouse_core::{LOBBY, MessageId, MessageKind, RoomId, RoomKind, Seq, UserId, Version};
+use teahouse_store::{Append, AppendError, HistoryFrom, HistoryPage, HistoryQuery, Place, StoreError};
 
 use crate::house::*;
 
@@ -182,6 +182,25 @@ pub async fn who_may_not_write_is_told_why_and_nothing_happens(house: House) {
     later.now = at(10);
     assert_eq!(house.store.append(later).await.unwrap().seq.0, 1, "a mute ends by itself");
     assert_eq!((house.heard.posted(LOBBY).len(), house.heard.posted(direct).len()), (1, 1));
+}
+
+pub async fn a_notice_of_the_site_takes_no_membership_and_has_no_place_between_two_people(house: House) {
+    let (amy, bob, site) = (house.person().await, house.person().await, house.person().await);
+    let notice = |place| Append { kind: MessageKind::System, ..text(site, place, "closed on Monday") };
+    let room = house.room(amy, RoomKind::Private, "kitchen").await;
+    let direct = house.direct(amy, bob).await;
+    for room in [LOBBY, room] {
+        house.store.append(notice(Place::Room(room))).await.unwrap();
+        let told = house.heard.posted(room);
+        assert_eq!(told.last().map(|message| (message.kind, message.sender.id)), Some((MessageKind::System, site)));
+    }
+    assert_eq!(house.store.member_ids(room).await.unwrap(), [amy], "nobody has come in");
+    for place in [Place::Room(direct), Place::Direct(amy)] {
+        assert_eq!(house.store.append(notice(place)).await, Err(AppendError::Forbidden), "{place:?}");
+    }
+    assert_eq!(house.store.append(notice(Place::Room(RoomId(99)))).await, Err(AppendError::NotFound));
+    let said = text(site, Place::Room(room), "I am no notice");
+    assert_eq!(house.store.append(said).await, Err(AppendError::Forbidden));
 }
 
 pub async fn p6_p7_history_is_paged_by_message_and_misses_and_repeats_nothing(house: House) {
