@@ -171,7 +171,8 @@ impl State {
 
     /// Tells who came and went since the last tick.
     pub(super) fn tell_presence(&mut self) {
-        let before = self.edges_seen;
+        // Where nobody asked, only how many edges there were is looked at.
+        let before = if self.watched.is_empty() { u64::MAX } else { self.edges_seen };
         let (edges, seen) = self.online.edges_after(before);
         self.edges_seen = seen;
         if self.watched.is_empty() {

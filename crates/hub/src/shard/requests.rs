@@ -171,6 +171,7 @@ impl State {
             Some(Then::StayUngreeted) => self.give_up_greeting(slot),
             None => {}
         }
-        self.pump(slot);
+        // Not at once: its envelope and other answers that come with it leave in the same write.
+        self.is_ready(slot);
     }
 }

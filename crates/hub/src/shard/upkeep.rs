@@ -89,6 +89,8 @@ impl State {
                 Stage::Live => false,
             });
             let code = match () {
+                // A v1 client may come back; the classic one has no other word for it.
+                () if is_slow && entry.session.dialect() == Dialect::V1 => Some(CloseCode::NoSignOfLife),
                 () if is_slow => Some(CloseCode::Policy),
                 () if is_late => Some(CloseCode::NoHello),
                 () if now >= entry.expires_at => Some(CloseCode::Expired),
