@@ -1,22 +1,113 @@
-//! The tables of codes stand whole in the specification, so that nobody meets a code that it does not name.
+//! The tables of codes and the limits stand whole in the specification, so that nobody meets a code that it does
+//! not name, or a bound that it does not promise.
 #![allow(missing_docs)]
 
-use teahouse_core::{CloseCode, ErrorCode};
+use std::time::Duration;
+
+use teahouse_core::limits::*;
+use teahouse_core::{CloseCode, ErrorCode, Language};
 
 const PROTOCOL: &str = include_str!("../../../docs/protocol.md");
 
-#[test]
-fn every_error_code_stands_in_the_protocols_document() {
-    for code in ErrorCode::ALL {
-        assert!(PROTOCOL.contains(&format!("`{}`", code.as_str())), "{} is missing", code.as_str());
-    }
+/// The rows of the tables below this heading, up to the next one of its level or above; each as its cells.
+fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+    let level = heading.chars().take_while(|c| *c == '#').count();
+    let ends = |line: &str| {
+        let marks = line.chars().take_while(|c| *c == '#').count();
+        (1..=level).contains(&marks)
+    };
+    let lines = PROTOCOL.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !ends(line));
+    let tables = lines.filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
+    tables.map(|row| row.split('|').map(str::trim).collect()).collect()
 }
 
 #[test]
-fn every_close_code_stands_in_the_protocols_document() {
+fn every_error_code_stands_in_the_table_with_its_status_and_whether_trying_again_helps() {
+    let rows = rows("### Errors");
+    for code in ErrorCode::ALL {
+        let again = if code.retry_helps() { "yes" } else { "no" };
+        let row = [
+            format!("`{}`", code.as_str()),
+            code.http_status().to_string(),
+            again.to_owned(),
+            code.sentence(Language::En).to_owned(),
+        ];
+        assert!(rows.iter().any(|cells| *cells == row), "there is no row {row:?}");
+    }
+    assert_eq!(rows.len(), ErrorCode::ALL.len() + 2, "each code has one row, below the head");
+}
+
+#[test]
+fn every_close_code_stands_in_the_table_with_its_reason_and_whether_one_comes_back() {
+    let rows = rows("## Closing");
     for code in CloseCode::ALL {
-        let number = code.code().to_string();
-        let is_row = |line: &str| line.starts_with('|') && line.contains(&number);
-        assert!(PROTOCOL.lines().any(is_row), "{number} is in no table");
+        let comes_back = if code.comes_back() { "yes" } else { "no" };
+        let is_its = |cells: &&Vec<&str>| cells[0] == code.code().to_string();
+        let its: Vec<_> = rows.iter().filter(is_its).collect();
+        let [cells] = &its[..] else { panic!("{} has {} rows", code.code(), its.len()) };
+        assert_eq!((cells[1], cells[3]), (code.reason(), comes_back), "{}", code.code());
+    }
+    assert_eq!(rows.len(), CloseCode::ALL.len() + 2, "each code has one row, below the head");
+}
+
+#[test]
+fn every_limit_that_is_promised_stands_in_the_table() {
+    let seconds = |time: Duration| time.as_secs() as usize;
+    let promised: &[(&str, usize)] = &[
+        ("characters (Unicode scalar values) of a v1 message", CONTENT_CHARS_MAX),
+        ("characters of a classic lobby message", CLASSIC_CONTENT_CHARS_MAX),
+        ("characters of a classic private message", PRIVATE_CONTENT_CHARS_MAX),
+        ("bytes of a frame", FRAME_BYTES_MAX),
+        ("characters of an envelope's `id`", REQUEST_ID_CHARS_MAX),
+        ("characters of a `client_id` or `Idempotency-Key`", CLIENT_ID_CHARS_MAX),
+        ("seconds until `hello`", seconds(HELLO_TIMEOUT)),
+        (
+            "milliseconds without other traffic before a `heartbeat` (`heartbeat_ms`)",
+            seconds(HEARTBEAT_INTERVAL) * 1000,
+        ),
+        ("changes brought one by one; beyond them `reset`", CATCH_UP_CHANGES_MAX as usize),
+        ("messages with which a room is begun anew", RESET_MESSAGES as usize),
+        ("messages in a page of history", PAGE_MESSAGES_MAX as usize),
+        ("messages in a page of history when nothing is said", PAGE_MESSAGES_DEFAULT as usize),
+        ("entries in a page of rooms, members or users", PAGE_ENTRIES as usize),
+        ("characters of a `query`", QUERY_CHARS_MAX),
+        ("characters of a room's name", *ROOM_NAME_CHARS.end()),
+        ("characters of a room's title", ROOM_TITLE_CHARS_MAX),
+        ("rooms of one user, direct ones not counted", ROOMS_PER_USER_MAX as usize),
+        ("members up to which one sees who is typing", TYPING_MEMBERS_MAX as usize),
+        ("seconds until `typing` expires", seconds(TYPING_EXPIRY)),
+        ("members up to which a private room's read marks are told", READS_MEMBERS_MAX as usize),
+        ("members up to which presence names who is online", PRESENCE_MEMBERS_MAX as usize),
+        ("ids in one `presence` event", PRESENCE_IDS_MAX),
+        ("presence ticks a second", (Duration::from_secs(1).as_millis() / PRESENCE_TICK.as_millis()) as usize),
+        ("bytes of an emoji", EMOJI_BYTES_MAX),
+        ("different emoji on one message", REACTIONS_PER_MESSAGE_MAX as usize),
+        ("mentions in one message", MENTIONS_MAX),
+        ("unread messages that are counted", UNREAD_MAX as usize),
+        ("bad envelopes in 10 s", BAD_ENVELOPES_MAX),
+        ("live sessions of one user (`sessions.per_user`)", SESSIONS_PER_USER),
+        (
+            "seconds that a user counts as online after leaving without goodbye (`sessions.presence_linger`)",
+            seconds(PRESENCE_LINGER),
+        ),
+        ("seconds between pings (`sessions.ping_interval`)", seconds(PING_INTERVAL)),
+        ("seconds of silence after a ping (`sessions.pong_timeout`)", seconds(PONG_TIMEOUT)),
+        ("seconds in which nothing can be sent (`sessions.stall_timeout`)", seconds(STALL_TIMEOUT)),
+        ("seconds that a socket outlives its token (`sessions.token_grace`)", seconds(TOKEN_GRACE)),
+        ("characters of a nickname", NICKNAME_CHARS_MAX),
+        ("characters of a `bio`", BIO_CHARS_MAX),
+        ("characters of an `avatar`", AVATAR_CHARS_MAX),
+        ("characters of an e-mail address", EMAIL_CHARS_MAX),
+    ];
+    let rows = rows("## Limits");
+    for (what, most) in promised {
+        let row = [(*what).to_owned(), most.to_string()];
+        assert!(rows.iter().any(|cells| *cells == row), "there is no row {row:?}");
+    }
+    assert_eq!(BAD_ENVELOPES_WINDOW, Duration::from_secs(10));
+    for (text, chars) in [("`username` 3–20", USERNAME_CHARS), ("`password` 6–50", PASSWORD_CHARS)] {
+        let (name, _) = text.split_once(' ').expect("a name and its bounds");
+        assert_eq!(text, format!("{name} {}–{}", chars.start(), chars.end()));
+        assert!(PROTOCOL.contains(text), "{text}");
     }
 }
