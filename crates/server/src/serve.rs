@@ -288,6 +288,8 @@ fn hub_options(config: &Config) -> HubOptions {
         pong_timeout: sessions.pong_timeout,
         stall_timeout: sessions.stall_timeout,
         token_grace: sessions.token_grace,
+        hello_timeout: sessions.hello_timeout,
+        heartbeat_interval: sessions.heartbeat_interval,
         ..HubOptions::default()
     }
 }

@@ -134,6 +134,11 @@ parts! {
         stall_timeout: Duration = limits::STALL_TIMEOUT, in SECOND..=HOUR;
         /// For how long a socket outlives its token.
         token_grace: Duration = limits::TOKEN_GRACE, in Duration::ZERO..=HOUR;
+        /// How long a v1 client may take to say hello.
+        hello_timeout: Duration = limits::HELLO_TIMEOUT, in SECOND..=HOUR;
+        /// After how long without other traffic v1 clients are asked to send a heartbeat; below the idle
+        /// timeout of any proxy on the way.
+        heartbeat_interval: Duration = limits::HEARTBEAT_INTERVAL, in SECOND..=HOUR;
     }
     /// How fast is too fast: per user where the user is known, per address only before that. A rate or
     /// a burst of zero lets nothing through.
