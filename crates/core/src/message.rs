@@ -47,6 +47,9 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::Text, Self::System];
+
     /// The kind's name on the wire and in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -59,6 +62,6 @@ impl MessageKind {
     /// The kind of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Text, Self::System].into_iter().find(|kind| kind.as_str() == name)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }

@@ -17,6 +17,9 @@ pub enum RoomKind {
 }
 
 impl RoomKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Public, Self::Private, Self::Direct];
+
     /// The kind's name on the wire and in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -30,7 +33,7 @@ impl RoomKind {
     /// The kind of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Public, Self::Private, Self::Direct].into_iter().find(|kind| kind.as_str() == name)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
@@ -47,6 +50,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// All roles, lowest first.
+    pub const ALL: [Self; 3] = [Self::Member, Self::Moderator, Self::Owner];
+
     /// The role's name on the wire and in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -60,7 +66,7 @@ impl Role {
     /// The role of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Member, Self::Moderator, Self::Owner].into_iter().find(|role| role.as_str() == name)
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
     }
 }
 

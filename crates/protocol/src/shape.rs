@@ -33,15 +33,15 @@ words! {
     /// A stable word for why something was refused.
     ErrorWord as "ErrorCode" = ErrorCode::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>();
     /// Who may be in a room.
-    RoomKindWord as "RoomKind" = [RoomKind::Public, RoomKind::Private, RoomKind::Direct].map(RoomKind::as_str);
+    RoomKindWord as "RoomKind" = RoomKind::ALL.map(RoomKind::as_str);
     /// Which rooms one can make; direct ones are opened.
     MadeKindWord as "MadeRoomKind" = [RoomKind::Public, RoomKind::Private].map(RoomKind::as_str);
     /// What a member may do in one room.
-    RoleWord as "Role" = [Role::Member, Role::Moderator, Role::Owner].map(Role::as_str);
+    RoleWord as "Role" = Role::ALL.map(Role::as_str);
     /// What a user may do on the whole server.
     UserRoleWord as "UserRole" = UserRole::ALL.map(UserRole::as_str);
     /// What sort of message it is: said by a user, or a notice of the site.
-    MessageKindWord as "MessageKind" = [MessageKind::Text, MessageKind::System].map(MessageKind::as_str);
+    MessageKindWord as "MessageKind" = MessageKind::ALL.map(MessageKind::as_str);
 }
 
 /// One's own reactions: the emoji, by message id.
