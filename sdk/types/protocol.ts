@@ -168,7 +168,7 @@ export interface HistoryRequest {
   around?: number | null;
   /** The newest ones below this seq. */
   before?: number | null;
-  /** At most so many; 50 when absent, never more than 100. */
+  /** At most so many, from 1 up; 50 when absent, and more than 100 is 100. */
   limit?: number | null;
 }
 

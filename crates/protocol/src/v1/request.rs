@@ -166,7 +166,7 @@ requests! {
         after: Option<Seq>,
         /// Those on both sides of this seq.
         around: Option<Seq>,
-        /// At most so many; 50 when absent, never more than 100.
+        /// At most so many, from 1 up; 50 when absent, and more than 100 is 100.
         limit: Option<u64>,
     }
     /// Asks for a room's changes since a version once more. The answer comes behind the bracket's `caught_up`.
