@@ -60,9 +60,9 @@ fn every_limit_that_is_promised_stands_in_the_table() {
         ("bytes of a frame", FRAME_BYTES_MAX),
         ("characters of an envelope's `id`", REQUEST_ID_CHARS_MAX),
         ("characters of a `client_id` or `Idempotency-Key`", CLIENT_ID_CHARS_MAX),
-        ("seconds until `hello`", seconds(HELLO_TIMEOUT)),
+        ("seconds until `hello` (`sessions.hello_timeout`)", seconds(HELLO_TIMEOUT)),
         (
-            "milliseconds without other traffic before a `heartbeat` (`heartbeat_ms`)",
+            "milliseconds without other traffic before a `heartbeat` (`heartbeat_ms`; `sessions.heartbeat_interval`)",
             seconds(HEARTBEAT_INTERVAL) * 1000,
         ),
         ("changes brought one by one; beyond them `reset`", CATCH_UP_CHANGES_MAX as usize),
