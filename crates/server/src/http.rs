@@ -27,4 +27,4 @@ mod server_api;
 mod v1;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

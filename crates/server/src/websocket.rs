@@ -26,8 +26,8 @@ use crate::accept::{Arrived, Place, Tracked};
 use crate::app::App;
 use crate::http::caller::{admit, bearer};
 use crate::http::context::Context;
-use crate::http::refusal::Refusal;
 use crate::http::origin;
+use crate::http::refusal::Refusal;
 use crate::limits::UserLimit;
 
 /// What the key is hashed with (RFC 6455, section 1.3).
@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn of_what_was_offered_only_the_dialect_is_answered() {
-        let answered = |dialect| switching("dGhlIHNhbXBsZSBub25jZQ==", dialect).headers().get(SEC_WEBSOCKET_PROTOCOL).cloned();
+        let answered =
+            |dialect| switching("dGhlIHNhbXBsZSBub25jZQ==", dialect).headers().get(SEC_WEBSOCKET_PROTOCOL).cloned();
         assert_eq!(answered(Dialect::V1), Some(HeaderValue::from_static("teahouse.v1")));
         assert_eq!(answered(Dialect::Classic), None);
     }

@@ -77,9 +77,7 @@ pub async fn perform(app: Arc<App>, asker: Asker, request: Request) -> Result<Pe
             Ok(done(&Changed::new(edit_message(app, user, message, &content).await?)))
         }
         Request::Delete { message } => Ok(done(&Changed::new(delete_message(app, user, None, message).await?))),
-        Request::React { message, emoji, on } => {
-            Ok(done(&Changed::new(react(app, user, message, emoji, on).await?)))
-        }
+        Request::React { message, emoji, on } => Ok(done(&Changed::new(react(app, user, message, emoji, on).await?))),
         Request::Read { room, seq } => {
             let mark = mark_read(app, user, room, Some(seq)).await?;
             Ok(done(&Marked::new(mark.read_seq, mark.unread)))

@@ -32,12 +32,17 @@ pub(super) fn receive(app: &Arc<App>, caller: &Caller, greeted: bool, text: &str
     }
     let (own, caller) = (Arc::clone(app), *caller);
     match request {
-        Request::Hello { epoch, rooms, .. } => Receipt::Hello(answering(app, caller, id.clone(), async move {
-            hello(&own, caller, id, epoch, rooms).await
-        })),
-        Request::Auth { token } => Receipt::Later(answering(app, caller, id.clone(), async move {
-            auth(&own, caller, id, &token).await
-        })),
+        Request::Hello { epoch, rooms, .. } => {
+            Receipt::Hello(answering(
+                app,
+                caller,
+                id.clone(),
+                async move { hello(&own, caller, id, epoch, rooms).await },
+            ))
+        }
+        Request::Auth { token } => {
+            Receipt::Later(answering(app, caller, id.clone(), async move { auth(&own, caller, id, &token).await }))
+        }
         // The answer is the point of it, so that it comes without a reference too.
         Request::Heartbeat {} => Receipt::Reply(v1::heartbeat(id.as_deref(), app.now())),
         Request::Sync { room, since } => Receipt::Ask { id, ask: Ask::Sync(room, since) },

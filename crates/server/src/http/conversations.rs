@@ -74,9 +74,7 @@ pub(super) async fn send(
 /// A private message goes to a user, where others go into a room.
 fn refusal(error: SendError) -> Refusal {
     match error {
-        SendError::Append(AppendError::NotFound) => {
-            Refusal::new(ErrorCode::NotFound).saying(sentence::no_such_user())
-        }
+        SendError::Append(AppendError::NotFound) => Refusal::new(ErrorCode::NotFound).saying(sentence::no_such_user()),
         error => Refusal::from(error).renaming("user", "receiver_id").with_key_in_a_header(),
     }
 }

@@ -189,7 +189,10 @@ pub(super) fn not_your_message() -> Sentence {
 }
 
 pub(super) fn nowhere_to_say_it() -> Sentence {
-    Sentence::new("There is no such room, or no such message to answer in it.", "该房间不存在，或其中没有要回复的消息。")
+    Sentence::new(
+        "There is no such room, or no such message to answer in it.",
+        "该房间不存在，或其中没有要回复的消息。",
+    )
 }
 
 pub(super) fn not_a_member() -> Sentence {
@@ -241,7 +244,10 @@ pub(super) fn too_many_rooms(most: u32) -> Sentence {
 }
 
 pub(super) fn not_made_so() -> Sentence {
-    Sentence::new("A direct room is opened with somebody, not created.", "私聊应通过打开与某人的会话建立，不能直接创建。")
+    Sentence::new(
+        "A direct room is opened with somebody, not created.",
+        "私聊应通过打开与某人的会话建立，不能直接创建。",
+    )
 }
 
 // ── Sessions ──

@@ -108,6 +108,12 @@ impl Route {
     const fn switching(self, on: bool) -> Self {
         Self { on: Some(on), ..self }
     }
+
+    /// Whether a field comes by path or query.
+    fn has_in_its_address(&self, field: &str) -> bool {
+        let named = |part: &str| part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) == Some(field);
+        self.query.contains(&field) || self.path.split('/').any(named)
+    }
 }
 
 /// The routes of `/api/v1`.
@@ -164,7 +170,7 @@ async fn answer(app: &Arc<App>, route: &Route, kind: &str, request: Request) -> 
     data.set_all(&address);
     let of_the_caller = |refusal: Refusal| {
         let refusal = if key.is_some() { refusal.with_key_in_a_header() } else { refusal };
-        refusal.outside_the_body(|field| address.has(field))
+        refusal.outside_the_body(|field| route.has_in_its_address(field))
     };
     let asked = read_request(kind, &data.json()).map_err(|fault| of_the_caller(fault.into()))?;
     let asker = Asker { user: caller.id(), address: caller.address, session: None };

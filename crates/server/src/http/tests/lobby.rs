@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use serde_json::{Value, json};
-use teahouse_core::{Change, UserId, UserRole};
+use teahouse_core::{MessageChange, UserId, UserRole};
 
 use super::stage::*;
 
@@ -18,9 +18,10 @@ async fn p1_what_is_said_over_http_is_trimmed_limited_stored_and_told_like_anyth
     let answer = stage.post("/api/chat/send", Some(&amy), json!({ "content": "  hi\n", "_t": 1 })).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.fields(), ["message_id", "send_time"]);
-    let told = stage.told.0.lock().unwrap().clone();
+    let told = stage.told.messages();
     assert!(
-        matches!(&told[..], [commit] if matches!(&commit.change, Change::Posted(m) if m.content == "hi" && m.sender.id == UserId(amy.id)))
+        matches!(&told[..], [(m, MessageChange::New)] if m.content == "hi" && m.sender.id == UserId(amy.id)),
+        "{told:?}"
     );
     for (content, expect) in [
         (json!(""), (422, "empty", Some("content"))),
@@ -32,7 +33,7 @@ async fn p1_what_is_said_over_http_is_trimmed_limited_stored_and_told_like_anyth
     }
     assert_eq!(stage.post("/api/chat/send", Some(&amy), json!({})).await.refusal().2, Some("content"));
     assert_eq!(stage.post("/api/chat/send", None, json!({ "content": "hi" })).await.status, UNAUTHORIZED);
-    assert_eq!(stage.told.0.lock().unwrap().len(), 1);
+    assert_eq!(stage.told.messages().len(), 1);
 }
 
 #[tokio::test]
@@ -71,7 +72,7 @@ async fn p12_a_key_stores_once_however_often_and_fast_it_comes() {
     for key in [&"k".repeat(65), ""] {
         assert_eq!(send(key, "hi").await.refusal(), (400, "bad_request", Some("Idempotency-Key")));
     }
-    assert_eq!(stage.told.0.lock().unwrap().len(), 5);
+    assert_eq!(stage.told.messages().len(), 5);
 }
 
 #[tokio::test]
@@ -86,7 +87,7 @@ async fn p12_a_hundred_times_the_same_at_once_is_one_message() {
     }
     let ids: std::collections::HashSet<String> = sends.join_all().await.iter().map(Value::to_string).collect();
     assert_eq!(ids.len(), 1);
-    assert_eq!(stage.told.0.lock().unwrap().len(), 1);
+    assert_eq!(stage.told.messages().len(), 1);
 }
 
 #[tokio::test]
@@ -108,7 +109,7 @@ async fn a_send_that_began_is_stored_though_its_client_hangs_up() {
         }
     }
     app.idle().await;
-    assert_eq!(stage.told.0.lock().unwrap().len(), 1);
+    assert_eq!(stage.told.messages().len(), 1);
 }
 
 #[tokio::test]
@@ -206,10 +207,13 @@ async fn p15_deleting_is_told_and_its_refusals_are_told_apart() {
     assert_eq!(delete(first, &amy).await.status, 200);
     assert_eq!(delete(first, &amy).await.status, 200, "already gone");
     assert_eq!(delete(second, &may).await.status, 200);
-    let deleted: Vec<u64> = (stage.told.0.lock().unwrap().iter())
-        .filter_map(|commit| if let Change::Deleted(message) = &commit.change { Some(message.id.0) } else { None })
+    let deleted: Vec<(u64, u64)> = (stage.told.messages().iter())
+        .filter_map(|(message, what)| match what {
+            MessageChange::Delete { by } => Some((message.id.0, by.0)),
+            _ => None,
+        })
         .collect();
-    assert_eq!(deleted, [first, second]);
+    assert_eq!(deleted, [(first, amy.id), (second, may.id)]);
     let left = stage.get("/api/chat/messages", Some(&bob)).await;
     assert_eq!(left.data("messages"), &json!([]));
 }

@@ -32,11 +32,6 @@ impl Address {
         let all = known.map(|(name, text)| (name.as_str(), text.as_str())).chain(&path);
         all.map(|(name, text)| Ok((name.to_owned(), value(name, text)?))).collect::<Result<_, _>>().map(Self)
     }
-
-    /// Whether something of this name stands in it.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(known, _)| known == name)
-    }
 }
 
 /// What the text of a parameter means: words are few, all others are numbers.

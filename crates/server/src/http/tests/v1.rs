@@ -1,0 +1,191 @@
+//! What all routes of `/api/v1` have in common: who may come in, how fast, how addresses and bodies are read,
+//! and that they are described.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use serde_json::json;
+
+use super::stage::*;
+use crate::http::v1::ROUTES;
+
+/// A path with something in the place of its parameters.
+fn filled(path: &str, with: &str) -> String {
+    let filled = path.split('/').map(|part| if part.starts_with('{') { with } else { part });
+    filled.collect::<Vec<_>>().join("/")
+}
+
+#[tokio::test]
+async fn every_route_but_the_description_wants_a_token() {
+    let stage = stage();
+    for route in ROUTES {
+        let path = filled(route.path, "1");
+        let answer = stage.ask(request(route.method, &path, None).body(Body::empty()).unwrap()).await;
+        match route.path {
+            "/api/v1/openapi.json" => assert_eq!(answer.status, 200),
+            _ => assert_eq!(answer.refusal(), (401, "unauthorized", None), "{} {path}", route.method),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_read_is_400_with_its_name() {
+    let stage = stage_with(&[("TEAHOUSE_LIMITS__ENVELOPES_BURST", "1000"), ("TEAHOUSE_LIMITS__SENDS_BURST", "1000")]);
+    let amy = stage.join("amy").await;
+    for route in ROUTES.iter().filter(|route| route.path.contains('{')) {
+        for wrong in ["x", "-1", "1.5", "9007199254740992"] {
+            let path = filled(route.path, wrong);
+            let answer = stage.ask(request(route.method, &path, Some(&amy)).body(Body::empty()).unwrap()).await;
+            let (status, code, field) = answer.refusal();
+            assert_eq!((status, code), (400, "bad_request"), "{} {path}", route.method);
+            assert!(field.is_some_and(|field| ["room", "user", "message"].contains(&field)), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_a_query_is_400_and_in_a_body_422() {
+    let stage = stage_with(&[("TEAHOUSE_LIMITS__SENDS_BURST", "1000")]);
+    let amy = stage.join("amy").await;
+    for (method, path, body, expect) in [
+        ("GET", "/api/v1/rooms/1/messages?limit=0", "", (400, "bad_request", Some("limit"))),
+        ("GET", "/api/v1/rooms/1/messages?limit=x", "", (400, "bad_request", Some("limit"))),
+        ("GET", "/api/v1/rooms/1/messages?before=x", "", (400, "bad_request", Some("before"))),
+        ("GET", "/api/v1/rooms/1/messages?before=9&after=1", "", (400, "bad_request", None)),
+        ("GET", "/api/v1/rooms/1/messages?around=-1", "", (400, "bad_request", Some("around"))),
+        ("GET", "/api/v1/rooms/1/changes", "", (400, "bad_request", Some("since"))),
+        ("GET", "/api/v1/rooms/1/changes?since=", "", (400, "bad_request", Some("since"))),
+        ("GET", "/api/v1/rooms/1/members?after=x", "", (400, "bad_request", Some("after"))),
+        ("PUT", "/api/v1/messages/1/reactions/like", "", (400, "bad_request", Some("emoji"))),
+        ("POST", "/api/v1/rooms/1/messages", "", (422, "bad_request", Some("content"))),
+        ("POST", "/api/v1/rooms/1/messages", "{", (400, "bad_request", None)),
+        ("POST", "/api/v1/rooms/1/messages", "[]", (400, "bad_request", None)),
+        ("POST", "/api/v1/rooms/1/messages", r#"{"content":7}"#, (422, "bad_request", Some("content"))),
+        ("POST", "/api/v1/rooms/1/messages", r#"{"content":" "}"#, (422, "empty", Some("content"))),
+        (
+            "POST",
+            "/api/v1/rooms/1/messages",
+            r#"{"content":"a","client_id":""}"#,
+            (422, "bad_request", Some("client_id")),
+        ),
+        (
+            "POST",
+            "/api/v1/rooms/1/messages",
+            r#"{"content":"a","client_id":7}"#,
+            (422, "bad_request", Some("client_id")),
+        ),
+        (
+            "POST",
+            "/api/v1/rooms/1/messages",
+            r#"{"content":"a","reply_to":"7"}"#,
+            (422, "bad_request", Some("reply_to")),
+        ),
+        ("PATCH", "/api/v1/messages/1", "{}", (422, "bad_request", Some("content"))),
+        ("POST", "/api/v1/rooms/1/read", r#"{"seq":-1}"#, (422, "bad_request", Some("seq"))),
+        ("POST", "/api/v1/rooms", r#"{"name":"tea"}"#, (422, "bad_request", Some("kind"))),
+        ("POST", "/api/v1/rooms", r#"{"kind":"secret","name":"tea"}"#, (422, "bad_request", Some("kind"))),
+        ("POST", "/api/v1/rooms", r#"{"kind":"direct","name":"tea"}"#, (422, "bad_request", Some("kind"))),
+        ("POST", "/api/v1/rooms", r#"{"kind":"public"}"#, (422, "bad_request", Some("name"))),
+        ("POST", "/api/v1/rooms", r#"{"kind":"public","name":" "}"#, (422, "empty", Some("name"))),
+        ("PUT", "/api/v1/rooms/1/members/1/role", r#"{"role":"king"}"#, (422, "bad_request", Some("role"))),
+    ] {
+        let asked = request(method, path, Some(&amy)).body(Body::from(body)).unwrap();
+        assert_eq!(stage.ask(asked).await.refusal(), expect, "{method} {path} {body}");
+    }
+    for (path, body, field) in [
+        ("/api/v1/rooms", json!({ "kind": "public", "name": "茶".repeat(51) }), "name"),
+        ("/api/v1/rooms", json!({ "kind": "public", "name": "tea", "title": "茶".repeat(201) }), "title"),
+        ("/api/v1/rooms/1/messages", json!({ "content": "茶".repeat(4001) }), "content"),
+    ] {
+        assert_eq!(stage.post(path, Some(&amy), body).await.refusal(), (422, "too_long", Some(field)), "{path}");
+    }
+    let long = format!("?query={}", "a".repeat(51));
+    for path in ["/api/v1/rooms/browse", "/api/v1/users"] {
+        let answer = stage.get(&format!("{path}{long}"), Some(&amy)).await;
+        assert_eq!(answer.refusal(), (422, "too_long", Some("query")), "{path}");
+    }
+    assert!(stage.told.messages().is_empty(), "nothing of it half happened");
+}
+
+#[tokio::test]
+async fn what_the_address_says_is_not_overruled_and_what_nobody_knows_is_ignored() {
+    let stage = stage();
+    let amy = stage.join("amy").await;
+    let body = format!(r#"{{"content":"hi","room":999,"x":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+    let asked = request("POST", "/api/v1/rooms/1/messages?room=998&_t=1", Some(&amy)).body(body.into()).unwrap();
+    assert_eq!(stage.ask(asked).await.status, 201);
+    assert_eq!(stage.told.messages()[0].0.room.0, 1);
+    // What takes nothing takes an empty body, or none at all.
+    for body in ["", "{}", r#"{"room":999}"#] {
+        let asked = request("POST", "/api/v1/rooms/1/join", Some(&amy)).body(Body::from(body)).unwrap();
+        assert_eq!(stage.ask(asked).await.status, 200, "{body:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_kind_of_request_has_its_rate() {
+    let stage = stage_with(&[
+        ("TEAHOUSE_LIMITS__READS_PER_SECOND", "1"),
+        ("TEAHOUSE_LIMITS__READS_BURST", "2"),
+        ("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "1"),
+        ("TEAHOUSE_LIMITS__ENVELOPES_BURST", "2"),
+        ("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "1"),
+        ("TEAHOUSE_LIMITS__SENDS_BURST", "2"),
+    ]);
+    let amy = stage.join("amy").await;
+    for (method, path, body, good) in [
+        ("GET", "/api/v1/rooms", "", 200),
+        ("POST", "/api/v1/rooms/1/join", "", 200),
+        ("POST", "/api/v1/rooms/1/messages", r#"{"content":"hi"}"#, 201),
+    ] {
+        for expect in [good, good, 429, 429] {
+            let asked = request(method, path, Some(&amy)).body(Body::from(body)).unwrap();
+            let answer = stage.ask(asked).await;
+            assert_eq!(answer.status, expect, "{method} {path} {answer:?}");
+            assert_eq!(answer.headers.contains_key("retry-after"), expect == 429);
+        }
+    }
+}
+
+#[tokio::test]
+async fn listed_origins_may_patch_too() {
+    let stage = stage_with(&[("TEAHOUSE_SERVER__ALLOWED_ORIGINS", "https://www.example.org")]);
+    let preflight = request("OPTIONS", "/api/v1/messages/1", None)
+        .header("origin", "https://www.example.org")
+        .header("access-control-request-method", "PATCH");
+    let answer = stage.ask(preflight.body(Body::empty()).unwrap()).await;
+    let methods = answer.headers["access-control-allow-methods"].to_str().unwrap();
+    assert!(methods.split(',').any(|method| method == "PATCH"), "{methods}");
+}
+
+/// The routes of the server API, which are made one by one.
+const SERVER_ROUTES: &[(&str, &str)] = &[
+    ("POST", "/api/server/publish"),
+    ("POST", "/api/server/rooms/{id}/messages"),
+    ("POST", "/api/server/users"),
+    ("POST", "/api/server/disconnect"),
+    ("GET", "/api/server/presence"),
+];
+
+#[tokio::test]
+async fn the_description_has_every_route_and_no_other() {
+    let stage = stage();
+    let description = stage.get("/api/v1/openapi.json", None).await;
+    assert_eq!(description.headers["content-type"], "application/json");
+    assert!(description.body["openapi"].as_str().unwrap().starts_with("3.1."));
+    let mut described = BTreeSet::new();
+    for (path, item) in description.body["paths"].as_object().unwrap() {
+        for method in ["get", "post", "put", "patch", "delete"].into_iter().filter(|method| item.get(method).is_some())
+        {
+            described.insert((method.to_uppercase(), path.clone()));
+        }
+    }
+    let own = ROUTES.iter().map(|route| (route.method, route.path));
+    let all = own.chain(SERVER_ROUTES.iter().copied());
+    let routed: BTreeSet<_> = all.map(|(method, path)| (method.to_owned(), path.to_owned())).collect();
+    assert_eq!(described, routed);
+    for (method, path) in SERVER_ROUTES {
+        let asked = request(method, &filled(path, "1"), None).body(Body::empty()).unwrap();
+        assert_eq!(stage.ask(asked).await.status, UNAUTHORIZED, "{method} {path}");
+    }
+}
