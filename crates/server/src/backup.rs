@@ -214,6 +214,11 @@ async fn fill(backup: &Path, stage: &Path, progress: &mut dyn FnMut(f64)) -> Res
         let path = path.to_owned();
         move |error| RestoreError::Io { path, error }
     };
+    // Nobody else is at it: what lies there is of a restoring that was cut short.
+    match fs::remove_dir_all(stage) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(stage)(error)),
+        _ => {}
+    }
     DirBuilder::new().mode(0o700).create(stage).map_err(io(stage))?;
     for name in secrets::FILES {
         let from = backup.join(name);

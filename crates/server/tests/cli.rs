@@ -1,29 +1,25 @@
 //! The command line, as an operator meets it: the real binary, its exit status and what it prints.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "cli/backups.rs"]
+mod backups;
+#[path = "cli/house.rs"]
+mod house;
+#[path = "cli/keys.rs"]
+mod keys;
+#[path = "cli/users.rs"]
+mod users;
+
 use std::path::Path;
-use std::process::{Command, Output};
 
 use teahouse_core::{Commit, Timestamp, UserRole};
 use teahouse_store::{CommitSink, NewUser, SqliteOptions, SqliteStore, Store};
 
-struct Run {
-    status: Option<i32>,
-    out: String,
-    err: String,
-}
+use house::{Run, run};
 
-/// Runs the binary in an empty directory with only these variables of ours.
+/// Runs the binary with only these variables of ours, and nothing on its standard input.
 fn teahouse(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_teahouse"))
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Run { status: status.code(), out: text(stdout), err: text(stderr) }
+    run(directory, arguments, environment, "")
 }
 
 fn with_file(text: &str) -> tempfile::TempDir {
@@ -104,12 +100,31 @@ fn help_teaches_and_mistakes_of_usage_exit_64() {
         let shown = if status == 0 { &run.out } else { &run.err };
         assert!(shown.contains(expect), "{expect:?} in {shown}");
     };
-    check(&["--help"], 0, "teahouse user role amy admin");
+    check(&["--help"], 0, "teahouse user create amy --role admin");
     check(&["--version"], 0, concat!("teahouse ", env!("CARGO_PKG_VERSION")));
     check(&["config", "--keys"], 0, "sessions.ping_interval  (TEAHOUSE_SESSIONS__PING_INTERVAL; default: 25s)");
     check(&["dance"], 64, "dance");
     check(&["--lissen"], 64, "--lissen");
     check(&["user", "role", "amy", "king"], 64, "user, moderator, admin");
+    // Every command has an example of itself.
+    for command in [
+        "user create amy --role admin",
+        "user list --json",
+        "user passwd amy",
+        "user role amy admin",
+        "user disable amy",
+        "user enable amy",
+        "user mute amy --for 1h",
+        "key create shop-backend",
+        "key list",
+        "key revoke shop-backend",
+        "backup /var/backups",
+        "restore /var/backups",
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let depth = if ["backup", "restore"].contains(&words[0]) { 1 } else { 2 };
+        check(&[&words[..depth], &["--help"]].concat(), 0, &format!("teahouse {command}"));
+    }
 }
 
 /// Nobody listens to what these tests store.

@@ -42,7 +42,7 @@ pub enum PublishError {
 /// Nobody was told anything.
 pub async fn publish(app: &App, to: PublishTo, kind: &str, data: Option<&RawValue>) -> Result<(), PublishError> {
     check_published_type(kind).map_err(PublishError::Type)?;
-    let envelope = published(kind, &*publishable(data).map_err(PublishError::Data)?);
+    let envelope = published(kind, &publishable(data).map_err(PublishError::Data)?);
     if envelope.len() > FRAME_BYTES_MAX {
         return Err(PublishError::TooLarge);
     }
