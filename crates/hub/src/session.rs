@@ -251,18 +251,13 @@ impl Session {
         }
     }
 
-    /// Takes its place in a room away. Says whether it had one.
-    pub(crate) fn quit(&mut self, room: RoomId) -> bool {
+    /// Takes its place in a room away, if it had one.
+    pub(crate) fn quit(&mut self, room: RoomId) -> Option<Cursor> {
         if let Some(v1) = &mut self.v1 {
             v1.resumes.retain(|other| *other != room);
         }
-        match self.cursors.binary_search_by_key(&room, |cursor| cursor.room) {
-            Ok(place) => {
-                self.cursors.remove(place);
-                true
-            }
-            Err(_) => false,
-        }
+        let place = self.cursors.binary_search_by_key(&room, |cursor| cursor.room).ok()?;
+        Some(self.cursors.remove(place))
     }
 
     pub(crate) fn rooms(&self) -> impl Iterator<Item = RoomId> + '_ {

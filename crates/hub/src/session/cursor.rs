@@ -159,6 +159,14 @@ impl Cursor {
         self.catch_up(from, None);
     }
 
+    /// The references of the requests that are to be answered at the end of what is under way.
+    pub(crate) fn unanswered(self) -> impl Iterator<Item = String> {
+        let bracket = self.bracket.map(|bracket| *bracket);
+        bracket
+            .into_iter()
+            .flat_map(|bracket| bracket.sync.into_iter().chain(bracket.next.into_iter().filter_map(|(_, id)| id)))
+    }
+
     /// Whether it reads on from the tail.
     pub(crate) fn reads_tail(&self) -> bool {
         matches!(self.source, Source::Tail)

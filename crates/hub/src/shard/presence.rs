@@ -41,7 +41,11 @@ impl State {
     pub(super) fn presence(&mut self, slot: usize, id: Option<String>, room: RoomId, on: bool) {
         let session = self.slots[slot].session.id;
         if !on {
-            self.unwatch(slot, room);
+            for unanswered in self.unwatch(slot, room) {
+                // It changed its mind before the list was there.
+                let now = PresenceNow { online: Vec::new(), count: 0, truncated: true };
+                self.acknowledge(slot, Some(unanswered), &now);
+            }
             return self.acknowledge(slot, id, &v1::Nothing {});
         }
         if room == LOBBY {
@@ -100,26 +104,30 @@ impl State {
         }
     }
 
-    /// A session no longer wants to know.
-    pub(super) fn unwatch(&mut self, slot: usize, room: RoomId) {
+    /// A session no longer wants to know. Gives the references of those of its requests that were not answered.
+    pub(super) fn unwatch(&mut self, slot: usize, room: RoomId) -> Vec<String> {
         let session = &mut self.slots[slot].session;
         let id = session.id;
         if let Some(v1) = &mut session.v1
             && let Some(place) = v1.watches.iter().position(|other| *other == room)
         {
             v1.watches.swap_remove(place);
-            self.unwatch_session(id, room);
+            return self.unwatch_session(id, room);
         }
+        Vec::new()
     }
 
-    pub(super) fn unwatch_session(&mut self, session: SessionId, id: RoomId) {
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        let Some(watch) = room.watch.as_deref_mut() else { return };
+    pub(super) fn unwatch_session(&mut self, session: SessionId, id: RoomId) -> Vec<String> {
+        let Some(room) = self.rooms.get_mut(&id) else { return Vec::new() };
+        let Some(watch) = room.watch.as_deref_mut() else { return Vec::new() };
         watch.watchers.remove(&session);
+        let waited = watch.waiting.extract_if(.., |(waiting, _)| *waiting == session);
+        let unanswered = waited.filter_map(|(_, request)| request).collect();
         if watch.watchers.is_empty() {
             let gone = room.watch.take();
             self.forget_watched(id, gone.as_deref());
         }
+        unanswered
     }
 
     fn forget_watched(&mut self, id: RoomId, watch: Option<&Watch>) {

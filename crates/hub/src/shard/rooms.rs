@@ -125,10 +125,12 @@ impl State {
     }
 
     fn quit_room(&mut self, slot: usize, id: RoomId) -> bool {
-        if !self.slots[slot].session.quit(id) {
-            return false;
+        let Some(cursor) = self.slots[slot].session.quit(id) else { return false };
+        // What it asked about the room is answered all the same, and only once.
+        let unanswered: Vec<String> = cursor.unanswered().chain(self.unwatch(slot, id)).collect();
+        for request in unanswered {
+            self.refuse(slot, Some(&request), ErrorCode::NotFound);
         }
-        self.unwatch(slot, id);
         if let Some(room) = self.rooms.get_mut(&id) {
             room.subscribers.remove(&slot);
         }
@@ -140,7 +142,8 @@ impl State {
     pub(super) fn abandon(&mut self, slot: usize, session: &Session) {
         if let Some(v1) = &session.v1 {
             for room in &v1.watches {
-                self.unwatch_session(session.id, *room);
+                // Nobody is there to be answered.
+                let _ = self.unwatch_session(session.id, *room);
             }
             if matches!(v1.stage, Stage::Greeting { .. }) {
                 self.one_less_greeting();

@@ -71,7 +71,11 @@ impl History for Past {
     fn changes(&self, room: RoomId, from: CatchUpFrom) -> BoxFuture<Option<ChangesPage>> {
         let page = self.v1.changes(&self.messages.lock().unwrap(), room, from);
         self.pages.fetch_add(1, Ordering::Relaxed);
-        Box::pin(async move { Some(page) })
+        let reads = Arc::clone(&self.v1.reads);
+        Box::pin(async move {
+            let _turn = reads.acquire().await.unwrap();
+            Some(page)
+        })
     }
 
     fn own_reactions(&self, _: UserId, _: Vec<MessageId>) -> BoxFuture<Option<Vec<(MessageId, String)>>> {
@@ -80,7 +84,11 @@ impl History for Past {
 
     fn members(&self, room: RoomId) -> BoxFuture<Option<Vec<UserId>>> {
         let members = self.v1.members(room);
-        Box::pin(async move { Some(members) })
+        let reads = Arc::clone(&self.v1.reads);
+        Box::pin(async move {
+            let _turn = reads.acquire().await.unwrap();
+            Some(members)
+        })
     }
 
     fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {

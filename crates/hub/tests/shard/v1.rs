@@ -18,12 +18,15 @@ pub struct Site {
     hellos: AtomicU64,
     /// A hello takes one of these between its snapshot and its answer.
     gate: Arc<Semaphore>,
+    /// Looking at who is in a room, or what changed there, takes one of these.
+    pub reads: Arc<Semaphore>,
 }
 
 impl Default for Site {
     fn default() -> Self {
         let gate = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
-        Self { members: Mutex::default(), hellos: AtomicU64::new(0), gate }
+        let reads = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        Self { members: Mutex::default(), hellos: AtomicU64::new(0), gate, reads }
     }
 }
 
@@ -469,4 +472,40 @@ async fn a_frame_carries_as_many_envelopes_as_it_has_lines() {
     amy.send("{\"type\":\"heartbeat\",\"id\":\"1\"}\n\n{\"type\":\"heartbeat\",\"id\":\"2\"}\nnonsense\n").await;
     assert_eq!([amy.next_event().await["id"].clone(), amy.next_event().await["id"].clone()], [json!("1"), json!("2")]);
     assert_eq!(amy.hear().await, Heard::Text("malformed".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_asked_about_a_room_that_one_is_taken_out_of_is_answered_once() {
+    let mut house = House::open(HubOptions { shards: 1, ..small() });
+    house.comes_in(TEA, 1, None);
+    house.say_in(TEA, "a");
+    let mut amy = house.welcomed(1, json!([])).await;
+    house.past.v1.reads.forget_permits(Semaphore::MAX_PERMITS);
+    for (id, kind, data) in [
+        ("s1", "sync", json!({"room": 7, "since": 0})),
+        ("s2", "sync", json!({"room": 7, "since": 0})),
+        ("p1", "presence", json!({"room": 7, "on": true})),
+        ("p2", "presence", json!({"room": 7, "on": false})),
+        ("p3", "presence", json!({"room": 7, "on": true})),
+    ] {
+        amy.ask(json!({"type": kind, "id": id, "data": data})).await;
+    }
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let answer = amy.next_event().await;
+        answers.push((answer["id"].as_str().unwrap().to_owned(), answer["type"].as_str().unwrap().to_owned()));
+    }
+    house.goes_out(TEA, 1);
+    while answers.len() < 5 {
+        let answer = amy.next_event().await;
+        if answer["type"] != "removed" {
+            answers.push((answer["id"].as_str().unwrap().to_owned(), answer["type"].as_str().unwrap().to_owned()));
+        }
+    }
+    house.past.v1.reads.add_permits(100);
+    let rest = amy.until_heartbeat().await;
+    assert!(rest.iter().all(|told| told == "removed 7"), "{rest:?}");
+    answers.sort_unstable();
+    let answers: Vec<_> = answers.iter().map(|(id, kind)| (id.as_str(), kind.as_str())).collect();
+    assert_eq!(answers, [("p1", "ack"), ("p2", "ack"), ("p3", "error"), ("s1", "error"), ("s2", "error")]);
 }
