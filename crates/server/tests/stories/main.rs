@@ -7,6 +7,7 @@ mod stage;
 
 mod connections;
 mod crash;
+mod devices;
 mod door;
 mod frames;
 mod going_down;

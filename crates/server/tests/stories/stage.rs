@@ -1,18 +1,25 @@
 //! What every story needs: a server, people, their tabs, raw sockets, tokens, chance from a seed. Nothing here
 //! sleeps: whoever waits, waits for an event, under one generous deadline.
 
+mod device;
 mod person;
+mod room_view;
+pub mod schema;
 mod server;
 mod tab;
 mod token;
+mod view;
 mod wire;
 
 use std::time::Duration;
 
+pub use device::{Answered, Device};
 pub use person::Person;
+pub use room_view::RoomView;
 pub use server::Server;
 pub use tab::{Heard, Tab, of_type};
 pub use token::{SITE_SECRET, claims, now_seconds, signed, site_token};
+pub use view::View;
 pub use wire::{Frame, Wire, handshake, masked};
 
 /// How long anything may take before a story gives up. It is no bound that is asserted: a busy machine is slow.
@@ -32,6 +39,9 @@ pub const NO_LIMITS: &[(&str, &str)] = &[
     ("TEAHOUSE_LIMITS__READS_PER_SECOND", "100000"),
     ("TEAHOUSE_LIMITS__READS_BURST", "100000"),
 ];
+
+/// The limits out of the way, and room for many devices.
+pub const DEVICES: &[(&str, &str)] = &[("TEAHOUSE_SESSIONS__PER_USER", "20")];
 
 /// Waits for something, not for ever.
 pub async fn patiently<F: Future>(what: &str, future: F) -> F::Output {

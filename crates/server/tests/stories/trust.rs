@@ -6,13 +6,8 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::stage::schema::speaks_of_an_address;
 use crate::stage::{PASSWORD, Person, Server, handshake};
-
-/// Whether a text has something in it that looks like an address of the internet protocol.
-fn speaks_of_an_address(text: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_hexdigit() || c == '.' || c == ':';
-    text.split(|c: char| !is_part(c)).any(|word| word.len() > 2 && word.parse::<std::net::IpAddr>().is_ok())
-}
 
 #[test]
 fn the_test_knows_an_address_when_it_sees_one() {

@@ -88,6 +88,11 @@ impl Person {
         self
     }
 
+    /// Where the server listens that they know.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A new token of the same account.
     pub async fn log_in(&self) -> Self {
         let form = json!({"username": self.name, "password": PASSWORD, "rememberMe": true});
