@@ -221,7 +221,8 @@ pub trait Store: Send + Sync + 'static {
     async fn member_ids(&self, room: RoomId) -> Result<Vec<UserId>, StoreError>;
 
     /// Users whose username or nickname begins so, whatever its case, after this user, in the order of their
-    /// ids: at most `limit`, and whether there are more. Disabled ones are left out.
+    /// ids: at most `limit`, and whether there are more. Disabled ones are left out. Where very many begin so
+    /// (2,000 usernames, or as many nicknames), these are the first ones in the order of the names.
     async fn search_users(&self, prefix: &str, after: UserId, limit: u32) -> Result<(Vec<Profile>, bool), StoreError>;
 
     /// The direct room of two users, made when there is none: the same from either side, also when both

@@ -158,6 +158,7 @@ macro_rules! every_rule {
             people: [
                 a_new_name_or_picture_is_told_to_everybody,
                 users_are_found_by_how_their_names_begin,
+                a_beginning_that_thousands_have_finds_the_first_by_name,
                 an_operator_lists_all_users_page_by_page,
             ]
             site: [

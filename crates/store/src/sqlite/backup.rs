@@ -172,6 +172,7 @@ fn copy_pages(shared: &Shared, part: &Path, progress: &mut BackupProgress) -> Re
     let mut target = Connection::open_with_flags(part, flags).map_err(write)?;
     // A copy that fails is removed, and one that succeeds is synced as a whole.
     target.pragma_update(None, "synchronous", "off").map_err(write)?;
+    target.pragma_update(None, "journal_mode", "off").map_err(write)?;
     let backup = Backup::new(&source, &mut target).map_err(write)?;
     loop {
         if shared.stop.load(Ordering::Relaxed) {

@@ -4,17 +4,23 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
 use teahouse_core::{Profile, User, UserId};
 
-use super::row::{self, Sql, id, read_user, user_columns};
+use super::row::{self, Listed, Sql, id, read_user, user_columns};
+
+/// Names that are looked at for one search, of each sort: a beginning that more have is too short to find
+/// somebody by, and must not keep the readers from others.
+const NAMES_MAX: u32 = 2000;
 
 /// Users whose username or nickname begins so, in the order of their ids; disabled ones left out.
-pub(super) fn search(conn: &Connection, prefix: &str, after: UserId, limit: u32) -> Sql<(Vec<Profile>, bool)> {
+pub(super) fn search(conn: &Connection, prefix: &str, after: UserId, limit: u32) -> Sql<Listed<Profile>> {
     const ALL: &str = "SELECT id, username, nickname, avatar FROM users \
         WHERE id > ?1 AND disabled = 0 ORDER BY id LIMIT ?2";
     // Both spans are found by index alone; the users themselves are looked at only as far as the page goes.
     const BEGIN_SO: &str = "SELECT id, username, nickname, avatar FROM users WHERE id IN ( \
-            SELECT id FROM users WHERE username_key >= ?3 AND username_key < ?4 AND id > ?1 \
-            UNION SELECT id FROM users WHERE nickname_key >= ?3 AND nickname_key < ?4 AND id > ?1) \
-        AND disabled = 0 ORDER BY id LIMIT ?2";
+            SELECT id FROM (SELECT id FROM users \
+                WHERE username_key >= ?3 AND username_key < ?4 ORDER BY username_key LIMIT ?5) \
+            UNION SELECT id FROM (SELECT id FROM users \
+                WHERE nickname_key >= ?3 AND nickname_key < ?4 ORDER BY nickname_key LIMIT ?5)) \
+        AND id > ?1 AND disabled = 0 ORDER BY id LIMIT ?2";
     let prefix = row::key(prefix);
     let (after, limit_and_one) = (id(after.0), row::one_more(limit));
     let read = |row: &Row<'_>| row::profile(row, 0);
@@ -23,7 +29,7 @@ pub(super) fn search(conn: &Connection, prefix: &str, after: UserId, limit: u32)
     } else {
         // To SQLite every text is below every blob.
         let end = end_of(&prefix).map_or(Value::Blob(Vec::new()), Value::Text);
-        let params = params![after, limit_and_one, prefix, end];
+        let params = params![after, limit_and_one, prefix, end, NAMES_MAX];
         conn.prepare_cached(BEGIN_SO)?.query_map(params, read)?.collect::<Sql<_>>()?
     };
     Ok(row::page(found, limit))

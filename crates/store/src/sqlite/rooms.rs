@@ -8,7 +8,7 @@ use teahouse_core::{Change, Profile, Role, RoomCard, RoomEntry, RoomId, RoomKind
 use super::acting::acting;
 use super::entries;
 use super::group::Group;
-use super::row::{self, Sql, get, id};
+use super::row::{self, Listed, Sql, get, id};
 use super::writer::Stop;
 use crate::{NewRoom, RoomError};
 
@@ -120,7 +120,7 @@ pub(super) fn members(
     actor: UserId,
     after: UserId,
     limit: u32,
-) -> Result<(Vec<(Profile, Role)>, bool), Stop<RoomError>> {
+) -> Result<Listed<(Profile, Role)>, Stop<RoomError>> {
     must_see(conn, room, actor)?;
     let found = conn
         .prepare_cached(
@@ -147,13 +147,7 @@ pub(super) fn member_count(conn: &Connection, room: RoomId) -> Sql<u32> {
 }
 
 /// Public rooms that a user is not in and whose name or title contains the query, in the order of their ids.
-pub(super) fn browse(
-    conn: &Connection,
-    user: UserId,
-    query: &str,
-    after: RoomId,
-    limit: u32,
-) -> Sql<(Vec<RoomCard>, bool)> {
+pub(super) fn browse(conn: &Connection, user: UserId, query: &str, after: RoomId, limit: u32) -> Sql<Listed<RoomCard>> {
     let found = conn
         .prepare_cached(
             // `instr` knows no wildcards, so that any query is only text.

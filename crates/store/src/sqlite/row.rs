@@ -97,8 +97,11 @@ pub(super) fn one_more(limit: u32) -> i64 {
     i64::from(limit) + 1
 }
 
+/// A page of a list, and whether there is more.
+pub(super) type Listed<T> = (Vec<T>, bool);
+
 /// What was asked for with [`one_more`] without the one that was one too many, and whether there was one.
-pub(super) fn page<T>(mut found: Vec<T>, limit: u32) -> (Vec<T>, bool) {
+pub(super) fn page<T>(mut found: Vec<T>, limit: u32) -> Listed<T> {
     let has_more = found.len() > limit as usize;
     found.truncate(limit as usize);
     (found, has_more)

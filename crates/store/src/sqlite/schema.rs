@@ -56,6 +56,15 @@ pub(super) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<(Connec
     Ok((conn, epoch))
 }
 
+/// Makes a database as an older version of this program left it.
+#[cfg(test)]
+pub(super) fn make_as_of(path: &Path, version: i32) -> Connection {
+    let mut conn = Connection::open(path).unwrap();
+    add_lower_case(&conn).unwrap();
+    embedded::migrations::runner().set_target(refinery::Target::Version(version)).run(&mut conn).unwrap();
+    conn
+}
+
 /// SQLite's own `lower` knows no letters but the 26; migrations call this one.
 fn add_lower_case(conn: &Connection) -> Result<(), rusqlite::Error> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;

@@ -1,6 +1,8 @@
 //! What only SQLite can do wrong: full queues, full disks, other programs, other schemas, long logs.
 //! The rules that every store keeps are in the conformance suite.
 
+mod copies;
+mod older;
 mod opening;
 mod trouble;
 

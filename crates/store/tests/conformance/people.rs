@@ -1,7 +1,7 @@
 //! Rules about how people look to each other, and how they are found.
 
 use teahouse_core::{Audience, Change, Commit, LOBBY, Profile, UserId};
-use teahouse_store::ProfileChange;
+use teahouse_store::{ProfileChange, SiteUser, SiteUserRecord, Subject};
 
 use crate::house::*;
 
@@ -68,6 +68,28 @@ pub async fn users_are_found_by_how_their_names_begin(house: House) {
     house.store.update_profile(ids[1], change).await.unwrap();
     assert_eq!(search("ama", UserId(0), 50).await, (vec![], false), "an old nickname finds nobody");
     assert_eq!(search("ROB", UserId(0), 50).await, (at_positions(&[1]), false));
+}
+
+pub async fn a_beginning_that_thousands_have_finds_the_first_by_name(house: House) {
+    let site = |number: u64| {
+        let username = format!("u{number:04}");
+        let user = SiteUser { subject: Subject::Id(UserId(9000 - number)), username, email: None, now: at(0) };
+        SiteUserRecord { user, profile: ProfileChange::default() }
+    };
+    house.store.put_site_users((0..2100).map(site).collect()).await.unwrap();
+    let (mut found, mut after) = (0, UserId(0));
+    loop {
+        let (page, more) = house.store.search_users("u", after, 100).await.unwrap();
+        assert!(page.iter().all(|profile| profile.id > after && profile.username.as_str() < "u2000"));
+        found += page.len();
+        after = page.last().unwrap().id;
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(found, 2000);
+    let (found, _) = house.store.search_users("u2099", UserId(0), 5).await.unwrap();
+    assert_eq!(found[0].id, UserId(9000 - 2099), "a longer one finds anybody");
 }
 
 pub async fn an_operator_lists_all_users_page_by_page(house: House) {

@@ -5,12 +5,12 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
-use teahouse_core::{MessageId, RoomKind, Seq, Version};
+use teahouse_core::{MessageId, RoomEntry, RoomKind, Seq, Version};
 
 use super::*;
 use crate::{
-    AppendError, CatchUpBounds, HistoryFrom, HistoryQuery, Membership, MembershipChange, NewRoom, Reaction,
-    RoomHistoryQuery, SeqFrom, StoreError,
+    AppendError, CatchUpBounds, ChangeError, Edit, HistoryFrom, HistoryQuery, Membership, MembershipChange, NewRoom,
+    Reaction, RoomHistoryQuery, SeqFrom, StoreError,
 };
 
 /// Hands a write over, and does not wait for it.
@@ -28,6 +28,10 @@ async fn handed_over(store: &Arc<SqliteStore>, append: Append) -> tokio::task::J
     });
     has_begun.await.unwrap();
     task
+}
+
+fn new_room(owner: UserId, kind: RoomKind, name: &str) -> NewRoom {
+    NewRoom { owner, kind, name: name.to_owned(), title: String::new(), now: Timestamp(0), asker: None }
 }
 
 async fn contents(store: &SqliteStore) -> Vec<String> {
@@ -186,6 +190,61 @@ async fn one_write_that_fails_half_way_takes_nobody_with_it_and_leaves_nothing()
 }
 
 #[tokio::test]
+async fn what_was_rolled_back_is_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, sink, amy) = opened(options(&directory)).await;
+    let bob = person(&store, "bob").await;
+    let room = store.create_room(new_room(amy, RoomKind::Public, "tea")).await.unwrap().id;
+    let change = |actor, what| MembershipChange { room, actor, what, now: Timestamp(0), asker: None };
+    let say = |sender| Append { place: Place::Room(room), ..text(sender, "hi") };
+    // Each does its work, by which the writer learns something, and then fails.
+    let fail = async |before: MembershipChange, speaker| {
+        let said = append::Prepared::new(say(speaker));
+        let answer = store.write::<(), StoreError, _>(move |group| {
+            assert!(membership::change(group, &before).is_ok());
+            let _ = append::append(group, &said);
+            panic!("a bug, for the test's sake");
+        });
+        assert!(matches!(answer.await, Err(StoreError::Internal(_))));
+    };
+    fail(change(bob, Membership::Join), bob).await;
+    assert_eq!(store.append(say(bob)).await, Err(AppendError::Forbidden), "he never came in");
+    assert_eq!(store.room_entry(room, amy, Timestamp(0)).await.unwrap().members, 1);
+    store.change_membership(change(bob, Membership::Join)).await.unwrap();
+    store.append(say(bob)).await.unwrap();
+    fail(change(bob, Membership::Leave), amy).await;
+    let next = store.append(say(bob)).await.unwrap();
+    assert_eq!((next.seq.0, next.version.0), (2, 2), "he never left, and amy said nothing");
+    assert_eq!(sink.count(), 4, "amy's room, bob in it, two messages");
+}
+
+#[tokio::test]
+async fn a_mute_in_one_room_is_a_mute_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _, amy) = opened(options(&directory)).await;
+    let room = store.create_room(new_room(amy, RoomKind::Public, "tea")).await.unwrap().id;
+    let say = |place, now| Append { place, now: Timestamp(now), ..text(amy, "hi") };
+    let said = store.append(say(Place::Room(room), 0)).await.unwrap().id;
+    store.close().await;
+    beside(&directory)
+        .execute("INSERT INTO sanctions VALUES (?1, ?2, 'mute', 10)", [row::id(amy.0), row::id(room.0)])
+        .unwrap();
+    let store = SqliteStore::open(options(&directory), Box::new(Sink::default())).unwrap();
+    assert_eq!(store.append(say(Place::Room(room), 9)).await, Err(AppendError::Muted));
+    let reaction = Reaction { message: said, actor: amy, emoji: "👍".to_owned(), on: true, now: Timestamp(9) };
+    assert_eq!(store.react(reaction.clone()).await, Err(ChangeError::Muted));
+    let edit = Edit { message: said, actor: amy, content: "ho".to_owned(), now: Timestamp(9) };
+    assert_eq!(store.edit_message(edit.clone()).await, Err(ChangeError::Muted));
+    store.append(say(Place::Room(LOBBY), 9)).await.unwrap();
+    let muted = |entries: Vec<RoomEntry>| entries.into_iter().map(|entry| entry.muted).collect::<Vec<_>>();
+    assert_eq!(muted(store.rooms_of(amy, Timestamp(9)).await.unwrap()), [false, true]);
+    assert_eq!(muted(store.rooms_of(amy, Timestamp(10)).await.unwrap()), [false, false]);
+    store.append(say(Place::Room(room), 10)).await.unwrap();
+    store.react(Reaction { now: Timestamp(10), ..reaction }).await.unwrap();
+    store.edit_message(Edit { now: Timestamp(10), ..edit }).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_sink_that_panics_stops_the_store() {
     struct Broken;
     impl CommitSink for Broken {
@@ -318,15 +377,7 @@ async fn p8_a_page_takes_as_many_queries_however_much_is_on_it() {
             let reaction =
                 Reaction { message: said, actor: amy, emoji: "👍".to_owned(), on: true, now: Timestamp(0) };
             store.react(reaction).await.unwrap();
-            let new = NewRoom {
-                owner: peer,
-                kind: RoomKind::Private,
-                name: format!("{peer}"),
-                title: String::new(),
-                now: Timestamp(0),
-                asker: None,
-            };
-            let room = store.create_room(new).await.unwrap().id;
+            let room = store.create_room(new_room(peer, RoomKind::Private, &format!("{peer}"))).await.unwrap().id;
             let what = Membership::Invite(amy);
             let invite = MembershipChange { room, actor: peer, what, now: Timestamp(0), asker: None };
             store.change_membership(invite).await.unwrap();
