@@ -4,12 +4,28 @@ use std::future::Future;
 use std::sync::Arc;
 
 use teahouse_core::limits::{CATCH_UP_CHANGES_MAX, RESET_MESSAGES};
-use teahouse_core::{MessageId, RoomId, Seq, UserId, Version};
+use teahouse_core::{Message, MessageId, RoomId, Seq, UserId, Version};
 use teahouse_hub::{BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, History};
 use teahouse_store::{CatchUpBounds, Store, StoreError};
 
 /// Messages in one page; about as many as one write takes.
 const PAGE_MESSAGES: u32 = 200;
+/// Bytes of content in one page, about: a session that reads slowly keeps its page in memory meanwhile, and
+/// 200 of the longest messages would be three megabytes.
+const PAGE_CONTENT_BYTES: usize = 64 * 1024;
+
+/// Cuts a page where its content becomes too large. Says whether anything was cut; one message always stays.
+fn cut(messages: &mut Vec<Message>) -> bool {
+    let mut bytes = 0;
+    let mut fits = |message: &Message| {
+        bytes += message.content.len();
+        bytes <= PAGE_CONTENT_BYTES
+    };
+    let kept = messages.iter().take_while(|message| fits(message)).count().max(1).min(messages.len());
+    let is_cut = kept < messages.len();
+    messages.truncate(kept);
+    is_cut
+}
 
 /// The store, as sessions that are behind read it.
 pub struct StoredHistory {
@@ -47,13 +63,12 @@ impl History for StoredHistory {
     fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {
         self.read("a classic page", async move |store| {
             let page = store.page_by_seq(room, after.0, after.1, PAGE_MESSAGES).await?;
-            Ok(ClassicPage {
-                deleted: page.deleted,
-                messages: page.messages,
-                reached: (page.version, page.seq),
-                complete: page.complete,
-                pair: page.pair,
-            })
+            let (mut messages, mut seq, mut complete) = (page.messages, page.seq, page.complete);
+            if cut(&mut messages) {
+                (seq, complete) = (messages.last().map_or(seq, |last| last.seq), false);
+            }
+            let (deleted, pair) = (page.deleted, page.pair);
+            Ok(ClassicPage { deleted, messages, reached: (page.version, seq), complete, pair })
         })
     }
 
@@ -66,12 +81,12 @@ impl History for StoredHistory {
         let bounds = CatchUpBounds { limit: PAGE_MESSAGES, changes_max, reset_messages: RESET_MESSAGES };
         self.read("changes", async move |store| {
             let page = store.catch_up(room, since, bounds).await?;
-            Ok(ChangesPage {
-                reset: page.reset,
-                messages: page.messages,
-                reached: (page.through, page.last_seq),
-                complete: page.complete,
-            })
+            let (mut messages, mut through, mut complete) = (page.messages, page.through, page.complete);
+            // What a room is begun anew with are few messages, and the newest ones only all together.
+            if !page.reset && cut(&mut messages) {
+                (through, complete) = (messages.last().map_or(through, |last| last.version), false);
+            }
+            Ok(ChangesPage { reset: page.reset, messages, reached: (through, page.last_seq), complete })
         })
     }
 
@@ -83,3 +98,6 @@ impl History for StoredHistory {
         self.read("members", async move |store| store.member_ids(room).await)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,6 +161,6 @@ fn presence(present: Present) -> PresenceNow {
             let online: Vec<u64> = users.into_iter().map(|user| user.0).collect();
             PresenceNow { count: online.len() as u64, online, truncated: false }
         }
-        Present::Counted(count) => PresenceNow { online: Vec::new(), count, truncated: count > 0 },
+        Present::Counted(count) => PresenceNow { online: Vec::new(), count, truncated: true },
     }
 }

@@ -402,6 +402,18 @@ async fn what_the_store_cannot_take_now_may_be_asked_again() {
     }
 }
 
+#[tokio::test]
+async fn what_failed_inside_is_told_as_that_and_as_nothing_more() {
+    let stage = stage();
+    let session = Session::of(&stage, &stage.join("amy").await);
+    let database = rusqlite::Connection::open(stage.app.config.server.data.join("teahouse.db")).unwrap();
+    database.execute_batch("ALTER TABLE reactions RENAME TO elsewhere").unwrap();
+    session.say("hi", "c").await.ack();
+    let told = session.send("history", json!({ "room": 1 })).await;
+    assert_eq!(told.error(), ("internal", None));
+    assert!(!told.envelope.unwrap().to_string().contains("reactions"));
+}
+
 // ── How fast ──
 
 #[tokio::test]
