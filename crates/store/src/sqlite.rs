@@ -220,6 +220,7 @@ impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.writes.close();
         self.readers.close();
+        self.backups.stop();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer
             && writer.thread().id() != std::thread::current().id()

@@ -4,6 +4,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,15 +33,9 @@ struct Shared {
     busy_timeout: Duration,
     running: AtomicBool,
     stop: AtomicBool,
-    // Guards the handle, and that none is put there after the store was closed. Held for no longer than a
-    // thread takes to start.
-    thread: Mutex<Thread>,
-}
-
-enum Thread {
-    None,
-    Copying(JoinHandle<()>),
-    Closed,
+    // Guards the handle of the newest, so that none is put there that nobody waits for. Held for no longer than
+    // a thread takes to start.
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Backups {
@@ -50,7 +45,7 @@ impl Backups {
             busy_timeout,
             running: AtomicBool::new(false),
             stop: AtomicBool::new(false),
-            thread: Mutex::new(Thread::None),
+            thread: Mutex::new(None),
         }))
     }
 
@@ -66,50 +61,53 @@ impl Backups {
         progress: BackupProgress,
     ) -> Result<oneshot::Receiver<Result<(), BackupError>>, BackupError> {
         let mut thread = self.lock();
-        match &*thread {
-            Thread::Closed => return Err(StoreError::Closed.into()),
-            Thread::Copying(_) if self.is_running() => {
-                return Err(StoreError::Overloaded("another backup is going on".to_owned()).into());
-            }
-            _ => {}
+        if self.0.stop.load(Ordering::Relaxed) {
+            return Err(StoreError::Closed.into());
+        }
+        if self.is_running() {
+            return Err(StoreError::Overloaded("another backup is going on".to_owned()).into());
         }
         let (reply, answer) = oneshot::channel();
         let (shared, into) = (Arc::clone(&self.0), into.to_owned());
-        self.0.running.store(true, Ordering::Relaxed);
-        let running = Running(Arc::clone(&self.0));
-        let started = std::thread::Builder::new().name("store-backup".to_owned()).spawn(move || {
-            let copied = copy(&shared, &into, progress);
-            drop(running);
+        let copying = move || {
+            let copied = catch_unwind(AssertUnwindSafe(|| copy(&shared, &into, progress)));
+            shared.running.store(false, Ordering::Relaxed);
             // Whoever asked may have gone; the copy is there all the same.
-            let _ = reply.send(copied);
-        });
+            let _ = reply.send(copied.unwrap_or_else(|_| Err(internal("a backup panicked"))));
+        };
+        self.0.running.store(true, Ordering::Relaxed);
+        let started = std::thread::Builder::new().name("store-backup".to_owned()).spawn(copying);
+        let started = started.map_err(|error| {
+            self.0.running.store(false, Ordering::Relaxed);
+            internal(&error.to_string())
+        })?;
         // The one before it has ended, or is about to: nothing is left in it to wait for.
-        *thread = Thread::Copying(started.map_err(|error| StoreError::Internal(error.to_string()))?);
+        *thread = Some(started);
         Ok(answer)
     }
 
-    /// Refuses from now on, and waits for the one that is going on, which stops where it is.
-    pub(super) fn close(&self) {
+    /// Refuses from now on; the one that is going on stops where it is.
+    pub(super) fn stop(&self) {
         self.0.stop.store(true, Ordering::Relaxed);
-        let thread = std::mem::replace(&mut *self.lock(), Thread::Closed);
-        if let Thread::Copying(thread) = thread {
-            // A panic in it was told to whoever asked.
+    }
+
+    /// The same, and waits until it has stopped.
+    pub(super) fn close(&self) {
+        self.stop();
+        let thread = self.lock().take();
+        if let Some(thread) = thread {
+            // It catches the panics of what it does.
             let _ = thread.join();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Thread> {
+    fn lock(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
         self.0.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Says that it is over, however it ends.
-struct Running(Arc<Shared>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.store(false, Ordering::Relaxed);
-    }
+fn internal(why: &str) -> BackupError {
+    StoreError::Internal(why.to_owned()).into()
 }
 
 /// A copy that is not whole yet: what is there of it goes with this value.

@@ -342,8 +342,7 @@ impl Store for SqliteStore {
 
     async fn backup(&self, into: &Path, progress: BackupProgress) -> Result<(), BackupError> {
         let answer = self.backups.start(into, progress)?;
-        let ended = || Err(StoreError::Internal("a backup panicked".to_owned()).into());
-        answer.await.unwrap_or_else(|_| ended())
+        answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
     }
 
     fn epoch(&self) -> &str {
@@ -368,6 +367,7 @@ impl Store for SqliteStore {
     async fn close(&self) {
         self.writes.close();
         self.readers.close();
+        self.backups.stop();
         // It never says anything but that it is gone: the writer, which ends last.
         let mut ended = self.ended.clone();
         while ended.changed().await.is_ok() {}
