@@ -31,11 +31,12 @@ impl Handler for Controller {
         let desk = Desk { store: app.store.as_ref(), config: &app.config, now: app.now() };
         let copies = matches!(request, ControlRequest::Backup { .. });
         let applied = tokio::select! {
-            applied = apply(&desk, request, progress) => applied,
+            biased;
             // A copy may take longer than going down may, and can be made again; the rest is a moment's work.
             () = self.closing.cancelled(), if copies => {
                 ControlAnswer::Failed("the server goes down; there is no backup".to_owned()).into()
             }
+            applied = apply(&desk, request, progress) => applied,
         };
         if let Some(revoked) = applied.revoked {
             app.live.revoke(revoked).await;

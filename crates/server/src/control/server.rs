@@ -74,7 +74,7 @@ impl ControlServer {
                 Some(_) = conversations.join_next() => {}
                 accepted = self.listener.accept(), if conversations.len() < CONVERSATIONS_MAX => match accepted {
                     Ok((stream, _)) => {
-                        conversations.spawn(converse(stream, Arc::clone(&handler)));
+                        conversations.spawn(converse(stream, Arc::clone(&handler), shutdown.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "no control request can be taken");
@@ -95,17 +95,22 @@ impl Drop for ControlServer {
     }
 }
 
-async fn converse(stream: UnixStream, handler: Arc<dyn Handler>) {
-    if let Err(error) = answer(stream, &*handler).await {
+async fn converse(stream: UnixStream, handler: Arc<dyn Handler>, shutdown: CancellationToken) {
+    if let Err(error) = answer(stream, &*handler, &shutdown).await {
         tracing::warn!(%error, "a control request was not answered");
     }
 }
 
-async fn answer(stream: UnixStream, handler: &dyn Handler) -> io::Result<()> {
+async fn answer(stream: UnixStream, handler: &dyn Handler, shutdown: &CancellationToken) -> io::Result<()> {
     let (reading, mut writing) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reading.take(REQUEST_BYTES_MAX));
-    tokio::time::timeout(LINE_TIMEOUT, reader.read_line(&mut line)).await??;
+    let reading = tokio::time::timeout(LINE_TIMEOUT, reader.read_line(&mut line));
+    tokio::select! {
+        // Whoever has not asked yet is not waited for.
+        () = shutdown.cancelled() => return Ok(()),
+        read = reading => read??,
+    };
     if line.is_empty() {
         return Ok(()); // Somebody looked whether we are here.
     }

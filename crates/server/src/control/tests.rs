@@ -174,6 +174,37 @@ async fn a_server_that_ends_before_it_answers_is_not_taken_for_an_answer() {
     assert!(matches!(answer, Err(ReachError::Ended | ReachError::Io(_))), "{answer:?}");
 }
 
+#[tokio::test]
+async fn going_down_waits_for_nobody_who_has_not_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut silent = None;
+    with_server(directory.path(), &Arc::default(), async {
+        silent = Some(tokio::net::UnixStream::connect(directory.path().join(SOCKET)).await.unwrap());
+        // When this is answered, the one before it was accepted.
+        asked(directory.path(), &disable("amy")).await.unwrap();
+    })
+    .await;
+    let mut read = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut silent.unwrap(), &mut read).await.unwrap();
+    assert_eq!(read, "");
+}
+
+#[tokio::test]
+async fn a_server_that_goes_down_begins_no_copy_and_still_does_the_rest() {
+    let stage = crate::http::tests::stage::stage();
+    stage.join("amy").await;
+    let closing = CancellationToken::new();
+    let controller = Controller::new(Arc::clone(&stage.app), closing.clone());
+    let parent = tempfile::tempdir().unwrap();
+    let copy = parent.path().join("copy");
+    let backup = || ControlRequest::Backup { into: copy.to_str().unwrap().to_owned() };
+    closing.cancel();
+    let refused = controller.handle(backup(), Progress::new(0.0)).await;
+    assert_eq!((refused.exit_status(), copy.exists()), (70, false), "{refused:?}");
+    assert_eq!(controller.handle(disable("amy"), Progress::new(0.0)).await.exit_status(), 0);
+    assert_eq!(stage.live.revoked.lock().unwrap().len(), 1, "her sockets feel it");
+}
+
 #[test]
 fn what_is_secret_stands_in_no_log() {
     let hash = Hidden("$argon2id$".to_owned());

@@ -1,8 +1,6 @@
 //! Accounts that a site keeps itself: made or updated by its backend, so that people who never came here can
 //! be written to. What the site says of them is made inert, as what they would say of themselves.
 
-use std::sync::Arc;
-
 use teahouse_core::User;
 use teahouse_core::limits::NICKNAME_CHARS_MAX;
 use teahouse_core::text::{inert, longer_than};
@@ -77,7 +75,7 @@ pub enum PutUsersError {
 ///
 /// # Errors
 /// None of them was made or updated.
-pub async fn put_site_users(app: &Arc<App>, drafts: Vec<SiteUserDraft>) -> Result<Vec<User>, PutUsersError> {
+pub async fn put_site_users(app: &App, drafts: Vec<SiteUserDraft>) -> Result<Vec<User>, PutUsersError> {
     if !app.config.auth.site_tokens() {
         return Err(PutUsersError::NoSite);
     }

@@ -8,12 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use reqwest::{Client, Method};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// How long anything may take before a test gives up; a busy machine is slow.
@@ -212,15 +213,32 @@ impl Drop for House {
     }
 }
 
+/// A device that speaks v1 and was welcomed.
+pub async fn device(house: &House, token: &str) -> Tab {
+    let mut request = house.url("/api/chat/ws").replacen("http", "ws", 1).into_client_request().unwrap();
+    let protocols = format!("teahouse.v1, bearer.{token}");
+    request.headers_mut().insert("sec-websocket-protocol", protocols.parse().unwrap());
+    let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    let mut tab = Tab(socket);
+    tab.0.send(Message::text(r#"{"type":"hello","id":"1"}"#)).await.unwrap();
+    tab.until("welcome").await;
+    tab
+}
+
 /// An open socket.
 pub struct Tab(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Tab {
-    /// Reads on to an envelope of this type: its text.
+    /// Reads on to an envelope of this type: its text. A frame of v1 may hold several.
     pub async fn until(&mut self, kind: &str) -> String {
+        let begins = format!("{{\"type\":\"{kind}\"");
         loop {
             match self.next().await {
-                Message::Text(text) if text.contains(&format!("\"type\":\"{kind}\"")) => return text.to_string(),
+                Message::Text(text) => {
+                    if let Some(line) = text.lines().find(|line| line.starts_with(&begins)) {
+                        return line.to_owned();
+                    }
+                }
                 Message::Close(close) => panic!("closed before {kind}: {close:?}"),
                 _ => {}
             }

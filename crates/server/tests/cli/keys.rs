@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::house::{House, With};
+use super::house::{House, With, device};
 
 async fn presence(house: &House, key: &str) -> (u16, Value) {
     house.ask(Method::GET, "/api/server/presence?user_ids=1,2", &format!("ApiKey {key}"), Value::Null).await
@@ -69,4 +69,26 @@ async fn what_a_backend_publishes_says_and_ends_reaches_the_page() {
     assert_eq!(post("/api/server/disconnect", end).await.0, 200);
     assert_eq!(tab.until_closed().await, (1008, "be kind".to_owned()));
     assert_eq!(house.me(&token).await.0, 200, "that keeps nobody out");
+}
+
+#[tokio::test]
+async fn a_v1_client_hears_the_same_and_is_told_why_it_has_to_go() {
+    let house = House::open(&[]);
+    let key = house.command(&["key", "create", "shop"]).expect(0, "shop").out;
+    let authorization = format!("ApiKey {}", key.trim());
+    house.typing("oolong7\n", &["user", "create", "amy"]).expect(0, "amy");
+    let token = house.log_in("amy", "oolong7").await.unwrap();
+    let mut device = device(&house, &token).await;
+    let post = async |path: &str, body: Value| house.ask(Method::POST, path, &authorization, body).await;
+    let event = json!({ "to": { "users": [1] }, "type": "new_article", "data": { "id": 5 } });
+    assert_eq!(post("/api/server/publish", event).await.0, 200);
+    assert_eq!(device.until("new_article").await, r#"{"type":"new_article","data":{"id":5}}"#);
+    let notice = json!({ "content": "closed on Monday", "client_id": "n-1" });
+    assert_eq!(post("/api/server/rooms/1/messages", notice).await.0, 201);
+    let heard: Value = serde_json::from_str(&device.until("message").await).unwrap();
+    assert_eq!((&heard["data"]["kind"], &heard["data"]["client_id"]), (&json!("system"), &json!("n-1")));
+    assert_eq!(post("/api/server/disconnect", json!({ "user_id": 1, "reason": "be kind" })).await.0, 200);
+    let goodbye: Value = serde_json::from_str(&device.until("goodbye").await).unwrap();
+    assert_eq!(goodbye["data"], json!({ "code": 4502, "reason": "be kind", "reconnect": false }));
+    assert_eq!(device.until_closed().await, (4502, "be kind".to_owned()));
 }
