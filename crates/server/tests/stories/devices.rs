@@ -5,10 +5,13 @@ use serde_json::{Value, json};
 
 use crate::stage::{DEVICES, Device, NO_LIMITS, Person, Server};
 
+mod acks;
 mod changes;
+mod crash;
 mod hello;
 mod membership;
 mod presence;
+mod resume;
 mod rooms;
 
 /// A server that many devices may use as fast as they like, and people of its site.

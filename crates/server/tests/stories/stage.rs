@@ -13,9 +13,8 @@ mod wire;
 
 use std::time::Duration;
 
-pub use device::{Answered, Device};
+pub use device::Device;
 pub use person::Person;
-pub use room_view::RoomView;
 pub use server::Server;
 pub use tab::{Heard, Tab, of_type};
 pub use token::{SITE_SECRET, claims, now_seconds, signed, site_token};

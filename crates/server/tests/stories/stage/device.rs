@@ -90,10 +90,24 @@ impl Device {
 
     /// Connects, says hello with what is held, and reads until it is caught up.
     pub async fn comes(&mut self) -> Value {
-        self.connects().await;
-        let welcome = self.says_hello().await;
-        self.until_view("being caught up", View::is_caught_up).await;
-        welcome
+        self.tries_to_come().await.unwrap_or_else(|end| panic!("{} came and got {end}", self.person.name))
+    }
+
+    /// The same to a server that may go down meanwhile.
+    pub async fn tries_to_come(&mut self) -> Result<Value, String> {
+        self.tries_to_connect().await?;
+        let wanted: Vec<u64> = self.view.rooms.keys().copied().collect();
+        let hello = self.hello(&wanted);
+        let welcome = self.tries_to_say_hello(&wanted, hello).await?;
+        patiently("being caught up", async {
+            while !self.view.is_caught_up() {
+                if let Some(end) = self.next_end().await {
+                    return Err(format!("{end:?}"));
+                }
+            }
+            Ok(welcome)
+        })
+        .await
     }
 
     /// Connects and says nothing yet.
@@ -140,27 +154,35 @@ impl Device {
 
     /// The same with these rooms, most wanted first.
     pub async fn says_hello_about(&mut self, wanted: &[u64]) -> Value {
-        let mut data = json!({"client": "a story"});
-        if let Some(epoch) = &self.view.epoch {
-            data["epoch"] = json!(epoch);
-            data["rooms"] = self.view.held(wanted);
-        }
-        self.says_hello_with(wanted, data).await
+        let hello = self.hello(wanted);
+        self.says_hello_with(wanted, hello).await
     }
 
     /// The same in one's own words.
     pub async fn says_hello_with(&mut self, wanted: &[u64], data: Value) -> Value {
+        self.tries_to_say_hello(wanted, data).await.unwrap_or_else(|end| panic!("{end} instead of a welcome"))
+    }
+
+    fn hello(&self, wanted: &[u64]) -> Value {
+        match &self.view.epoch {
+            Some(epoch) => json!({"client": "a story", "epoch": epoch, "rooms": self.view.held(wanted)}),
+            None => json!({"client": "a story"}),
+        }
+    }
+
+    async fn tries_to_say_hello(&mut self, wanted: &[u64], data: Value) -> Result<Value, String> {
         self.view.comes_back(wanted);
-        let id = self.asks("hello", data).await;
+        let (id, text) = self.prepares("hello", data);
+        self.tries_to_send(text).await.map_err(|error| error.to_string())?;
         patiently("the welcome", async {
             loop {
                 match self.next_ever().await {
                     Heard::Envelope(mut envelope) if envelope["type"] == "welcome" => {
                         assert_eq!(envelope["id"], json!(id), "{envelope}");
-                        return envelope["data"].take();
+                        return Ok(envelope["data"].take());
                     }
                     Heard::Envelope(envelope) if envelope["type"] == "ack" => {}
-                    other => panic!("{other:?} instead of a welcome"),
+                    other => return Err(format!("{other:?}")),
                 }
             }
         })
@@ -268,17 +290,47 @@ impl Device {
 
     /// Reads up to the answer to a request.
     pub async fn answer(&mut self, id: &str) -> Answered {
+        let name = self.person.name.clone();
+        let end = |end| panic!("{end:?} instead of an answer to {id} of {name}");
+        self.answer_or_end(id).await.unwrap_or_else(end)
+    }
+
+    /// The same, or how the connection ended.
+    async fn answer_or_end(&mut self, id: &str) -> Result<Answered, Heard> {
         patiently(&format!("the answer to {id}"), async {
             loop {
                 if let Some(answer) = self.answers.remove(id) {
-                    return answer;
+                    return Ok(answer);
                 }
                 if let Some(end) = self.next_end().await {
-                    panic!("{end:?} instead of an answer to {id} of {}", self.person.name);
+                    return Err(end);
                 }
             }
         })
         .await
+    }
+
+    /// Asks a server that may go down meanwhile; nothing when it did.
+    pub async fn tries_while_it_lives(&mut self, kind: &str, data: Value) -> Option<Answered> {
+        let (id, text) = self.prepares(kind, data);
+        self.tries_to_send(text).await.ok()?;
+        self.answer_or_end(&id).await.ok()
+    }
+
+    /// Says so many things in a room at once, many in a frame, and waits until all are acknowledged.
+    pub async fn says_many(&mut self, room: u64, texts: impl IntoIterator<Item = String>) {
+        let texts: Vec<String> = texts.into_iter().collect();
+        for some in texts.chunks(50) {
+            let mut prepared = Vec::new();
+            for text in some {
+                let key = self.fresh_key();
+                prepared.push(self.prepares("message", json!({"room": room, "content": text, "client_id": key})));
+            }
+            self.sends(prepared.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n")).await;
+            for (id, _) in prepared {
+                self.answer(&id).await.unwrap();
+            }
+        }
     }
 
     /// Reads one envelope; or how it ended.

@@ -44,6 +44,7 @@ pub struct Bracket {
     sync: bool,
     /// The last version that came in it.
     at: u64,
+    last_seq_before: u64,
     brought: BTreeSet<u64>,
 }
 
@@ -79,7 +80,19 @@ impl RoomView {
         }
     }
 
+    /// The connection ended. A bracket that was not closed moved no cursor: what one reacted to in it is not
+    /// known. One that began the room anew left nothing to go on from.
     pub fn forget_the_socket(&mut self) {
+        match &self.bracket {
+            Some(bracket) if bracket.reset => {
+                self.messages.clear();
+                self.mine.clear();
+                (self.version, self.low, self.last_seq) = (0, 1, 0);
+            }
+            Some(bracket) => self.last_seq = bracket.last_seq_before,
+            None => {}
+        }
+        self.must_reset = false;
         self.syncs.clear();
         self.synced = 0;
         self.typing.clear();
@@ -149,6 +162,7 @@ impl RoomView {
         assert!(resumed || sync || !reset, "a room is begun anew in mid-session: {data}");
         assert!(reset || !self.must_reset, "versions of another history went on: {data}");
         self.must_reset = false;
+        let last_seq_before = self.last_seq;
         if reset {
             self.messages.clear();
             self.mine.clear();
@@ -156,7 +170,7 @@ impl RoomView {
             self.resets += 1;
         }
         let at = if reset { 0 } else { from };
-        self.bracket = Some(Bracket { reset, sync, at, brought: BTreeSet::new() });
+        self.bracket = Some(Bracket { reset, sync, at, last_seq_before, brought: BTreeSet::new() });
     }
 
     pub fn caught_up(&mut self, data: &Value) {
