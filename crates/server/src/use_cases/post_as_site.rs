@@ -77,8 +77,11 @@ pub async fn post_as_site(app: &Arc<App>, draft: SiteDraft) -> Result<Appended, 
             now: own.now(),
         };
         match own.store.append(append.clone()).await {
-            // Whether the speaker exists is asked only when it matters.
-            Err(AppendError::Forbidden) if kind == MessageKind::Text => come_in_and_say(&own, append).await,
+            // What is wrong with room or speaker is asked only when something is. People are not told of rooms
+            // that they are not in; whoever has a key is.
+            Err(AppendError::Forbidden | AppendError::NotFound) if kind == MessageKind::Text => {
+                come_in_and_say(&own, append).await
+            }
             said => Ok(said?),
         }
     })
@@ -87,8 +90,11 @@ pub async fn post_as_site(app: &Arc<App>, draft: SiteDraft) -> Result<Appended, 
 
 /// Into a public room everybody may come: whoever speaks there comes in first. Nobody comes into others.
 async fn come_in_and_say(app: &App, append: Append) -> Result<Appended, PostError> {
-    let Some(speaker) = app.store.user(append.sender).await? else { return Err(PostError::NoSuchSpeaker) };
     let Place::Room(room) = append.place else { return Err(AppendError::Forbidden.into()) };
+    if app.store.room_head(room).await?.is_none() {
+        return Err(AppendError::NotFound.into());
+    }
+    let Some(speaker) = app.store.user(append.sender).await? else { return Err(PostError::NoSuchSpeaker) };
     if speaker.disabled {
         return Err(AppendError::Forbidden.into());
     }
