@@ -60,6 +60,8 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct V1 {
     pub(crate) stage: Stage,
+    /// When the session began.
+    pub(crate) since: Moment,
     /// The rooms that its hello named and that it is still to be caught up in, most wanted first.
     resumes: VecDeque<RoomId>,
     /// Of which rooms it is told who comes and goes.
@@ -119,7 +121,7 @@ pub(crate) struct Sources<'a, T> {
 impl Session {
     pub(crate) fn new(newcomer: Newcomer, now: Moment) -> Self {
         let Newcomer { id, user, mark, language, address, hello_until, ring_place } = newcomer;
-        let v1 = |until| V1 { stage: Stage::Ungreeted { until }, resumes: VecDeque::new(), watches: Vec::new() };
+        let v1 = |until| V1 { stage: Stage::Ungreeted { until }, since: now, resumes: VecDeque::new(), watches: Vec::new() };
         Self {
             id,
             user,
@@ -192,16 +194,15 @@ impl Session {
         self.malformed.len() > BAD_ENVELOPES_MAX
     }
 
-    /// Puts something outside of rooms before it, in the place of what still waits of the same topic. Beyond
-    /// `waiting_envelopes_max` it is told that it missed something instead; only what becomes of its own rooms
-    /// is never missed, and bounded by their number.
+    /// Puts something outside of rooms before it, behind all that waits, since it may speak of that; what still
+    /// waits of the same topic goes. Beyond `waiting_envelopes_max` it is told that it missed something instead;
+    /// only what becomes of its own rooms is never missed, and bounded by their number.
     pub(crate) fn tell(&mut self, topic: Topic, frame: Bytes, waiting_envelopes_max: usize) {
+        if topic != Topic::Published {
+            self.take_waiting_of(topic);
+        }
         let personal = self.personal.get_or_insert_default();
-        if topic != Topic::Published
-            && let Some((_, waiting)) = personal.told.iter_mut().find(|(waiting, _)| *waiting == topic)
-        {
-            *waiting = frame;
-        } else if personal.told.len() < waiting_envelopes_max || matches!(topic, Topic::Membership(_)) {
+        if personal.told.len() < waiting_envelopes_max || matches!(topic, Topic::Membership(_)) {
             personal.told.push_back((topic, frame));
         } else {
             personal.missed = true;
@@ -211,6 +212,13 @@ impl Session {
     /// Whether something of this topic still waits.
     pub(crate) fn has_waiting_of(&self, topic: Topic) -> bool {
         self.personal.as_ref().is_some_and(|personal| personal.told.iter().any(|(waiting, _)| *waiting == topic))
+    }
+
+    /// Takes back what still waits of this topic.
+    pub(crate) fn take_waiting_of(&mut self, topic: Topic) -> Option<Bytes> {
+        let told = &mut self.personal.as_mut()?.told;
+        let place = told.iter().position(|(waiting, _)| *waiting == topic)?;
+        told.remove(place).map(|(_, frame)| frame)
     }
 
     /// Something was to be told and could not be kept for it.

@@ -156,7 +156,17 @@ fn what_says_the_same_is_told_once_and_too_much_is_told_as_missed() {
     }
     // What becomes of one's own rooms is never missed.
     session.tell(Topic::Membership(RoomId(9)), frame("removed"), 2);
-    assert_eq!(gather(&mut session, &tail(1, 1..=1)).0, ["read1:6", "read2:5", "removed", "missed"]);
+    assert_eq!(gather(&mut session, &tail(1, 1..=1)).0, ["read2:5", "read1:6", "removed", "missed"]);
+}
+
+#[test]
+fn the_newest_word_on_something_stands_behind_what_was_told_meanwhile() {
+    let mut session = session();
+    // The entry has the name of its time; in front of it, the newer name would be lost.
+    session.tell(Topic::Name(RoomId(9)), frame("name: first"), 10);
+    session.tell(Topic::Membership(RoomId(9)), frame("entry: first"), 10);
+    session.tell(Topic::Name(RoomId(9)), frame("name: second"), 10);
+    assert_eq!(gather(&mut session, &tail(1, 1..=1)).0, ["entry: first", "name: second"]);
 }
 
 #[test]

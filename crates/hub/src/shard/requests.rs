@@ -3,10 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use teahouse_core::{CloseCode, SessionId};
+use teahouse_core::{CloseCode, Revocation, SessionId, TokenMark};
 
 use super::state::{Job, State};
+use crate::clock::Moment;
 use crate::registry::Farewell;
 use crate::seams::{Answer, BoxFuture, Dialect, Receipt, Then};
 use crate::session::{GOODBYE_TIMEOUT, Stage};
@@ -162,16 +164,24 @@ impl State {
         }
         match then {
             Some(Then::Greet(greeting)) => self.greet(slot, *greeting),
-            Some(Then::Renew(mark, good_for)) => {
-                let entry = &mut self.slots[slot];
-                entry.session.mark = mark;
-                entry.expires_at = self.now.plus(good_for).plus(self.options.token_grace);
-            }
+            Some(Then::Renew(mark, good_for)) => self.renew(slot, mark, good_for),
             Some(Then::Enter(room)) => self.release_held(slot, room),
             Some(Then::StayUngreeted) => self.give_up_greeting(slot),
             None => {}
         }
         // Not at once: its envelope and other answers that come with it leave in the same write.
         self.is_ready(slot);
+    }
+
+    /// A session goes on with a fresh token, unless that was revoked while it was looked at.
+    fn renew(&mut self, slot: usize, mark: TokenMark, good_for: Duration) {
+        let entry = &mut self.slots[slot];
+        let since = entry.session.v1.as_ref().map_or(self.now, |v1| v1.since);
+        entry.session.mark = mark;
+        entry.expires_at = self.now.plus(good_for).plus(self.options.token_grace);
+        let covered = |(at, what): &(Moment, Revocation)| *at >= since && what.covers(&mark);
+        if self.revoked.get(&entry.session.user).is_some_and(|list| list.iter().any(covered)) {
+            self.end(slot, CloseCode::Revoked);
+        }
     }
 }

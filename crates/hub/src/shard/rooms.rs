@@ -174,15 +174,26 @@ impl State {
         let entered = self.enter_room(slot, entry);
         let online = &self.online;
         let session = &mut self.slots[slot].session;
+        let topic = Topic::Membership(entry.id);
+        // What waits then says that one was taken out of it. The client must hear that too: only behind it does
+        // it begin the room at this entry, and not go on from what it holds.
+        let removed = if entered { session.take_waiting_of(topic) } else { None };
         if asker == Some(session.id) {
             // It is answered with the entry, and hears of the room behind that answer.
+            if let Some(removed) = removed {
+                session.reply(removed);
+            }
             if entered && let Some(cursor) = session.cursor_in(entry.id) {
                 cursor.hold();
             }
             return;
         }
         let frame = text_frame(&v1::room(entry, |user| online.contains(user)));
-        session.tell(Topic::Membership(entry.id), frame, self.options.waiting_envelopes_max);
+        let frame = match removed {
+            Some(removed) => [removed, frame].concat().into(),
+            None => frame,
+        };
+        session.tell(topic, frame, self.options.waiting_envelopes_max);
     }
 
     /// Somebody is no longer in a room.
