@@ -121,7 +121,8 @@ pub(crate) struct Sources<'a, T> {
 impl Session {
     pub(crate) fn new(newcomer: Newcomer, now: Moment) -> Self {
         let Newcomer { id, user, mark, language, address, hello_until, ring_place } = newcomer;
-        let v1 = |until| V1 { stage: Stage::Ungreeted { until }, since: now, resumes: VecDeque::new(), watches: Vec::new() };
+        let v1 =
+            |until| V1 { stage: Stage::Ungreeted { until }, since: now, resumes: VecDeque::new(), watches: Vec::new() };
         Self {
             id,
             user,

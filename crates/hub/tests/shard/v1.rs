@@ -116,6 +116,11 @@ pub fn receive(past: &Arc<Past>, caller: &Caller, greeted: bool, text: &str) -> 
                 Answer { envelope: None, then: Some(Then::Greet(Box::new(greeting))) }
             }))
         }
+        Request::Auth { .. } => {
+            let envelope = v1::ack(&id.unwrap(), &v1::Nothing {});
+            let then = Then::Renew(TokenMark { token: TokenKey([77; 16]), ..mark(user.0) }, Duration::from_secs(60));
+            Receipt::Later(Box::pin(async move { Answer { envelope: Some(envelope), then: Some(then) } }))
+        }
         Request::Sync { room, since } => Receipt::Ask { id, ask: Ask::Sync(room, since) },
         Request::Presence { room, on } => Receipt::Ask { id, ask: Ask::Presence(room, on) },
         Request::Typing { room, on } => Receipt::Ask { id, ask: Ask::Typing(room, on) },
@@ -508,4 +513,20 @@ async fn what_is_asked_about_a_room_that_one_is_taken_out_of_is_answered_once() 
     answers.sort_unstable();
     let answers: Vec<_> = answers.iter().map(|(id, kind)| (id.as_str(), kind.as_str())).collect();
     assert_eq!(answers, [("p1", "ack"), ("p2", "ack"), ("p3", "error"), ("s1", "error"), ("s2", "error")]);
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_while_it_was_looked_at_renews_nothing() {
+    let mut house = House::open(small());
+    let mut amy = house.welcomed(1, json!([])).await;
+    let auth = json!({"type": "auth", "id": "a", "data": {"token": "x"}});
+    amy.ask(auth.clone()).await;
+    assert_eq!(amy.next_event().await["id"], "a");
+    // From here on it lives by the new token: the old one may go.
+    house.hub.revoke(Revoked { user: UserId(1), what: Revocation::Key(mark(1).token) }).await;
+    assert_eq!(amy.until_heartbeat().await, [""; 0]);
+    let mut bob = house.welcomed(2, json!([])).await;
+    house.hub.revoke(Revoked { user: UserId(2), what: Revocation::Key(TokenKey([77; 16])) }).await;
+    bob.ask(auth).await;
+    assert_eq!(bob.next_of("goodbye").await["code"], 4503);
 }
