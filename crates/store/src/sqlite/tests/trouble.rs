@@ -190,6 +190,32 @@ async fn one_write_that_fails_half_way_takes_nobody_with_it_and_leaves_nothing()
 }
 
 #[tokio::test]
+async fn an_entry_shows_the_room_as_it_stands_in_the_middle_of_a_group() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, sink, amy) = opened(options(&directory)).await;
+    let bob = person(&store, "bob").await;
+    let room = store.create_room(new_room(amy, RoomKind::Public, "tea")).await.unwrap().id;
+    let gate = sink.gate();
+    let busy = handed_over(&store, text(amy, "hi")).await;
+    gate.entered.recv().unwrap();
+    // The writer is in the sink: what comes now is one group.
+    let before = handed_over(&store, Append { place: Place::Room(room), ..text(amy, "1") }).await;
+    let join = MembershipChange { room, actor: bob, what: Membership::Join, now: Timestamp(0), asker: None };
+    let mut joining = pin!(store.change_membership(join));
+    assert!(joining.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let after = handed_over(&store, Append { place: Place::Room(room), ..text(bob, "2") }).await;
+    drop(gate.release);
+    let entry = joining.await.unwrap();
+    assert_eq!((entry.version, entry.last_seq, entry.read_seq, entry.unread), (Version(1), Seq(1), Seq(1), 0));
+    assert_eq!(entry.last_message.as_ref().unwrap().content, "1");
+    for said in [busy, before, after] {
+        said.await.unwrap().unwrap();
+    }
+    let told = sink.heard.lock().unwrap().iter().rev().nth(1).unwrap().change.clone();
+    assert_eq!(told, teahouse_core::Change::Entry { user: bob, entry: Box::new(entry), asker: None });
+}
+
+#[tokio::test]
 async fn what_was_rolled_back_is_forgotten() {
     let directory = tempfile::tempdir().unwrap();
     let (store, sink, amy) = opened(options(&directory)).await;
