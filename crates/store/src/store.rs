@@ -179,6 +179,15 @@ pub trait Store: Send + Sync + 'static {
     /// One room as a member sees it. A public room that one is not in is `Forbidden`.
     async fn room_entry(&self, room: RoomId, user: UserId, now: Timestamp) -> Result<RoomEntry, RoomError>;
 
+    /// One room as these of its members see it, in the order of their ids, from one snapshot and in a constant
+    /// number of queries; whoever is not in it is left out.
+    async fn room_entries(
+        &self,
+        room: RoomId,
+        users: &[UserId],
+        now: Timestamp,
+    ) -> Result<Vec<(UserId, RoomEntry)>, StoreError>;
+
     /// Public rooms that a user is not in, whose name or title contains the query (any, when empty), after
     /// this room, in the order of their ids: at most `limit`, and whether there are more.
     async fn browse_rooms(
@@ -189,7 +198,7 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<(Vec<RoomCard>, bool), StoreError>;
 
-    /// Makes a public or private room with `user` as its owner. Names are unique, whatever their case.
+    /// Makes a public or private room with its owner in it. Names are unique, whatever their case.
     async fn create_room(&self, room: NewRoom) -> Result<RoomEntry, RoomError>;
 
     /// Changes what is `Some` of a room's name and title.
@@ -203,8 +212,9 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<RoomEntry, RoomError>;
 
     /// Changes who is in a room, or as what. The answer is the room as the actor sees it then; to whoever
-    /// just left it, as they saw it last. What is so already changes nothing and succeeds. When the
-    /// last owner leaves, the highest of the others becomes it.
+    /// just left it, as they saw it last. What is so already changes nothing and succeeds. When the last owner
+    /// leaves, the highest of the others becomes it; whoever comes into an empty room owns it. Leaving a room
+    /// that one is not in is `NotFound`.
     async fn change_membership(&self, change: MembershipChange) -> Result<RoomEntry, RoomError>;
 
     /// Who is in a room, after this user, in the order of their ids: at most `limit`, and whether there are
@@ -243,8 +253,8 @@ pub trait Store: Send + Sync + 'static {
     async fn direct_room(&self, room: RoomId, user: UserId) -> Result<DirectRoom, DirectRoomError>;
 
     /// Moves a user's read mark in a room forward to `seq` (or to the room's head when `None`), never
-    /// back and never beyond the head, and tells the sink when it moved.
-    /// Who is not in the room has no mark: nothing moves, and the answer is 0.
+    /// back and never beyond the head, and tells the sink when it moved. Who is not in the room has no mark:
+    /// nothing moves, and the answer is 0.
     async fn mark_read(&self, room: RoomId, user: UserId, seq: Option<Seq>) -> Result<ReadMark, StoreError>;
 
     /// Unread messages over all direct rooms of a user, each capped at 999.
@@ -264,7 +274,9 @@ pub trait Store: Send + Sync + 'static {
     /// Makes the key of this name worthless. Says whether there was one.
     async fn revoke_api_key(&self, name: &str) -> Result<bool, StoreError>;
 
-    /// Makes accounts that a site keeps itself, or updates what is given of them; all or none.
+    /// Makes accounts that a site keeps itself, or updates what is given of them; all or none, and the users in
+    /// the order of the records. A new user's name that is taken gets a suffix; a name or address that another
+    /// has changes nothing of a known one. A nickname that was never chosen goes with the username.
     async fn put_site_users(&self, users: Vec<SiteUserRecord>) -> Result<Vec<User>, StoreError>;
 
     /// Users after this one, in the order of their ids, at most `limit`; for the operator.

@@ -103,6 +103,7 @@ macro_rules! every_rule {
                 names_of_rooms_are_unique_whatever_their_case,
                 a_rooms_name_and_title_are_changed_by_whom_they_belong_to,
                 a_welcome_shows_every_room_as_its_member_sees_it,
+                one_room_is_seen_by_several_as_each_of_them_sees_it,
                 a_direct_room_is_listed_with_its_first_message_or_for_who_opened_it,
                 who_writes_first_has_the_room_too_and_hears_of_it_before_the_message,
                 a_mute_shows_in_an_entry_as_long_as_it_is_in_force,

@@ -255,6 +255,16 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| entries::entry(conn, room, user, now)).await
     }
 
+    async fn room_entries(
+        &self,
+        room: RoomId,
+        users: &[UserId],
+        now: Timestamp,
+    ) -> Result<Vec<(UserId, RoomEntry)>, StoreError> {
+        let users = users.to_vec();
+        self.look(move |conn| entries::of_members(conn, room, &users, now)).await
+    }
+
     async fn browse_rooms(
         &self,
         user: UserId,

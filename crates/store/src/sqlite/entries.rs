@@ -1,6 +1,8 @@
 //! Rooms as one of their members sees them: for a welcome all of them at once, for an answer one. A constant
 //! number of statements, however many rooms. Unread is counted from the read mark each time.
 
+use std::collections::{BTreeSet, HashMap};
+
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Params, Row, params};
 use teahouse_core::limits::{READS_MEMBERS_MAX, UNREAD_MAX};
@@ -12,29 +14,30 @@ use super::writer::Stop;
 use super::{messages, rooms};
 use crate::RoomError;
 
-/// A user's memberships, as [`read_entry`] reads them: ?1 is the user, ?2 the time, ?3 where counting stops.
+/// Memberships, as [`read_entry`] reads them: ?1 is the time, ?2 where counting stops.
 macro_rules! select_entries {
     ($rest:literal) => {
         concat!(
             "SELECT r.id, r.kind, r.name, r.title, r.version, r.last_seq, r.members, mine.role, mine.read_seq,
                  (SELECT count(*) FROM (SELECT 1 FROM messages m
-                     WHERE m.room = r.id AND m.seq > mine.read_seq AND m.sender <> ?1 AND m.state = 0 LIMIT ?3)),
+                     WHERE m.room = r.id AND m.seq > mine.read_seq AND m.sender <> mine.user AND m.state = 0 LIMIT ?2)),
                  EXISTS (SELECT 1 FROM sanctions s
-                     WHERE s.user = ?1 AND s.room IN (0, r.id) AND s.kind = 'mute' AND s.until > ?2),
-                 p.id, p.username, p.nickname, p.avatar, theirs.read_seq
+                     WHERE s.user = mine.user AND s.room IN (0, r.id) AND s.kind = 'mute' AND s.until > ?1),
+                 p.id, p.username, p.nickname, p.avatar, theirs.read_seq, mine.user
              FROM members mine
              JOIN rooms r ON r.id = mine.room
-             LEFT JOIN users p ON p.id = iif(r.user_low = ?1, r.user_high, r.user_low)
+             LEFT JOIN users p ON p.id = iif(r.user_low = mine.user, r.user_high, r.user_low)
              LEFT JOIN members theirs ON theirs.room = r.id AND theirs.user = p.id
-             WHERE mine.user = ?1 AND ",
+             WHERE ",
             $rest
         )
     };
 }
 
-fn read_entry(row: &Row<'_>) -> Sql<RoomEntry> {
+/// Whose it is, and what they see.
+fn read_entry(row: &Row<'_>) -> Sql<(UserId, RoomEntry)> {
     let direct = row.get_ref(11)? != ValueRef::Null;
-    Ok(RoomEntry {
+    let entry = RoomEntry {
         id: RoomId(get(row, 0)?),
         kind: row::named(row, 1, RoomKind::parse)?,
         name: row.get(2)?,
@@ -49,24 +52,44 @@ fn read_entry(row: &Row<'_>) -> Sql<RoomEntry> {
         peer: if direct { Some((row::profile(row, 11)?, Seq(get(row, 15)?))) } else { None },
         last_message: None,
         reads: Vec::new(),
-    })
+    };
+    Ok((UserId(get(row, 16)?), entry))
 }
 
 /// Every room that is listed for a user, in the order of their ids.
 pub(super) fn rooms_of(conn: &Connection, user: UserId, now: Timestamp) -> Sql<Vec<RoomEntry>> {
-    read(
+    let found = read(
         conn,
-        user,
-        select_entries!("(r.kind <> 'direct' OR r.last_seq > 0 OR mine.opened = 1) ORDER BY mine.room"),
-        params![id(user.0), now.0, UNREAD_MAX],
-    )
+        select_entries!(
+            "mine.user = ?3 AND (r.kind <> 'direct' OR r.last_seq > 0 OR mine.opened = 1) ORDER BY mine.room"
+        ),
+        params![now.0, UNREAD_MAX, id(user.0)],
+    )?;
+    Ok(found.into_iter().map(|(_, entry)| entry).collect())
 }
 
 /// One room, listed or not; nothing when the user is not in it.
 fn of_member(conn: &Connection, room: RoomId, user: UserId, now: Timestamp) -> Sql<Option<RoomEntry>> {
-    let found =
-        read(conn, user, select_entries!("mine.room = ?4"), params![id(user.0), now.0, UNREAD_MAX, id(room.0)])?;
-    Ok(found.into_iter().next())
+    let found = read(
+        conn,
+        select_entries!("mine.room = ?3 AND mine.user = ?4"),
+        params![now.0, UNREAD_MAX, id(room.0), id(user.0)],
+    )?;
+    Ok(found.into_iter().next().map(|(_, entry)| entry))
+}
+
+/// One room as these of its members see it, in the order of their ids.
+pub(super) fn of_members(
+    conn: &Connection,
+    room: RoomId,
+    users: &[UserId],
+    now: Timestamp,
+) -> Sql<Vec<(UserId, RoomEntry)>> {
+    read(
+        conn,
+        select_entries!("mine.room = ?3 AND mine.user IN (SELECT value FROM json_each(?4)) ORDER BY mine.user"),
+        params![now.0, UNREAD_MAX, id(room.0), row::id_list(users.iter().map(|user| user.0))],
+    )
 }
 
 /// One room, or why it cannot be seen.
@@ -103,32 +126,34 @@ pub(super) fn tell(
     Ok(entry)
 }
 
-fn read(conn: &Connection, user: UserId, sql: &'static str, params: impl Params) -> Sql<Vec<RoomEntry>> {
-    let mut entries: Vec<RoomEntry> = conn.prepare_cached(sql)?.query_map(params, read_entry)?.collect::<Sql<_>>()?;
-    let mut newest = messages::newest(conn, entries.iter().map(|entry| entry.id))?;
-    let mut reads = reads(conn, user, &entries)?.into_iter().peekable();
-    for entry in &mut entries {
-        entry.last_message = newest.remove(&entry.id);
-        // Both come in the order of rooms.
-        while let Some((_, read)) = reads.next_if(|(room, _)| *room == entry.id) {
-            entry.reads.push(read);
-        }
+fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<(UserId, RoomEntry)>> {
+    let mut entries: Vec<(UserId, RoomEntry)> =
+        conn.prepare_cached(sql)?.query_map(params, read_entry)?.collect::<Sql<_>>()?;
+    let rooms: BTreeSet<RoomId> = entries.iter().map(|(_, entry)| entry.id).collect();
+    let small = entries.iter().filter(|(_, entry)| shows_reads(entry.kind, entry.members));
+    let small: BTreeSet<RoomId> = small.map(|(_, entry)| entry.id).collect();
+    let newest = messages::newest(conn, rooms.into_iter())?;
+    let reads = reads(conn, small.into_iter())?;
+    for (user, entry) in &mut entries {
+        entry.last_message = newest.get(&entry.id).cloned();
+        let marks = reads.get(&entry.id).into_iter().flatten();
+        entry.reads = marks.filter(|(member, _)| member != user).copied().collect();
     }
     Ok(entries)
 }
 
-/// Up to where the others have read in the private rooms among these that are small enough, in the order
-/// of rooms and users.
-fn reads(conn: &Connection, user: UserId, entries: &[RoomEntry]) -> Sql<Vec<(RoomId, (UserId, Seq))>> {
-    let small = entries.iter().filter(|entry| shows_reads(entry.kind, entry.members));
-    conn.prepare_cached(
+/// Up to where everybody has read in these rooms, in the order of users.
+fn reads(conn: &Connection, rooms: impl Iterator<Item = RoomId>) -> Sql<HashMap<RoomId, Vec<(UserId, Seq)>>> {
+    let mut found: HashMap<RoomId, Vec<(UserId, Seq)>> = HashMap::new();
+    let mut statement = conn.prepare_cached(
         "SELECT room, user, read_seq FROM members \
-         WHERE room IN (SELECT value FROM json_each(?1)) AND user <> ?2 ORDER BY room, user",
-    )?
-    .query_map(params![row::id_list(small.map(|entry| entry.id.0)), id(user.0)], |row| {
-        Ok((RoomId(get(row, 0)?), (UserId(get(row, 1)?), Seq(get(row, 2)?))))
-    })?
-    .collect()
+         WHERE room IN (SELECT value FROM json_each(?1)) ORDER BY room, user",
+    )?;
+    let mut rows = statement.query([row::id_list(rooms.map(|room| room.0))])?;
+    while let Some(row) = rows.next()? {
+        found.entry(RoomId(get(row, 0)?)).or_default().push((UserId(get(row, 1)?), Seq(get(row, 2)?)));
+    }
+    Ok(found)
 }
 
 /// Whether the members of a private room see each other's read marks.

@@ -134,6 +134,27 @@ pub async fn a_welcome_shows_every_room_as_its_member_sees_it(house: House) {
     assert!(house.rooms_of(UserId(99)).await.is_empty());
 }
 
+pub async fn one_room_is_seen_by_several_as_each_of_them_sees_it(house: House) {
+    let (amy, bob, eve) = (house.person().await, house.person().await, house.person().await);
+    let cellar = house.room_of(&[amy, bob], "cellar").await;
+    let direct = house.say(amy, Place::Direct(bob), "hi").await.room;
+    house.say(amy, Place::Room(cellar), "one").await;
+    house.say(bob, Place::Room(cellar), "two").await;
+    house.say(bob, Place::Room(LOBBY), "all").await;
+    house.store.mark_read(cellar, amy, Some(Seq(1))).await.unwrap();
+    house.store.set_muted("person1", Some(at(5))).await.unwrap();
+    for (room, seen_by) in [(cellar, vec![amy, bob]), (direct, vec![amy, bob]), (LOBBY, vec![amy, bob, eve])] {
+        let mut expect = Vec::new();
+        for user in seen_by {
+            expect.push((user, house.entry(room, user).await));
+        }
+        let asked = [eve, UserId(99), bob, amy, bob];
+        assert_eq!(house.store.room_entries(room, &asked, at(0)).await.unwrap(), expect);
+    }
+    assert_eq!(house.store.room_entries(RoomId(99), &[amy], at(0)).await.unwrap(), []);
+    assert_eq!(house.store.room_entries(LOBBY, &[], at(0)).await.unwrap(), []);
+}
+
 pub async fn a_direct_room_is_listed_with_its_first_message_or_for_who_opened_it(house: House) {
     let (amy, bob) = (house.person().await, house.person().await);
     let opened = house.store.open_direct(amy, bob, at(0), Some(ASKER)).await.unwrap();

@@ -426,6 +426,7 @@ async fn p8_a_page_takes_as_many_queries_however_much_is_on_it() {
             statements(&store, store.own_reactions(amy, &messages)).await,
             statements(&store, store.rooms_of(amy, Timestamp(0))).await,
             statements(&store, store.room_entry(LOBBY, amy, Timestamp(0))).await,
+            statements(&store, store.room_entries(LOBBY, &users, Timestamp(0))).await,
             statements(&store, store.members(LOBBY, amy, UserId(0), 100)).await,
             statements(&store, store.page_by_seq(LOBBY, Version(0), Seq(0), 500)).await,
         ]);
