@@ -27,6 +27,8 @@ pub const TYPING_EXPIRY: Duration = Duration::from_secs(5);
 pub const READS_MEMBERS_MAX: u32 = 50;
 /// Members up to which presence names who is online; above it, it counts.
 pub const PRESENCE_MEMBERS_MAX: u32 = 500;
+/// Members up to which everybody is told when one comes or goes; in larger rooms one sees it on return.
+pub const ENTRY_MEMBERS_MAX: u32 = 500;
 /// Ids in one `presence` event; a tick with more asks the client to look again.
 pub const PRESENCE_IDS_MAX: usize = 100;
 /// Characters of a room's name.

@@ -83,11 +83,8 @@ impl Feed {
                 self.for_all(&Delivery::Member { user, entry: Arc::from(entry), asker });
             }
             Change::Left { user, members } => self.for_all(&Delivery::Left { room, user, members }),
-            Change::Room { name, title } => {
-                let v1 = Some(text_frame(&v1::room_renamed(room, name.as_deref(), &title)));
-                let to = if room == LOBBY { To::Everyone } else { To::Room(room) };
-                self.tell(Told { to, topic: Topic::Name(room), classic: None, v1 });
-            }
+            // Each member sees the room in their own way, so that the store is asked how.
+            Change::Room { .. } => self.for_all(&Delivery::Entries(room)),
             Change::Profile(profile) => {
                 // Everybody shares the lobby with everybody.
                 let v1 = Some(text_frame(&v1::user(&profile)));

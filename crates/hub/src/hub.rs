@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use teahouse_core::token::Revoked;
-use teahouse_core::{LOBBY, Seq, UserId, Version};
+use teahouse_core::{Seq, UserId, Version};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::feed::{Feed, LobbyHead};
@@ -111,12 +111,7 @@ impl Hub {
                     self.inner.inboxes[shard].put(&told(To::User(user)), metrics);
                 }
             }
-            PublishTo::All | PublishTo::Room(LOBBY) => {
-                self.inner.inboxes.iter().for_each(|inbox| inbox.put(&told(To::Everyone), metrics));
-            }
-            PublishTo::Room(room) => {
-                self.inner.inboxes.iter().for_each(|inbox| inbox.put(&told(To::Room(room)), metrics));
-            }
+            PublishTo::All => self.inner.inboxes.iter().for_each(|inbox| inbox.put(&told(To::Everyone), metrics)),
         }
     }
 

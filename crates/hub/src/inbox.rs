@@ -22,6 +22,8 @@ pub(crate) enum Delivery {
     Member { user: UserId, entry: Arc<RoomEntry>, asker: Option<SessionId> },
     /// Somebody is no longer in a room.
     Left { room: RoomId, user: UserId, members: u32 },
+    /// All members see a room in another way than before.
+    Entries(RoomId),
     /// Somebody is typing, or no longer. Not noted when there is no room: it is over in seconds anyway.
     Typing { room: RoomId, user: UserId, on: bool },
 }
@@ -53,10 +55,8 @@ pub(crate) enum Topic {
     Read(RoomId, UserId),
     /// The room as oneself sees it: in it, or no longer.
     Membership(RoomId),
-    /// A room's name and title.
-    Name(RoomId),
-    /// How many are in a room.
-    Members(RoomId),
+    /// How a room looks to oneself.
+    Entry(RoomId),
     Typing(RoomId),
     Presence(RoomId),
     /// Somebody's name and picture.
@@ -84,13 +84,19 @@ pub(crate) struct Mail {
     pub(crate) told: HashMap<(To, Topic), Told>,
     /// Whoever was to be told of something that was published, and is not.
     pub(crate) missed: HashSet<To>,
+    /// Rooms that look otherwise than before.
+    pub(crate) entries: HashSet<RoomId>,
     /// Whose membership changed in which room, without it being known how.
     pub(crate) unsure: HashSet<(RoomId, UserId)>,
 }
 
 impl Mail {
     fn is_behind(&self) -> bool {
-        !(self.gaps.is_empty() && self.told.is_empty() && self.missed.is_empty() && self.unsure.is_empty())
+        !(self.gaps.is_empty()
+            && self.told.is_empty()
+            && self.missed.is_empty()
+            && self.entries.is_empty()
+            && self.unsure.is_empty())
     }
 
     fn note(&mut self, delivery: &Delivery) {
@@ -106,7 +112,10 @@ impl Mail {
                 self.missed.insert(told.to);
             }
             Delivery::Told(told) => {
-                self.told.insert((told.to, told.topic), told.clone());
+                let newest = self.told.entry((told.to, told.topic)).or_insert_with(|| told.clone());
+                // A mark that only oneself hears of does not make up for one that the author is to hear of.
+                let classic = told.classic.clone().or(newest.classic.take());
+                *newest = Told { classic, ..told.clone() };
             }
             Delivery::Member { user, entry, .. } => {
                 self.unsure.insert((entry.id, *user));
@@ -114,7 +123,24 @@ impl Mail {
             Delivery::Left { room, user, .. } => {
                 self.unsure.insert((*room, *user));
             }
+            Delivery::Entries(room) => {
+                self.entries.insert(*room);
+            }
             Delivery::Typing { .. } => {}
+        }
+    }
+}
+
+impl Topic {
+    /// The room that it is about, if it is about what one is told as a member of it.
+    pub(crate) fn room(self) -> Option<RoomId> {
+        match self {
+            Self::Read(room, _)
+            | Self::Membership(room)
+            | Self::Entry(room)
+            | Self::Typing(room)
+            | Self::Presence(room) => Some(room),
+            Self::Profile(_) | Self::Published => None,
         }
     }
 }

@@ -41,6 +41,16 @@ pub enum Receipt {
     /// The work goes on; at its end there may be an envelope for the session. Dropping the future
     /// must not undo or halve the work.
     Later(BoxFuture<Answer>),
+    /// A v1 client reads a room's past. Nothing of the room goes out to it meanwhile: what was read would else
+    /// be older than what it knows by then, and nothing would ever tell it.
+    Reading {
+        /// Which room.
+        room: RoomId,
+        /// The request's reference.
+        id: Option<String>,
+        /// The answer; it must not look before it is polled.
+        work: BoxFuture<Answer>,
+    },
     /// A v1 client said hello. What it is to be welcomed with is read by this future, which must not look
     /// before it is polled: the hub has to listen first, so that nothing falls between.
     Hello(BoxFuture<Answer>),
@@ -89,6 +99,16 @@ pub enum Then {
     StayUngreeted,
     /// It showed a fresh token, which is good for so long.
     Renew(TokenMark, Duration),
+    /// It has read a room's past, and hears of the room again; the hub itself sets this. `held` is whether the
+    /// room waited for it.
+    HaveRead {
+        /// Which room.
+        room: RoomId,
+        /// The request's reference.
+        id: Option<String>,
+        /// Whether the session was in the room, which waited for it.
+        held: bool,
+    },
     /// Its request brought its user into a room, or changed what they see of it: the answer was the entry,
     /// and what is said in the room comes behind it.
     Enter(RoomId),
@@ -135,6 +155,9 @@ pub trait History: Send + Sync + 'static {
 
     /// A user's own reactions to these messages.
     fn own_reactions(&self, user: UserId, messages: Vec<MessageId>) -> BoxFuture<Option<Vec<(MessageId, String)>>>;
+
+    /// A room as these of its members see it.
+    fn entries(&self, room: RoomId, users: Vec<UserId>) -> BoxFuture<Option<Vec<(UserId, RoomEntry)>>>;
 
     /// Who is in a room.
     fn members(&self, room: RoomId) -> BoxFuture<Option<Vec<UserId>>>;
@@ -205,8 +228,6 @@ pub enum PublishTo {
     All,
     /// These users.
     Users(Vec<UserId>),
-    /// The members of a room who are connected.
-    Room(RoomId),
 }
 
 /// An authenticated, upgraded connection on its way to its user's shard.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use teahouse_core::limits::{BAD_ENVELOPES_MAX, BAD_ENVELOPES_WINDOW};
 use teahouse_core::{Language, RoomId, SessionId, TokenMark, UserId, Version};
+use teahouse_protocol::v1;
 
 pub(crate) use batch::Batch;
 pub(crate) use cursor::{Cursor, Page, Reader, Want};
@@ -20,8 +21,9 @@ pub(crate) use health::{Health, Verdict};
 use crate::clock::Moment;
 use crate::inbox::{Delivery, Topic};
 use crate::ring::{Ring, RingPlace};
-use crate::seams::{Ask, Caller, Dialect};
+use crate::seams::{Caller, Dialect, Receipt};
 use crate::tail::Tail;
+use crate::websocket::text_frame;
 
 /// Of the rooms that a returning client holds, so many are read from the store ahead of the one that is
 /// being sent; a page of each waits in memory.
@@ -45,31 +47,41 @@ struct Personal {
 }
 
 /// How far a v1 session is.
-#[derive(Debug)]
 pub(crate) enum Stage {
     /// It has until then to say hello.
     Ungreeted { until: Moment },
-    /// It said hello, and what it begins with is being read. What it asks of the hub and what becomes of its
-    /// rooms meanwhile waits here, in order.
-    Greeting { until: Moment, asks: Vec<(Option<String>, Ask)>, changes: Vec<Delivery> },
+    /// It said hello, and what it begins with is being read. What it asks behind its hello is begun when it is
+    /// welcomed, and what becomes of its rooms meanwhile is told then; both wait here, in order.
+    Greeting { until: Moment, asked: Vec<Receipt>, changes: Vec<Delivery> },
     /// It was welcomed.
     Live,
 }
 
 /// What only v1 sessions have.
-#[derive(Debug)]
 pub(crate) struct V1 {
     pub(crate) stage: Stage,
     /// When the session began.
     pub(crate) since: Moment,
     /// The rooms that its hello named and that it is still to be caught up in, most wanted first.
     resumes: VecDeque<RoomId>,
+    /// The rooms that a request of its own brought it into, until that is answered with the entry: nothing of
+    /// them goes out before.
+    entering: Vec<RoomId>,
+    /// The rooms of which a page of the past is being read for it, as often as there are pages: what is newer
+    /// goes out behind them.
+    reading: Vec<RoomId>,
     /// Of which rooms it is told who comes and goes.
     pub(crate) watches: Vec<RoomId>,
 }
 
+impl V1 {
+    /// The rooms of which nothing goes out now. Nearly always there are none, and nothing is allocated.
+    fn held(&self) -> Vec<RoomId> {
+        self.entering.iter().chain(&self.reading).copied().collect()
+    }
+}
+
 /// One session, from its attach until its socket is closed.
-#[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) user: UserId,
@@ -121,8 +133,14 @@ pub(crate) struct Sources<'a, T> {
 impl Session {
     pub(crate) fn new(newcomer: Newcomer, now: Moment) -> Self {
         let Newcomer { id, user, mark, language, address, hello_until, ring_place } = newcomer;
-        let v1 =
-            |until| V1 { stage: Stage::Ungreeted { until }, since: now, resumes: VecDeque::new(), watches: Vec::new() };
+        let v1 = |until| V1 {
+            stage: Stage::Ungreeted { until },
+            since: now,
+            resumes: VecDeque::new(),
+            entering: Vec::new(),
+            reading: Vec::new(),
+            watches: Vec::new(),
+        };
         Self {
             id,
             user,
@@ -183,7 +201,16 @@ impl Session {
 
     /// Whether so many answers wait that its requests are left in the socket until it reads.
     pub(crate) fn is_saturated(&self, waiting_envelopes_max: usize) -> bool {
-        self.replies.len() >= waiting_envelopes_max
+        let asked = match self.v1.as_ref().map(|v1| &v1.stage) {
+            Some(Stage::Greeting { asked, .. }) => asked.len(),
+            _ => 0,
+        };
+        self.replies.len() + asked >= waiting_envelopes_max
+    }
+
+    /// Whether it waits for its welcome, and its answers with it.
+    pub(crate) fn is_greeting(&self) -> bool {
+        self.v1.as_ref().is_some_and(|v1| matches!(v1.stage, Stage::Greeting { .. }))
     }
 
     /// Counts an envelope that was no request, and says whether it was one too many.
@@ -220,6 +247,13 @@ impl Session {
         let told = &mut self.personal.as_mut()?.told;
         let place = told.iter().position(|(waiting, _)| *waiting == topic)?;
         told.remove(place).map(|(_, frame)| frame)
+    }
+
+    /// Takes back what still waits about a room that it is no longer in.
+    pub(crate) fn forget_told_of(&mut self, room: RoomId) {
+        if let Some(personal) = &mut self.personal {
+            personal.told.retain(|(topic, _)| topic.room() != Some(room));
+        }
     }
 
     /// Something was to be told and could not be kept for it.
@@ -264,9 +298,41 @@ impl Session {
     pub(crate) fn quit(&mut self, room: RoomId) -> Option<Cursor> {
         if let Some(v1) = &mut self.v1 {
             v1.resumes.retain(|other| *other != room);
+            v1.reading.retain(|other| *other != room);
         }
         let place = self.cursors.binary_search_by_key(&room, |cursor| cursor.room).ok()?;
         Some(self.cursors.remove(place))
+    }
+
+    /// A request of its own brought it into a room: nothing of it goes out before that is answered.
+    pub(crate) fn begin_entering(&mut self, room: RoomId) {
+        if let Some(v1) = &mut self.v1 {
+            v1.entering.push(room);
+        }
+    }
+
+    /// That request is answered.
+    pub(crate) fn has_entered(&mut self, room: RoomId) {
+        if let Some(v1) = &mut self.v1 {
+            v1.entering.retain(|other| *other != room);
+        }
+    }
+
+    /// A page of a room's past is about to be read for it, if it is in the room: nothing of it goes out before
+    /// the page. Says whether it is.
+    pub(crate) fn begin_reading(&mut self, room: RoomId) -> bool {
+        let is_in = self.is_in(room);
+        if let Some(v1) = self.v1.as_mut().filter(|_| is_in) {
+            v1.reading.push(room);
+        }
+        is_in
+    }
+
+    /// The page is there. Says whether the room was waiting for it all the time.
+    pub(crate) fn has_read(&mut self, room: RoomId) -> bool {
+        let Some(v1) = &mut self.v1 else { return false };
+        let place = v1.reading.iter().position(|other| *other == room);
+        place.map(|place| v1.reading.swap_remove(place)).is_some()
     }
 
     pub(crate) fn rooms(&self) -> impl Iterator<Item = RoomId> + '_ {
@@ -286,10 +352,12 @@ impl Session {
         }
     }
 
-    /// Brings it from what it holds of a room to what the room is, behind the rooms that it wants more.
+    /// Brings it from what it holds of a room to what the room is, behind the rooms that it wants more. Of one
+    /// that it is not in it is told so, in its turn.
     pub(crate) fn resume(&mut self, room: RoomId, held: Option<Version>) {
-        let Some(cursor) = self.cursor_in(room) else { return };
-        cursor.resume(held);
+        if let Some(cursor) = self.cursor_in(room) {
+            cursor.resume(held);
+        }
         if let Some(v1) = &mut self.v1 {
             v1.resumes.push_back(room);
         }
@@ -316,8 +384,7 @@ impl Session {
     where
         T: Fn(RoomId) -> Option<&'a Tail>,
     {
-        let greeting = self.v1.as_ref().is_some_and(|v1| matches!(v1.stage, Stage::Greeting { .. }));
-        if !greeting || self.closing {
+        if !self.is_greeting() || self.closing {
             // What was asked behind the hello is answered behind the welcome.
             while !batch.is_full()
                 && let Some(frame) = self.replies.pop_front()
@@ -331,10 +398,12 @@ impl Session {
         self.gather_told(sources, batch);
         let reader = self.reader();
         self.gather_resumes(reader, sources, batch, wants);
+        let held = self.v1.as_ref().map_or_else(Vec::new, |v1| v1.held());
         let resuming = self.v1.as_ref().is_some_and(|v1| !v1.resumes.is_empty());
         for cursor in &mut self.cursors {
             if cursor.due
                 && !(resuming && cursor.is_catching_up())
+                && !held.contains(&cursor.room)
                 && let Some(tail) = (sources.tail_of)(cursor.room)
             {
                 cursor.gather(reader, tail, batch, wants);
@@ -344,10 +413,16 @@ impl Session {
 
     fn gather_told<T>(&mut self, sources: &Sources<'_, T>, batch: &mut Batch) {
         if let Some(personal) = &mut self.personal {
+            let entering: &[RoomId] = self.v1.as_ref().map_or(&[], |v1| &v1.entering);
+            let mut next = 0;
             while !batch.is_full()
-                && let Some((_, frame)) = personal.told.pop_front()
+                && let Some((topic, _)) = personal.told.get(next)
             {
-                batch.push(frame);
+                if topic.room().is_some_and(|room| entering.contains(&room)) {
+                    next += 1;
+                } else if let Some((_, frame)) = personal.told.remove(next) {
+                    batch.push(frame);
+                }
             }
             if personal.told.is_empty() {
                 if personal.missed {
@@ -379,16 +454,26 @@ impl Session {
         T: Fn(RoomId) -> Option<&'a Tail>,
     {
         let Some(v1) = &mut self.v1 else { return };
+        let held = v1.held();
         let mut ahead = 0;
         while ahead < v1.resumes.len().min(CATCH_UPS_AHEAD) && !batch.is_full() {
             let room = v1.resumes[ahead];
             let place = self.cursors.binary_search_by_key(&room, |cursor| cursor.room).ok();
             let Some((cursor, tail)) = place.map(|place| &mut self.cursors[place]).zip((sources.tail_of)(room)) else {
-                v1.resumes.remove(ahead);
+                if ahead == 0 {
+                    batch.push(text_frame(&v1::removed(room)));
+                    v1.resumes.pop_front();
+                } else {
+                    ahead += 1;
+                }
                 continue;
             };
             if ahead > 0 {
                 cursor.ask_ahead(tail, wants);
+                ahead += 1;
+                continue;
+            }
+            if held.contains(&room) {
                 ahead += 1;
                 continue;
             }

@@ -112,7 +112,7 @@ fn events_of(generator: &mut SchemaGenerator) -> Vec<EventShape> {
         event("typing", &[one::<events::Typing>]),
         event("presence", &[one::<events::Presence>]),
         event("online_count", &[one::<events::OnlineCount>]),
-        event("room", &[one::<RoomBody<'static>>, one::<events::RoomRenamed<'static>>, one::<events::RoomMembers>]),
+        event("room", &[one::<RoomBody<'static>>]),
         event("removed", &[one::<events::Removed>]),
         event("user", &[one::<Person<'static>>]),
         event("system", &[one::<events::System<'static>>]),

@@ -16,6 +16,9 @@ use crate::websocket::text_frame;
 /// So many messages with reactions are gathered before one's own are asked for.
 const REACTED_MAX: usize = 500;
 
+/// Requests to be caught up once more that wait for the one under way; who has more of them gains nothing.
+const SYNCS_WAITING_MAX: usize = 16;
+
 /// Whose cursor it is, as far as that decides what comes out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Reader {
@@ -43,8 +46,6 @@ pub(crate) struct Cursor {
 pub(crate) enum Source {
     /// From the room's tail.
     Tail,
-    /// The room is new to the session, whose request brought it there: the answer comes first.
-    Held,
     /// It is to be caught up; nothing was asked of the store yet.
     Pending,
     /// A page, or one's own reactions, was asked of the store.
@@ -97,14 +98,20 @@ pub(crate) enum Want {
     Changes(RoomId, CatchUpFrom),
     /// A user's own reactions to these messages of a room.
     Reactions(RoomId, UserId, Vec<MessageId>),
-    /// Who is in a room.
-    Members(RoomId),
+    /// Who is in a room, for the watch of this number.
+    Members(RoomId, u64),
+    /// A room as these of its members see it.
+    Entries(RoomId, Vec<UserId>),
 }
 
 impl Want {
     pub(crate) fn room(&self) -> RoomId {
         match self {
-            Self::Classic(room, _) | Self::Changes(room, _) | Self::Reactions(room, ..) | Self::Members(room) => *room,
+            Self::Classic(room, _)
+            | Self::Changes(room, _)
+            | Self::Reactions(room, ..)
+            | Self::Members(room, _)
+            | Self::Entries(room, _) => *room,
         }
     }
 }
@@ -112,18 +119,6 @@ impl Want {
 impl Cursor {
     pub(crate) fn at(room: RoomId, (version, seq): (Version, Seq)) -> Self {
         Self { room, version, seq, source: Source::Tail, due: true, bracket: None }
-    }
-
-    /// Nothing of the room goes out before [`Cursor::release`].
-    pub(crate) fn hold(&mut self) {
-        self.source = Source::Held;
-    }
-
-    pub(crate) fn release(&mut self) {
-        if matches!(self.source, Source::Held) {
-            self.source = Source::Tail;
-            self.due = true;
-        }
     }
 
     /// A v1 session is brought from what it holds to what the room is.
@@ -139,12 +134,15 @@ impl Cursor {
         self.due = true;
     }
 
-    /// The session asks to be brought from this version to what the room is, behind what is under way.
-    pub(crate) fn sync(&mut self, since: Version, id: Option<String>) {
+    /// The session asks to be brought from this version to what the room is, behind what is under way; gives
+    /// the reference back when too many such requests wait already.
+    pub(crate) fn sync(&mut self, since: Version, id: Option<String>) -> Result<(), Option<String>> {
         match &mut self.bracket {
+            Some(bracket) if bracket.next.len() >= SYNCS_WAITING_MAX => return Err(id),
             Some(bracket) => bracket.next.push_back((since, id)),
             None => self.catch_up(self.first_page(since), id),
         }
+        Ok(())
     }
 
     /// Where a client is to be caught up from that says it holds this version. Nobody holds what this session
@@ -209,7 +207,7 @@ impl Cursor {
     pub(crate) fn gather(&mut self, reader: Reader, tail: &Tail, batch: &mut Batch, wants: &mut Vec<Want>) {
         while !batch.is_full() {
             let goes_on = match &self.source {
-                Source::Waiting | Source::Held => false,
+                Source::Waiting => false,
                 Source::Tail => self.read_tail(reader, tail, batch, wants),
                 Source::Pending => self.begin_page(tail, batch, wants),
                 Source::Page(page, next) => {

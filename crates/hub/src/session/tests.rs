@@ -163,9 +163,9 @@ fn what_says_the_same_is_told_once_and_too_much_is_told_as_missed() {
 fn the_newest_word_on_something_stands_behind_what_was_told_meanwhile() {
     let mut session = session();
     // The entry has the name of its time; in front of it, the newer name would be lost.
-    session.tell(Topic::Name(RoomId(9)), frame("name: first"), 10);
+    session.tell(Topic::Entry(RoomId(9)), frame("name: first"), 10);
     session.tell(Topic::Membership(RoomId(9)), frame("entry: first"), 10);
-    session.tell(Topic::Name(RoomId(9)), frame("name: second"), 10);
+    session.tell(Topic::Entry(RoomId(9)), frame("name: second"), 10);
     assert_eq!(gather(&mut session, &tail(1, 1..=1)).0, ["entry: first", "name: second"]);
 }
 
@@ -198,7 +198,7 @@ fn a_v1_session_hears_nothing_of_rooms_before_its_welcome_and_then_the_welcome_f
     session.tell(Topic::Published, frame("event"), 10);
     let tail = tail(10, 1..=2);
     assert_eq!(gather(&mut session, &tail).0, ["error: say hello first"]);
-    let greeting = Stage::Greeting { until: at(10), asks: vec![], changes: vec![] };
+    let greeting = Stage::Greeting { until: at(10), asked: vec![], changes: vec![] };
     session.v1.as_mut().unwrap().stage = greeting;
     session.reply(frame("ack"));
     assert_eq!(gather(&mut session, &tail).0, [""; 0]);
@@ -211,12 +211,50 @@ fn a_v1_session_hears_nothing_of_rooms_before_its_welcome_and_then_the_welcome_f
 fn a_room_that_ones_own_request_brought_waits_for_the_answer() {
     let mut session = Session::new(newcomer(Some(at(10))), at(0));
     session.welcome(frame("welcome"), 2);
-    let mut cursor = Cursor::at(RoomId(7), (Version(0), Seq(0)));
-    cursor.hold();
-    session.enter(cursor);
+    session.enter(Cursor::at(RoomId(7), (Version(0), Seq(0))));
+    session.begin_entering(RoomId(7));
+    let tail = tail(10, 1..=2);
+    // How it looks, who is typing: all that is of the room, and nothing else.
+    session.tell(Topic::Entry(RoomId(7)), frame("how it looks"), 10);
+    session.tell(Topic::Entry(RoomId(8)), frame("another one"), 10);
+    assert_eq!(gather(&mut session, &tail).0, ["welcome", "another one"]);
+    session.reply(frame("ack: the entry"));
+    session.has_entered(RoomId(7));
+    assert_eq!(gather(&mut session, &tail).0, ["ack: the entry", "how it looks", "v1", "v2"]);
+}
+
+#[test]
+fn whoever_is_taken_out_while_coming_in_hears_the_answer_first() {
+    let mut session = Session::new(newcomer(Some(at(10))), at(0));
+    session.welcome(frame("welcome"), 2);
+    session.enter(Cursor::at(RoomId(7), (Version(0), Seq(0))));
+    session.begin_entering(RoomId(7));
+    session.quit(RoomId(7));
+    session.tell(Topic::Membership(RoomId(7)), frame("removed"), 10);
     let tail = tail(10, 1..=2);
     assert_eq!(gather(&mut session, &tail).0, ["welcome"]);
     session.reply(frame("ack: the entry"));
-    session.cursor_in(RoomId(7)).unwrap().release();
-    assert_eq!(gather(&mut session, &tail).0, ["ack: the entry", "v1", "v2"]);
+    session.has_entered(RoomId(7));
+    assert_eq!(gather(&mut session, &tail).0, ["ack: the entry", "removed"]);
+}
+
+#[test]
+fn what_is_newer_than_a_page_of_the_past_goes_out_behind_it() {
+    let mut session = Session::new(newcomer(Some(at(10))), at(0));
+    session.welcome(frame("welcome"), 2);
+    session.enter(Cursor::at(RoomId(7), (Version(0), Seq(0))));
+    assert!(session.begin_reading(RoomId(7)) && session.begin_reading(RoomId(7)) && !session.begin_reading(RoomId(8)));
+    let tail = tail(10, 1..=2);
+    assert_eq!(gather(&mut session, &tail).0, ["welcome"]);
+    session.reply(frame("a page"));
+    assert!(session.has_read(RoomId(7)));
+    assert_eq!(gather(&mut session, &tail).0, ["a page"]);
+    session.reply(frame("another page"));
+    assert!(session.has_read(RoomId(7)) && !session.has_read(RoomId(7)));
+    assert_eq!(gather(&mut session, &tail).0, ["another page", "v1", "v2"]);
+    // Whoever went out and came back holds nothing for what was asked before.
+    assert!(session.begin_reading(RoomId(7)));
+    session.quit(RoomId(7));
+    session.enter(Cursor::at(RoomId(7), (Version(2), Seq(2))));
+    assert!(!session.has_read(RoomId(7)));
 }

@@ -4,7 +4,7 @@
 use std::net::Shutdown;
 use std::rc::Rc;
 
-use teahouse_core::{LOBBY, Language, MessageId, RoomId, Seq, SessionId, UserId, Version};
+use teahouse_core::{LOBBY, Language, MessageId, RoomEntry, RoomId, Seq, SessionId, UserId, Version};
 use teahouse_protocol::{classic, v1};
 
 use super::socket;
@@ -25,6 +25,7 @@ pub(crate) enum Found {
     Changes(ChangesPage),
     Reactions(Vec<(MessageId, String)>),
     Members(Vec<UserId>),
+    Entries(Vec<(UserId, RoomEntry)>),
 }
 
 impl State {
@@ -36,6 +37,7 @@ impl State {
                 Delivery::Told(told) => self.told(&told),
                 Delivery::Member { user, entry, asker } => self.member(user, &entry, asker),
                 Delivery::Left { room, user, members } => self.left(room, user, members),
+                Delivery::Entries(room) => self.entry_moved(room),
                 Delivery::Typing { room, user, on } => self.is_typing(room, user, on),
             }
         }
@@ -64,6 +66,9 @@ impl State {
                     subscribers.into_iter().flatten().for_each(|slot| self.missed(slot));
                 }
             }
+        }
+        for room in mail.entries {
+            self.entry_moved(room);
         }
         for (room, user) in mail.unsure {
             self.unsure(room, user);
@@ -156,6 +161,7 @@ impl State {
                 self.begin_pass();
             }
             To::Room(room) => {
+                self.moved_meanwhile(room);
                 if let Some(frame) = &told.v1 {
                     self.tell_room(room, told.topic, frame);
                 }
@@ -325,9 +331,13 @@ impl State {
                 let own = history.own_reactions(*user, messages.clone());
                 Box::pin(async move { own.await.map(Found::Reactions) })
             }
-            Want::Members(room) => {
+            Want::Members(room, _) => {
                 let members = history.members(*room);
                 Box::pin(async move { members.await.map(Found::Members) })
+            }
+            Want::Entries(room, users) => {
+                let entries = history.entries(*room, users.clone());
+                Box::pin(async move { entries.await.map(Found::Entries) })
             }
         }
     }
@@ -335,9 +345,17 @@ impl State {
     /// The store answered, or cannot now.
     pub(crate) fn found(&mut self, want: Want, found: Option<Found>) {
         self.reads -= 1;
+        // The store knew what is still in the inbox: whoever is no longer in the room by that is sent nothing.
+        let mail = self.inboxes[self.index].take();
+        self.deliver(mail);
         match found {
             None => self.retries.push(want),
-            Some(Found::Members(members)) => self.members_came(want.room(), members),
+            Some(Found::Members(members)) => {
+                if let Want::Members(room, watch) = want {
+                    self.members_came(room, watch, members);
+                }
+            }
+            Some(Found::Entries(entries)) => self.entries_came(want.room(), &entries),
             Some(Found::Classic(page)) => self.page_came(&want, Page::classic(&page)),
             Some(Found::Changes(page)) => self.page_came(&want, Page::v1(&page)),
             Some(Found::Reactions(own)) => {

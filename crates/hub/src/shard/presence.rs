@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use teahouse_core::limits::{PRESENCE_IDS_MAX, PRESENCE_MEMBERS_MAX};
-use teahouse_core::{LOBBY, RoomId, SessionId, UserId};
+use teahouse_core::{ErrorCode, LOBBY, RoomId, SessionId, UserId};
 use teahouse_protocol::v1::{self, PresenceDiff, PresenceNow};
 
 use super::state::State;
@@ -15,6 +15,8 @@ use crate::websocket::text_frame;
 /// A room whose presence somebody wants to know.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
+    /// Which one it is: what was asked of the store for an earlier one is not for this one.
+    number: u64,
     watchers: HashSet<SessionId>,
     /// Who is a member; none until the store said so.
     members: Option<HashSet<UserId>>,
@@ -53,10 +55,14 @@ impl State {
             let now = PresenceNow { online: Vec::new(), count: self.online.count(), truncated: true };
             return self.acknowledge(slot, id, &now);
         }
+        let waiting_max = self.options.waiting_envelopes_max;
         let Some(in_use) = self.rooms.get_mut(&room) else { return };
         let is_new = in_use.watch.is_none();
         let watch = in_use.watch.get_or_insert_default();
         watch.watchers.insert(session);
+        if watch.waiting.len() >= waiting_max {
+            return self.refuse(slot, id.as_deref(), ErrorCode::Overloaded);
+        }
         watch.waiting.push((session, id));
         if let Some(v1) = &mut self.slots[slot].session.v1
             && !v1.watches.contains(&room)
@@ -64,15 +70,27 @@ impl State {
             v1.watches.push(room);
         }
         if is_new {
-            self.queue_read(Want::Members(room));
+            self.read_members(room);
         } else {
             self.answer_watchers(room);
         }
     }
 
+    /// Asks the store who is in a watched room; what it was asked before no longer counts.
+    fn read_members(&mut self, id: RoomId) {
+        self.watches += 1;
+        if let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) {
+            watch.number = self.watches;
+            self.queue_read(Want::Members(id, self.watches));
+        }
+    }
+
     /// The store said who is in a room.
-    pub(super) fn members_came(&mut self, id: RoomId, members: Vec<UserId>) {
+    pub(super) fn members_came(&mut self, id: RoomId, number: u64, members: Vec<UserId>) {
         let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) else { return };
+        if watch.number != number {
+            return;
+        }
         let mut members: HashSet<UserId> = members.into_iter().collect();
         for (user, on) in watch.meanwhile.drain(..) {
             if on {
@@ -157,6 +175,9 @@ impl State {
             rooms.push(id);
         } else {
             rooms.retain(|room| *room != id);
+            if rooms.is_empty() {
+                self.watched.remove(&user);
+            }
         }
         if self.online.contains(user) {
             watch.changed.insert(user, on);
@@ -174,7 +195,7 @@ impl State {
         self.watches_moved.insert(id);
         let before = Watch { members: watch.members.take(), ..Watch::default() };
         self.forget_watched(id, Some(&before));
-        self.queue_read(Want::Members(id));
+        self.read_members(id);
     }
 
     /// Tells who came and went since the last tick.
@@ -201,7 +222,14 @@ impl State {
                 }
             }
             // Too many to be remembered: everybody looks again.
-            None => rooms.extend(self.watched.values().flatten().copied()),
+            None => {
+                rooms.extend(self.watched.values().flatten().copied());
+                for id in &rooms {
+                    if let Some(watch) = self.rooms.get_mut(id).and_then(|room| room.watch.as_deref_mut()) {
+                        watch.refresh = true;
+                    }
+                }
+            }
         }
         for id in rooms {
             self.tell_presence_of(id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use teahouse_core::{CloseCode, Revocation, SessionId, TokenMark};
+use teahouse_core::{CloseCode, ErrorCode, Revocation, SessionId, TokenMark};
 
 use super::state::{Job, State};
 use crate::clock::Moment;
@@ -105,28 +105,51 @@ impl State {
             Some(greeted) => door.receive_v1(&caller, greeted, text),
         }));
         match receipt {
-            Ok(Receipt::Silent) => {}
-            Ok(Receipt::Reply(answer)) => self.slots[slot].session.reply(websocket::text_frame(&answer)),
-            Ok(Receipt::Malformed(answer)) => {
+            Ok(receipt) => self.receipt(slot, receipt),
+            Err(_) => self.answer(caller.session, Err(())),
+        }
+    }
+
+    /// What becomes of a request. What is asked behind a hello is begun when that is answered, so that nothing
+    /// comes of it before the session has its rooms.
+    pub(super) fn receipt(&mut self, slot: usize, receipt: Receipt) {
+        let session = &mut self.slots[slot].session;
+        let id = session.id;
+        if let Some(v1) = &mut session.v1
+            && let Stage::Greeting { asked, .. } = &mut v1.stage
+            && matches!(receipt, Receipt::Later(_) | Receipt::Reading { .. } | Receipt::Ask { .. })
+        {
+            asked.push(receipt);
+            return;
+        }
+        match receipt {
+            Receipt::Silent => {}
+            Receipt::Reply(answer) => session.reply(websocket::text_frame(&answer)),
+            Receipt::Malformed(answer) => {
                 self.metrics.malformed.inc();
-                let session = &mut self.slots[slot].session;
                 session.reply(websocket::text_frame(&answer));
                 if session.is_one_malformed_too_many(self.now) {
                     self.end(slot, CloseCode::Malformed);
                 }
             }
-            Ok(Receipt::Hello(future)) => {
+            Receipt::Hello(future) => {
                 // What happens from here on is kept for it, and only then the store is looked at.
                 self.begin_greeting(slot);
                 let future = async move {
                     let answer = future.await;
                     Answer { then: answer.then.or(Some(Then::StayUngreeted)), ..answer }
                 };
-                self.poll_once(caller.session, Box::pin(future));
+                self.poll_once(id, Box::pin(future));
             }
-            Ok(Receipt::Later(future)) => self.poll_once(caller.session, future),
-            Ok(Receipt::Ask { id, ask }) => self.ask(slot, id, ask),
-            Err(_) => self.answer(caller.session, Err(())),
+            Receipt::Reading { room, id: reference, work } => {
+                // The room waits from here on, and only then the store is looked at.
+                let held = session.begin_reading(room);
+                let work =
+                    async move { Answer { then: Some(Then::HaveRead { room, id: reference, held }), ..work.await } };
+                self.poll_once(id, Box::pin(work));
+            }
+            Receipt::Later(future) => self.poll_once(id, future),
+            Receipt::Ask { id, ask } => self.ask(slot, id, ask),
         }
     }
 
@@ -159,6 +182,12 @@ impl State {
         if self.slots[slot].session.closing {
             return;
         }
+        if let Some(Then::HaveRead { room, id, held }) = &then
+            && !self.has_read(slot, *room, *held)
+        {
+            // It came in or went out meanwhile: what was read may be older than what it was told with that.
+            return self.refuse(slot, id.as_deref(), ErrorCode::Overloaded);
+        }
         if let Some(text) = envelope {
             self.slots[slot].session.reply(websocket::text_frame(&text));
         }
@@ -167,7 +196,7 @@ impl State {
             Some(Then::Renew(mark, good_for)) => self.renew(slot, mark, good_for),
             Some(Then::Enter(room)) => self.release_held(slot, room),
             Some(Then::StayUngreeted) => self.give_up_greeting(slot),
-            None => {}
+            Some(Then::HaveRead { .. }) | None => {}
         }
         // Not at once: its envelope and other answers that come with it leave in the same write.
         self.is_ready(slot);

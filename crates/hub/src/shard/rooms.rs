@@ -1,15 +1,18 @@
 //! v1 sessions and their rooms: being welcomed, coming into rooms and going out of them, asking for changes
 //! again, typing. Who may be in a room was decided by the store; here it only comes to pass.
 
-use teahouse_core::limits::{TYPING_EXPIRY, TYPING_MEMBERS_MAX};
+use teahouse_core::limits::{ENTRY_MEMBERS_MAX, TYPING_EXPIRY, TYPING_MEMBERS_MAX};
 use teahouse_core::{CloseCode, ErrorCode, LOBBY, RoomEntry, RoomId, Seq, SessionId, UserId, Version};
 use teahouse_protocol::v1;
 
-use super::state::{Room, State};
+use super::state::{Room, Slot, State};
 use crate::inbox::{Delivery, Topic};
-use crate::seams::{Ask, Dialect, Greeting};
-use crate::session::{Cursor, Session, Stage};
+use crate::seams::{Ask, Dialect, Greeting, Receipt};
+use crate::session::{Cursor, Session, Stage, Want};
 use crate::websocket::text_frame;
+
+/// Members for whom a room's entry is read at once; each takes some tenths of a millisecond.
+const ENTRIES_PER_READ: usize = 100;
 
 impl State {
     // ── Hello ──
@@ -19,18 +22,33 @@ impl State {
         if let Some(v1) = &mut self.slots[slot].session.v1
             && let Stage::Ungreeted { until } = v1.stage
         {
-            v1.stage = Stage::Greeting { until, asks: Vec::new(), changes: Vec::new() };
+            v1.stage = Stage::Greeting { until, asked: Vec::new(), changes: Vec::new() };
             self.greeting += 1;
         }
     }
 
-    /// What it was to begin with could not be read; it may say hello again.
+    /// What it was to begin with could not be read; it may say hello again. What it asked behind this one is
+    /// answered all the same.
     pub(super) fn give_up_greeting(&mut self, slot: usize) {
-        if let Some(v1) = &mut self.slots[slot].session.v1
-            && let Stage::Greeting { until, .. } = v1.stage
-        {
-            v1.stage = Stage::Ungreeted { until };
-            self.one_less_greeting();
+        let Some(v1) = &mut self.slots[slot].session.v1 else { return };
+        let Stage::Greeting { until, asked, .. } = &mut v1.stage else { return };
+        let asked = std::mem::take(asked);
+        v1.stage = Stage::Ungreeted { until: *until };
+        self.one_less_greeting();
+        self.begin_asked(slot, asked);
+    }
+
+    /// Begins what a session asked behind its hello, in order.
+    fn begin_asked(&mut self, slot: usize, asked: Vec<Receipt>) {
+        for receipt in asked {
+            if self.slots[slot].session.closing {
+                return;
+            }
+            self.receipt(slot, receipt);
+        }
+        // While its answers waited for the welcome its requests may have been left in the socket.
+        if let Some(waker) = &self.slots[slot].waker {
+            waker.wake_by_ref();
         }
     }
 
@@ -38,6 +56,7 @@ impl State {
         self.greeting -= 1;
         if self.greeting == 0 {
             self.passed.clear();
+            self.moved_meanwhile.clear();
         }
     }
 
@@ -48,18 +67,19 @@ impl State {
             return;
         }
         let stage = std::mem::replace(&mut v1.stage, Stage::Live);
-        let Stage::Greeting { asks, changes, .. } = stage else { return };
+        let Stage::Greeting { asked, changes, .. } = stage else { return };
 
         for entry in &greeting.rooms {
             self.enter_room(slot, entry);
         }
-        let mut removed = Vec::new();
         for (room, held) in greeting.held {
-            if self.slots[slot].session.is_in(room) {
-                self.slots[slot].session.resume(room, held);
-            } else {
-                removed.push(room);
-            }
+            self.slots[slot].session.resume(room, held);
+        }
+        let user = greeting.user.profile.id;
+        let moved = greeting.rooms.iter().map(|entry| entry.id).filter(|room| self.moved_meanwhile.contains(room));
+        for room in moved.collect::<Vec<_>>() {
+            // It looks otherwise by now, perhaps, than when it was read.
+            self.queue_read(Want::Entries(room, vec![user]));
         }
         let lives = self.slots[slot].expires_at.since(self.now).saturating_sub(self.options.token_grace);
         let users = self.online.count();
@@ -79,9 +99,6 @@ impl State {
         let frame = text_frame(&v1::welcome(greeting.id.as_deref(), &welcome, |user| online.contains(user)));
         session.welcome(frame, users);
         self.welcomed_apart |= users != self.count.users;
-        for room in removed {
-            session.reply(text_frame(&v1::removed(room)));
-        }
         // What became of its rooms while it was greeted is told now, as if it happened now.
         for change in changes {
             match change {
@@ -91,10 +108,8 @@ impl State {
             }
         }
         self.one_less_greeting();
-        for (id, ask) in asks {
-            self.ask(slot, id, ask);
-        }
-        self.pump(slot);
+        self.begin_asked(slot, asked);
+        self.is_ready(slot);
     }
 
     // ── Rooms ──
@@ -112,7 +127,10 @@ impl State {
     fn enter_room(&mut self, slot: usize, entry: &RoomEntry) -> bool {
         let at = (entry.version, entry.last_seq);
         let room = self.room_in_use(entry.id, at);
-        room.members = entry.members;
+        if room.members == 0 {
+            // From here on the street says how many come and go.
+            room.members = entry.members;
+        }
         // The store is ahead of the street: what the snapshot knew comes by again, or has yet to come.
         let entered = self.slots[slot].session.enter(Cursor::at(entry.id, at));
         if entered && let Some(room) = self.rooms.get_mut(&entry.id) {
@@ -183,8 +201,8 @@ impl State {
             if let Some(removed) = removed {
                 session.reply(removed);
             }
-            if entered && let Some(cursor) = session.cursor_in(entry.id) {
-                cursor.hold();
+            if entered {
+                session.begin_entering(entry.id);
             }
             return;
         }
@@ -212,7 +230,9 @@ impl State {
         if self.slots[slot].session.dialect() == Dialect::V1 && self.quit_room(slot, room) {
             let frame = text_frame(&v1::removed(room));
             let waiting_max = self.options.waiting_envelopes_max;
-            self.slots[slot].session.tell(Topic::Membership(room), frame, waiting_max);
+            let session = &mut self.slots[slot].session;
+            session.forget_told_of(room);
+            session.tell(Topic::Membership(room), frame, waiting_max);
         }
     }
 
@@ -249,19 +269,56 @@ impl State {
 
     /// A session's request that brought it into a room is answered: now the room may speak.
     pub(super) fn release_held(&mut self, slot: usize, room: RoomId) {
-        if let Some(cursor) = self.slots[slot].session.cursor_in(room) {
-            cursor.release();
-        }
+        self.slots[slot].session.has_entered(room);
+    }
+
+    /// A page of a room's past was read for a session, and is to be sent before anything newer. Says whether
+    /// that is still so: whoever came in or went out meanwhile might know better than the page.
+    pub(super) fn has_read(&mut self, slot: usize, room: RoomId, held: bool) -> bool {
+        let session = &mut self.slots[slot].session;
+        session.has_read(room) == held && (held || !session.is_in(room))
     }
 
     fn members_are(&mut self, id: RoomId, members: u32) {
+        self.moved_meanwhile(id);
         if let Some(room) = self.rooms.get_mut(&id)
             && room.members != members
         {
             room.members = members;
-            // Newcomers to the site are no news for everybody in the lobby.
-            if id != LOBBY {
-                self.members_moved.insert(id);
+            // Whoever comes to a crowd is no news for everybody in it.
+            if members <= ENTRY_MEMBERS_MAX && id != LOBBY {
+                self.entries_moved.insert(id);
+            }
+        }
+    }
+
+    /// A room looks otherwise than before to everybody in it. They are told with the next tick.
+    pub(super) fn entry_moved(&mut self, id: RoomId) {
+        self.entries_moved.insert(id);
+        self.moved_meanwhile(id);
+    }
+
+    /// The same, for sessions that are being greeted: their entries may have been read before.
+    pub(super) fn moved_meanwhile(&mut self, id: RoomId) {
+        if self.greeting > 0 {
+            self.moved_meanwhile.insert(id);
+        }
+    }
+
+    /// The store said how a room looks to these of its members.
+    pub(super) fn entries_came(&mut self, id: RoomId, entries: &[(UserId, RoomEntry)]) {
+        for (user, entry) in entries {
+            if let Some(room) = self.rooms.get_mut(&id) {
+                room.members = entry.members;
+            }
+            let online = &self.online;
+            let frame = text_frame(&v1::room(entry, |user| online.contains(user)));
+            for slot in self.slots_of(*user) {
+                let session = &mut self.slots[slot].session;
+                if session.is_live() && session.dialect() == Dialect::V1 && session.is_in(id) {
+                    session.tell(Topic::Entry(id), frame.clone(), self.options.waiting_envelopes_max);
+                    self.is_ready(slot);
+                }
             }
         }
     }
@@ -270,25 +327,15 @@ impl State {
 
     /// Does what a v1 session asks of the hub itself.
     pub(super) fn ask(&mut self, slot: usize, id: Option<String>, ask: Ask) {
-        let waiting_max = self.options.waiting_envelopes_max;
-        if let Some(v1) = &mut self.slots[slot].session.v1
-            && let Stage::Greeting { asks, .. } = &mut v1.stage
-        {
-            if asks.len() < waiting_max {
-                asks.push((id, ask));
-            } else {
-                self.refuse(slot, id.as_deref(), ErrorCode::Overloaded);
-            }
-            return;
-        }
         let (Ask::Sync(room, _) | Ask::Presence(room, _) | Ask::Typing(room, _)) = ask;
         if !self.slots[slot].session.is_in(room) {
             return self.refuse(slot, id.as_deref(), ErrorCode::NotFound);
         }
         match ask {
             Ask::Sync(room, since) => {
-                if let Some(cursor) = self.slots[slot].session.cursor_in(room) {
-                    cursor.sync(since, id);
+                let cursor = self.slots[slot].session.cursor_in(room);
+                if let Some(Err(id)) = cursor.map(|cursor| cursor.sync(since, id)) {
+                    self.refuse(slot, id.as_deref(), ErrorCode::Overloaded);
                 }
             }
             Ask::Presence(room, on) => self.presence(slot, id, room, on),
@@ -304,11 +351,12 @@ impl State {
         }
     }
 
-    fn refuse(&mut self, slot: usize, id: Option<&str>, code: ErrorCode) {
+    pub(super) fn refuse(&mut self, slot: usize, id: Option<&str>, code: ErrorCode) {
         let session = &mut self.slots[slot].session;
         let mut body = v1::ErrorBody::new(code, session.language());
         body.retry_after_ms = (code == ErrorCode::Overloaded).then_some(1000);
         session.reply(text_frame(&v1::error(id, &body)));
+        self.is_ready(slot);
     }
 
     fn typing(&mut self, slot: usize, id: Option<String>, room: RoomId, on: bool) {
@@ -354,10 +402,23 @@ impl State {
                 self.tell_room(id, Topic::Typing(id), &frame);
             }
         }
-        for id in std::mem::take(&mut self.members_moved) {
-            let Some(members) = self.rooms.get(&id).map(|room| room.members) else { continue };
-            let frame = text_frame(&v1::room_members(id, members));
-            self.tell_room(id, Topic::Members(id), &frame);
+        for id in std::mem::take(&mut self.entries_moved) {
+            let Some(room) = self.rooms.get(&id) else { continue };
+            let is_v1 = |entry: &Slot| entry.session.dialect() == Dialect::V1 && !entry.session.closing;
+            let mut users: Vec<UserId> = if id == LOBBY {
+                self.slots.iter().filter(|(_, entry)| is_v1(entry)).map(|(_, entry)| entry.session.user).collect()
+            } else {
+                room.subscribers
+                    .iter()
+                    .filter_map(|slot| self.slots.get(*slot))
+                    .map(|entry| entry.session.user)
+                    .collect()
+            };
+            users.sort_unstable();
+            users.dedup();
+            for users in users.chunks(ENTRIES_PER_READ) {
+                self.queue_read(Want::Entries(id, users.to_vec()));
+            }
         }
     }
 

@@ -188,7 +188,7 @@ impl State {
             if entry.session.is_saturated(self.options.waiting_envelopes_max) {
                 // Its answers go out first: when the socket takes more, or else in the next turn. Who reads fast
                 // and asks faster would otherwise have more and more of them waiting.
-                if !entry.blocked {
+                if !entry.blocked && !entry.session.is_greeting() {
                     context.waker().wake_by_ref();
                 }
                 return Poll::Pending;

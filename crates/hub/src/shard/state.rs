@@ -112,8 +112,12 @@ pub(crate) struct State {
     pub(super) passed: HashMap<RoomId, (Version, Seq)>,
     /// Rooms in which somebody is typing.
     pub(super) typing_rooms: HashSet<RoomId>,
-    /// Rooms whose number of members changed since the last tick.
-    pub(super) members_moved: HashSet<RoomId>,
+    /// Rooms that look otherwise to their members since the last tick.
+    pub(super) entries_moved: HashSet<RoomId>,
+    /// Rooms that may look otherwise since the first of the sessions that are being greeted said hello.
+    pub(super) moved_meanwhile: HashSet<RoomId>,
+    /// The number of the newest watch.
+    pub(super) watches: u64,
     /// In which watched rooms a user is a member.
     pub(super) watched: HashMap<UserId, Vec<RoomId>>,
     /// Watched rooms in which something changed that edges do not tell.
@@ -196,7 +200,9 @@ impl State {
             greeting: 0,
             passed: HashMap::new(),
             typing_rooms: HashSet::new(),
-            members_moved: HashSet::new(),
+            entries_moved: HashSet::new(),
+            moved_meanwhile: HashSet::new(),
+            watches: 0,
             watched: HashMap::new(),
             watches_moved: HashSet::new(),
             put_before: Vec::new(),
@@ -355,8 +361,8 @@ impl State {
         let reason = words.reason.unwrap_or(code.reason());
         let code = match session.dialect() {
             Dialect::V1 => {
-                let retry_ms =
-                    words.retry.or(retry_after(code)).map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX));
+                let wait = words.retry.unwrap_or_else(|| retry_after(code));
+                let retry_ms = wait.as_millis().try_into().unwrap_or(u64::MAX);
                 session.reply(websocket::text_frame(&v1::goodbye(code, reason, retry_ms)));
                 code
             }
@@ -439,12 +445,12 @@ pub(crate) struct Parting<'a> {
     pub(crate) retry: Option<Duration>,
 }
 
-/// When a v1 client that is sent away with this code may come back, if it says so.
-fn retry_after(code: CloseCode) -> Option<Duration> {
+/// When a v1 client that is sent away with this code may come back, if it does.
+fn retry_after(code: CloseCode) -> Duration {
     match code {
-        CloseCode::Internal | CloseCode::Restart => Some(Duration::from_secs(1)),
-        CloseCode::Overloaded => Some(Duration::from_secs(5)),
-        code => code.comes_back().then_some(Duration::ZERO),
+        CloseCode::Internal | CloseCode::Restart => Duration::from_secs(1),
+        CloseCode::Overloaded => Duration::from_secs(5),
+        _ => Duration::ZERO,
     }
 }
 

@@ -84,17 +84,18 @@ impl State {
                 continue;
             }
             let is_slow = entry.frame_since.is_some_and(|since| soon.since(since) >= FRAME_TIMEOUT);
-            let is_late = entry.session.v1.as_ref().is_some_and(|v1| match v1.stage {
-                Stage::Ungreeted { until } | Stage::Greeting { until, .. } => now >= until,
-                Stage::Live => false,
+            // One that said hello in time is late by our own fault.
+            let late = entry.session.v1.as_ref().and_then(|v1| match v1.stage {
+                Stage::Ungreeted { until } if now >= until => Some(CloseCode::NoHello),
+                Stage::Greeting { until, .. } if now >= until => Some(CloseCode::Overloaded),
+                _ => None,
             });
             let code = match () {
                 // A v1 client may come back; the classic one has no other word for it.
                 () if is_slow && entry.session.dialect() == Dialect::V1 => Some(CloseCode::NoSignOfLife),
                 () if is_slow => Some(CloseCode::Policy),
-                () if is_late => Some(CloseCode::NoHello),
                 () if now >= entry.expires_at => Some(CloseCode::Expired),
-                () => None,
+                () => late,
             };
             if let Some(code) = code {
                 self.end(slot, code);

@@ -16,7 +16,7 @@ use futures_util::{SinkExt, StreamExt};
 use teahouse_core::token::Revoked;
 use teahouse_core::{
     AcceptOrder, Audience, Change, Commit, LOBBY, Language, Message, MessageChange, MessageId, MessageKind, Profile,
-    Revocation, RoomId, Seq, Timestamp, TokenKey, TokenMark, UserId, Version,
+    Revocation, RoomEntry, RoomId, Seq, Timestamp, TokenKey, TokenMark, UserId, Version,
 };
 use teahouse_hub::{
     Answer, Arrival, BoxFuture, Caller, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Door, Feed, History, Hub,
@@ -80,6 +80,11 @@ impl History for Past {
 
     fn own_reactions(&self, _: UserId, _: Vec<MessageId>) -> BoxFuture<Option<Vec<(MessageId, String)>>> {
         Box::pin(async { Some(vec![]) })
+    }
+
+    fn entries(&self, room: RoomId, users: Vec<UserId>) -> BoxFuture<Option<Vec<(UserId, RoomEntry)>>> {
+        let entries = users.into_iter().map(|user| (user, v1::entry(self, room))).collect();
+        Box::pin(async move { Some(entries) })
     }
 
     fn members(&self, room: RoomId) -> BoxFuture<Option<Vec<UserId>>> {

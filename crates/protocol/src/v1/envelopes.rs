@@ -183,18 +183,6 @@ pub fn room(entry: &RoomEntry, is_online: impl Fn(UserId) -> bool) -> String {
     envelope("room", RoomBody::new(entry, is_online))
 }
 
-/// `room`, when its name or title changed: fields that are absent stay as they are.
-#[must_use]
-pub fn room_renamed(room: RoomId, name: Option<&str>, title: &str) -> String {
-    envelope("room", events::RoomRenamed { id: room.0, name, title })
-}
-
-/// `room`, when people came or went: fields that are absent stay as they are.
-#[must_use]
-pub fn room_members(room: RoomId, members: u32) -> String {
-    envelope("room", events::RoomMembers { id: room.0, members })
-}
-
 /// `removed`: one is no longer in this room.
 #[must_use]
 pub fn removed(room: RoomId) -> String {
@@ -220,13 +208,12 @@ pub fn events_missed(language: Language) -> String {
 }
 
 /// `goodbye`: the socket is about to be closed with this code and reason, since proxies swallow close frames.
+/// `retry_ms` is 0 where nobody comes back.
 #[must_use]
-pub fn goodbye(code: CloseCode, reason: &str, retry_ms: Option<u64>) -> String {
+pub fn goodbye(code: CloseCode, reason: &str, retry_ms: u64) -> String {
     let reconnect = code.comes_back();
-    envelope(
-        "goodbye",
-        events::Goodbye { code: code.code(), reason, reconnect, retry_ms: retry_ms.filter(|_| reconnect) },
-    )
+    let retry_ms = if reconnect { retry_ms } else { 0 };
+    envelope("goodbye", events::Goodbye { code: code.code(), reason, reconnect, retry_ms })
 }
 
 /// What a backend published, as it is, but on one line: frames are split at their line breaks. It is the same

@@ -96,26 +96,6 @@ pub(crate) struct Presence {
     pub count: u64,
 }
 
-/// A room has another name or title.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct RoomRenamed<'a> {
-    /// Which room.
-    pub id: u64,
-    /// Its unique name.
-    pub name: Option<&'a str>,
-    /// Its heading; may be empty.
-    pub title: &'a str,
-}
-
-/// People came into a room or went.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct RoomMembers {
-    /// Which room.
-    pub id: u64,
-    /// How many are in it now.
-    pub members: u32,
-}
-
 /// One is no longer in this room.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Removed {
@@ -141,7 +121,6 @@ pub(crate) struct Goodbye<'a> {
     pub reason: &'a str,
     /// Whether the client is to come back by itself.
     pub reconnect: bool,
-    /// After how long, where the server says it; this client's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_ms: Option<u64>,
+    /// After how long; this client's own. 0 where it is not to come back.
+    pub retry_ms: u64,
 }

@@ -47,11 +47,10 @@ proptest! {
         is_one_line(&caught_up(message.room, message.version, &own));
         is_one_line(&teahouse_protocol::v1::message(&message, Some(&react)));
         is_one_line(&room(&entry, |_| true));
-        is_one_line(&room_renamed(RoomId(7), Some(&a), &b));
         is_one_line(&teahouse_protocol::v1::user(&profile));
         is_one_line(&system(&a, &b));
         is_one_line(&error(Some(&a), &refusal));
-        is_one_line(&goodbye(CloseCode::Banned, &a, None));
+        is_one_line(&goodbye(CloseCode::Banned, &a, 0));
         is_one_line(&ack(&a, &History::new(std::slice::from_ref(&message), (true, true), &own)));
         is_one_line(&ack(&a, &Users::new(&[profile], false)));
         is_one_line(&heartbeat(Some(&a), stage::NOW));
