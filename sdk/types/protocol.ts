@@ -357,7 +357,7 @@ export interface EventData {
   typing: Typing;
   presence: Presence;
   online_count: OnlineCount;
-  room: Room | RoomRenamed | RoomMembers;
+  room: Room;
   removed: Removed;
   user: Person;
   system: System;
@@ -475,8 +475,8 @@ export interface Goodbye {
   reason: string;
   /** Whether the client is to come back by itself. */
   reconnect: boolean;
-  /** After how long, where the server says it; this client's own. */
-  retry_ms?: number;
+  /** After how long; this client's own. 0 where it is not to come back. */
+  retry_ms: number;
 }
 
 /** A room that a returning client holds. */
@@ -809,24 +809,6 @@ export interface RoomCards {
 
 /** Who may be in a room. */
 export type RoomKind = 'public' | 'private' | 'direct';
-
-/** People came into a room or went. */
-export interface RoomMembers {
-  /** Which room. */
-  id: number;
-  /** How many are in it now. */
-  members: number;
-}
-
-/** A room has another name or title. */
-export interface RoomRenamed {
-  /** Which room. */
-  id: number;
-  /** Its unique name. */
-  name: string | null;
-  /** Its heading; may be empty. */
-  title: string;
-}
 
 /** A user's number, as some backends write it. */
 export type SiteId = number | string;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::value::RawValue;
-use teahouse_core::{CloseCode, ErrorCode, Language, Message, MessageChange, Profile, RoomEntry, RoomId, User, UserId};
+use teahouse_core::{CloseCode, ErrorCode, Language, Message, MessageChange, Profile, RoomEntry, User, UserId};
 use teahouse_protocol::v1::*;
 
 use crate::stage;
