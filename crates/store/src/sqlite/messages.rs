@@ -225,7 +225,7 @@ pub(super) fn own_reactions(conn: &Connection, user: UserId, messages: &[Message
 pub(super) fn page_by_seq(conn: &Connection, room: RoomId, since: Version, after: Seq, limit: u32) -> Sql<SeqPage> {
     let (head, pair) = room_and_pair(conn, room)?;
     let deleted = conn
-        .prepare_cached("SELECT id FROM messages WHERE room = ?1 AND version > ?2 AND seq <= ?3 AND state <> 0")?
+        .prepare_cached("SELECT id FROM messages WHERE room = ?1 AND version > ?2 AND +seq <= ?3 AND state <> 0")?
         .query_map(params![id(room.0), id(since.0), id(after.0)], |row| Ok(MessageId(get(row, 0)?)))?
         .collect::<Result<_, _>>()?;
     let messages = read(

@@ -2,6 +2,7 @@
 //! The rules that every store keeps are in the conformance suite.
 
 mod copies;
+mod cost;
 mod older;
 mod opening;
 mod trouble;
