@@ -136,7 +136,11 @@ fn admit(group: &mut Group<'_>, append: &Append) -> Result<Option<Room>, Stop<Ap
                 MessageKind::System => room.kind != RoomKind::Direct,
             };
             if !admitted {
-                return refuse(AppendError::Forbidden);
+                // A room that one never was in looks as if it were not there, unless everybody may see it.
+                let knows = append.kind == MessageKind::System
+                    || room.kind == RoomKind::Public
+                    || group.was_member(room.id, append.sender);
+                return refuse(if knows { AppendError::Forbidden } else { AppendError::NotFound });
             }
             Some(room)
         }

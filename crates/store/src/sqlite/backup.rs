@@ -70,9 +70,10 @@ impl Backups {
         let (reply, answer) = oneshot::channel();
         let (shared, into) = (Arc::clone(&self.0), into.to_owned());
         let copying = move || {
-            let copied = catch_unwind(AssertUnwindSafe(|| copy(&shared, &into, progress)));
+            let is_wanted = || !reply.is_closed();
+            let copied = catch_unwind(AssertUnwindSafe(|| copy(&shared, &into, progress, is_wanted)));
             shared.running.store(false, Ordering::Relaxed);
-            // Whoever asked may have gone; the copy is there all the same.
+            // Whoever asked may have gone just now.
             let _ = reply.send(copied.unwrap_or_else(|_| Err(internal("a backup panicked"))));
         };
         self.0.running.store(true, Ordering::Relaxed);
@@ -131,7 +132,12 @@ impl Drop for Unfinished {
     }
 }
 
-fn copy(shared: &Shared, into: &Path, mut progress: BackupProgress) -> Result<(), BackupError> {
+fn copy(
+    shared: &Shared,
+    into: &Path,
+    mut progress: BackupProgress,
+    is_wanted: impl Fn() -> bool,
+) -> Result<(), BackupError> {
     let whole = into.join(FILE);
     if exists(&whole)? {
         return Err(BackupError::Exists(whole.display().to_string()));
@@ -141,6 +147,10 @@ fn copy(shared: &Shared, into: &Path, mut progress: BackupProgress) -> Result<()
     copy_pages(shared, &unfinished.part, &mut progress)?;
     schema::mark_as_copy(&unfinished.part).map_err(write)?;
     File::open(&unfinished.part).and_then(|part| part.sync_all()).map_err(write)?;
+    if !is_wanted() {
+        // Whoever gave it up took away what belongs to it; alone it must not look like a whole one.
+        return Err(BackupError::Write("nobody waits for it any more".to_owned()));
+    }
     fs::rename(&unfinished.part, &whole).map_err(write)?;
     // It is whole, and stays.
     std::mem::forget(unfinished);

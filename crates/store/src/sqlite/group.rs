@@ -56,6 +56,8 @@ pub(super) struct Memory {
     people: HashMap<UserId, Person>,
     names: HashMap<String, UserId>,
     members: HashSet<(RoomId, UserId)>,
+    /// Who went out of which room: what they still say there comes too late, and they know of the room.
+    left: HashSet<(RoomId, UserId)>,
     pairs: HashMap<(UserId, UserId), RoomId>,
 }
 
@@ -66,8 +68,9 @@ impl Memory {
     }
 
     fn bound(&mut self) {
-        let lens = [self.rooms.len(), self.people.len(), self.names.len(), self.members.len(), self.pairs.len()];
-        if lens.iter().any(|len| *len > REMEMBERED_MAX) {
+        let sets = [self.members.len(), self.left.len()];
+        let maps = [self.rooms.len(), self.people.len(), self.names.len(), self.pairs.len()];
+        if maps.iter().chain(&sets).any(|len| *len > REMEMBERED_MAX) {
             self.forget();
         }
     }
@@ -177,9 +180,15 @@ impl<'a> Group<'a> {
         Ok(member)
     }
 
+    /// Whether a user was taken out of a room not long ago, as far as the writer remembers.
+    pub(super) fn was_member(&self, room: RoomId, user: UserId) -> bool {
+        self.memory.left.contains(&(room, user))
+    }
+
     /// Must follow every end of a membership.
     pub(super) fn forget_member(&mut self, room: RoomId, user: UserId) {
         self.memory.members.remove(&(room, user));
+        self.memory.left.insert((room, user));
     }
 
     /// What a user is in a room, if they are in it.
