@@ -39,7 +39,7 @@ pub(super) fn find(group: &mut Group<'_>, room: RoomId, content: &str) -> Sql<Ve
                 }
                 break;
             }
-            name = candidate.strip_suffix(['.', '-']).filter(|shorter| !shorter.is_empty());
+            name = shorter(candidate);
         }
     }
     found.sort_unstable();
@@ -52,8 +52,17 @@ fn names(content: &str) -> impl Iterator<Item = &str> {
         let before = content[..at].chars().next_back();
         let rest = &content[at + 1..];
         let len = rest.find(|c: char| !is_name_char(c)).unwrap_or(rest.len());
-        (len > 0 && !before.is_some_and(is_name_char)).then(|| &rest[..len])
+        // Chinese has no space before it; only what may be an e-mail address is left alone.
+        (len > 0 && !before.is_some_and(|c| c.is_ascii() && is_name_char(c))).then(|| &rest[..len])
     })
+}
+
+/// The next name that may be meant: without what may end a sentence, or, where words are written without
+/// spaces between them, without what may be the next word.
+fn shorter(name: &str) -> Option<&str> {
+    let last = name.chars().next_back()?;
+    let ends = matches!(last, '.' | '-') || !last.is_ascii();
+    ends.then(|| &name[..name.len() - last.len_utf8()]).filter(|shorter| !shorter.is_empty())
 }
 
 fn is_name_char(c: char) -> bool {
@@ -88,6 +97,16 @@ mod tests {
         check("@amy@bob", &["amy"]);
         check("@ amy @", &[]);
         check("，@小明 你好", &["小明"]);
+        check("你好@小明", &["小明"]);
+    }
+
+    #[test]
+    fn a_name_may_be_shorter_than_it_seems() {
+        for (name, expect) in
+            [("amy.", Some("amy")), ("amy", None), ("小明你好", Some("小明你")), ("明", None), (".", None)]
+        {
+            assert_eq!(shorter(name), expect, "{name}");
+        }
     }
 
     #[test]
