@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{App, Live, Parts};
+use crate::app::{App, Clock, Live, Parts};
 use crate::config::Config;
 use crate::control::{BindError, ControlServer, Controller};
 use crate::door::{SocketDoor, StoredHistory};
@@ -161,20 +161,21 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     let metrics_listener = config.metrics.listen.map(bind).transpose()?;
 
     let live = Arc::new(LiveHub::default());
+    let clock: Clock = Arc::new(|| Timestamp::from(SystemTime::now()));
     let app = App::new(Parts {
         store: Arc::clone(&store),
         live: Arc::clone(&live) as Arc<dyn Live>,
         tokens,
         passwords,
         limits: Limits::new(&config.limits),
-        clock: Arc::new(|| Timestamp::from(SystemTime::now())),
+        clock: Arc::clone(&clock),
         config,
     });
     app.rejections.register(&mut registry);
     let lobby = store.room_head(LOBBY).await?.map_or_else(Default::default, |head| (head.version, head.last_seq));
     let hub = prepared.start(
         Arc::new(SocketDoor::new(Arc::clone(&app))),
-        Arc::new(StoredHistory::new(Arc::clone(&store))),
+        Arc::new(StoredHistory::new(Arc::clone(&store), clock)),
         lobby,
     )?;
     // It is set here and nowhere else.

@@ -4,9 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 
 use teahouse_core::limits::{CATCH_UP_CHANGES_MAX, RESET_MESSAGES};
-use teahouse_core::{Message, MessageId, RoomId, Seq, UserId, Version};
+use teahouse_core::{Message, MessageId, RoomEntry, RoomId, Seq, UserId, Version};
 use teahouse_hub::{BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, History};
 use teahouse_store::{CatchUpBounds, Store, StoreError};
+
+use crate::app::Clock;
 
 /// Messages in one page; about as many as one write takes.
 const PAGE_MESSAGES: u32 = 200;
@@ -30,13 +32,14 @@ fn cut(messages: &mut Vec<Message>) -> bool {
 /// The store, as sessions that are behind read it.
 pub struct StoredHistory {
     store: Arc<dyn Store>,
+    clock: Clock,
 }
 
 impl StoredHistory {
-    /// The history in this store.
+    /// The history in this store. The clock says whether somebody is muted now.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+    pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
+        Self { store, clock }
     }
 
     /// What the store says, or `None` when it cannot say anything now: the hub asks again.
@@ -92,6 +95,11 @@ impl History for StoredHistory {
 
     fn own_reactions(&self, user: UserId, messages: Vec<MessageId>) -> BoxFuture<Option<Vec<(MessageId, String)>>> {
         self.read("own reactions", async move |store| store.own_reactions(user, &messages).await)
+    }
+
+    fn entries(&self, room: RoomId, users: Vec<UserId>) -> BoxFuture<Option<Vec<(UserId, RoomEntry)>>> {
+        let now = (self.clock)();
+        self.read("a room's entries", async move |store| store.room_entries(room, &users, now).await)
     }
 
     fn members(&self, room: RoomId) -> BoxFuture<Option<Vec<UserId>>> {

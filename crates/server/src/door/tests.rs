@@ -1,6 +1,6 @@
 //! The socket's door without a socket: what each envelope is answered, and what else becomes of the session.
 
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use serde_json::{Value, json};
 use teahouse_core::{Change, ErrorCode, LOBBY, Language, RoomId, SessionId, Timestamp, UserId, Version};
@@ -59,7 +59,7 @@ async fn told(receipt: Receipt) -> Told {
         Receipt::Silent => (Answer::default(), false),
         Receipt::Reply(text) => (Answer::saying(text), false),
         Receipt::Malformed(text) => (Answer::saying(text), true),
-        Receipt::Later(work) | Receipt::Hello(work) => (work.await, false),
+        Receipt::Later(work) | Receipt::Hello(work) | Receipt::Reading { work, .. } => (work.await, false),
         Receipt::Ask { .. } => panic!("this is for the hub"),
     };
     Told { envelope: answer.envelope.map(read), then: answer.then, malformed }
@@ -200,9 +200,10 @@ async fn what_a_session_says_in_one_breath_is_stored_in_its_order() {
         let data = json!({ "room": 1, "content": format!("{n}"), "client_id": format!("c-{n}") });
         let text = json!({ "type": "message", "id": "r-1", "data": data }).to_string();
         let Receipt::Later(mut work) = session.door.receive_v1(&session.caller, true, &text) else { panic!("{n}") };
-        // As the hub does: once at once, and again when there is something to see.
-        assert!(matches!(work.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
-        works.push(work);
+        // As the hub does: once at once, and again when there is something to see; a quick store has answered.
+        if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            works.push(work);
+        }
     }
     for work in works.into_iter().rev() {
         work.await;
@@ -217,7 +218,7 @@ async fn a_message_whose_session_is_gone_is_stored_all_the_same() {
     let session = Session::of(&stage, &stage.join("amy").await);
     let text = r#"{"type":"message","data":{"room":1,"content":"hi","client_id":"c"}}"#;
     let Receipt::Later(mut work) = session.door.receive_v1(&session.caller, true, text) else { panic!() };
-    assert!(work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let _ = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     drop(work);
     // What is asked next is done after it.
     session.say("there", "d").await.ack();

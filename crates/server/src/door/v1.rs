@@ -48,12 +48,24 @@ pub(super) fn receive(app: &Arc<App>, caller: &Caller, greeted: bool, text: &str
         Request::Sync { room, since } => Receipt::Ask { id, ask: Ask::Sync(room, since) },
         Request::Presence { room, on } => Receipt::Ask { id, ask: Ask::Presence(room, on) },
         Request::Typing { room, on } => Receipt::Ask { id, ask: Ask::Typing(room, on) },
-        request => Receipt::Later(answering(app, caller, id.clone(), async move {
-            let asker = Asker { user: caller.user, address: caller.address, session: Some(caller.session) };
-            let Performed { body, entered } = perform(own, asker, request).await?;
-            // Who gave no reference waits for no answer, and comes into the room all the same.
-            Ok(Answer { envelope: id.map(|id| v1::ack(&id, &body)), then: entered.map(Then::Enter) })
-        })),
+        request => {
+            let past_of = match &request {
+                Request::History { room, .. } => Some(*room),
+                _ => None,
+            };
+            let reference = id.clone();
+            let work = answering(app, caller, id.clone(), async move {
+                // Who gave no reference is told of the room by the entry that all their sessions get.
+                let session = id.is_some().then_some(caller.session);
+                let asker = Asker { user: caller.user, address: caller.address, session };
+                let Performed { body, entered } = perform(own, asker, request).await?;
+                Ok(Answer { envelope: id.map(|id| v1::ack(&id, &body)), then: entered.map(Then::Enter) })
+            });
+            match past_of {
+                Some(room) => Receipt::Reading { room, id: reference, work },
+                None => Receipt::Later(work),
+            }
+        }
     }
 }
 

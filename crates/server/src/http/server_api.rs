@@ -11,7 +11,6 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use teahouse_core::{RoomId, UserId};
-use teahouse_hub::PublishTo;
 use teahouse_protocol::classic::http::Done;
 use teahouse_protocol::server_api::{
     DisconnectBody, OnlineNow, PostBody, PostedBody, PublishBody, SiteId, SiteUsers, TargetBody, UserBodies, UserBody,
@@ -24,7 +23,7 @@ use super::sentence;
 use crate::app::App;
 use crate::use_cases::disconnect_user::disconnect_user;
 use crate::use_cases::post_as_site::{SiteDraft, post_as_site};
-use crate::use_cases::publish;
+use crate::use_cases::publish::{self, Target};
 use crate::use_cases::put_site_users::{PutUsersError, SiteUserDraft, Whose, put_site_users};
 use crate::use_cases::read_presence::{self, read_presence};
 use crate::use_cases::update_profile::ProfileWish;
@@ -49,11 +48,11 @@ async fn publish_event(
     Ok(Answer::ok(&Done::OK))
 }
 
-fn target(to: TargetBody) -> Result<PublishTo, Refusal> {
+fn target(to: TargetBody) -> Result<Target, Refusal> {
     match (to.all, to.users, to.room) {
-        (Some(true), None, None) => Ok(PublishTo::All),
-        (None, Some(users), None) => Ok(PublishTo::Users(users.into_iter().map(UserId).collect())),
-        (None, None, Some(room)) => Ok(PublishTo::Room(RoomId(room))),
+        (Some(true), None, None) => Ok(Target::All),
+        (None, Some(users), None) => Ok(Target::Users(users.into_iter().map(UserId).collect())),
+        (None, None, Some(room)) => Ok(Target::Room(RoomId(room))),
         _ => Err(Refusal::field("to").saying(sentences::one_target())),
     }
 }

@@ -3,6 +3,7 @@
 
 use serde_json::value::RawValue;
 use teahouse_core::limits::FRAME_BYTES_MAX;
+use teahouse_core::{LOBBY, RoomId, UserId};
 use teahouse_hub::{Publication, PublishTo};
 use teahouse_protocol::server_api::{DataFault, TypeFault, check_published_type, publishable};
 use teahouse_protocol::v1::published;
@@ -12,6 +13,17 @@ use crate::app::App;
 
 /// Users who are named one by one; whoever means more of them means a room, or everybody.
 pub const USERS_MAX: usize = 10_000;
+
+/// To whom a backend publishes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// Everybody who is connected.
+    All,
+    /// These users.
+    Users(Vec<UserId>),
+    /// The members of a room.
+    Room(RoomId),
+}
 
 /// Why nothing was published.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -40,22 +52,31 @@ pub enum PublishError {
 ///
 /// # Errors
 /// Nobody was told anything.
-pub async fn publish(app: &App, to: PublishTo, kind: &str, data: Option<&RawValue>) -> Result<(), PublishError> {
+pub async fn publish(app: &App, to: Target, kind: &str, data: Option<&RawValue>) -> Result<(), PublishError> {
     check_published_type(kind).map_err(PublishError::Type)?;
     let envelope = published(kind, &publishable(data).map_err(PublishError::Data)?);
     if envelope.len() > FRAME_BYTES_MAX {
         return Err(PublishError::TooLarge);
     }
     let to = match to {
-        PublishTo::Users(users) if users.len() > USERS_MAX => return Err(PublishError::TooManyUsers),
-        PublishTo::Users(mut users) => {
+        Target::Users(users) if users.len() > USERS_MAX => return Err(PublishError::TooManyUsers),
+        Target::Users(mut users) => {
             // Named twice is told once.
             users.sort_unstable();
             users.dedup();
             PublishTo::Users(users)
         }
-        PublishTo::Room(room) if app.store.room_head(room).await?.is_none() => return Err(PublishError::NoSuchRoom),
-        to => to,
+        // Everybody is in the lobby.
+        Target::All | Target::Room(LOBBY) => PublishTo::All,
+        Target::Room(room) => {
+            if app.store.room_head(room).await?.is_none() {
+                return Err(PublishError::NoSuchRoom);
+            }
+            // Members are told whatever they speak; classic sessions read no rooms, so that it goes by user.
+            let mut members = app.store.member_ids(room).await?;
+            members.retain(|user| app.live.is_online(*user));
+            PublishTo::Users(members)
+        }
     };
     app.live.publish(Publication { to, envelope }).await;
     Ok(())

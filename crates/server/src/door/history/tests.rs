@@ -27,7 +27,7 @@ async fn lobby_with(messages: u64) -> (Stage, StoredHistory, UserId) {
         saying.spawn(async move { store.append(append).await.unwrap() });
     }
     saying.join_all().await;
-    let history = StoredHistory::new(stage.app.store.clone());
+    let history = StoredHistory::new(stage.app.store.clone(), std::sync::Arc::new(|| Timestamp(0)));
     (stage, history, amy)
 }
 

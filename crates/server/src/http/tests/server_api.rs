@@ -128,7 +128,7 @@ async fn what_is_published_goes_to_whom_it_is_for_on_one_line() {
         (json!({ "all": true }), PublishTo::All),
         (json!({ "users": [9, 7, 9] }), PublishTo::Users(vec![UserId(7), UserId(9)])),
         (json!({ "users": [] }), PublishTo::Users(vec![])),
-        (json!({ "room": 1 }), PublishTo::Room(RoomId(1))),
+        (json!({ "room": 1 }), PublishTo::All),
     ];
     for (to, expect) in &bodies {
         let answer = site.publish(&json!({ "to": to, "type": "new_article", "data": { "id": 5 }, "more": 1 })).await;

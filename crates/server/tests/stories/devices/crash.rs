@@ -64,9 +64,9 @@ impl Writer {
             let number = self.number;
             self.says(&format!("{own}{number}"), self.rooms[number as usize % 2]).await?;
             if let Some(last) = self.device.view.room(1).messages.keys().next_back()
-                && number % 5 == 0
+                && number.is_multiple_of(5)
             {
-                let react = json!({"message": last, "emoji": "🍵", "on": number % 10 == 0});
+                let react = json!({"message": last, "emoji": "🍵", "on": number.is_multiple_of(10)});
                 self.device.tries_while_it_lives("react", react).await?.unwrap();
             }
         }
@@ -125,9 +125,9 @@ async fn kill_9_loses_no_acknowledged_message_and_repeats_none_and_devices_that_
         stored.entry(message["client_id"].as_str().unwrap()).or_default().push(place);
         assert_eq!(message["client_id"], message["content"]);
     }
-    let said = said.lock().unwrap();
+    let said = std::mem::take(&mut *said.lock().unwrap());
     let mut count = 0;
-    for (key, (_, place)) in said.iter() {
+    for (key, (_, place)) in &said {
         match place {
             Some(place) => assert_eq!(stored.get(key.as_str()), Some(&vec![*place]), "{key} is there once"),
             None => assert!(stored.get(key.as_str()).is_none_or(|places| places.len() == 1), "{key} is there twice"),
