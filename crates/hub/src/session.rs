@@ -363,6 +363,13 @@ impl Session {
         }
     }
 
+    /// Whether its hello named this room and it was not yet told that it is not in it; from now on that is so.
+    pub(crate) fn take_resume(&mut self, room: RoomId) -> bool {
+        let Some(v1) = &mut self.v1 else { return false };
+        let place = v1.resumes.iter().position(|other| *other == room);
+        place.and_then(|place| v1.resumes.remove(place)).is_some()
+    }
+
     /// Drops the cursors that `is_settled` says are no longer needed, and gives their rooms.
     pub(crate) fn drop_settled(&mut self, is_settled: impl Fn(&Cursor) -> bool) -> Vec<RoomId> {
         let mut dropped = Vec::new();

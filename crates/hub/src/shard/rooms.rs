@@ -195,7 +195,10 @@ impl State {
         let topic = Topic::Membership(entry.id);
         // What waits then says that one was taken out of it. The client must hear that too: only behind it does
         // it begin the room at this entry, and not go on from what it holds.
-        let removed = if entered { session.take_waiting_of(topic) } else { None };
+        let mut removed = if entered { session.take_waiting_of(topic) } else { None };
+        if entered && session.take_resume(entry.id) {
+            removed = Some(text_frame(&v1::removed(entry.id)));
+        }
         if asker == Some(session.id) {
             // It is answered with the entry, and hears of the room behind that answer.
             if let Some(removed) = removed {
