@@ -296,11 +296,12 @@ impl Session {
 
     /// Takes its place in a room away, if it had one.
     pub(crate) fn quit(&mut self, room: RoomId) -> Option<Cursor> {
+        // One that it is not in may still be to be told as removed.
+        let place = self.cursors.binary_search_by_key(&room, |cursor| cursor.room).ok()?;
         if let Some(v1) = &mut self.v1 {
             v1.resumes.retain(|other| *other != room);
             v1.reading.retain(|other| *other != room);
         }
-        let place = self.cursors.binary_search_by_key(&room, |cursor| cursor.room).ok()?;
         Some(self.cursors.remove(place))
     }
 

@@ -262,6 +262,9 @@ async fn what_happens_between_a_hello_and_its_welcome_is_neither_lost_nor_double
     house.say_in(TEA, "not for amy");
     house.comes_in(TEA, 1, None);
     house.say_in(TEA, "back again");
+    // She was never in it, as far as her snapshot knows, and is not in it now.
+    house.comes_in(RoomId(99), 1, None);
+    house.goes_out(RoomId(99), 1);
     // Behind her hello she asks at once.
     amy.ask(json!({"type": "presence", "id": "p", "data": {"room": 8, "on": true}})).await;
     // All of that has passed the shard before the hello is answered.
