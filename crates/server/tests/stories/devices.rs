@@ -6,13 +6,21 @@ use serde_json::{Value, json};
 use crate::stage::{DEVICES, Device, NO_LIMITS, Person, Server};
 
 mod acks;
+mod backend;
 mod changes;
+mod convergence;
 mod crash;
+mod door;
 mod hello;
+mod limits;
+mod marks;
 mod membership;
+mod people;
 mod presence;
+mod refusals;
 mod resume;
 mod rooms;
+mod takeover;
 
 /// A server that many devices may use as fast as they like, and people of its site.
 fn house<const PEOPLE: usize>(names: [&str; PEOPLE]) -> (Server, [Person; PEOPLE]) {

@@ -1,6 +1,7 @@
 //! What every story needs: a server, people, their tabs, raw sockets, tokens, chance from a seed. Nothing here
 //! sleeps: whoever waits, waits for an event, under one generous deadline.
 
+mod backend;
 mod device;
 mod person;
 mod room_view;
@@ -13,6 +14,7 @@ mod wire;
 
 use std::time::Duration;
 
+pub use backend::Backend;
 pub use device::Device;
 pub use person::Person;
 pub use server::Server;
@@ -65,6 +67,11 @@ impl Chance {
         let nanos = || std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos().into();
         let seed = given.unwrap_or_else(nanos);
         println!("{story}: TEAHOUSE_STORY_SEED={seed}");
+        Self(seed)
+    }
+
+    /// Another one, that depends on this number alone.
+    pub fn from(seed: u64) -> Self {
         Self(seed)
     }
 

@@ -37,6 +37,20 @@ pub struct Device {
     /// What a backend may publish in this story.
     published: Vec<&'static str>,
     number: u64,
+    /// What was sent and heard last, for whoever has to find out what went wrong.
+    recent: VecDeque<String>,
+}
+
+/// So much of it is kept.
+const RECENT: usize = 30;
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the last that {} sent and heard:", self.person.name);
+            self.recent.iter().for_each(|line| eprintln!("  {line:.300}"));
+        }
+    }
 }
 
 impl Person {
@@ -49,7 +63,7 @@ impl Person {
 
     /// The same, with a name of its own.
     pub async fn device_named(&self, name: &str) -> Device {
-        let mut device = Device { name: Some(name.to_owned()), ..Device::of(self) };
+        let mut device = Device::of(self).named(name);
         device.comes().await;
         device
     }
@@ -69,15 +83,18 @@ impl Device {
             answers: BTreeMap::new(),
             published: Vec::new(),
             number: 0,
+            recent: VecDeque::new(),
         }
     }
 
-    pub fn named(self, name: &str) -> Self {
-        Self { name: Some(name.to_owned()), ..self }
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
     }
 
-    pub fn with_little_room(self) -> Self {
-        Self { has_little_room: true, ..self }
+    pub fn with_little_room(mut self) -> Self {
+        self.has_little_room = true;
+        self
     }
 
     /// A backend will publish envelopes of these types.
@@ -99,15 +116,16 @@ impl Device {
         let wanted: Vec<u64> = self.view.rooms.keys().copied().collect();
         let hello = self.hello(&wanted);
         let welcome = self.tries_to_say_hello(&wanted, hello).await?;
-        patiently("being caught up", async {
-            while !self.view.is_caught_up() {
-                if let Some(end) = self.next_end().await {
-                    return Err(format!("{end:?}"));
-                }
+        let deadline = tokio::time::Instant::now() + super::PATIENCE;
+        while let Some(waiting) = self.view.is_waiting_for() {
+            let Ok(end) = tokio::time::timeout_at(deadline, self.next_end()).await else {
+                panic!("{} is not caught up: {waiting}", self.person.name)
+            };
+            if let Some(end) = end {
+                return Err(format!("{end:?}"));
             }
-            Ok(welcome)
-        })
-        .await
+        }
+        Ok(welcome)
     }
 
     /// Connects and says nothing yet.
@@ -213,6 +231,12 @@ impl Device {
         self.socket.as_mut().expect("a connected device")
     }
 
+    /// It reads on as fast as others do.
+    pub fn has_room_again(&mut self) {
+        let stream = self.socket().get_ref();
+        socket2::SockRef::from(stream).set_recv_buffer_size(1 << 20).unwrap();
+    }
+
     // ── Speaking ──
 
     /// Sends a request; its reference.
@@ -246,6 +270,8 @@ impl Device {
 
     /// The same to a server that may be gone.
     pub async fn tries_to_send(&mut self, text: impl Into<Utf8Bytes>) -> Result<(), Error> {
+        let text = text.into();
+        self.notes(format!("> {text}"));
         self.socket().send(Message::text(text)).await
     }
 
@@ -365,8 +391,16 @@ impl Device {
         }
     }
 
+    fn notes(&mut self, line: String) {
+        self.recent.push_back(line);
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+    }
+
     /// Takes an envelope for what it is.
     fn takes(&mut self, line: &str) -> Value {
+        self.notes(format!("< {line}"));
         let envelope: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
         let kind = envelope["type"].as_str().unwrap();
         assert!(schema::is_known(kind) || self.published.contains(&kind), "a type that nobody knows: {line}");
@@ -391,6 +425,14 @@ impl Device {
         }
         self.view.apply(&envelope, asked.as_ref());
         envelope
+    }
+
+    /// The next envelope, whatever its type.
+    pub async fn next_envelope(&mut self) -> Value {
+        match self.next().await {
+            Heard::Envelope(envelope) => envelope,
+            end => panic!("{} got {end:?} instead of an envelope", self.person.name),
+        }
     }
 
     /// The `data` of the next envelope of this type; others only become part of the view.
@@ -468,7 +510,8 @@ impl Device {
                         let data = &said["data"];
                         assert_eq!((&data["code"], &data["reason"]), (&json!(closed), &json!(reason)), "{said}");
                         assert_eq!(closed, code, "{said}");
-                        assert_eq!(data["reconnect"], json!(code < 4500), "{said}");
+                        let comes_back = matches!(code, 1011..=1013 | 4000..=4499);
+                        assert_eq!(data["reconnect"], json!(comes_back), "{said}");
                         goodbye = Some(said);
                     }
                     Heard::Cut => return,

@@ -50,9 +50,20 @@ impl View {
 
     /// Whether everything that hello named has been brought.
     pub fn is_caught_up(&self) -> bool {
-        self.welcomed
-            && self.resumes.is_empty()
-            && self.rooms.values().all(|room| room.bracket.is_none() && !room.must_go)
+        self.is_waiting_for().is_none()
+    }
+
+    /// What is still to come of what hello named.
+    pub fn is_waiting_for(&self) -> Option<String> {
+        let rooms = |is_so: &dyn Fn(&RoomView) -> bool| {
+            self.rooms.iter().filter(|(_, room)| is_so(room)).map(|(id, _)| *id).collect::<Vec<_>>()
+        };
+        let (open, gone) = (rooms(&|room| room.bracket.is_some()), rooms(&|room| room.must_go));
+        match (self.welcomed, self.resumes.is_empty() && open.is_empty() && gone.is_empty()) {
+            (true, true) => None,
+            (true, false) => Some(format!("brackets of {:?}, ends of {open:?}, removals of {gone:?}", self.resumes)),
+            (false, _) => Some("a welcome".to_owned()),
+        }
     }
 
     /// The room.
@@ -63,7 +74,7 @@ impl View {
 
     fn room_mut(&mut self, id: &Value) -> &mut RoomView {
         let id = id.as_u64().unwrap();
-        self.rooms.get_mut(&id).unwrap_or_else(|| panic!("an envelope of room {id} before its entry"))
+        self.rooms.get_mut(&id).unwrap_or_else(|| panic!("an envelope of room {id} that is not held"))
     }
 
     /// A message that is held, wherever it was said.
@@ -88,7 +99,6 @@ impl View {
             "typing" => self.room_mut(&data["room"]).typing = ids(&data["users"]),
             "presence" => self.room_mut(&data["room"]).presence(data),
             "online_count" => self.online = data["count"].as_u64().unwrap(),
-            "room" if data.get("kind").is_none() => self.room_mut(&data["id"]).renew(data),
             "room" => self.enter(data),
             "removed" => self.removed(data["room"].as_u64().unwrap()),
             "user" => self.renamed(data),

@@ -1,0 +1,213 @@
+//! H10: whatever is refused is refused aloud: one typed error, under the request's own reference, and every code of
+//! the table can be met over the socket.
+
+use serde_json::{Value, json};
+
+use super::{house, house_with, private_room};
+use crate::stage::{DEVICES, NO_LIMITS, Person, Server, site_token};
+
+#[tokio::test]
+async fn h10_every_code_comes_under_the_requests_own_reference() {
+    let (server, [amy, bea]) = house(["amy", "bea"]);
+    let (mut hers, mut his) = (amy.device().await, bea.device().await);
+    let room = private_room(&mut hers, "tea", &[]).await;
+    let said = hers.says(1, "hers").await["id"].clone();
+    let say = |content: &str, key: &str| json!({"room": 1, "content": content, "client_id": key});
+    his.does("message", say("taken", "key")).await;
+    let mut seen = Vec::new();
+    for (kind, data, code) in [
+        ("message", json!({"room": "one", "content": "x", "client_id": "k"}), "bad_request"),
+        ("message", json!({"content": "x", "client_id": "k"}), "bad_request"),
+        ("history", json!({"room": 1, "before": 3, "after": 1}), "bad_request"),
+        ("history", json!({"room": 1, "limit": 0}), "bad_request"),
+        ("hello", json!({}), "bad_request"),
+        ("dance", json!({}), "unknown_type"),
+        ("welcome", json!({}), "unknown_type"),
+        ("auth", json!({"token": "not.a.token"}), "unauthorized"),
+        ("auth", json!({"token": amy.token}), "forbidden"),
+        ("edit", json!({"message": said, "content": "his"}), "forbidden"),
+        ("join", json!({"room": room}), "not_found"),
+        ("message", say(&"x".repeat(4001), "k"), "too_long"),
+        ("message", say(" \n ", "k"), "empty"),
+        ("message", say("another", "key"), "conflict"),
+        ("create", json!({"kind": "public", "name": "TEA"}), "conflict"),
+    ] {
+        his.is_refused(kind, data, code).await;
+        seen.push(code);
+    }
+    server.command(&["user", "mute", "bea", "--for", "1h"]);
+    his.is_refused("message", say("x", "k"), "muted").await;
+    seen.push("muted");
+
+    // What fails inside is told as that and nothing more. The fault: a table is gone from under the server.
+    let file = rusqlite::Connection::open(server.data().join("teahouse.db")).unwrap();
+    file.execute_batch("ALTER TABLE reactions RENAME TO gone").unwrap();
+    let error = his.is_refused("history", json!({"room": 1}), "internal").await;
+    assert!(!error["message"].as_str().unwrap().contains("reactions"), "{error}");
+    seen.push("internal");
+    file.execute_batch("ALTER TABLE gone RENAME TO reactions").unwrap();
+    drop(file);
+    his.does("history", json!({"room": 1})).await;
+
+    // And these two have stories of their own: too fast, and too much at once.
+    seen.extend(["rate_limited", "overloaded"]);
+    for code in [
+        "bad_request",
+        "unknown_type",
+        "unauthorized",
+        "forbidden",
+        "not_found",
+        "too_long",
+        "empty",
+        "rate_limited",
+        "muted",
+        "conflict",
+        "overloaded",
+        "internal",
+    ] {
+        assert!(seen.contains(&code), "{code}");
+    }
+    server.assert_no_panic();
+}
+
+#[tokio::test]
+async fn h10_what_there_is_no_room_for_is_told_as_overloaded_and_not_stored() {
+    let queue = [("TEAHOUSE_STORE__QUEUE_MAX", "1"), ("TEAHOUSE_STORE__GROUP_MAX", "1")];
+    let (server, [amy]) = house_with(&queue, ["amy"]);
+    let mut device = amy.device().await;
+    let mut acknowledged = Vec::new();
+    let mut refused = Vec::new();
+    // As many as it takes: what is under way is what there is no room behind.
+    while refused.is_empty() {
+        let mut prepared = Vec::new();
+        for _ in 0..200 {
+            let key = device.fresh_key();
+            let data = json!({"room": 1, "content": "hi", "client_id": key});
+            prepared.push((key, device.prepares("message", data)));
+        }
+        let frame = prepared.iter().map(|(_, (_, text))| text.as_str()).collect::<Vec<_>>().join("\n");
+        device.sends(frame).await;
+        for (key, (id, _)) in prepared {
+            match device.answer(&id).await {
+                Ok(_) => acknowledged.push(key),
+                Err(error) => {
+                    assert_eq!(error["code"], "overloaded", "{error}");
+                    assert!(error["retry_after_ms"].as_u64().is_some_and(|retry| retry > 0), "{error}");
+                    refused.push(key);
+                }
+            }
+        }
+    }
+    device.loads_all_of(1).await;
+    device.until_version(1, acknowledged.len() as u64).await;
+    let stored: Vec<&str> =
+        device.view.room(1).messages.values().map(|message| message["client_id"].as_str().unwrap()).collect();
+    assert_eq!(stored, acknowledged, "in the order in which they were said, and nothing of what was refused");
+    // Trying again helps.
+    let key = refused.remove(0);
+    let again = json!({"room": 1, "content": "hi", "client_id": key});
+    let answer = device.does("message", again).await;
+    assert!(answer.get("duplicate").is_none(), "it had not half-happened: {answer}");
+    device.shows_the_same_as_a_fresh_load().await;
+    server.assert_no_panic();
+}
+
+#[tokio::test]
+async fn an_id_that_can_be_read_is_answered_even_when_nothing_else_can() {
+    let (_server, [amy]) = house(["amy"]);
+    let mut device = amy.device().await;
+    let longest = "x".repeat(64);
+    for (text, id, code) in [
+        (r#"{"type":"dance","id":"a"}"#.to_owned(), "a", "unknown_type"),
+        (r#"{"type":7,"id":"b"}"#.to_owned(), "b", "bad_request"),
+        (r#"{"id":"c"}"#.to_owned(), "c", "bad_request"),
+        (r#"{"type":"message","id":"d","data":7}"#.to_owned(), "d", "bad_request"),
+        (
+            r#"{"type":"message","id":"e","data":{"room":1,"content":"\ud800","client_id":"k"}}"#.to_owned(),
+            "e",
+            "bad_request",
+        ),
+        (r#"{"type":"message","id":"","data":{"room":1}}"#.to_owned(), "", "bad_request"),
+        (format!(r#"{{"type":"dance","id":"{longest}"}}"#), &longest, "unknown_type"),
+    ] {
+        device.will_ask(id, "nothing");
+        device.sends(text.clone()).await;
+        assert_eq!(device.answer(id).await.unwrap_err()["code"], code, "{text}");
+    }
+    // What is no reference is not given back.
+    for id in [json!(7), json!(null), json!(["a"]), json!("x".repeat(65))] {
+        device.sends(json!({"type": "dance", "id": id}).to_string()).await;
+        let error = device.hears(|one| one["type"] == "error").await;
+        assert!(error.get("id").is_none(), "{error}");
+    }
+    // Without one there is no ack, but a refusal is told all the same.
+    device
+        .sends(json!({"type": "message", "data": {"room": 1, "content": "hi", "client_id": "k-1"}}).to_string())
+        .await;
+    device.until_version(1, 1).await;
+    device.sends(json!({"type": "message", "data": {"room": 1, "content": "", "client_id": "k-2"}}).to_string()).await;
+    let error = device.hears(|one| one["type"] == "error").await;
+    assert!(error.get("id").is_none() && error["data"]["code"] == "empty", "{error}");
+    device.is_alive().await;
+}
+
+#[tokio::test]
+async fn requests_without_a_reference_are_done_all_the_same() {
+    let (_server, [amy, bea]) = house(["amy", "bea"]);
+    let (mut hers, mut his) = (amy.device().await, bea.device().await);
+    let room = super::public_room(&mut hers, "tea", &[]).await;
+    his.sends(json!({"type": "join", "data": {"room": room}}).to_string()).await;
+    his.until_view("the room", |view| view.rooms.contains_key(&room)).await;
+    hers.says(room, "welcome").await;
+    his.until_version(room, 1).await;
+    let id = his.view.room(room).messages.keys().next().copied();
+    his.sends(json!({"type": "react", "data": {"message": id, "emoji": "🍵", "on": true}}).to_string()).await;
+    his.sends(json!({"type": "read", "data": {"room": room, "seq": 1}}).to_string()).await;
+    his.until_view("both", |view| view.room(room).version == 2 && view.room(room).read_seq == 1).await;
+    his.sends(json!({"type": "leave", "data": {"room": room}}).to_string()).await;
+    his.until_view("it gone", |view| !view.rooms.contains_key(&room)).await;
+    his.shows_the_same_as_a_fresh_load().await;
+}
+
+#[tokio::test]
+async fn before_hello_everything_is_refused_and_nothing_is_done() {
+    let server = Server::of_a_site(&[NO_LIMITS, DEVICES].concat());
+    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
+    let mut onlooker = bea.device().await;
+    let mut device = crate::stage::Device::of(&amy);
+    device.connects().await;
+    // They are no envelopes that nobody knows: however many there are, the session goes on.
+    for _ in 0..3 {
+        for (kind, data) in [
+            ("message", json!({"room": 1, "content": "too early", "client_id": "k"})),
+            ("create", json!({"kind": "public", "name": "early"})),
+            ("sync", json!({"room": 1, "since": 0})),
+            ("presence", json!({"room": 1, "on": true})),
+            ("typing", json!({"room": 1, "on": true})),
+            ("history", json!({"room": 1})),
+            ("heartbeat", json!({})),
+            ("auth", json!({"token": site_token(7, "amy")})),
+        ] {
+            let id = device.asks(kind, data).await;
+            assert_eq!(device.answer(&id).await.unwrap_err()["code"], "bad_request", "{kind}");
+        }
+    }
+    onlooker.says(1, "nobody there?").await;
+    let welcome = device.says_hello().await;
+    let rooms: Vec<&Value> = welcome["rooms"].as_array().unwrap().iter().collect();
+    assert_eq!((rooms.len(), &rooms[0]["last_seq"]), (1, &json!(1)));
+    device.is_refused("hello", json!({}), "bad_request").await;
+    device.is_alive().await;
+    // Requests behind hello in one frame are answered behind welcome.
+    device.connects().await;
+    let held = json!({"epoch": device.view.epoch, "rooms": device.view.held(&[1])});
+    device.view.comes_back(&[1]);
+    let hello = device.prepares("hello", held);
+    let say = device.prepares("message", json!({"room": 1, "content": "at once", "client_id": "at-once"}));
+    let sync = device.prepares("sync", json!({"room": 1, "since": 1}));
+    device.sends(format!("{}\n{}\n{}", hello.1, say.1, sync.1)).await;
+    assert_eq!(device.answer(&say.0).await.unwrap()["seq"], 2);
+    device.answer(&sync.0).await.unwrap();
+    device.until_version(1, 2).await;
+    device.shows_the_same_as_a_fresh_load().await;
+}
