@@ -89,6 +89,6 @@ async fn a_v1_client_hears_the_same_and_is_told_why_it_has_to_go() {
     assert_eq!((&heard["data"]["kind"], &heard["data"]["client_id"]), (&json!("system"), &json!("n-1")));
     assert_eq!(post("/api/server/disconnect", json!({ "user_id": 1, "reason": "be kind" })).await.0, 200);
     let goodbye: Value = serde_json::from_str(&device.until("goodbye").await).unwrap();
-    assert_eq!(goodbye["data"], json!({ "code": 4502, "reason": "be kind", "reconnect": false }));
+    assert_eq!(goodbye["data"], json!({ "code": 4502, "reason": "be kind", "reconnect": false, "retry_ms": 0 }));
     assert_eq!(device.until_closed().await, (4502, "be kind".to_owned()));
 }

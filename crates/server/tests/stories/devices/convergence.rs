@@ -95,7 +95,7 @@ impl Player {
                         let answer = self.device.tries(kind, data.clone()).await;
                         if let Err(error) = answer {
                             let code = error["code"].as_str().unwrap();
-                            let known = ["forbidden", "not_found", "conflict", "bad_request"];
+                            let known = ["forbidden", "not_found", "conflict", "bad_request", "overloaded"];
                             assert!(known.contains(&code), "{kind} {data}: {error}");
                         }
                     }

@@ -1,7 +1,7 @@
 //! One room, as one device holds it: its messages from some place on, its version, the brackets that bring it up
 //! to date. Every rule is asserted.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -32,9 +32,6 @@ pub struct RoomView {
     pub must_reset: bool,
     /// It was not in the welcome: all that may come of it is `removed`.
     pub must_go: bool,
-    /// What `sync` was asked for and has not come yet, from which version; and what came and is not answered.
-    syncs: VecDeque<u64>,
-    synced: usize,
 }
 
 /// What is being caught up.
@@ -93,8 +90,6 @@ impl RoomView {
             None => {}
         }
         self.must_reset = false;
-        self.syncs.clear();
-        self.synced = 0;
         self.typing.clear();
         (self.bracket, self.watched) = (None, None);
     }
@@ -140,25 +135,11 @@ impl RoomView {
 
     // ── Brackets ──
 
-    pub fn asks_to_sync(&mut self, since: u64) {
-        self.syncs.push_back(since);
-    }
-
-    pub fn sync_is_answered(&mut self) {
-        assert!(self.synced > 0, "a sync is answered behind its bracket's caught_up");
-        self.synced -= 1;
-    }
-
-    /// `resumed`: it is the one that hello asked for.
-    pub fn catch_up(&mut self, data: &Value, resumed: bool) {
+    /// `resumed`: it is the one that hello asked for; `sync`: it is the answer to one.
+    pub fn catch_up(&mut self, data: &Value, resumed: bool, sync: bool) {
         assert!(self.bracket.is_none(), "a bracket in a bracket: {data}");
         let (from, reset) = (data["from"].as_u64().unwrap(), data["reset"] == true);
-        let sync = !resumed && self.syncs.front().is_some_and(|since| reset || *since == from);
-        if sync {
-            self.syncs.pop_front();
-        } else {
-            assert!(reset || from == self.version, "{data} for a device that is at {}", self.version);
-        }
+        assert!(reset || sync || from == self.version, "{data} for a device that is at {}", self.version);
         assert!(resumed || sync || !reset, "a room is begun anew in mid-session: {data}");
         assert!(reset || !self.must_reset, "versions of another history went on: {data}");
         self.must_reset = false;
@@ -173,7 +154,8 @@ impl RoomView {
         self.bracket = Some(Bracket { reset, sync, at, last_seq_before, brought: BTreeSet::new() });
     }
 
-    pub fn caught_up(&mut self, data: &Value) {
+    /// Says whether it was the answer to a `sync`.
+    pub fn caught_up(&mut self, data: &Value) -> bool {
         let bracket = self.bracket.take().unwrap_or_else(|| panic!("no bracket is open: {data}"));
         let version = data["version"].as_u64().unwrap();
         assert!(version >= bracket.at, "{data} behind a message of version {}", bracket.at);
@@ -195,8 +177,8 @@ impl RoomView {
         }
         self.version = version;
         self.brackets += 1;
-        self.synced += usize::from(bracket.sync);
         self.assert_no_hole();
+        bracket.sync
     }
 
     /// From `low` on every seq is there, once.
@@ -279,8 +261,11 @@ impl RoomView {
             assert!(version > bracket.at, "versions grow in a bracket, and {} was there: {message}", bracket.at);
             bracket.at = version;
             bracket.brought.insert(id);
+            let begun_anew = bracket.reset;
             self.last_seq = self.last_seq.max(message["seq"].as_u64().unwrap());
-            self.keep(message);
+            if begun_anew || self.is_loaded(message) {
+                self.keep(message);
+            }
             return;
         }
         let change = message.get("change").unwrap_or_else(|| panic!("live without its change: {message}"));
@@ -290,7 +275,7 @@ impl RoomView {
             assert_eq!(message["seq"], json!(self.last_seq + 1), "seqs have no hole: {message}");
             self.last_seq += 1;
         }
-        if !self.keep(message) {
+        if !self.is_loaded(message) || !self.keep(message) {
             return;
         }
         if change["kind"] == "react" && change["user"] == json!(me) {
@@ -302,6 +287,11 @@ impl RoomView {
                 mine.remove(&emoji)
             };
         }
+    }
+
+    /// A message outside of what is loaded only moves the cursor: what one reacted to it is not known.
+    fn is_loaded(&self, message: &Value) -> bool {
+        message["seq"].as_u64().unwrap() >= self.low || self.messages.contains_key(&message["id"].as_u64().unwrap())
     }
 
     /// Inserts or replaces by id, never by something older. Says whether it did.

@@ -23,6 +23,10 @@ pub struct View {
     pub goodbye: Option<Value>,
     /// Rooms that hello named and whose bracket has not begun, in its order.
     resumes: VecDeque<u64>,
+    /// What `sync` was asked for and has not come yet, by room: from which version.
+    syncs: BTreeMap<u64, VecDeque<u64>>,
+    /// What came of that and is not answered.
+    synced: BTreeMap<u64, usize>,
     /// Where each own message came to lie, by `client_id`: id and seq, as acknowledged.
     acked: BTreeMap<String, (u64, u64)>,
 }
@@ -45,6 +49,8 @@ impl View {
         self.rooms.retain(|id, _| wanted.contains(id));
         self.rooms.values_mut().for_each(RoomView::forget_the_socket);
         self.resumes = wanted.iter().copied().collect();
+        self.syncs.clear();
+        self.synced.clear();
         (self.welcomed, self.goodbye) = (false, None);
     }
 
@@ -90,7 +96,10 @@ impl View {
         match kind {
             "welcome" => self.welcome(data),
             "catch_up" => self.catch_up(data),
-            "caught_up" => self.room_mut(&data["room"]).caught_up(data),
+            "caught_up" => {
+                let answers = self.room_mut(&data["room"]).caught_up(data);
+                *self.synced.entry(data["room"].as_u64().unwrap()).or_default() += usize::from(answers);
+            }
             "message" => self.says(data),
             "read" => {
                 let me = self.me;
@@ -105,6 +114,11 @@ impl View {
             "ack" => {
                 if let Some(asked) = asked {
                     self.answered(asked, data);
+                }
+            }
+            "error" => {
+                if let Some(asked) = asked.filter(|asked| asked.kind == "sync") {
+                    self.refused_to_sync(asked);
                 }
             }
             "goodbye" => self.goodbye = Some(data.clone()),
@@ -159,7 +173,13 @@ impl View {
         if resumed {
             assert_eq!(self.resumes.pop_front(), Some(id), "brackets begin in the order of hello");
         }
-        self.room_mut(&data["room"]).catch_up(data, resumed);
+        let reset = data["reset"] == true;
+        let asked = self
+            .syncs
+            .get_mut(&id)
+            .filter(|asked| !resumed && asked.front().is_some_and(|since| reset || data["from"] == json!(since)));
+        let sync = asked.and_then(VecDeque::pop_front).is_some();
+        self.room_mut(&data["room"]).catch_up(data, resumed, sync);
     }
 
     fn says(&mut self, message: &Value) {
@@ -204,9 +224,9 @@ impl View {
                 }
             }
             "sync" => {
-                if let Some(room) = room.and_then(|id| self.rooms.get_mut(&id)) {
-                    room.sync_is_answered();
-                }
+                let synced = self.synced.entry(room.unwrap()).or_default();
+                assert!(*synced > 0, "a sync is answered behind its bracket's caught_up");
+                *synced -= 1;
             }
             "presence" => {
                 let on = asked.data["on"] == true;
@@ -231,11 +251,17 @@ impl View {
         })
     }
 
+    fn refused_to_sync(&mut self, asked: &Asked) {
+        if let Some(syncs) = asked.data["room"].as_u64().and_then(|room| self.syncs.get_mut(&room))
+            && let Some(place) = syncs.iter().position(|since| asked.data["since"] == json!(since))
+        {
+            syncs.remove(place);
+        }
+    }
+
     /// A `sync` is asked for.
     pub fn asks_to_sync(&mut self, room: u64, since: u64) {
-        if let Some(room) = self.rooms.get_mut(&room) {
-            room.asks_to_sync(since);
-        }
+        self.syncs.entry(room).or_default().push_back(since);
     }
 }
 
