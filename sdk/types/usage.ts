@@ -23,7 +23,7 @@ export function summary(envelope: ServerEnvelope): string {
     case 'online_count':
       return `${envelope.data.count}`;
     case 'room':
-      return 'kind' in envelope.data ? envelope.data.kind : `${envelope.data.id}`;
+      return `${envelope.data.kind} ${envelope.data.members}`;
     case 'removed':
       return `${envelope.data.room}`;
     case 'user':
@@ -31,7 +31,7 @@ export function summary(envelope: ServerEnvelope): string {
     case 'system':
       return envelope.data.code;
     case 'goodbye':
-      return `${envelope.data.reason} ${envelope.data.retry_ms ?? 0}`;
+      return `${envelope.data.reason} ${envelope.data.retry_ms}`;
     case 'ack':
       return envelope.id ?? '';
     case 'error':
