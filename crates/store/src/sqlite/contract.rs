@@ -122,9 +122,14 @@ impl Store for SqliteStore {
         self.change(move |group| accounts::set_disabled(group, &username, disabled)).await
     }
 
-    async fn set_muted(&self, username: &str, until: Option<Timestamp>) -> Result<Option<User>, StoreError> {
+    async fn set_muted(
+        &self,
+        username: &str,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Option<User>, StoreError> {
         let username = username.to_owned();
-        self.change(move |group| accounts::set_muted(group, &username, until)).await
+        self.change(move |group| accounts::set_muted(group, &username, until, now)).await
     }
 
     async fn standing(&self, user: UserId, mark: &TokenMark) -> Result<Standing, StoreError> {
