@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help check-docs setup setup-web run test fmt clippy test-rust test-page lint types check-types audit picture clean
+.PHONY: help check-docs setup setup-web run test fmt clippy test-rust test-page lint types check-types autobahn autobahn-expect test-autobahn audit picture clean
 # Each step of `test` builds on what the one before it built.
 .NOTPARALLEL:
 
@@ -13,7 +13,7 @@ ARGS ?=
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build the server and start it; ARGS="…" is passed on
 	@scripts/setup.sh build
@@ -22,7 +22,7 @@ run: ## Build the server and start it; ARGS="…" is passed on
 	@echo "==> Starting: open the address below in a browser, and in a second one as somebody else"
 	@exec target/release/teahouse serve $(ARGS)
 
-test: setup fmt clippy test-rust lint check-types test-page check-docs ## Everything that must pass before a change goes in
+test: setup fmt clippy test-rust lint check-types test-page check-docs test-autobahn ## Everything that must pass before a change goes in
 	@echo "==> All is well"
 
 setup: ## Install what building and testing need and this machine lacks
@@ -67,6 +67,21 @@ check-types: ## Whether these two are what the code says
 	@$(CARGO) build --quiet --locked --package teahouse-protocol --example schema
 	@scripts/setup.sh sdk
 	@scripts/check-types.sh target/debug/examples/schema
+
+autobahn: ## The Autobahn fuzzing client against our WebSocket codec; needs Python 2.7
+	@echo "==> The Autobahn fuzzing client"
+	@$(CARGO) build --quiet --locked --workspace --example echo
+	@scripts/autobahn.sh
+
+autobahn-expect: ## Take what it sees now as what is expected
+	@$(CARGO) build --quiet --locked --workspace --example echo
+	@scripts/autobahn.sh write
+
+# Fifteen seconds, where there is a Python 2.7; elsewhere it says that it did not run.
+test-autobahn:
+	@echo "==> The Autobahn fuzzing client"
+	@$(CARGO) build --quiet --locked --workspace --example echo
+	@scripts/autobahn.sh if-possible
 
 audit: ## Licences, advisories, sources and bans of what we depend on
 	@scripts/audit.sh
