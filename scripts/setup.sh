@@ -5,6 +5,7 @@
 #   fonts    fonts with Chinese, for the README's picture
 #   web      the packages in web/package-lock.json
 #   sdk      the packages in sdk/package-lock.json
+#   fuzz     a C++ compiler, for libFuzzer
 #   autobahn the Autobahn fuzzing client, in target/autobahn; exit status 3 where there is no Python 2.7
 set -eu
 cd "$(dirname "$0")/.."
@@ -24,6 +25,10 @@ for thing in "$@"; do
         command -v cc >/dev/null || want "gcc libc6-dev"
         ;;
     browser) [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || want chromium ;;
+    fuzz)
+        command -v cargo >/dev/null || fail "Rust is missing: see https://rustup.rs (the version in rust-toolchain.toml comes by itself)."
+        command -v c++ >/dev/null || want "g++"
+        ;;
     autobahn) ;;
     fonts) command -v fc-list >/dev/null && [ -n "$(fc-list :lang=zh)" ] || want "fontconfig fonts-noto-cjk" ;;
     web | sdk)
