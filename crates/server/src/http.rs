@@ -5,6 +5,7 @@ pub mod address;
 pub mod answer;
 pub mod caller;
 pub mod context;
+pub mod fuzzing;
 pub mod origin;
 pub mod redaction;
 pub mod refusal;
