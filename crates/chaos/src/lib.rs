@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test tool that cannot go on fails")]
 #![allow(clippy::missing_panics_doc, reason = "whatever does not go as a test expects, ends the test")]
 
+pub mod faults;
 pub mod server;
 
+pub use faults::{Disk, Faults};
 pub use server::Server;
