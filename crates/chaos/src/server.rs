@@ -238,7 +238,6 @@ impl Server {
     }
 
     /// Another command of the binary on the same data; what it printed.
-    #[must_use]
     pub fn command(&self, arguments: &[&str]) -> String {
         let output = self.process().args(arguments).arg("--data").arg(self.data()).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

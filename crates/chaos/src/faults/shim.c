@@ -99,10 +99,16 @@ static int is_data(int file) {
     return path_is_data(path);
 }
 
+static int64_t monotonic_ms(void) {
+    struct timespec now;
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* Looks again every few milliseconds whether the disk is still slow, so that it can be made quick at once. */
 static void dawdle(int which) {
-    for (int64_t passed = 0; passed < word(which); passed += 5) {
-        struct timespec nap = {0, 5 * 1000 * 1000};
+    for (int64_t begun = monotonic_ms(); monotonic_ms() - begun < word(which);) {
+        struct timespec nap = {0, 2 * 1000 * 1000};
         syscall(SYS_nanosleep, &nap, NULL);
     }
 }

@@ -15,7 +15,7 @@ mod wire;
 pub use backend::Backend;
 pub use device::Device;
 pub use person::Person;
-pub use server::Server;
+pub use server::{BINARY, Server};
 pub use tab::{Heard, Tab, of_type};
 pub use token::{SITE_SECRET, claims, now_seconds, signed, site_token};
 pub use view::View;

@@ -2,8 +2,10 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::NO_LIMITS;
+use teahouse_chaos::Faults;
+
 use super::token::SITE_SECRET;
+use super::{DEVICES, NO_LIMITS};
 
 /// The binary that was built with these tests.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_teahouse");
@@ -26,6 +28,11 @@ impl Server {
     /// The same with the limits out of the way.
     pub fn without_limits(environment: &[(&str, &str)]) -> Self {
         Self::of_a_site(&[NO_LIMITS, environment].concat())
+    }
+
+    /// The same with room for many devices, on a machine of which these are the faults.
+    pub fn under(faults: &Faults, environment: &[(&str, &str)]) -> Self {
+        Self::without_limits(&[DEVICES, &faults.environment(), environment].concat())
     }
 }
 
