@@ -9,6 +9,7 @@ mod connections;
 mod crash;
 mod devices;
 mod door;
+mod faults;
 mod frames;
 mod going_down;
 mod golden;
