@@ -190,6 +190,7 @@ impl House {
             language: Language::En,
             address: Ipv4Addr::LOCALHOST.into(),
             stream: theirs,
+            answer: Bytes::new(),
             early: Bytes::copy_from_slice(early),
             place: None,
         };
