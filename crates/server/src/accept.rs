@@ -80,7 +80,10 @@ impl Listener {
         socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        #[expect(deprecated, reason = "its successor is unsafe code, for descriptors that may be closed; a listener's is not")]
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe code, for descriptors that may be closed; a listener's is not"
+        )]
         let listener = AsyncFd::with_interest(socket.into(), Interest::READABLE)?;
         Ok(Self(listener))
     }

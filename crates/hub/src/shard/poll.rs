@@ -47,7 +47,10 @@ impl Poll {
     /// An empty one; must be called on the shard's runtime.
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        #[expect(deprecated, reason = "its successor is unsafe code, for descriptors that may be closed; an owned one is not")]
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe code, for descriptors that may be closed; an owned one is not"
+        )]
         let epoll = AsyncFd::with_interest(epoll, Interest::READABLE)?;
         Ok(Self { epoll })
     }

@@ -237,7 +237,9 @@ impl State {
             // The peer is gone already; nothing was registered, so nothing is to be undone.
             return;
         }
-        let Arrival { user, accepted, dialect, device, mark, language, address, answer, early, place, lobby: at, .. } = arrival;
+        let Arrival {
+            user, accepted, dialect, device, mark, language, address, answer, early, place, lobby: at, ..
+        } = arrival;
         let hello_until = (dialect == Dialect::V1).then(|| self.now.plus(self.options.hello_timeout));
         let ring_place = self.ring.end();
         let newcomer = Newcomer { id, user, mark, language, address, hello_until, ring_place };
