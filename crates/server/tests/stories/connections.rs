@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::stage::{Chance, Heard, Person, Server, Wire, handshake, now_seconds, of_type, patiently, signed};
 
 /// Lets the server's threads see what was written before: a few answers of its own are proof enough.
-async fn settle(server: &Server) {
+pub async fn settle(server: &Server) {
     for _ in 0..5 {
         reqwest::get(server.url("/live")).await.unwrap();
     }

@@ -133,8 +133,7 @@ impl Store for SqliteStore {
     }
 
     async fn standing(&self, user: UserId, mark: &TokenMark) -> Result<Standing, StoreError> {
-        let mark = *mark;
-        self.look(move |conn| tokens::standing(conn, user, &mark)).await
+        self.readers.standing(user, *mark).await
     }
 
     async fn user_by_subject(&self, subject: &str) -> Result<Option<UserId>, StoreError> {
