@@ -3,8 +3,16 @@
 //! pure: no I/O, no clock, no task, and none of the server's code but core's limits.
 
 pub mod history;
+pub mod ledger;
+pub mod rules;
 pub mod truth;
+pub mod verdict;
+pub mod view;
 pub mod wire;
 
 pub use history::{Dialect, End, Event, Fact, History, Server, Socket};
+pub use ledger::Ledger;
+pub use rules::{Bounds, judge};
 pub use truth::Truth;
+pub use verdict::{Rule, Verdict, Violation};
+pub use view::DeviceView;
