@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Deserialize;
 
-use crate::wire::{Ask, Entry, Heard, Held, Online, Page, Request, Said, Stored, Welcome};
+use crate::wire::{Ask, Entry, Heard, Held, Online, Page, Request, Said, Welcome};
 
 mod room;
 
@@ -53,8 +53,6 @@ pub struct DeviceView {
     synced: BTreeMap<u64, usize>,
     /// Requests without an answer, by reference.
     asked: BTreeMap<String, Ask>,
-    /// Where each own message came to lie, by `client_id`: id and seq, as acknowledged.
-    acked: BTreeMap<String, (u64, u64)>,
 }
 
 impl DeviceView {
@@ -227,14 +225,6 @@ impl DeviceView {
         if self.resumes.contains(&message.room) {
             return Err(Broken::at(message.room, "a message came before the bracket that hello asked for"));
         }
-        let own = message.client_id.as_ref().filter(|_| message.sender.id == self.me);
-        if let Some(place) = own.and_then(|client_id| self.acked.get(client_id))
-            && *place != (message.id, message.seq)
-        {
-            let what =
-                format!("{} came as {:?} and was acknowledged as {place:?}", message.id, (message.id, message.seq));
-            return Err(Broken::at(message.room, what));
-        }
         let me = self.me;
         self.room(message.room)?.message(me, message)
     }
@@ -244,16 +234,6 @@ impl DeviceView {
             T::deserialize(data).map_err(|error| Broken::new(format!("an ack that is none: {error}")))
         }
         match asked {
-            Ask::Message { client_id: Some(client_id), .. } => {
-                let stored: Stored = read(data)?;
-                let place = (stored.id, stored.seq.unwrap_or_default());
-                let before = self.acked.insert(client_id.clone(), place);
-                if before.is_some_and(|before| before != place) {
-                    return Err(Broken::new(format!(
-                        "{client_id} was acknowledged as {before:?} and then as {place:?}"
-                    )));
-                }
-            }
             Ask::History { room, .. } => {
                 let page: Page = read(data)?;
                 if let Some(view) = self.rooms.get_mut(room) {

@@ -26,7 +26,7 @@ pub fn check(ledger: &Ledger<'_>, truth: &Truth) -> Vec<Violation> {
     let rows: BTreeMap<u64, &Message> = truth.messages.iter().map(|row| (row.id, row)).collect();
     let lobby: BTreeMap<u64, &Message> =
         truth.messages.iter().filter(|row| row.room == LOBBY).map(|row| (row.seq, row)).collect();
-    let times = Times::of(ledger);
+    let times = Times::of(ledger, &lobby);
     let mut sent: BTreeMap<u64, Sent<'_>> = BTreeMap::new();
     for (index, event) in ledger.events.iter().enumerate() {
         let (Fact::HeardClassic(heard), Some(socket)) = (&event.fact, &event.socket) else { continue };
@@ -65,7 +65,7 @@ struct Times {
 }
 
 impl Times {
-    fn of(ledger: &Ledger<'_>) -> Self {
+    fn of(ledger: &Ledger<'_>, lobby: &BTreeMap<u64, &Message>) -> Self {
         let (mut asked, mut stored) = (BTreeMap::new(), BTreeMap::new());
         for one in ledger.asked.iter().filter(|one| matches!(one.ask, Ask::Message { .. })) {
             if let Some((index, ack)) = one.ack::<Stored>() {
@@ -73,6 +73,16 @@ impl Times {
                 *first = one.index.min(*first);
                 let first = stored.entry(ack.id).or_insert(index);
                 *first = index.min(*first);
+            }
+        }
+        // What was said without a key and an answer is known by its content.
+        let keyless = lobby.values().filter(|row| row.client_id.is_none());
+        let ids: BTreeMap<(u64, &str), u64> = keyless.map(|row| ((row.sender, row.content.as_str()), row.id)).collect();
+        for one in &ledger.asked {
+            if let Ask::Message { content, client_id: None, .. } = one.ask
+                && let Some(id) = ids.get(&(one.socket.user, content.as_str()))
+            {
+                asked.entry(*id).or_insert(one.index);
             }
         }
         Self { asked, stored }

@@ -300,12 +300,27 @@ impl RoomView {
         Ok(true)
     }
 
+    /// The past may be newer than what is held, but not where the cursor says that it is held.
+    fn has_missed_nothing(&self, message: &Message) -> Result<(), Broken> {
+        let is_held = || self.messages.get(&message.id).is_some_and(|held| held.version >= message.version);
+        let is_covered = message.seq >= self.low && message.version <= self.version && self.bracket.is_none();
+        if is_covered && !is_held() {
+            let what = format!(
+                "at version {} it was never told of version {} (message {})",
+                self.version, message.version, message.id
+            );
+            return Err(Broken::at(self.id, what));
+        }
+        Ok(())
+    }
+
     /// A page of history: never moves the cursor.
     pub(super) fn page(&mut self, page: &Page) -> Result<(), Broken> {
         if page.messages.windows(2).any(|two| two[0].seq + 1 != two[1].seq) {
             return Err(Broken::at(self.id, "a page of history has a hole, or does not begin with the oldest"));
         }
         for message in &page.messages {
+            self.has_missed_nothing(message)?;
             let is_news = self.messages.get(&message.id).is_none_or(|held| held.version < message.version);
             if self.keep(message)? && is_news {
                 let mine = page.my_reactions.get(&message.id).into_iter().flatten();
