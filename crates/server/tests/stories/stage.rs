@@ -12,8 +12,6 @@ mod token;
 mod view;
 mod wire;
 
-use std::time::Duration;
-
 pub use backend::Backend;
 pub use device::Device;
 pub use person::Person;
@@ -23,8 +21,7 @@ pub use token::{SITE_SECRET, claims, now_seconds, signed, site_token};
 pub use view::View;
 pub use wire::{Frame, Wire, handshake, masked};
 
-/// How long anything may take before a story gives up. It is no bound that is asserted: a busy machine is slow.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub use teahouse_chaos::server::PATIENCE;
 
 /// The password of everybody who registers.
 pub const PASSWORD: &str = "oolong7";

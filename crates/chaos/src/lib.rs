@@ -1,0 +1,10 @@
+//! A server process and what can be done to it from outside: killed, starved, its disk and its clock bent. It
+//! knows the process and the wire, and nothing of the server's insides. A test tool: what cannot go on, panics.
+#![allow(clippy::unwrap_used, reason = "a test tool that cannot go on fails")]
+#![allow(clippy::missing_panics_doc, reason = "whatever does not go as a test expects, ends the test")]
+
+pub mod faults;
+pub mod server;
+
+pub use faults::{Disk, Faults};
+pub use server::Server;
