@@ -3,8 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test tool that cannot go on fails")]
 #![allow(clippy::missing_panics_doc, reason = "whatever does not go as a test expects, ends the test")]
 
+pub mod cast;
+pub mod chance;
 pub mod faults;
+pub mod people;
+pub mod recorder;
+pub mod run;
 pub mod server;
+pub mod truth;
 
 pub use faults::{Disk, Faults};
 pub use server::Server;

@@ -34,6 +34,7 @@ pub struct Socket {
     pub user: u64,
     /// What the person calls this device. What it holds outlives its sockets; of several sockets at once it
     /// believes the one that began last.
+    #[serde(with = "shared_text")]
     pub device: Arc<str>,
     /// Through which door it came.
     pub dialect: Dialect,
@@ -62,7 +63,7 @@ pub enum Fact {
     Begun {
         /// The name in the handshake.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        device: Option<Arc<str>>,
+        device: Option<String>,
     },
     /// The handshake was answered: 101 opened the socket.
     Answered {
@@ -163,5 +164,20 @@ impl std::fmt::Display for Event {
     /// As it stands in a line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&serde_json::to_string(self).map_err(|_| std::fmt::Error)?)
+    }
+}
+
+/// A text that many events share.
+mod shared_text {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+        Ok(String::deserialize(from)?.into())
     }
 }

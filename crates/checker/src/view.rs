@@ -153,7 +153,6 @@ impl DeviceView {
             Said::Removed { room } => {
                 self.rooms.remove(room);
                 self.resumes.retain(|other| other != room);
-                self.syncs.remove(room);
                 Ok(())
             }
             Said::Ack(data) => asked.map_or(Ok(()), |asked| self.answered(&asked, data)),

@@ -18,6 +18,7 @@ struct Sent<'a> {
     lobby: Vec<(usize, u64, u64, &'a str)>,
     private: Vec<(usize, u64)>,
     deleted: Vec<(usize, u64)>,
+    garbled: Option<(usize, &'a str)>,
 }
 
 /// Looks at every classic connection by itself.
@@ -29,8 +30,16 @@ pub fn check(ledger: &Ledger<'_>, truth: &Truth) -> Vec<Violation> {
     let times = Times::of(ledger, &lobby);
     let mut sent: BTreeMap<u64, Sent<'_>> = BTreeMap::new();
     for (index, event) in ledger.events.iter().enumerate() {
-        let (Fact::HeardClassic(heard), Some(socket)) = (&event.fact, &event.socket) else { continue };
+        let Some(socket) = &event.socket else { continue };
         let sent = sent.entry(socket.number).or_default();
+        let heard = match &event.fact {
+            Fact::HeardClassic(heard) => heard,
+            Fact::Garbled { text } => {
+                sent.garbled = Some((index, text));
+                continue;
+            }
+            _ => continue,
+        };
         match heard {
             Classic::Message { id, user_id, content } => sent.lobby.push((index, *id, *user_id, content)),
             Classic::PrivateMessage { message } => sent.private.push((index, message.id)),
@@ -41,7 +50,9 @@ pub fn check(ledger: &Ledger<'_>, truth: &Truth) -> Vec<Violation> {
     let mut found = Vec::new();
     for life in ledger.lives.values().filter(|life| life.socket.dialect == Dialect::Classic) {
         let sent = sent.remove(&life.socket.number).unwrap_or_default();
-        let problem = check_lobby(life, &sent, &rows, &lobby, &times)
+        let garbled = sent.garbled.map(|(index, text)| (Some(index), 0, format!("no envelope: {text}")));
+        let problem = garbled
+            .or_else(|| check_lobby(life, &sent, &rows, &lobby, &times))
             .or_else(|| check_private(life, &sent, &rows, truth))
             .or_else(|| {
                 let kept = sent.deleted.iter().find(|(_, id)| rows.get(id).is_some_and(|row| !row.deleted));
@@ -51,7 +62,7 @@ pub fn check(ledger: &Ledger<'_>, truth: &Truth) -> Vec<Violation> {
             let socket = life.socket;
             let (user, device) = (Some(socket.user), Some(socket.device.to_string()));
             let what = format!("user {} on {}: {what}", socket.user, socket.device);
-            let about = About { message: Some(message), user, device, until, ..About::default() };
+            let about = About { message: (message > 0).then_some(message), user, device, until, ..About::default() };
             found.push(Violation { rule: Rule::Classic, what, about });
         }
     }

@@ -91,6 +91,10 @@ impl RoomView {
     /// Takes what an entry says, but for its version.
     pub(super) fn renew(&mut self, entry: &Entry) {
         self.read_seq = self.read_seq.max(entry.read_seq);
+        if self.low == u64::MAX {
+            // Who named a version that they never held learns here where the seqs stand.
+            self.last_seq = self.last_seq.max(entry.last_seq);
+        }
         let peer = entry.peer.iter().map(|peer| (&peer.id, &peer.read_seq));
         for (user, seq) in entry.reads.iter().chain(peer) {
             let mark = self.reads.entry(*user).or_default();
@@ -249,11 +253,10 @@ impl RoomView {
         }
         self.version = message.version;
         if *change == Change::New {
-            // Who named a version that they never held does not know where the seqs stood.
             if message.seq != self.last_seq + 1 && self.low != u64::MAX {
                 return Err(Broken::at(self.id, format!("seq {} came live behind {}", message.seq, self.last_seq)));
             }
-            self.last_seq = message.seq;
+            self.last_seq = self.last_seq.max(message.seq);
         }
         if !self.is_loaded(message) || !self.keep(message)? {
             return Ok(());
