@@ -62,7 +62,9 @@ pub fn check(ledger: &Ledger<'_>, truth: &Truth) -> Vec<Violation> {
             let socket = life.socket;
             let (user, device) = (Some(socket.user), Some(socket.device.to_string()));
             let what = format!("user {} on {}: {what}", socket.user, socket.device);
-            let about = About { message: (message > 0).then_some(message), user, device, until, ..About::default() };
+            let said = rows.get(&message).map(|row| (row.sender, key(row).to_owned()));
+            let about =
+                About { message: (message > 0).then_some(message), said, user, device, until, ..About::default() };
             found.push(Violation { rule: Rule::Classic, what, about });
         }
     }
@@ -77,27 +79,27 @@ struct Times {
 
 impl Times {
     fn of(ledger: &Ledger<'_>, lobby: &BTreeMap<u64, &Message>) -> Self {
+        let ids: BTreeMap<(u64, &str), u64> = lobby.values().map(|row| ((row.sender, key(row)), row.id)).collect();
         let (mut asked, mut stored) = (BTreeMap::new(), BTreeMap::new());
-        for one in ledger.asked.iter().filter(|one| matches!(one.ask, Ask::Message { .. })) {
+        for one in &ledger.asked {
+            let Ask::Message { content, client_id, .. } = one.ask else { continue };
+            // The first try counts, also when it was never answered.
+            let key = client_id.as_ref().unwrap_or(content).as_str();
+            if let Some(id) = ids.get(&(one.socket.user, key)) {
+                asked.entry(*id).or_insert(one.index);
+            }
             if let Some((index, ack)) = one.ack::<Stored>() {
-                let first = asked.entry(ack.id).or_insert(one.index);
-                *first = one.index.min(*first);
                 let first = stored.entry(ack.id).or_insert(index);
                 *first = index.min(*first);
             }
         }
-        // What was said without a key and an answer is known by its content.
-        let keyless = lobby.values().filter(|row| row.client_id.is_none());
-        let ids: BTreeMap<(u64, &str), u64> = keyless.map(|row| ((row.sender, row.content.as_str()), row.id)).collect();
-        for one in &ledger.asked {
-            if let Ask::Message { content, client_id: None, .. } = one.ask
-                && let Some(id) = ids.get(&(one.socket.user, content.as_str()))
-            {
-                asked.entry(*id).or_insert(one.index);
-            }
-        }
         Self { asked, stored }
     }
+}
+
+/// What a message is known by to whoever said it.
+fn key(row: &Message) -> &str {
+    row.client_id.as_deref().unwrap_or(&row.content)
 }
 
 type Problem = (Option<usize>, u64, String);
