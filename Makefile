@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help check-docs setup setup-web run test fmt clippy test-rust test-page lint types check-types autobahn autobahn-expect test-autobahn fuzz fuzz-keep test-fuzz audit picture clean
+.PHONY: chaos help check-docs setup setup-web run test fmt clippy test-rust test-page lint types check-types autobahn autobahn-expect test-autobahn fuzz fuzz-keep test-fuzz audit picture clean
 # Each step of `test` builds on what the one before it built.
 .NOTPARALLEL:
 
@@ -12,6 +12,9 @@ ARGS ?=
 # How long each fuzz target runs: in `make test`, and in `make fuzz`.
 FUZZ_SECONDS ?= 60
 SECONDS ?= 600
+# What `make chaos` plays, and for how long.
+SEED ?= 1
+MINUTES ?= 30
 # What is built is looked for here, whatever this machine's Cargo is told otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
@@ -99,6 +102,11 @@ test-fuzz:
 	@scripts/setup.sh fuzz
 	@echo "==> Fuzzing, $(FUZZ_SECONDS) s a target (the first time everything is built anew, instrumented)"
 	@scripts/fuzz.sh $(FUZZ_SECONDS)
+
+chaos: ## People against a server that is killed, cut off, starved: SEED=… MINUTES=… (a verdict at the end)
+	@scripts/setup.sh build
+	@$(CARGO) build --release --locked --workspace --bin teahouse --bin teahouse-chaos
+	@target/release/teahouse-chaos --server target/release/teahouse --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
 audit: ## Licences, advisories, sources and bans of what we depend on
 	@scripts/audit.sh

@@ -41,6 +41,9 @@ const NAMES: [&str; 24] = [
     "quin", "ron", "sue", "tom", "una", "vic", "wes", "zoe",
 ];
 
+/// How often it is said how far a run came.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
 /// What everybody needs.
 #[derive(Clone)]
 struct Stage {
@@ -135,8 +138,8 @@ impl Cast {
         device.leaves().await;
     }
 
-    /// They do what they like for so long.
-    pub async fn acts(&mut self, time: Duration) {
+    /// They do what they like for so long; `progress` is called every few seconds.
+    pub async fn acts(&mut self, time: Duration, progress: impl Fn()) {
         self.stop.send_replace(false);
         let mut acting = JoinSet::new();
         for actor in self.actors.drain(..) {
@@ -148,7 +151,11 @@ impl Cast {
                 Actor::Tab(tab) => acting.spawn(async { Actor::Tab(tab::live(tab, stage, chance).await) }),
             };
         }
-        tokio::time::sleep(time).await;
+        let end = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < end {
+            tokio::time::sleep_until(end.min(tokio::time::Instant::now() + PROGRESS_INTERVAL)).await;
+            progress();
+        }
         self.stop.send_replace(true);
         self.actors = acting.join_all().await;
         // Tasks end in any order; what they are is in a fixed one.

@@ -31,6 +31,14 @@ impl Chance {
         self.next() % end.max(1)
     }
 
+    /// Another order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for end in (1..items.len()).rev() {
+            let other = usize::try_from(self.below(end as u64 + 1)).unwrap_or(0);
+            items.swap(end, other);
+        }
+    }
+
     /// One time in so many.
     pub fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0

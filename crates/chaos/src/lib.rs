@@ -2,6 +2,7 @@
 //! knows the process and the wire, and nothing of the server's insides. A test tool: what cannot go on, panics.
 #![allow(clippy::unwrap_used, reason = "a test tool that cannot go on fails")]
 
+pub mod befalls;
 pub mod cast;
 pub mod chance;
 pub mod faults;

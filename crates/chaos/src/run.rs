@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use teahouse_checker::verdict::LookedAt;
 use teahouse_checker::{Bounds, History, Server as Befallen, Truth, Verdict, judge};
 use tokio::sync::watch;
 
+use crate::befalls::{BLOWS, Befalling};
 use crate::cast::{self, Cast};
 use crate::chance::Chance;
+use crate::faults::Faults;
 use crate::people::SITE_SECRET;
 use crate::recorder::Recorder;
 use crate::server::Server;
@@ -70,22 +73,24 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("TEAHOUSE_LOG__FILTER", "warn"),
 ];
 
-/// Plays it.
+/// Plays it; `progress` is called every few seconds meanwhile.
 ///
 /// # Errors
 /// The store can not be read.
-pub async fn run(plan: &Plan) -> Result<Outcome, rusqlite::Error> {
+pub async fn run(plan: &Plan, progress: impl Fn(&Recorder)) -> Result<Outcome, rusqlite::Error> {
     let recorder = Recorder::default();
-    let mut server = Server::start(&plan.server, ENVIRONMENT);
+    let faults = Faults::new();
+    let mut server = Server::start(&plan.server, &[ENVIRONMENT, &faults.environment()].concat());
     recorder.server(Befallen::Started);
     let mut cast = Cast::assemble(&recorder, server.address(), plan.seed, plan.people, SESSIONS_PER_USER).await;
     let (stop, over) = watch::channel(false);
     let chance = Chance::from(plan.seed ^ 0x5EED);
+    let befalling = Befalling { server: &mut server, faults: &faults, recorder: &recorder, chance, over };
     let acting = async {
-        cast.acts(plan.time).await;
+        cast.acts(plan.time, || progress(&recorder)).await;
         stop.send_replace(true);
     };
-    tokio::join!(acting, befalls(&mut server, &recorder, chance, over));
+    tokio::join!(acting, befalling.goes_on());
     cast.comes_to_rest(LINGER).await;
     let history = recorder.history();
     cast.goes();
@@ -96,37 +101,11 @@ pub async fn run(plan: &Plan) -> Result<Outcome, rusqlite::Error> {
     Ok(Outcome { history, truth, verdict, faults: recorder.faults() })
 }
 
-/// Kills and restarts, from time to time.
-async fn befalls(server: &mut Server, recorder: &Recorder, mut chance: Chance, mut over: watch::Receiver<bool>) {
-    loop {
-        let pause = chance.time_ms(1500, 5000);
-        if tokio::time::timeout(pause, over.wait_for(|over| *over)).await.is_ok() {
-            return;
-        }
-        if chance.one_in(3) {
-            recorder.fault("restart by SIGTERM");
-            recorder.server(Befallen::Stopping);
-            server.stop().await;
-        } else {
-            recorder.fault("kill -9");
-            recorder.server(Befallen::Killed);
-            server.kill9();
-        }
-        recorder.server(Befallen::Ended);
-        let down = chance.time_ms(0, 400);
-        tokio::time::sleep(down).await;
-        let began = Instant::now();
-        tokio::task::block_in_place(|| server.restart());
-        assert!(began.elapsed() < Duration::from_secs(30), "up again within bounds");
-        recorder.server(Befallen::Started);
-    }
-}
-
 impl Outcome {
     /// Faults that were to be done and never were.
     #[must_use]
     pub fn never_done(&self) -> Vec<&'static str> {
-        let all = cast::FAULTS.iter().chain(&["restart by SIGTERM", "kill -9"]);
+        let all = cast::FAULTS.iter().chain(BLOWS);
         all.filter(|kind| !self.faults.contains_key(*kind)).copied().collect()
     }
 
@@ -139,24 +118,22 @@ impl Outcome {
         std::fs::write(directory.join("history.jsonl"), self.history.to_lines())?;
         std::fs::write(directory.join("truth.json"), serde_json::to_string(&self.truth)?)
     }
+}
 
-    /// In a few lines.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        let faults: Vec<String> = self.faults.iter().map(|(kind, times)| format!("{kind} {times}")).collect();
-        let it = &self.verdict.looked_at;
-        format!(
-            "faults: {}\nmessages acknowledged {}, changes acknowledged {}, deliveries {}, rooms compared {}, marks {}, \
-             claims of presence {}, displaced {}, violations {}",
-            faults.join(", "),
-            it.messages_acknowledged,
-            it.changes_acknowledged,
-            it.deliveries,
-            it.rooms_compared,
-            it.marks,
-            it.claims,
-            it.displaced,
-            self.verdict.violations.len(),
-        )
-    }
+/// What was done and what was looked at, in a few lines.
+#[must_use]
+pub fn summary(faults: &BTreeMap<&'static str, u64>, it: LookedAt) -> String {
+    let faults: Vec<String> = faults.iter().map(|(kind, times)| format!("{kind} {times}")).collect();
+    format!(
+        "faults: {}\nmessages acknowledged {}, changes acknowledged {}, deliveries checked {}, rooms compared {}, \
+         marks {}, claims of presence {}, displaced {}",
+        faults.join(", "),
+        it.messages_acknowledged,
+        it.changes_acknowledged,
+        it.deliveries,
+        it.rooms_compared,
+        it.marks,
+        it.claims,
+        it.displaced,
+    )
 }

@@ -197,6 +197,22 @@ pub struct LookedAt {
     pub displaced: u64,
 }
 
+impl std::ops::Add for LookedAt {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            messages_acknowledged: self.messages_acknowledged + other.messages_acknowledged,
+            changes_acknowledged: self.changes_acknowledged + other.changes_acknowledged,
+            deliveries: self.deliveries + other.deliveries,
+            rooms_compared: self.rooms_compared + other.rooms_compared,
+            marks: self.marks + other.marks,
+            claims: self.claims + other.claims,
+            displaced: self.displaced + other.displaced,
+        }
+    }
+}
+
 impl Verdict {
     /// Nothing was found.
     #[must_use]
