@@ -16,4 +16,5 @@ mod journey;
 mod lobby;
 mod private;
 mod slow_readers;
+mod smuggling;
 mod trust;
