@@ -144,9 +144,14 @@ impl Server {
         format!("http://{}/metrics", address.trim().trim_matches('"'))
     }
 
+    /// All of its metrics.
+    pub async fn metrics_text(&self) -> String {
+        reqwest::get(self.metrics_url()).await.unwrap().text().await.unwrap()
+    }
+
     /// One number of its metrics.
     pub async fn metric(&self, name: &str) -> u64 {
-        let text = reqwest::get(self.metrics_url()).await.unwrap().text().await.unwrap();
+        let text = self.metrics_text().await;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {text}")).trim().parse().unwrap()
     }

@@ -12,7 +12,8 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{
-    CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
@@ -267,22 +268,33 @@ fn wants_upgrade(headers: &HeaderMap) -> bool {
     items(headers, &UPGRADE).any(|item| item.eq_ignore_ascii_case("websocket"))
 }
 
-/// Checks the handshake itself (RFC 6455, section 4.2.1) and gives its key.
+/// Checks the handshake itself (RFC 6455, section 4.2.1) and gives its key. What a proxy in front of us could read in
+/// another way is refused: a line that is there twice, and a body, which somebody else takes for frames.
 fn upgrade_key(parts: &Parts) -> Result<String, Refusal> {
     let refuse = |what: &'static str| Refusal::new(ErrorCode::BadRequest).naming(what);
+    let once = |name: &HeaderName| {
+        let mut lines = parts.headers.get_all(name).iter();
+        lines.next().filter(|_| lines.next().is_none())
+    };
     if parts.version != axum::http::Version::HTTP_11 {
         return Err(refuse("HTTP/1.1"));
     }
-    if parts.headers.get(HOST).is_none() {
+    if once(&HOST).is_none() {
         return Err(refuse("Host"));
+    }
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
+        return Err(refuse("Transfer-Encoding"));
+    }
+    if parts.headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0") {
+        return Err(refuse("Content-Length"));
     }
     if !items(&parts.headers, &CONNECTION).any(|item| item.eq_ignore_ascii_case("upgrade")) {
         return Err(refuse("Connection"));
     }
-    if parts.headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    if once(&SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(refuse("Sec-WebSocket-Version").with_status(StatusCode::UPGRADE_REQUIRED));
     }
-    let key = parts.headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
+    let key = once(&SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
     match key {
         Some(key) if STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16) => Ok(key.to_owned()),
         _ => Err(refuse("Sec-WebSocket-Key")),

@@ -11,7 +11,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::connections::settle;
-use crate::stage::{Person, SITE_SECRET, Server, Wire, claims, handshake, now_seconds, settles, signed, site_token};
+use crate::stage::{
+    Person, SITE_SECRET, Server, Wire, claims, handshake, now_seconds, patiently, settles, signed, site_token,
+};
 
 /// A handshake as it is written here: status and body.
 async fn shake(server: &Server, head: &str) -> (u16, Value) {
@@ -346,6 +348,34 @@ async fn who_says_nothing_or_one_byte_a_second_is_gone_within_ten_seconds() {
     // Nothing is left of them, but for whoever asks.
     let nobody = Person::stranger(&server);
     settles(async || nobody.get("/live").await.status == 200 && server.descriptors() <= before + 1).await;
+}
+
+#[tokio::test]
+async fn a_body_that_comes_byte_by_byte_is_not_waited_for() {
+    // As long as a head may take, which is 10 s by default.
+    let server = Server::of_a_site(&[("TEAHOUSE_SERVER__HEADER_TIMEOUT", "2s")]);
+    let amy = Person::of_site(&server, 7, "amy");
+    let mut wire = Wire::connect(server.address()).await;
+    let head = format!(
+        "POST /api/chat/send HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 1000\r\n\r\n",
+        amy.token
+    );
+    wire.write(head.as_bytes()).await;
+    // The fault itself takes time.
+    let drip = async {
+        loop {
+            let _ = wire.try_write(b" ").await;
+            if let Ok(head) = tokio::time::timeout(Duration::from_millis(500), wire.read_head()).await {
+                return head;
+            }
+        }
+    };
+    let head = patiently("an answer", drip).await;
+    assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
+    // What is left of the body is nobody's request.
+    let _ = wire.try_write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    wire.until_end().await;
+    assert_eq!(amy.lobby().await, Vec::<Value>::new());
 }
 
 #[tokio::test]

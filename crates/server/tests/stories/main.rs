@@ -17,4 +17,5 @@ mod journey;
 mod lobby;
 mod private;
 mod slow_readers;
+mod smuggling;
 mod trust;

@@ -50,7 +50,7 @@ pub async fn patiently<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 /// Asks until it is so. What a socket leaves behind goes when its task ends, which nobody is told.
-pub async fn settles(is_so: impl AsyncFn() -> bool) {
+pub async fn settles(mut is_so: impl AsyncFnMut() -> bool) {
     patiently("it to settle", async { while !is_so().await {} }).await;
 }
 
