@@ -69,7 +69,7 @@ impl Stage {
 /// Somebody's device or tab.
 enum Actor {
     Device(Box<Device>),
-    Tab(Tab),
+    Tab(Box<Tab>),
 }
 
 /// The cast.
@@ -107,7 +107,7 @@ impl Cast {
                 actors.push(Actor::Device(Box::new(device)));
             }
             if index % 2 == 0 {
-                actors.push(Actor::Tab(Tab::new(recorder, address, person, "tab")));
+                actors.push(Actor::Tab(Box::new(Tab::new(recorder, address, person, "tab"))));
             }
         }
         let mut cast = Self { stage, stop, chance, actors, sessions_per_user };
@@ -148,7 +148,7 @@ impl Cast {
                 Actor::Device(device) => {
                     acting.spawn(async { Actor::Device(Box::new(device::live(*device, stage, chance).await)) })
                 }
-                Actor::Tab(tab) => acting.spawn(async { Actor::Tab(tab::live(tab, stage, chance).await) }),
+                Actor::Tab(tab) => acting.spawn(async { Actor::Tab(Box::new(tab::live(*tab, stage, chance).await)) }),
             };
         }
         let end = tokio::time::Instant::now() + time;

@@ -102,11 +102,21 @@ pub async fn run(plan: &Plan, progress: impl Fn(&Recorder)) -> Result<Outcome, r
 }
 
 impl Outcome {
-    /// Faults that were to be done and never were.
+    /// Faults that were to be done and never were, and what there was nothing to look at of: a verdict about nothing
+    /// is worth nothing.
     #[must_use]
     pub fn never_done(&self) -> Vec<&'static str> {
         let all = cast::FAULTS.iter().chain(BLOWS);
-        all.filter(|kind| !self.faults.contains_key(*kind)).copied().collect()
+        let faults = all.filter(|kind| !self.faults.contains_key(*kind)).copied();
+        let it = &self.verdict.looked_at;
+        let looked_at = [
+            ("messages acknowledged", it.messages_acknowledged),
+            ("changes acknowledged", it.changes_acknowledged),
+            ("rooms compared", it.rooms_compared),
+            ("claims of presence", it.claims),
+            ("displaced", it.displaced),
+        ];
+        faults.chain(looked_at.into_iter().filter(|(_, times)| *times == 0).map(|(what, _)| what)).collect()
     }
 
     /// Keeps what was recorded and what the store holds in a directory, so that it can be judged again.

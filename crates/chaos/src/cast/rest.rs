@@ -44,30 +44,16 @@ pub(super) async fn says_what_is_open(actor: &mut Actor, stage: &Stage) {
 /// Brings everybody to rest, and lets them look around there.
 pub(super) async fn rest(cast: &mut Cast, linger: Duration) {
     let mut places: BTreeMap<u64, usize> = BTreeMap::new();
-    let mut stay = Vec::new();
-    for (index, actor) in cast.actors.iter_mut().enumerate() {
+    let (mut stayers, mut others): (Vec<Actor>, Vec<Actor>) = cast.actors.drain(..).partition(|actor| {
         let person = match actor {
             Actor::Device(device) => device.person.id,
             Actor::Tab(tab) => tab.person.id,
         };
         let taken = places.entry(person).or_default();
+        *taken += 1;
         // One in six is away: nobody may show them.
-        let is_away = person % 6 == 5;
-        if !is_away && *taken < cast.sessions_per_user {
-            *taken += 1;
-            stay.push(index);
-        }
-    }
-    let mut index = 0;
-    let (mut stayers, mut others) = (Vec::new(), Vec::new());
-    for actor in cast.actors.drain(..) {
-        if stay.contains(&index) {
-            stayers.push(actor)
-        } else {
-            others.push(actor)
-        }
-        index += 1;
-    }
+        person % 6 != 5 && *taken <= cast.sessions_per_user
+    });
     join_all(stayers.iter_mut().map(comes)).await;
     // Whoever went lingers, and then is told of as gone.
     join_all(stayers.iter_mut().map(|actor| reads(actor, linger + SETTLING * 3))).await;

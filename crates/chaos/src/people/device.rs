@@ -219,8 +219,7 @@ impl Device {
     pub async fn loads_all(&mut self) -> Result<(), Gone> {
         let rooms: Vec<u64> = self.view.rooms.keys().copied().collect();
         for room in rooms {
-            loop {
-                let Some(view) = self.view.rooms.get(&room).filter(|view| view.low > 1) else { break };
+            while let Some(view) = self.view.rooms.get(&room).filter(|view| view.low > 1) {
                 let before = (view.low <= view.last_seq).then_some(view.low);
                 let said = self.does(Ask::History { room, before, limit: Some(100) }).await?;
                 let Said::Ack(page) = said else { break };

@@ -101,11 +101,12 @@ fn edit(row: &Message, wishes: &Wishes<'_>) -> Option<String> {
 }
 
 fn reactions(row: &Message, wishes: &Wishes<'_>) -> Option<String> {
+    /// What was acknowledged last: version, on or off; and whether off or on was asked for and never answered.
+    type Asked = (Option<(u64, bool)>, [bool; 2]);
     if row.deleted {
         return None;
     }
-    // What was acknowledged last of each, and whether something is asked of which nobody knows what came.
-    let mut asked: BTreeMap<(&str, u64), (Option<(u64, bool)>, [bool; 2])> = BTreeMap::new();
+    let mut asked: BTreeMap<(&str, u64), Asked> = BTreeMap::new();
     for (user, ask, version) in wishes {
         let Ask::React { emoji, on, .. } = ask else { continue };
         let (last, perhaps) = asked.entry((emoji, *user)).or_default();

@@ -85,8 +85,10 @@ fn changes(model: &mut Model, chance: &mut Chance, socket: &Socket, number: usiz
     }
 }
 
-/// What can be done to a record, each at a random place; none where there is no such place.
-const MUTATIONS: [(&str, fn(&mut Chance, &mut History, &mut Truth) -> Option<()>); 8] = [
+/// Does something to a record at a random place; none where there is no such place.
+type Mutation = fn(&mut Chance, &mut History, &mut Truth) -> Option<()>;
+
+const MUTATIONS: [(&str, Mutation); 8] = [
     ("a message is gone from the store", |chance, _, truth| {
         let place = chance.below(truth.messages.len().max(1));
         (place < truth.messages.len()).then(|| drop(truth.messages.remove(place)))
