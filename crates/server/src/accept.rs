@@ -193,17 +193,17 @@ async fn first_request(
     let mut first = First { stream, accepted, peer, bytes, place };
     if let Some(handshakes) = &shared.handshakes {
         let mut taking = pin!(handshakes.take(first));
-        let taken = tokio::select! {
+        let left = tokio::select! {
             biased;
-            taken = &mut taking => taken,
+            left = &mut taking => left,
             () = tokio::time::sleep(FIRST_REQUEST_PATIENCE) => {
                 gate = None;
                 taking.await
             }
         };
-        match taken {
-            Ok(()) => return,
-            Err(left) => (first, refused) = left,
+        match left {
+            None => return,
+            Some(left) => (first, refused) = left,
         }
     }
     Box::pin(http(shared, first, refused, gate)).await;

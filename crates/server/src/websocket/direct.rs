@@ -37,18 +37,16 @@ pub struct First {
 }
 
 impl Handshakes {
-    /// Takes a connection whose first bytes are a handshake that is let in.
-    ///
-    /// # Errors
-    /// It goes the long way: it is no handshake, or not whole, or refused.
-    pub async fn take(&self, first: First) -> Result<(), (First, Option<Refused>)> {
+    /// Takes a connection whose first bytes are a handshake that is let in. What it gives back goes the long
+    /// way: it is no handshake, or not whole, or refused.
+    pub async fn take(&self, first: First) -> Option<(First, Option<Refused>)> {
         let begun = Instant::now();
-        let Some((head, length)) = read_head(&first.bytes) else { return Err((first, None)) };
+        let Some((head, length)) = read_head(&first.bytes) else { return Some((first, None)) };
         let context = Context::of(&head.headers, first.peer.ip(), &self.app);
         let admit = unpanicked(self.admit(&context, &head).instrument(context.span()));
         let admitted = match admit.await.and_then(|outcome| outcome) {
             Ok(admitted) => admitted,
-            Err(refusal) => return Err((first, Some(Refused(refusal)))),
+            Err(refusal) => return Some((first, Some(Refused(refusal)))),
         };
         let mut answer = String::with_capacity(256);
         answer.push_str("HTTP/1.1 101 Switching Protocols\r\n");
@@ -66,7 +64,7 @@ impl Handshakes {
         let early = Bytes::copy_from_slice(&bytes[length..]);
         let socket = Socket { accepted, stream, early, place: Some(place), answer: answer.into() };
         admitted.go_in(&self.hub, socket).await;
-        Ok(())
+        None
     }
 }
 
