@@ -14,6 +14,8 @@ use crate::server::{PATIENCE, Server};
 /// After a kill it is up again within this (FAULTS.md, "In the process"), with room for a busy machine: two cores
 /// are shared with everybody who plays.
 const UP_AGAIN_WITHIN: Duration = Duration::from_secs(15);
+/// How often it is looked whether the process has ended.
+const LOOK: Duration = Duration::from_millis(10);
 /// How far the clock jumps, either way.
 const CLOCK_JUMP_SECONDS: i64 = 3600;
 
@@ -122,11 +124,9 @@ impl Befalling<'_> {
                 self.comes_back().await;
             }
             FailingSync => {
-                // The process exits by itself, rather than guess what is on the disk.
                 self.recorder.server(Befallen::Killed);
                 self.faults.syncs_fail(1);
-                let status = self.server.ended(PATIENCE).await;
-                assert!(!status.success(), "it went on after a sync that failed");
+                self.ends_by_itself().await;
                 self.comes_back().await;
             }
             FullDisk | ReadOnlyDisk => {
@@ -149,6 +149,24 @@ impl Befalling<'_> {
         if really_happened(blow, before, self.faults.hits()) {
             self.recorder.fault(blow.name());
         }
+    }
+
+    /// The process exits by itself, rather than guess what is on the disk; unless the run is over, so that nobody
+    /// writes any more and nothing is synced: then it is killed.
+    async fn ends_by_itself(&mut self) {
+        let began = Instant::now();
+        let ended = loop {
+            if let Some(status) = self.server.has_ended() {
+                break Some(status);
+            }
+            if self.waits(LOOK).await {
+                self.faults.syncs_fail(0);
+                break self.server.has_ended();
+            }
+            assert!(began.elapsed() < PATIENCE, "it went on after a sync that failed");
+        };
+        assert!(ended.is_none_or(|status| !status.success()), "it ended as if all were well: {ended:?}");
+        self.server.kill9();
     }
 
     async fn for_a_while(&mut self) {
