@@ -101,7 +101,7 @@ async fn shake(handshakes: &Handshakes, request: Request) -> Result<axum::respon
             response.headers_mut().insert(name, value);
         }
     }
-    let upgrade = hyper::upgrade::on(&mut Request::from_parts(parts, body));
+    let upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
     let hub = handshakes.hub.clone();
     handshakes.last_steps.spawn(async move {
         // When the client went away before its answer, there is nobody to attach.

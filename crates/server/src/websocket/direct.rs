@@ -50,7 +50,7 @@ impl Handshakes {
         };
         let mut answer = String::with_capacity(256);
         answer.push_str("HTTP/1.1 101 Switching Protocols\r\n");
-        let id = (X_REQUEST_ID, (&*context.request_id).to_owned().into());
+        let id = (X_REQUEST_ID, (*context.request_id).to_owned().into());
         for (name, value) in admitted.answer().chain([id]) {
             for part in [name.as_str(), ": ", &value, "\r\n"] {
                 answer.push_str(part);

@@ -65,7 +65,6 @@ async fn a_handshake_with_a_body_is_refused() {
         ("a length that is a frame's", "Content-Length: 6\r\n", &frame),
         ("chunks", "Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
         ("a last chunk and a request", "Transfer-Encoding: chunked\r\n", chunked.as_bytes()),
-        ("chunks that are a frame", "Transfer-Encoding: chunked\r\n", &frame),
         ("both", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
         ("two lengths", "Content-Length: 5\r\nContent-Length: 6\r\n", b"hello"),
         ("a length that is none", "Content-Length: 0x5\r\n", b"hello"),
@@ -74,6 +73,12 @@ async fn a_handshake_with_a_body_is_refused() {
     ] {
         is_refused(&server, what, &handshake(&token, more), body).await;
     }
+    // Where not even the body can be read, HTTP may hang up before it answers; it never lets anybody in.
+    let mut wire = Wire::connect(server.address()).await;
+    let broken = handshake(&token, "Transfer-Encoding: chunked\r\n");
+    let _ = wire.try_write(&[broken.as_bytes(), &frame].concat()).await;
+    let answer = wire.read_to_end().await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer}");
     // Nothing of a body is no body.
     let mut wire = Wire::connect(server.address()).await;
     wire.write(handshake(&token, "Content-Length: 0\r\n").as_bytes()).await;

@@ -171,6 +171,12 @@ impl Wire {
         patiently("the end of the connection", async { while self.fill().await > 0 {} }).await;
     }
 
+    /// All that comes until the connection ends, as text.
+    pub async fn read_to_end(&mut self) -> String {
+        self.until_end().await;
+        String::from_utf8_lossy(&self.read).into_owned()
+    }
+
     /// A masked frame with this first byte.
     pub async fn send_frame(&mut self, first: u8, payload: &[u8]) {
         self.write(&masked(first, payload)).await;
