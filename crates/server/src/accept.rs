@@ -241,6 +241,11 @@ fn first_bytes(stream: &std::net::TcpStream) -> Option<Bytes> {
 async fn http(shared: &Shared, first: First, refused: Option<Refused>, gate: Option<OwnedSemaphorePermit>) {
     let First { stream, accepted, peer, bytes, place } = first;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
+    // A socket that a runtime has just adopted says that it takes nothing, until the driver has turned once. HTTP that
+    // gives up on a request (a body that does not come) would hang up on that, with its answer still unwritten.
+    if stream.writable().await.is_err() {
+        return;
+    }
     let head = Arc::new(Head {
         orders: Arc::clone(&shared.orders),
         arrived: AtomicU64::new(accepted.0),
