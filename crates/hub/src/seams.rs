@@ -231,7 +231,7 @@ pub enum PublishTo {
 }
 
 /// An authenticated, upgraded connection on its way to its user's shard.
-pub struct Arrival {
+pub struct Arrival<S = std::net::TcpStream> {
     /// Whose it is.
     pub user: UserId,
     /// When its request's first byte came; the highest is the newest.
@@ -251,9 +251,32 @@ pub struct Arrival {
     /// Where it comes from.
     pub address: IpAddr,
     /// The socket, nonblocking, after the upgrade's answer was written.
-    pub stream: std::net::TcpStream,
+    pub stream: S,
     /// What the client sent behind its upgrade request: frames already.
     pub early: Bytes,
     /// The connection's place among all that the server allows, given back when its socket is closed.
     pub place: Option<OwnedSemaphorePermit>,
+}
+
+impl<S> Arrival<S> {
+    /// The same with another kind of socket.
+    pub(crate) fn with<T>(self, socket: impl FnOnce(S) -> std::io::Result<T>) -> std::io::Result<Arrival<T>> {
+        let Self { user, accepted, dialect, device, mark, checked_at, lobby, language, address, stream, early, place } =
+            self;
+        let stream = socket(stream)?;
+        Ok(Arrival {
+            user,
+            accepted,
+            dialect,
+            device,
+            mark,
+            checked_at,
+            lobby,
+            language,
+            address,
+            stream,
+            early,
+            place,
+        })
+    }
 }

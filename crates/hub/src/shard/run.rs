@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::task::TaskTracker;
 
 use super::Control;
+use super::connection::Connection;
 use super::socket::Drive;
 use super::state::{Job, State};
 use crate::clock::Clock;
@@ -227,7 +228,12 @@ fn obey(shard: &Rc<Shard>, message: Control) -> Option<(Instant, oneshot::Sender
         Control::Arrive(arrival) => {
             let wall = Timestamp::from(SystemTime::now());
             let checked_at = shard.clock.moment(arrival.checked_at);
-            shard.turn(|state, _| state.arrive(*arrival, checked_at, wall));
+            shard.turn(|state, _| {
+                // A peer that is gone already was never registered, so nothing is to be undone.
+                if let Ok(arrival) = arrival.with(|stream| Connection::adopt(stream, state.options.send_buffer_bytes)) {
+                    state.arrive(arrival, checked_at, wall);
+                }
+            });
         }
         Control::Revoke(revoked, done) => {
             shard.turn(|state, _| state.revoke(revoked));

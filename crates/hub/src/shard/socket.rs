@@ -1,4 +1,4 @@
-//! A shard's sockets: adopting one, writing a batch to it, and the small future that looks after it.
+//! A shard's sockets: writing a batch to one, and the small future that looks after it.
 //! Reads go through one buffer per shard, so that an idle connection keeps none.
 
 use std::future::Future;
@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use bytes::Buf;
 use teahouse_core::SessionId;
-use tokio::net::TcpStream;
 
+use super::connection::Connection;
 use super::run::Shard;
 use super::state::{Slot, State};
 use crate::clock::Moment;
@@ -22,15 +22,6 @@ use crate::session::{Batch, Session};
 const ROUNDS_MAX: usize = 4;
 /// Pieces handed to the kernel in one write; a batch has at most two more frames than its bound.
 const SLICES_MAX: usize = 68;
-
-/// Makes a socket one of this thread's runtime and bounds what the kernel may hold for a reader that stalls.
-pub(crate) fn adopt(stream: std::net::TcpStream, send_buffer_bytes: usize) -> io::Result<TcpStream> {
-    let socket = socket2::SockRef::from(&stream);
-    socket.set_send_buffer_size(send_buffer_bytes)?;
-    socket.set_tcp_nodelay(true)?;
-    stream.set_nonblocking(true)?;
-    TcpStream::from_std(stream)
-}
 
 /// How far a write came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,7 +75,7 @@ fn loop_batches(
             return Written::Everything;
         }
         metrics.deliveries.inc_by(batch.deliveries);
-        match write_once(&slot.stream, batch) {
+        match write_once(&slot.connection, batch) {
             Ok(bytes) => {
                 metrics.writes.inc();
                 metrics.bytes_out.inc_by(bytes as u64);
@@ -105,11 +96,11 @@ fn loop_batches(
     Written::More
 }
 
-fn write_once(stream: &TcpStream, batch: &Batch) -> io::Result<usize> {
+fn write_once(connection: &Connection, batch: &Batch) -> io::Result<usize> {
     if let [frame] = batch.frames.as_slices().0
         && batch.frames.len() == 1
     {
-        return stream.try_write(frame);
+        return connection.try_write(frame);
     }
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     let mut count = 0;
@@ -117,7 +108,7 @@ fn write_once(stream: &TcpStream, batch: &Batch) -> io::Result<usize> {
         *slice = IoSlice::new(frame);
         count += 1;
     }
-    stream.try_write_vectored(&slices[..count])
+    connection.try_write_vectored(&slices[..count])
 }
 
 /// Takes what was written out of the batch, and says how many whole frames that were.
@@ -160,7 +151,13 @@ impl Drop for Drive {
 }
 
 impl State {
-    fn drive(&mut self, slot: usize, id: SessionId, buffer: &mut [u8], context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn drive(
+        &mut self,
+        slot: usize,
+        id: SessionId,
+        buffer: &mut [u8],
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
         let Some(entry) = self.slots.get_mut(slot).filter(|entry| entry.session.id == id) else {
             return Poll::Ready(());
         };
@@ -169,7 +166,7 @@ impl State {
         }
         for _ in 0..ROUNDS_MAX {
             while self.slots[slot].blocked && !self.slots[slot].done {
-                match self.slots[slot].stream.poll_write_ready(context) {
+                match self.slots[slot].connection.poll_write_ready(context) {
                     Poll::Ready(Ok(())) => {
                         self.slots[slot].blocked = false;
                         self.pump(slot);
@@ -193,9 +190,9 @@ impl State {
                 }
                 return Poll::Pending;
             }
-            match entry.stream.poll_read_ready(context) {
+            match entry.connection.poll_read_ready(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(_) => match entry.stream.try_read(buffer) {
+                Poll::Ready(_) => match entry.connection.try_read(buffer) {
                     Ok(0) => {
                         self.leave(slot, Farewell::Lost);
                         return Poll::Ready(());

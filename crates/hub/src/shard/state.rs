@@ -1,7 +1,7 @@
 //! What a shard knows and what it does about it. Sequential, never awaits; sockets are touched only
 //! through `socket.rs`.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
@@ -11,15 +11,16 @@ use slab::Slab;
 use teahouse_core::token::Revoked;
 use teahouse_core::{CloseCode, LOBBY, Revocation, RoomId, Seq, SessionId, Timestamp, UserId, Version};
 use teahouse_protocol::{classic, v1};
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::connection::Connection;
 use super::presence::Watch;
+use super::rooms::EntriesReads;
 use super::run::{Seams, Setup};
-use super::socket;
 use super::upkeep::Drain;
 use crate::clock::Moment;
 use crate::inbox::Inbox;
+use crate::maps::{HashMap, HashSet};
 use crate::metrics::{CodeLabel, HubMetrics};
 use crate::online::Online;
 use crate::options::HubOptions;
@@ -43,7 +44,7 @@ pub(crate) enum Job {
 /// A session and its socket.
 pub(crate) struct Slot {
     pub(crate) session: Session,
-    pub(crate) stream: TcpStream,
+    pub(crate) connection: Connection,
     pub(crate) decoder: Decoder,
     /// The socket takes nothing now; its task waits until it does.
     pub(crate) blocked: bool,
@@ -114,6 +115,8 @@ pub(crate) struct State {
     pub(super) typing_rooms: HashSet<RoomId>,
     /// Rooms that look otherwise to their members since the last tick.
     pub(super) entries_moved: HashSet<RoomId>,
+    /// Reads under way of how rooms look to their members.
+    pub(super) entries_reads: HashMap<RoomId, EntriesReads>,
     /// Rooms that may look otherwise since the first of the sessions that are being greeted said hello.
     pub(super) moved_meanwhile: HashSet<RoomId>,
     /// The number of the newest watch.
@@ -128,7 +131,7 @@ pub(crate) struct State {
     pub(super) ready: VecDeque<usize>,
     /// Sockets of sessions that are gone, which the kernel has still to be asked to close. That takes it
     /// longer than all the rest of a leave, and ten thousand at once must not keep the living waiting.
-    departed: Vec<(TcpStream, Option<OwnedSemaphorePermit>)>,
+    departed: Vec<(Connection, Option<OwnedSemaphorePermit>)>,
     pub(super) effects: Vec<Effect>,
     pub(super) wants: Vec<Want>,
     pub(crate) batch: Batch,
@@ -163,7 +166,7 @@ impl Room {
         Self {
             tail: Tail::new(version, seq, envelopes_max),
             cursors: 0,
-            subscribers: HashSet::new(),
+            subscribers: HashSet::default(),
             members: 0,
             typing: BTreeMap::new(),
             typing_told: Vec::new(),
@@ -182,8 +185,8 @@ impl State {
             metrics: setup.metrics,
             seams,
             slots: Slab::new(),
-            by_id: HashMap::new(),
-            rooms: HashMap::from([(LOBBY, lobby)]),
+            by_id: HashMap::default(),
+            rooms: HashMap::from_iter([(LOBBY, lobby)]),
             slots_end: 0,
             online: setup.online,
             edges_seen: 0,
@@ -192,19 +195,20 @@ impl State {
             next_session: setup.next_session,
             count: count_of(0),
             welcomed_apart: false,
-            revoked: HashMap::new(),
-            waiters: HashMap::new(),
+            revoked: HashMap::default(),
+            waiters: HashMap::default(),
             read_queue: VecDeque::new(),
             reads: 0,
             retries: Vec::new(),
             greeting: 0,
-            passed: HashMap::new(),
-            typing_rooms: HashSet::new(),
-            entries_moved: HashSet::new(),
-            moved_meanwhile: HashSet::new(),
+            passed: HashMap::default(),
+            typing_rooms: HashSet::default(),
+            entries_moved: HashSet::default(),
+            entries_reads: HashMap::default(),
+            moved_meanwhile: HashSet::default(),
             watches: 0,
-            watched: HashMap::new(),
-            watches_moved: HashSet::new(),
+            watched: HashMap::default(),
+            watches_moved: HashSet::default(),
             put_before: Vec::new(),
             ready: VecDeque::new(),
             departed: Vec::new(),
@@ -219,13 +223,9 @@ impl State {
         }
     }
 
-    pub(crate) fn arrive(&mut self, arrival: Arrival, checked_at: Moment, wall: Timestamp) {
+    pub(crate) fn arrive(&mut self, arrival: Arrival<Connection>, checked_at: Moment, wall: Timestamp) {
         let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
-        let Ok(stream) = socket::adopt(arrival.stream, self.options.send_buffer_bytes) else {
-            // The peer is gone already; nothing was registered, so nothing is to be undone.
-            return;
-        };
-        let Arrival { user, accepted, dialect, device, mark, language, address, early, place, lobby: at, .. } = arrival;
+        let Arrival { user, accepted, dialect, device, mark, language, address, early, place, .. } = arrival;
         let hello_until = (dialect == Dialect::V1).then(|| self.now.plus(self.options.hello_timeout));
         let ring_place = self.ring.end();
         let newcomer = Newcomer { id, user, mark, language, address, hello_until, ring_place };
@@ -235,7 +235,7 @@ impl State {
             && let Some(lobby) = self.rooms.get_mut(&LOBBY)
         {
             lobby.cursors += 1;
-            session.enter(Cursor::at(LOBBY, at));
+            session.enter(Cursor::at(LOBBY, arrival.lobby));
         }
         // Reckoned from `exp`, also for a token that was let in a little after it.
         let grace_ms = i64::try_from(self.options.token_grace.as_millis()).unwrap_or(i64::MAX);
@@ -243,7 +243,7 @@ impl State {
         let lives = Duration::from_millis(u64::try_from(lives_ms).unwrap_or(0));
         let slot = self.slots.insert(Box::new(Slot {
             session,
-            stream,
+            connection: arrival.stream,
             decoder: Decoder::default(),
             // The first write on a new runtime says "would block" until its driver has turned once.
             blocked: true,
@@ -387,12 +387,12 @@ impl State {
         }
         self.leave(slot, Farewell::Lost);
         self.by_id.remove(&id);
-        let Slot { session, stream, place, .. } = *self.slots.remove(slot);
+        let Slot { session, connection, place, .. } = *self.slots.remove(slot);
         if self.slots.is_empty() {
             self.slots_end = 0;
         }
         self.abandon(slot, &session);
-        self.departed.push((stream, place));
+        self.departed.push((connection, place));
     }
 
     /// Closes sockets of departed sessions until `is_over` says that the slice of time is used up. Says
