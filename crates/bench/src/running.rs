@@ -51,7 +51,6 @@ pub struct Running {
     metrics: SocketAddr,
     _greeting: BufReader<ChildStdout>,
     /// Removed with it.
-    #[expect(dead_code, reason = "only its end matters")]
     data: Option<TempDir>,
 }
 

@@ -113,11 +113,12 @@ fn run(floor: &Floor) -> io::Result<std::convert::Infallible> {
             Err(error) => return Err(error.into()),
         }
         for event in events.drain(..) {
-            match event.data.u64() {
+            let (data, flags) = (event.data.u64(), event.flags);
+            match data {
                 LISTENER => house.accept()?,
                 index => {
                     let index = usize::try_from(index).unwrap_or(usize::MAX);
-                    if event.flags.contains(EventFlags::OUT) {
+                    if flags.contains(EventFlags::OUT) {
                         house.flush(index);
                     }
                     house.read(index, &mut buffer);
