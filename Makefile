@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help check-docs setup setup-web run test fmt clippy test-rust test-page lint types check-types audit picture bench bench-pure clean
+.PHONY: chaos help check-docs setup setup-web run test fmt clippy test-rust test-page lint types check-types autobahn autobahn-expect test-autobahn fuzz fuzz-keep test-fuzz audit picture bench bench-pure clean
 # Each step of `test` builds on what the one before it built.
 .NOTPARALLEL:
 
@@ -15,11 +15,17 @@ ROUNDS ?= 5
 ROWS ?=
 PAST ?= 1000000
 BENCH_ARGS ?=
+# How long each fuzz target runs: in `make test`, and in `make fuzz`.
+FUZZ_SECONDS ?= 60
+SECONDS ?= 600
+# What `make chaos` plays, and for how long.
+SEED ?= 1
+MINUTES ?= 30
 # What is built is looked for here, whatever this machine's Cargo is told otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build the server and start it; ARGS="…" is passed on
 	@scripts/setup.sh build
@@ -28,11 +34,11 @@ run: ## Build the server and start it; ARGS="…" is passed on
 	@echo "==> Starting: open the address below in a browser, and in a second one as somebody else"
 	@exec target/release/teahouse serve $(ARGS)
 
-test: setup fmt clippy test-rust lint check-types test-page check-docs ## Everything that must pass before a change goes in
+test: setup fmt clippy test-rust lint check-types test-page check-docs test-autobahn test-fuzz ## Everything that must pass before a change goes in
 	@echo "==> All is well"
 
 setup: ## Install what building and testing need and this machine lacks
-	@scripts/setup.sh build browser web sdk
+	@scripts/setup.sh build fuzz browser web sdk
 
 setup-web:
 	@scripts/setup.sh web
@@ -73,6 +79,40 @@ check-types: ## Whether these two are what the code says
 	@$(CARGO) build --quiet --locked --package teahouse-protocol --example schema
 	@scripts/setup.sh sdk
 	@scripts/check-types.sh target/debug/examples/schema
+
+autobahn: ## The Autobahn fuzzing client against our WebSocket codec; needs Python 2.7
+	@echo "==> The Autobahn fuzzing client"
+	@$(CARGO) build --quiet --locked --workspace --example echo
+	@scripts/autobahn.sh
+
+autobahn-expect: ## Take what it sees now as what is expected
+	@$(CARGO) build --quiet --locked --workspace --example echo
+	@scripts/autobahn.sh write
+
+# Fifteen seconds, where there is a Python 2.7; elsewhere it says that it did not run.
+test-autobahn:
+	@echo "==> The Autobahn fuzzing client"
+	@$(CARGO) build --quiet --locked --workspace --example echo
+	@scripts/autobahn.sh if-possible
+
+fuzz: ## Look for input that breaks something, SECONDS=… for each target, TARGETS="…" for some of them
+	@scripts/setup.sh fuzz
+	@echo "==> Fuzzing, $(SECONDS) s a target"
+	@scripts/fuzz.sh $(SECONDS) $(TARGETS)
+
+fuzz-keep: ## Take into fuzz/corpus what fuzzing learned
+	@scripts/setup.sh fuzz
+	@scripts/fuzz.sh keep
+
+test-fuzz:
+	@scripts/setup.sh fuzz
+	@echo "==> Fuzzing, $(FUZZ_SECONDS) s a target (the first time everything is built anew, instrumented)"
+	@scripts/fuzz.sh $(FUZZ_SECONDS)
+
+chaos: ## People against a server that is killed, cut off, starved: SEED=… MINUTES=… (a verdict at the end)
+	@scripts/setup.sh build
+	@$(CARGO) build --release --locked --workspace --bin teahouse --bin teahouse-chaos
+	@target/release/teahouse-chaos --server target/release/teahouse --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
 audit: ## Licences, advisories, sources and bans of what we depend on
 	@scripts/audit.sh

@@ -5,6 +5,8 @@
 #   fonts    fonts with Chinese, for the README's picture
 #   web      the packages in web/package-lock.json
 #   sdk      the packages in sdk/package-lock.json
+#   fuzz     a C++ compiler, for libFuzzer
+#   autobahn the Autobahn fuzzing client, in target/autobahn; exit status 3 where there is no Python 2.7
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -23,6 +25,11 @@ for thing in "$@"; do
         command -v cc >/dev/null || want "gcc libc6-dev"
         ;;
     browser) [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || want chromium ;;
+    fuzz)
+        command -v cargo >/dev/null || fail "Rust is missing: see https://rustup.rs (the version in rust-toolchain.toml comes by itself)."
+        command -v c++ >/dev/null || want "g++"
+        ;;
+    autobahn) ;;
     fonts) command -v fc-list >/dev/null && [ -n "$(fc-list :lang=zh)" ] || want "fontconfig fonts-noto-cjk" ;;
     web | sdk)
         command -v node >/dev/null || fail "Node.js is missing: version 20 or later, from your distribution or https://nodejs.org"
@@ -61,4 +68,42 @@ for thing in "$@"; do
             touch "$note"
         fi
     fi
+done
+
+# A Python 2.7 that runs: the one that is named, one on the path, or pyenv's.
+python27() {
+    for candidate in "${PYTHON27:-}" "$(command -v python2.7 || true)" "$(pyenv prefix 2.7.18 2>/dev/null || true)/bin/python2.7"; do
+        if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (2, 7))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+}
+
+for thing in "$@"; do
+    [ "$thing" = autobahn ] || continue
+    home=target/autobahn
+    list=scripts/autobahn/requirements.txt
+    cmp -s "$list" "$home/installed.txt" && continue
+    python=$(python27)
+    [ -n "$python" ] || {
+        echo "!!! The Autobahn fuzzing client runs on Python 2.7 alone, and there is none here: PYTHON27=/path/to/python2.7 names one; pyenv install 2.7.18 makes one." >&2
+        exit 3
+    }
+    echo "==> Installing the Autobahn fuzzing client into $home (once)"
+    rm -rf "$home"
+    mkdir -p "$home/boot"
+    log=$home/boot/log
+    # Python 2.7 has no venv of its own, and this is the last virtualenv that knows it.
+    {
+        "$python" -m pip install --target "$home/boot" virtualenv==20.15.1 &&
+            PYTHONPATH=$home/boot "$python" -m virtualenv "$home" &&
+            "$home/bin/pip" install -r "$list" &&
+            "$home/bin/pip" install --no-deps autobahntestsuite==25.10.1
+    } >"$log" 2>&1 || {
+        tail -n 20 "$log" >&2
+        fail "pip could not install what $list lists (the network, perhaps?)."
+    }
+    rm -rf "$home/boot"
+    cp "$list" "$home/installed.txt"
 done

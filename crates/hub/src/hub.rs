@@ -223,9 +223,13 @@ impl Prepared {
             };
             let seams = seams.clone();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let sockets = {
+                let _entered = runtime.enter();
+                shard::Poll::new()?
+            };
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
-                .spawn(move || shard::run(&runtime, setup, seams, &inbox, orders))?;
+                .spawn(move || shard::run(&runtime, sockets, setup, seams, &inbox, orders))?;
             shards.push(control);
             threads.push(thread);
         }

@@ -250,8 +250,10 @@ pub struct Arrival {
     pub language: Language,
     /// Where it comes from.
     pub address: IpAddr,
-    /// The socket, nonblocking, after the upgrade's answer was written.
+    /// The socket, nonblocking.
     pub stream: std::net::TcpStream,
+    /// The answer to the upgrade, which is to go out before all else; empty when it was written.
+    pub answer: Bytes,
     /// What the client sent behind its upgrade request: frames already.
     pub early: Bytes,
     /// The connection's place among all that the server allows, given back when its socket is closed.

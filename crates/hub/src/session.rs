@@ -399,6 +399,10 @@ impl Session {
             {
                 batch.push(frame);
             }
+            if self.replies.is_empty() {
+                // Most sessions are answered once in their life, and shall not keep room for more.
+                self.replies = VecDeque::new();
+            }
         }
         if self.closing || batch.is_full() || !self.is_live() {
             return;

@@ -3,6 +3,7 @@
 //! the sockets in `shard/socket.rs`.
 
 mod delivery;
+mod poll;
 mod presence;
 mod requests;
 mod rooms;
@@ -11,6 +12,7 @@ mod socket;
 mod state;
 mod upkeep;
 
+pub(crate) use poll::Poll;
 pub(crate) use run::{Seams, Setup, run};
 
 use teahouse_core::UserId;

@@ -125,6 +125,12 @@ impl Decoder {
         !self.partial.is_empty()
     }
 
+    /// The memory that it keeps until more comes.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        self.partial.capacity() + self.fragments.as_ref().map_or(0, |fragments| fragments.payload.capacity())
+    }
+
     /// Handles the complete frames at the start of `bytes`, and says how many bytes and frames they were.
     fn frames(
         &mut self,

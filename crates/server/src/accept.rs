@@ -1,5 +1,5 @@
-//! The accept loop: sockets become HTTP connections, within bounds. It notes when each request's first
-//! byte arrived, which decides the order of a user's connections, and knows nothing of what is asked.
+//! The accept loop: sockets become HTTP connections, or sessions at once, within bounds. It notes when each
+//! request's first byte arrived, which decides the order of a user's connections, and knows nothing of what is asked.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
@@ -12,15 +12,20 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SocketFlags, acceptfrom_with, recv};
 use socket2::{Domain, Protocol, Socket, Type};
 use teahouse_core::AcceptOrder;
 use teahouse_core::limits::STALL_TIMEOUT;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
@@ -29,12 +34,15 @@ use tower::Service;
 
 use crate::config::Server;
 use crate::http::address::Peer;
+use crate::websocket::{First, Handshakes, Refused};
 
 /// Connections that the kernel may hold for us; it cuts this down to its own limit.
 const BACKLOG: i32 = 65_535;
 /// First requests under way at once, from their head to their answer. Each holds 8 KiB of hyper's and what
 /// its handshake needs, and heaps remember their largest day (docs/performance.md).
 const FIRST_REQUESTS_MAX: usize = 64;
+/// What is read of a first request at once; most are shorter.
+const FIRST_BYTES_MAX: usize = 4096;
 /// How long a first request that is slow to come or to be answered keeps others waiting.
 const FIRST_REQUEST_PATIENCE: Duration = Duration::from_millis(250);
 /// How long accepting pauses when the process has no descriptors left.
@@ -57,22 +65,52 @@ impl Place {
 }
 
 /// A listener with a backlog that a storm of reconnects does not overflow.
-///
-/// # Errors
-/// When the address cannot be listened on.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+pub struct Listener(AsyncFd<std::net::TcpListener>);
+
+impl Listener {
+    /// Listens.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        // Whoever is accepted has it from here (tcp(7)), without a system call of their own.
+        socket.set_tcp_nodelay(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe code, for descriptors that may be closed; a listener's is not"
+        )]
+        let listener = AsyncFd::with_interest(socket.into(), Interest::READABLE)?;
+        Ok(Self(listener))
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the kernel will not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.get_ref().local_addr()
+    }
+
+    /// The next connection, nonblocking, and no runtime's yet: most leave for another one at once.
+    async fn accept(&self) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let accept = |listener: &std::net::TcpListener| Ok(acceptfrom_with(listener, flags)?);
+        let (socket, peer) = self.0.async_io(Interest::READABLE, accept).await?;
+        let peer = peer.and_then(|peer| peer.try_into().ok()).ok_or(ErrorKind::ConnectionAborted)?;
+        Ok((socket.into(), peer))
+    }
 }
 
 /// What all connections share.
 #[derive(Clone)]
 struct Shared {
     router: Router,
+    handshakes: Option<Handshakes>,
     orders: Arc<AtomicU64>,
     first_requests: Arc<Semaphore>,
     header_timeout: Duration,
@@ -80,16 +118,24 @@ struct Shared {
     closing: CancellationToken,
 }
 
-/// Accepts until `closing`, then waits until every HTTP connection has been answered and closed.
-pub async fn serve(listener: TcpListener, router: Router, config: &Server, closing: CancellationToken) {
-    let shared = Shared {
+/// Accepts until `closing`, then waits until every HTTP connection has been answered and closed. Where there are
+/// `handshakes`, they are offered each connection's first bytes.
+pub async fn serve(
+    listener: Listener,
+    router: Router,
+    handshakes: Option<Handshakes>,
+    config: &Server,
+    closing: CancellationToken,
+) {
+    let shared = Arc::new(Shared {
         router,
+        handshakes,
         orders: Arc::new(AtomicU64::new(1)),
         first_requests: Arc::new(Semaphore::new(FIRST_REQUESTS_MAX)),
         header_timeout: config.header_timeout,
         header_bytes_max: config.header_bytes_max.0,
         closing: closing.clone(),
-    };
+    });
     let places = Arc::new(Semaphore::new(config.connections_max));
     let connections = TaskTracker::new();
     loop {
@@ -104,7 +150,7 @@ pub async fn serve(listener: TcpListener, router: Router, config: &Server, closi
         };
         match (place, accepted) {
             (Ok(place), Ok((stream, peer))) => {
-                connections.spawn(connection(shared.clone(), stream, peer, place));
+                connections.spawn(connection(Arc::clone(&shared), stream, peer, place));
             }
             (_, Err(error)) if is_of_one_connection(&error) => {}
             (_, Err(error)) => {
@@ -125,31 +171,98 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
 }
 
-async fn connection(shared: Shared, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+async fn connection(shared: Arc<Shared>, stream: std::net::TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+    let Some(stream) = first_byte(&shared, stream).await else { return };
+    let accepted = AcceptOrder(shared.orders.fetch_add(1, Ordering::Relaxed));
+    let Ok(gate) = Arc::clone(&shared.first_requests).acquire_owned().await else { return };
+    // Boxed, so that a task that waits for its turn is small.
+    Box::pin(first_request(&shared, stream, accepted, peer, place, gate)).await;
+}
+
+/// Reads a first request and offers it to the handshakes; HTTP has the rest.
+async fn first_request(
+    shared: &Shared,
+    stream: std::net::TcpStream,
+    accepted: AcceptOrder,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+    gate: OwnedSemaphorePermit,
+) {
+    let Some(bytes) = first_bytes(&stream) else { return };
+    let (mut gate, mut refused) = (Some(gate), None);
+    let mut first = First { stream, accepted, peer, bytes, place };
+    if let Some(handshakes) = &shared.handshakes {
+        let mut taking = pin!(handshakes.take(first));
+        let left = tokio::select! {
+            biased;
+            left = &mut taking => left,
+            () = tokio::time::sleep(FIRST_REQUEST_PATIENCE) => {
+                gate = None;
+                taking.await
+            }
+        };
+        match left {
+            None => return,
+            Some(left) => (first, refused) = left,
+        }
+    }
+    Box::pin(http(shared, first, refused, gate)).await;
+}
+
+/// Waits for a connection's first byte; none when it does not come.
+async fn first_byte(shared: &Shared, stream: std::net::TcpStream) -> Option<std::net::TcpStream> {
+    match recv(&stream, &mut [0; 1], RecvFlags::PEEK) {
+        Ok((_, 1..)) => return Some(stream),
+        Err(Errno::WOULDBLOCK) => {}
+        Ok(_) | Err(_) => return None,
+    }
+    let stream = TcpStream::from_std(stream).ok()?;
     // Who sends nothing after connecting costs a descriptor and this task, for as long as a head may take.
-    let first_byte = tokio::time::timeout(shared.header_timeout, stream.readable());
+    let readable = tokio::time::timeout(shared.header_timeout, stream.readable());
     let arrived = tokio::select! {
-        () = shared.closing.cancelled() => return,
-        readable = first_byte => matches!(readable, Ok(Ok(()))),
+        () = shared.closing.cancelled() => false,
+        readable = readable => matches!(readable, Ok(Ok(()))),
     };
-    if !arrived || stream.set_nodelay(true).is_err() {
+    if arrived { stream.into_std().ok() } else { None }
+}
+
+/// What has come of a first request; none when that is nothing and there will be nothing.
+fn first_bytes(stream: &std::net::TcpStream) -> Option<Bytes> {
+    let mut bytes = Vec::with_capacity(FIRST_BYTES_MAX);
+    match recv(stream, spare_capacity(&mut bytes), RecvFlags::empty()) {
+        Ok((_, 0)) => None,
+        // A byte that was there is gone only if the kernel says so in error; HTTP will find out.
+        Ok(_) | Err(Errno::WOULDBLOCK | Errno::INTR) => Some(bytes.into()),
+        Err(_) => None,
+    }
+}
+
+/// Serves HTTP on a connection of which some bytes have been read. A first request that was refused is only answered.
+async fn http(shared: &Shared, first: First, refused: Option<Refused>, gate: Option<OwnedSemaphorePermit>) {
+    let First { stream, accepted, peer, bytes, place } = first;
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    // A socket that a runtime has just adopted says that it takes nothing, until the driver has turned once. HTTP that
+    // gives up on a request (a body that does not come) would hang up on that, with its answer still unwritten.
+    if stream.writable().await.is_err() {
         return;
     }
-    let head =
-        Arc::new(Head { orders: Arc::clone(&shared.orders), arrived: AtomicU64::new(0), gate: Mutex::new(None) });
-    head.note_arrival();
-    let Ok(gate) = Arc::clone(&shared.first_requests).acquire_owned().await else { return };
-    head.hold(gate);
-
+    let head = Arc::new(Head {
+        orders: Arc::clone(&shared.orders),
+        arrived: AtomicU64::new(accepted.0),
+        gate: Mutex::new(gate),
+    });
     let place = Place(Arc::new(Mutex::new(Some(place))));
     let service = {
-        let (head, router) = (Arc::clone(&head), shared.router.clone());
+        let (head, router, refused) = (Arc::clone(&head), shared.router.clone(), Mutex::new(refused));
         service_fn(move |mut request: hyper::Request<Incoming>| {
             let order = head.begin();
             let extensions = request.extensions_mut();
             extensions.insert(Arrived(order));
             extensions.insert(Peer(peer));
             extensions.insert(place.clone());
+            if let Some(refused) = refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                extensions.insert(refused);
+            }
             let (head, mut router) = (Arc::clone(&head), router.clone());
             async move {
                 let response = router.call(request.map(axum::body::Body::new)).await;
@@ -159,7 +272,7 @@ async fn connection(shared: Shared, stream: TcpStream, peer: SocketAddr, place: 
             }
         })
     };
-    let io = TokioIo::new(Tracked { stream, head: Arc::clone(&head), stalled: None });
+    let io = TokioIo::new(Tracked { stream, bytes, head: Arc::clone(&head), stalled: None });
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.header_timeout)
@@ -197,10 +310,6 @@ impl Head {
         }
     }
 
-    fn hold(&self, gate: OwnedSemaphorePermit) {
-        *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = Some(gate);
-    }
-
     fn release(&self) {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -221,10 +330,12 @@ impl Head {
     }
 }
 
-/// A socket that notes when the first byte of a request comes, and gives up on a peer that takes nothing
+/// A socket, with what was read from it already, that notes when the first byte of a request comes, and gives up on a peer that takes nothing
 /// of its answer: hyper has a deadline for heads and none for that.
 pub struct Tracked {
     stream: TcpStream,
+    /// What was read already, and is to be read first.
+    bytes: Bytes,
     head: Arc<Head>,
     /// Since when, and until when at most, the peer takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -253,6 +364,11 @@ impl AsyncRead for Tracked {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.bytes.is_empty() {
+            let count = self.bytes.len().min(buffer.remaining());
+            buffer.put_slice(&self.bytes.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {

@@ -8,7 +8,7 @@ mod value;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use parts::{Auth, Config, KEYS, Limits, Log, Server};
 pub use raw::Mistake;
@@ -115,7 +115,18 @@ impl fmt::Display for Mistakes {
 /// # Errors
 /// Every mistake that was found, not only the first.
 pub fn load(sources: Sources) -> Result<Loaded, Mistakes> {
-    let mut raw = Raw::gather(sources);
+    load_with(sources, |path| std::fs::read_to_string(path))
+}
+
+/// The same, with the file read by `read`.
+///
+/// # Errors
+/// As of [`load`].
+pub(crate) fn load_with(
+    sources: Sources,
+    read: impl FnOnce(&Path) -> std::io::Result<String>,
+) -> Result<Loaded, Mistakes> {
+    let mut raw = Raw::gather(sources, read);
     let config = Config::read(&mut raw);
     if let Some(config) = &config {
         raw.mistakes.extend(config.contradictions());

@@ -14,11 +14,11 @@ use teahouse_core::token::Revoked;
 use teahouse_core::{Commit, LOBBY, Timestamp, UserId};
 use teahouse_hub::{Feed, Hub, HubOptions, Publication};
 use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accept::Listener;
 use crate::app::{App, Clock, Live, Parts};
 use crate::config::Config;
 use crate::control::{BindError, ControlServer, Controller};
@@ -184,17 +184,17 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     let closing = CancellationToken::new();
     let tasks = TaskTracker::new();
     let handshakes = Handshakes::new(Arc::clone(&app), hub.clone());
-    let more = Router::new().route("/api/chat/ws", get(websocket::handshake)).with_state(handshakes.clone());
+    let more = Router::new().route(websocket::PATH, get(websocket::handshake)).with_state(handshakes.clone());
     let router = http::router::router(Arc::clone(&app), more);
     let address = listener.local_addr()?;
     let accepting = {
-        let (app, closing) = (Arc::clone(&app), closing.clone());
-        tasks.spawn(async move { accept::serve(listener, router, &app.config.server, closing).await })
+        let (app, handshakes, closing) = (Arc::clone(&app), handshakes.clone(), closing.clone());
+        tasks.spawn(async move { accept::serve(listener, router, Some(handshakes), &app.config.server, closing).await })
     };
     if let Some(listener) = metrics_listener {
         tracing::info!(address = %listener.local_addr()?, "metrics are served");
         let (app, closing, router) = (Arc::clone(&app), closing.clone(), metrics::router(registry));
-        tasks.spawn(async move { accept::serve(listener, router, &app.config.server, closing).await });
+        tasks.spawn(async move { accept::serve(listener, router, None, &app.config.server, closing).await });
     }
     {
         let (controller, closing) = (Controller::new(Arc::clone(&app), closing.clone()), closing.clone());
@@ -275,8 +275,8 @@ async fn prune(app: Arc<App>, closing: CancellationToken) {
     }
 }
 
-fn bind(address: std::net::SocketAddr) -> Result<TcpListener, StartError> {
-    accept::listen(address).map_err(|error| StartError::Listen { address, error })
+fn bind(address: std::net::SocketAddr) -> Result<Listener, StartError> {
+    Listener::bind(address).map_err(|error| StartError::Listen { address, error })
 }
 
 fn hub_options(config: &Config) -> HubOptions {

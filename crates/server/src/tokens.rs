@@ -170,6 +170,10 @@ impl Tokens {
             _ => TokenError::Malformed,
         })?;
         self.check(&raw, now)?;
+        // One of ours is good from its making on: the clock that it was made by may have been set back since.
+        if !issued_here && raw.nbf.is_some_and(|nbf| seconds(nbf) > now.seconds() + LEEWAY) {
+            return Err(TokenError::NotYetValid);
+        }
         raw.understood(token, issued_here)
     }
 
@@ -182,9 +186,6 @@ impl Tokens {
         }
         if now.seconds() > seconds(raw.exp) + LEEWAY {
             return Err(TokenError::Expired);
-        }
-        if raw.nbf.is_some_and(|nbf| seconds(nbf) > now.seconds() + LEEWAY) {
-            return Err(TokenError::NotYetValid);
         }
         Ok(())
     }

@@ -2,25 +2,33 @@
 //! upgrade, and the same path without an `Upgrade` header runs the same checks, so that a page can ask
 //! why a handshake failed.
 
+mod direct;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{
-    CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, Version};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
-use teahouse_core::ErrorCode;
+use teahouse_core::{AcceptOrder, ErrorCode, Language, Seq, TokenMark, UserId, Version};
 use teahouse_hub::{Arrival, Dialect, Hub};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
+
+pub use direct::{First, PATH};
 
 use crate::accept::{Arrived, Place, Tracked};
 use crate::app::App;
@@ -63,6 +71,10 @@ impl Handshakes {
     }
 }
 
+/// A first request that was refused before it came to HTTP, in its extensions: the route answers with this.
+#[derive(Clone)]
+pub struct Refused(pub Refusal);
+
 /// The route.
 pub async fn handshake(State(handshakes): State<Handshakes>, request: Request) -> axum::response::Response {
     match shake(&handshakes, request).await {
@@ -71,37 +83,27 @@ pub async fn handshake(State(handshakes): State<Handshakes>, request: Request) -
     }
 }
 
-async fn shake(handshakes: &Handshakes, mut request: Request) -> Result<axum::response::Response, Refusal> {
-    let permit = Arc::clone(&handshakes.permits).acquire_owned().await;
-    let app = &handshakes.app;
+async fn shake(handshakes: &Handshakes, request: Request) -> Result<axum::response::Response, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let Ok(context) = Context::from_request_parts(&mut parts, &()).await;
-
-    origin::check(app, &context, &parts.headers)?;
-    let offer = Offer::read(&parts.headers, &parts.uri);
-    let key = match wants_upgrade(&parts.headers) {
-        true => Some(upgrade_key(&parts)?),
-        false => None,
-    };
-    if app.draining() {
-        return Err(Refusal::new(ErrorCode::Overloaded));
+    if let Some(Refused(refusal)) = parts.extensions.remove() {
+        return Err(refusal);
     }
-    let checked_at = Instant::now();
-    let who = admit(app, offer.token.as_deref(), context.address).await?;
-    let user = who.user.profile.id;
-    app.limits.user(UserLimit::Connect, user).map_err(Refusal::too_fast)?;
-    let Some(key) = key else { return Err(Refusal::new(ErrorCode::UpgradeRequired)) };
-
+    let Ok(context) = Context::from_request_parts(&mut parts, &()).await;
+    let admitted = handshakes.admit(&context, &parts).await?;
     let (Some(&Arrived(accepted)), Some(place)) = (parts.extensions.get(), parts.extensions.get::<Place>().cloned())
     else {
         return Err(Refusal::failure("a request that did not come through the accept loop"));
     };
-    request = Request::from_parts(parts, body);
-    let upgrade = hyper::upgrade::on(&mut request);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    for (name, value) in admitted.answer() {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    let upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
     let hub = handshakes.hub.clone();
-    let lobby = hub.lobby();
     handshakes.last_steps.spawn(async move {
-        let _permit = permit;
         // When the client went away before its answer, there is nobody to attach.
         let Ok(upgraded) = upgrade.await else { return };
         let Ok(parts) = upgraded.downcast::<TokioIo<Tracked>>() else {
@@ -110,46 +112,120 @@ async fn shake(handshakes: &Handshakes, mut request: Request) -> Result<axum::re
         };
         let Ok(stream) = parts.io.into_inner().into_stream().into_std() else { return };
         // The rest of hyper's read buffer is copied out of it, which would otherwise pin 8 KiB for life.
-        let early = bytes::Bytes::copy_from_slice(&parts.read_buf);
+        let early = Bytes::copy_from_slice(&parts.read_buf);
         drop(parts.read_buf);
+        let socket = Socket { accepted, stream, early, place: place.take(), answer: Bytes::new() };
+        admitted.go_in(&hub, socket).await;
+    });
+    Ok(response)
+}
+
+impl Handshakes {
+    /// Waits for its turn, then runs every check, in order.
+    ///
+    /// # Errors
+    /// The handshake is refused, or is none.
+    async fn admit(&self, context: &Context, head: &Parts) -> Result<Admitted, Refusal> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let app = &self.app;
+        origin::check(app, context, &head.headers)?;
+        let offer = Offer::read(&head.headers, &head.uri);
+        let key = match wants_upgrade(&head.headers) {
+            true => Some(upgrade_key(head)?),
+            false => None,
+        };
+        if app.draining() {
+            return Err(Refusal::new(ErrorCode::Overloaded));
+        }
+        let checked_at = Instant::now();
+        let who = admit(app, offer.token.as_deref(), context.address).await?;
+        let user = who.user.profile.id;
+        app.limits.user(UserLimit::Connect, user).map_err(Refusal::too_fast)?;
+        let Some(key) = key else { return Err(Refusal::new(ErrorCode::UpgradeRequired)) };
+        Ok(Admitted {
+            permit,
+            key,
+            user,
+            mark: who.mark,
+            dialect: offer.dialect,
+            device: offer.device,
+            checked_at,
+            lobby: self.hub.lobby(),
+            language: context.language,
+            address: context.address,
+        })
+    }
+}
+
+/// A handshake that passed every check.
+struct Admitted {
+    /// The right to be under way, held until the socket is on its shard.
+    permit: Result<OwnedSemaphorePermit, AcquireError>,
+    key: String,
+    user: UserId,
+    mark: TokenMark,
+    dialect: Dialect,
+    device: Option<String>,
+    checked_at: Instant,
+    lobby: (Version, Seq),
+    language: Language,
+    address: IpAddr,
+}
+
+/// A socket on its way to its shard.
+struct Socket {
+    accepted: AcceptOrder,
+    stream: std::net::TcpStream,
+    early: Bytes,
+    place: Option<OwnedSemaphorePermit>,
+    /// What the socket is to be sent before all else; empty when its handshake was answered.
+    answer: Bytes,
+}
+
+impl Admitted {
+    /// The headers of the answer. Never the rest of what was offered: there is a token in it.
+    fn answer(&self) -> impl Iterator<Item = (HeaderName, Cow<'static, str>)> {
+        let v1 = (self.dialect == Dialect::V1).then_some((SEC_WEBSOCKET_PROTOCOL, V1.into()));
+        [
+            (UPGRADE, "websocket".into()),
+            (CONNECTION, "Upgrade".into()),
+            (SEC_WEBSOCKET_ACCEPT, accept_of(&self.key).into()),
+        ]
+        .into_iter()
+        .chain(v1)
+    }
+
+    /// Hands the socket to its user's shard.
+    async fn go_in(self, hub: &Hub, socket: Socket) {
+        let Self { permit, user, mark, dialect, device, checked_at, lobby, language, address, .. } = self;
+        let Socket { accepted, stream, early, place, answer } = socket;
         let arrival = Arrival {
             user,
             accepted,
-            dialect: offer.dialect,
-            device: offer.device,
-            mark: who.mark,
+            dialect,
+            device,
+            mark,
             lobby,
             checked_at,
-            language: context.language,
-            address: context.address,
+            language,
+            address,
             stream,
+            answer,
             early,
-            place: place.take(),
+            place,
         };
         // A hub that is going down drops the socket; the client comes back by itself.
         let _ = hub.attach(arrival).await;
-    });
-    Ok(switching(&key, offer.dialect))
+        drop(permit);
+    }
 }
 
-fn switching(key: &str, dialect: Dialect) -> axum::response::Response {
+/// What a key is answered with (RFC 6455, section 1.3).
+fn accept_of(key: &str) -> String {
     let mut hash = Sha1::new();
     hash.update(key.as_bytes());
     hash.update(KEY_SUFFIX);
-    let accept = STANDARD.encode(hash.finalize());
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    if let Ok(accept) = HeaderValue::from_str(&accept) {
-        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    }
-    // Never the rest of what was offered: there is a token in it.
-    if dialect == Dialect::V1 {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(V1));
-    }
-    response
+    STANDARD.encode(hash.finalize())
 }
 
 /// What a client offers beside the bare handshake.
@@ -192,22 +268,33 @@ fn wants_upgrade(headers: &HeaderMap) -> bool {
     items(headers, &UPGRADE).any(|item| item.eq_ignore_ascii_case("websocket"))
 }
 
-/// Checks the handshake itself (RFC 6455, section 4.2.1) and gives its key.
+/// Checks the handshake itself (RFC 6455, section 4.2.1) and gives its key. What a proxy in front of us could read in
+/// another way is refused: a line that is there twice, and a body, which somebody else takes for frames.
 fn upgrade_key(parts: &Parts) -> Result<String, Refusal> {
     let refuse = |what: &'static str| Refusal::new(ErrorCode::BadRequest).naming(what);
-    if parts.version != Version::HTTP_11 {
+    let once = |name: &HeaderName| {
+        let mut lines = parts.headers.get_all(name).iter();
+        lines.next().filter(|_| lines.next().is_none())
+    };
+    if parts.version != axum::http::Version::HTTP_11 {
         return Err(refuse("HTTP/1.1"));
     }
-    if parts.headers.get(HOST).is_none() {
+    if once(&HOST).is_none() {
         return Err(refuse("Host"));
+    }
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
+        return Err(refuse("Transfer-Encoding"));
+    }
+    if parts.headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0") {
+        return Err(refuse("Content-Length"));
     }
     if !items(&parts.headers, &CONNECTION).any(|item| item.eq_ignore_ascii_case("upgrade")) {
         return Err(refuse("Connection"));
     }
-    if parts.headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    if once(&SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(refuse("Sec-WebSocket-Version").with_status(StatusCode::UPGRADE_REQUIRED));
     }
-    let key = parts.headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
+    let key = once(&SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
     match key {
         Some(key) if STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16) => Ok(key.to_owned()),
         _ => Err(refuse("Sec-WebSocket-Key")),
@@ -247,17 +334,8 @@ mod tests {
     }
 
     #[test]
-    fn of_what_was_offered_only_the_dialect_is_answered() {
-        let answered =
-            |dialect| switching("dGhlIHNhbXBsZSBub25jZQ==", dialect).headers().get(SEC_WEBSOCKET_PROTOCOL).cloned();
-        assert_eq!(answered(Dialect::V1), Some(HeaderValue::from_static("teahouse.v1")));
-        assert_eq!(answered(Dialect::Classic), None);
-    }
-
-    #[test]
     fn the_answer_to_a_key_is_that_of_the_rfc() {
         // RFC 6455, section 1.3.
-        let response = switching("dGhlIHNhbXBsZSBub25jZQ==", Dialect::Classic);
-        assert_eq!(response.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(accept_of("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 }

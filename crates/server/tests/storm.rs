@@ -2,8 +2,6 @@
 //! They take the whole machine, so that one runs after the other.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,35 +30,21 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 struct Server {
-    child: Child,
-    /// Kept open: the server goes on to greet.
-    _greeting: BufReader<ChildStdout>,
+    process: teahouse_chaos::Server,
     target: Target,
-    _data: tempfile::TempDir,
 }
 
 impl Server {
     fn start(environment: &[(&str, &str)]) -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_teahouse"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data.path())
-            .env_clear()
-            .env("TEAHOUSE_AUTH__JWT_SECRET", SECRET)
+        let site = [
+            ("TEAHOUSE_AUTH__JWT_SECRET", SECRET),
             // The probe asks as fast as it is answered.
-            .env("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "1000000")
-            .env("TEAHOUSE_LIMITS__ENVELOPES_BURST", "1000000")
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            // Ten thousand lines of the access log are written, as in life, and read by nobody.
-            .stderr(std::fs::File::create(data.path().join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut greeting = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        greeting.read_line(&mut line).unwrap();
-        let url = line.trim_end().split(' ').find(|word| word.starts_with("http://")).unwrap();
-        Self { child, _greeting: greeting, target: Target::new(url, SECRET).unwrap(), _data: data }
+            ("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "1000000"),
+            ("TEAHOUSE_LIMITS__ENVELOPES_BURST", "1000000"),
+        ];
+        let process = teahouse_chaos::Server::start(env!("CARGO_BIN_EXE_teahouse"), &[&site, environment].concat());
+        let target = Target::new(&process.url(""), SECRET).unwrap();
+        Self { process, target }
     }
 
     fn crowd(&self, first: u64, size: u64) -> Crowd {
@@ -68,7 +52,7 @@ impl Server {
     }
 
     fn descriptors(&self) -> usize {
-        process::descriptors(self.child.id()).unwrap()
+        self.process.descriptors()
     }
 
     /// Waits until this many descriptors are open.
@@ -78,13 +62,6 @@ impl Server {
             assert!(began.elapsed() < PATIENCE, "{} descriptors, {wanted} wanted", self.descriptors());
             std::thread::park_timeout(Duration::from_millis(20));
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

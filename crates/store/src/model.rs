@@ -1,6 +1,7 @@
 //! What goes into the store and comes out of it, and what can go wrong.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use teahouse_core::{
     Message, MessageId, MessageKind, Profile, Role, RoomId, RoomKind, Seq, SessionId, Timestamp, TokenKey, User,
@@ -168,9 +169,9 @@ pub enum AppendError {
     /// The sender is not a member of the room, or is disabled.
     #[error("the sender is not a member of this room")]
     Forbidden,
-    /// The sender is muted.
+    /// The sender is muted, for so long from now.
     #[error("the sender is muted")]
-    Muted,
+    Muted(Duration),
     /// A direct room with oneself.
     #[error("one cannot write to oneself")]
     Oneself,
@@ -217,9 +218,9 @@ pub enum ChangeError {
     /// The actor may not do this to it.
     #[error("the actor may not do this to this message")]
     Forbidden,
-    /// The actor is muted.
+    /// The actor is muted, for so long from now.
     #[error("the actor is muted")]
-    Muted,
+    Muted(Duration),
     /// There are as many different reactions as a message can have.
     #[error("too many different reactions")]
     TooMany,

@@ -72,8 +72,14 @@ pub trait Store: Send + Sync + 'static {
     /// Disables or enables a user, by username. Disabling also removes all refresh tokens.
     async fn set_disabled(&self, username: &str, disabled: bool) -> Result<Option<User>, StoreError>;
 
-    /// Mutes a user until then, by username, or lets them speak again with `None`.
-    async fn set_muted(&self, username: &str, until: Option<Timestamp>) -> Result<Option<User>, StoreError>;
+    /// Mutes a user until then, by username, or lets them speak again with `None`. They are told at once, by
+    /// the entries of all their rooms.
+    async fn set_muted(
+        &self,
+        username: &str,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Option<User>, StoreError>;
 
     // ── Tokens ──
 

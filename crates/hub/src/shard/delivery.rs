@@ -253,7 +253,9 @@ impl State {
         let written = socket::write(entry, &mut self.batch, &self.metrics, self.now, |session, batch| {
             session.gather(&sources, batch, &mut self.wants);
         });
-        if written == socket::Written::Everything && entry.session.closing {
+        if matches!(written, socket::Written::More | socket::Written::Gone) {
+            self.call(slot);
+        } else if written == socket::Written::Everything && entry.session.closing {
             self.goodbye_is_out(slot);
         } else if written == socket::Written::Everything && entry.session.dialect() == Dialect::Classic {
             self.drop_settled_cursors(slot);
@@ -274,9 +276,7 @@ impl State {
             // Now the peer's answer is waited for; a reset would take our goodbye from its hands.
             let _ = socket2::SockRef::from(&entry.stream).shutdown(Shutdown::Write);
         }
-        if let Some(waker) = &entry.waker {
-            waker.wake_by_ref();
-        }
+        self.call(slot);
     }
 
     /// Classic sessions keep a cursor in a direct room only while they are behind in it.

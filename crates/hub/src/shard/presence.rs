@@ -1,7 +1,7 @@
 //! Who is online in a room, for the sessions that asked to know: the list once, then who came and went,
 //! gathered by tick. Only rooms that somebody asked about cost anything.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use teahouse_core::limits::{PRESENCE_IDS_MAX, PRESENCE_MEMBERS_MAX};
 use teahouse_core::{ErrorCode, LOBBY, RoomId, SessionId, UserId};
@@ -9,6 +9,7 @@ use teahouse_protocol::v1::{self, PresenceDiff, PresenceNow};
 
 use super::state::State;
 use crate::inbox::Topic;
+use crate::online::Online;
 use crate::session::Want;
 use crate::websocket::text_frame;
 
@@ -24,10 +25,11 @@ pub(crate) struct Watch {
     meanwhile: Vec<(UserId, bool)>,
     /// Sessions that wait for the list, with the references of their requests.
     waiting: Vec<(SessionId, Option<String>)>,
-    /// Who came and went since the last tick; the last word on each counts.
-    changed: HashMap<UserId, bool>,
-    /// How many edges there were when its first list was made; that list knows of them.
-    listed_at: u64,
+    /// Who may have come or gone since the last tick.
+    changed: HashSet<UserId>,
+    /// Who is online as the watchers know it: with the list, and each tick since. Lists are made from it too, so
+    /// that what the next tick tells is news to everybody alike. None where they are only counted.
+    told: Option<HashSet<UserId>>,
     /// More changed than can be listed, or it is not known what.
     refresh: bool,
 }
@@ -35,6 +37,12 @@ pub(crate) struct Watch {
 impl Watch {
     fn is_listed(&self) -> bool {
         self.members.as_ref().is_some_and(|members| members.len() <= PRESENCE_MEMBERS_MAX as usize)
+    }
+
+    /// From here on its watchers are told what differs from how it is now.
+    fn begin_anew(&mut self, online: &Online) {
+        let members = self.members.as_ref().filter(|_| self.is_listed());
+        self.told = members.map(|members| online.among(members).into_iter().collect());
     }
 }
 
@@ -103,17 +111,17 @@ impl State {
             self.watched.entry(*user).or_default().push(id);
         }
         watch.members = Some(members);
-        watch.listed_at = self.online.edges_after(u64::MAX).1;
+        watch.begin_anew(&self.online);
         self.answer_watchers(id);
     }
 
     fn answer_watchers(&mut self, id: RoomId) {
         let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) else { return };
         let Some(members) = &watch.members else { return };
-        let online = self.online.among(members);
-        let (truncated, count) = (!watch.is_listed(), online.len() as u64);
-        let mut online: Vec<u64> = if truncated { Vec::new() } else { online.iter().map(|user| user.0).collect() };
+        let mut online: Vec<u64> = watch.told.iter().flatten().map(|user| user.0).collect();
         online.sort_unstable();
+        let truncated = watch.told.is_none();
+        let count = if truncated { self.online.among(members).len() } else { online.len() } as u64;
         let now = PresenceNow { online, count, truncated };
         for (session, request) in std::mem::take(&mut watch.waiting) {
             if let Some(&slot) = self.by_id.get(&session) {
@@ -179,10 +187,8 @@ impl State {
                 self.watched.remove(&user);
             }
         }
-        if self.online.contains(user) {
-            watch.changed.insert(user, on);
-            self.watches_moved.insert(id);
-        }
+        watch.changed.insert(user);
+        self.watches_moved.insert(id);
     }
 
     /// Who is in a watched room is no longer known for sure.
@@ -210,12 +216,10 @@ impl State {
         let mut rooms: HashSet<RoomId> = std::mem::take(&mut self.watches_moved);
         match edges {
             Some(edges) => {
-                for ((user, on), number) in edges.into_iter().zip(before..) {
+                for (user, _) in edges {
                     for id in self.watched.get(&user).into_iter().flatten() {
-                        if let Some(watch) = self.rooms.get_mut(id).and_then(|room| room.watch.as_deref_mut())
-                            && number >= watch.listed_at
-                        {
-                            watch.changed.insert(user, on);
+                        if let Some(watch) = self.rooms.get_mut(id).and_then(|room| room.watch.as_deref_mut()) {
+                            watch.changed.insert(user);
                             rooms.insert(*id);
                         }
                     }
@@ -243,22 +247,41 @@ impl State {
             self.watches_moved.insert(id);
             return;
         };
-        let count = self.online.among(members).len() as u64;
-        let is_listed = watch.is_listed();
         let changed = std::mem::take(&mut watch.changed);
-        let anew = std::mem::take(&mut watch.refresh) || changed.is_empty() || changed.len() > PRESENCE_IDS_MAX;
-        let refresh = text_frame(&v1::presence(id, &PresenceDiff { refresh: true, count, ..PresenceDiff::default() }));
-        let frame = if anew || !is_listed {
-            refresh.clone()
-        } else {
-            let mut diff = PresenceDiff { count, ..PresenceDiff::default() };
-            for (user, on) in changed {
-                if on { diff.online.push(user) } else { diff.offline.push(user) }
+        let is_listed = watch.is_listed();
+        let mut anew = std::mem::take(&mut watch.refresh);
+        let mut diff = PresenceDiff::default();
+        match &mut watch.told {
+            Some(told) if is_listed => {
+                for user in changed {
+                    // What came and went between two ticks is no news.
+                    let on = members.contains(&user) && self.online.contains(user);
+                    if on && told.insert(user) {
+                        diff.online.push(user);
+                    } else if !on && told.remove(&user) {
+                        diff.offline.push(user);
+                    }
+                }
+                let news = diff.online.len() + diff.offline.len();
+                if news == 0 && !anew {
+                    return;
+                }
+                anew |= news > PRESENCE_IDS_MAX;
+                diff.online.sort_unstable();
+                diff.offline.sort_unstable();
             }
-            diff.online.sort_unstable();
-            diff.offline.sort_unstable();
-            text_frame(&v1::presence(id, &diff))
-        };
+            _ => anew = true,
+        }
+        diff.count = match &watch.told {
+            Some(told) if is_listed => told.len(),
+            _ => self.online.among(members).len(),
+        } as u64;
+        if anew {
+            watch.begin_anew(&self.online);
+        }
+        let refresh = PresenceDiff { refresh: true, count: diff.count, ..PresenceDiff::default() };
+        let refresh = text_frame(&v1::presence(id, &refresh));
+        let frame = if anew { refresh.clone() } else { text_frame(&v1::presence(id, &diff)) };
         for session in watch.watchers.iter().copied().collect::<Vec<_>>() {
             let Some(&slot) = self.by_id.get(&session) else { continue };
             let session = &mut self.slots[slot].session;

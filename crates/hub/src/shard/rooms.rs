@@ -47,9 +47,7 @@ impl State {
             self.receipt(slot, receipt);
         }
         // While its answers waited for the welcome its requests may have been left in the socket.
-        if let Some(waker) = &self.slots[slot].waker {
-            waker.wake_by_ref();
-        }
+        self.call(slot);
     }
 
     fn one_less_greeting(&mut self) {

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::task::Poll;
+use std::task;
 use std::time::{Duration, Instant, SystemTime};
 
 use teahouse_core::limits::PRESENCE_TICK;
@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::task::TaskTracker;
 
 use super::Control;
-use super::socket::Drive;
+use super::poll::{self, Poll};
 use super::state::{Job, State};
 use crate::clock::Clock;
 use crate::inbox::Inbox;
@@ -91,9 +91,6 @@ impl Shard {
     fn start(&self, job: Job) {
         let Some(shard) = self.this.upgrade() else { return };
         match job {
-            Job::Drive(slot, id) => {
-                self.tasks.spawn_local(Drive { shard, slot, id });
-            }
             Job::Answer(id, future) => {
                 self.tasks.spawn_local(async move {
                     let answer = unpanicked(future).await;
@@ -115,7 +112,7 @@ impl Shard {
 async fn unpanicked<T>(mut future: BoxFuture<T>) -> Result<T, ()> {
     std::future::poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
         Ok(poll) => poll.map(Ok),
-        Err(_) => Poll::Ready(Err(())),
+        Err(_) => task::Poll::Ready(Err(())),
     })
     .await
 }
@@ -124,19 +121,27 @@ async fn unpanicked<T>(mut future: BoxFuture<T>) -> Result<T, ()> {
 ///
 /// A panic of the shard itself is a bug that no session caused alone; its users would be deaf and mute
 /// while the process looks alive, so the process ends and comes back whole.
-pub(crate) fn run(runtime: &Runtime, setup: Setup, seams: Seams, inbox: &Inbox, control: mpsc::Receiver<Control>) {
+pub(crate) fn run(
+    runtime: &Runtime,
+    sockets: Poll,
+    setup: Setup,
+    seams: Seams,
+    inbox: &Inbox,
+    control: mpsc::Receiver<Control>,
+) {
     let index = setup.index;
-    let life = AssertUnwindSafe(|| LocalSet::new().block_on(runtime, live(setup, seams, inbox, control)));
+    let life = AssertUnwindSafe(|| LocalSet::new().block_on(runtime, live(sockets, setup, seams, inbox, control)));
     if catch_unwind(life).is_err() {
         tracing::error!(shard = index, "a shard panicked; the process ends");
         std::process::abort();
     }
 }
 
-async fn live(setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Receiver<Control>) {
+async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Receiver<Control>) {
     let metrics = setup.metrics.clone();
+    let (sockets, mut events) = (Rc::new(sockets), Vec::new());
     let shard = Rc::new_cyclic(|this| Shard {
-        state: RefCell::new(State::new(setup, seams)),
+        state: RefCell::new(State::new(setup, seams, Rc::clone(&sockets))),
         buffer: RefCell::new(vec![0; READ_BUFFER_BYTES]),
         clock: Clock::start(),
         tasks: TaskTracker::new(),
@@ -151,8 +156,11 @@ async fn live(setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Rece
     drain_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
     loop {
-        let more = shard.turn(|state, _| slice(state));
+        let more = shard.turn(slice);
         tokio::select! {
+            () = sockets.next(&mut events) => {
+                shard.turn(|state, _| events.drain(..).for_each(|event| state.noticed(poll::read(event))));
+            }
             () = inbox.rung() => shard.turn(|state, _| state.deliver(inbox.take())),
             first = control.recv() => {
                 let Some(first) = first else { break };
@@ -191,24 +199,18 @@ async fn live(setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Rece
         }
     }
 
-    shard.turn(|state, _| {
-        for (_, entry) in &mut state.slots {
-            entry.done = true;
-            if let Some(waker) = &entry.waker {
-                waker.wake_by_ref();
-            }
-        }
-    });
+    shard.turn(|state, _| state.forget_all());
     shard.tasks.close();
     shard.tasks.wait().await;
 }
 
-/// Goes on with the pass over all sessions, then with closing sockets, for a slice of time each. Says
-/// whether anything is left of either.
-fn slice(state: &mut State) -> bool {
+/// Goes on with the sockets that have something, with the pass over all sessions and with closing sockets, for
+/// a slice of time each. Says whether anything is left of them.
+fn slice(state: &mut State, buffer: &mut [u8]) -> bool {
+    let called_left = state.look_after_called(buffer, slice_of_time());
     let visits_left = state.continue_pass(slice_of_time());
     let burials_left = state.bury(slice_of_time());
-    visits_left || burials_left
+    called_left || visits_left || burials_left
 }
 
 /// Says after each step whether the slice is over.

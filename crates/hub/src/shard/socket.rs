@@ -1,17 +1,13 @@
-//! A shard's sockets: adopting one, writing a batch to it, and the small future that looks after it.
-//! Reads go through one buffer per shard, so that an idle connection keeps none.
+//! A shard's sockets: writing a batch to one, and looking after those that have something to read or take
+//! something again. Reads go through one buffer per shard, so that an idle connection keeps none.
 
-use std::future::Future;
-use std::io::{self, ErrorKind, IoSlice};
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Buf;
-use teahouse_core::SessionId;
-use tokio::net::TcpStream;
 
-use super::run::Shard;
+use super::poll::SocketEvent;
 use super::state::{Slot, State};
 use crate::clock::Moment;
 use crate::metrics::HubMetrics;
@@ -22,15 +18,6 @@ use crate::session::{Batch, Session};
 const ROUNDS_MAX: usize = 4;
 /// Pieces handed to the kernel in one write; a batch has at most two more frames than its bound.
 const SLICES_MAX: usize = 68;
-
-/// Makes a socket one of this thread's runtime and bounds what the kernel may hold for a reader that stalls.
-pub(crate) fn adopt(stream: std::net::TcpStream, send_buffer_bytes: usize) -> io::Result<TcpStream> {
-    let socket = socket2::SockRef::from(&stream);
-    socket.set_send_buffer_size(send_buffer_bytes)?;
-    socket.set_tcp_nodelay(true)?;
-    stream.set_nonblocking(true)?;
-    TcpStream::from_std(stream)
-}
 
 /// How far a write came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,11 +44,6 @@ pub(crate) fn write(
     slot.blocked = written == Written::Blocked;
     slot.hurried = written == Written::More;
     slot.done |= written == Written::Gone;
-    if written != Written::Everything
-        && let Some(waker) = &slot.waker
-    {
-        waker.wake_by_ref();
-    }
     written
 }
 
@@ -105,11 +87,11 @@ fn loop_batches(
     Written::More
 }
 
-fn write_once(stream: &TcpStream, batch: &Batch) -> io::Result<usize> {
+fn write_once(mut stream: &TcpStream, batch: &Batch) -> io::Result<usize> {
     if let [frame] = batch.frames.as_slices().0
         && batch.frames.len() == 1
     {
-        return stream.try_write(frame);
+        return stream.write(frame);
     }
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     let mut count = 0;
@@ -117,7 +99,7 @@ fn write_once(stream: &TcpStream, batch: &Batch) -> io::Result<usize> {
         *slice = IoSlice::new(frame);
         count += 1;
     }
-    stream.try_write_vectored(&slices[..count])
+    stream.write_vectored(&slices[..count])
 }
 
 /// Takes what was written out of the batch, and says how many whole frames that were.
@@ -135,85 +117,88 @@ fn consume(batch: &mut Batch, mut bytes: usize) -> u64 {
     frames
 }
 
-/// Looks after one session's socket until it is closed.
-pub(crate) struct Drive {
-    pub(crate) shard: Rc<Shard>,
-    pub(crate) slot: usize,
-    pub(crate) id: SessionId,
-}
-
-impl Future for Drive {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let (slot, id) = (self.slot, self.id);
-        self.shard.turn(|state, buffer| state.drive(slot, id, buffer, context))
-    }
-}
-
-impl Drop for Drive {
-    /// However the task ends, by a panic too, the session does not stay behind as a ghost.
-    fn drop(&mut self) {
-        let (slot, id) = (self.slot, self.id);
-        self.shard.turn(|state, _| state.forget(slot, id));
-    }
-}
-
 impl State {
-    fn drive(&mut self, slot: usize, id: SessionId, buffer: &mut [u8], context: &mut Context<'_>) -> Poll<()> {
-        let Some(entry) = self.slots.get_mut(slot).filter(|entry| entry.session.id == id) else {
-            return Poll::Ready(());
-        };
-        if !entry.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            entry.waker = Some(context.waker().clone());
+    /// Something happened to a socket; its session is looked after in its turn.
+    pub(crate) fn noticed(&mut self, event: SocketEvent) {
+        let Some(entry) = self.slots.get_mut(event.slot).filter(|entry| event.is_of(entry.session.id)) else { return };
+        entry.readable |= event.readable;
+        entry.ended |= event.ended;
+        if event.writable && std::mem::take(&mut entry.blocked) {
+            entry.hurried = true;
         }
-        for _ in 0..ROUNDS_MAX {
-            while self.slots[slot].blocked && !self.slots[slot].done {
-                match self.slots[slot].stream.poll_write_ready(context) {
-                    Poll::Ready(Ok(())) => {
-                        self.slots[slot].blocked = false;
-                        self.pump(slot);
-                    }
-                    Poll::Ready(Err(_)) => self.slots[slot].done = true,
-                    Poll::Pending => break,
-                }
+        if entry.readable || entry.hurried {
+            self.call(event.slot);
+        }
+    }
+
+    /// Sees to it that a session is looked after.
+    pub(crate) fn call(&mut self, slot: usize) {
+        if let Some(entry) = self.slots.get_mut(slot)
+            && !std::mem::replace(&mut entry.is_called, true)
+        {
+            self.called.push_back(slot);
+        }
+    }
+
+    /// Looks after those who are called until `is_over` says that the slice of time is used up. Says whether
+    /// any are left.
+    pub(crate) fn look_after_called(&mut self, buffer: &mut [u8], mut is_over: impl FnMut() -> bool) -> bool {
+        // Who calls again meanwhile has its turn when the others had theirs, and the loop its own.
+        for _ in 0..self.called.len() {
+            let Some(slot) = self.called.pop_front() else { break };
+            let Some(entry) = self.slots.get_mut(slot) else { continue };
+            entry.is_called = false;
+            let id = entry.session.id;
+            // However it ends, the session does not stay behind as a ghost.
+            if catch_unwind(AssertUnwindSafe(|| self.look_after(slot, buffer))).is_err() {
+                tracing::error!("a session panicked");
+                self.forget(slot, id);
             }
+            if is_over() {
+                break;
+            }
+        }
+        !self.called.is_empty()
+    }
+
+    fn look_after(&mut self, slot: usize, buffer: &mut [u8]) {
+        for _ in 0..ROUNDS_MAX {
             if std::mem::take(&mut self.slots[slot].hurried) {
                 self.pump(slot);
             }
             let entry = &mut self.slots[slot];
             if entry.done {
-                return Poll::Ready(());
+                let id = entry.session.id;
+                return self.forget(slot, id);
             }
             if entry.session.is_saturated(self.options.waiting_envelopes_max) {
                 // Its answers go out first: when the socket takes more, or else in the next turn. Who reads fast
                 // and asks faster would otherwise have more and more of them waiting.
                 if !entry.blocked && !entry.session.is_greeting() {
-                    context.waker().wake_by_ref();
+                    self.call(slot);
                 }
-                return Poll::Pending;
+                return;
             }
-            match entry.stream.poll_read_ready(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(_) => match entry.stream.try_read(buffer) {
-                    Ok(0) => {
-                        self.leave(slot, Farewell::Lost);
-                        return Poll::Ready(());
-                    }
-                    Ok(bytes) => {
-                        self.received(slot, &mut buffer[..bytes]);
-                        self.pump(slot);
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                    Err(_) => {
-                        self.leave(slot, Farewell::Lost);
-                        return Poll::Ready(());
-                    }
-                },
+            if !entry.readable {
+                return;
+            }
+            match entry.stream.read(buffer) {
+                Ok(bytes @ 1..) => {
+                    // What fills no buffer was all there was, unless the end is behind it.
+                    entry.readable = bytes == buffer.len() || entry.ended;
+                    self.received(slot, &mut buffer[..bytes]);
+                    self.pump(slot);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => entry.readable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => {
+                    let id = entry.session.id;
+                    self.leave(slot, Farewell::Lost);
+                    return self.forget(slot, id);
+                }
             }
         }
         // More may be there, but others are waiting too.
-        context.waker().wake_by_ref();
-        Poll::Pending
+        self.call(slot);
     }
 }

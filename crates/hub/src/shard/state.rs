@@ -2,21 +2,21 @@
 //! through `socket.rs`.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::TcpStream;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Waker;
 use std::time::Duration;
 
 use slab::Slab;
 use teahouse_core::token::Revoked;
 use teahouse_core::{CloseCode, LOBBY, Revocation, RoomId, Seq, SessionId, Timestamp, UserId, Version};
 use teahouse_protocol::{classic, v1};
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::poll::Poll;
 use super::presence::Watch;
 use super::run::{Seams, Setup};
-use super::socket;
 use super::upkeep::Drain;
 use crate::clock::Moment;
 use crate::inbox::Inbox;
@@ -32,8 +32,6 @@ use crate::websocket::{self, Decoder};
 
 /// Work that the shard's loop starts as a task of its own.
 pub(crate) enum Job {
-    /// Look after this session's socket.
-    Drive(usize, SessionId),
     /// Await this and give the session what comes of it.
     Answer(SessionId, BoxFuture<Answer>),
     /// Read this from the store.
@@ -45,12 +43,18 @@ pub(crate) struct Slot {
     pub(crate) session: Session,
     pub(crate) stream: TcpStream,
     pub(crate) decoder: Decoder,
-    /// The socket takes nothing now; its task waits until it does.
+    /// There may be something to read.
+    pub(crate) readable: bool,
+    /// Behind what there is to read, nothing more will come.
+    pub(crate) ended: bool,
+    /// The socket takes nothing now; the kernel says when it does.
     pub(crate) blocked: bool,
     /// There is more to write than one turn allows.
     pub(crate) hurried: bool,
-    /// The socket is of no use any more; its task ends.
+    /// The socket is of no use any more.
     pub(crate) done: bool,
+    /// Its place in the queue of those who are to be looked after.
+    pub(crate) is_called: bool,
     /// The registry was told that it left, or told us so itself.
     pub(super) left: bool,
     /// By when a goodbye must be over.
@@ -65,8 +69,6 @@ pub(crate) struct Slot {
     pub(super) is_ready: bool,
     /// Since when a frame has been arriving that has not come to its end.
     pub(super) frame_since: Option<Moment>,
-    /// Wakes the task that looks after the socket.
-    pub(crate) waker: Option<Waker>,
     /// Given back when the socket is closed.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -126,6 +128,9 @@ pub(crate) struct State {
     pub(super) put_before: Vec<usize>,
     /// Sessions that are to be written to, in order.
     pub(super) ready: VecDeque<usize>,
+    /// Sessions that are to be looked after, in order.
+    pub(super) called: VecDeque<usize>,
+    poll: Rc<Poll>,
     /// Sockets of sessions that are gone, which the kernel has still to be asked to close. That takes it
     /// longer than all the rest of a leave, and ten thousand at once must not keep the living waiting.
     departed: Vec<(TcpStream, Option<OwnedSemaphorePermit>)>,
@@ -173,7 +178,7 @@ impl Room {
 }
 
 impl State {
-    pub(crate) fn new(setup: Setup, seams: Seams) -> Self {
+    pub(crate) fn new(setup: Setup, seams: Seams, poll: Rc<Poll>) -> Self {
         let lobby = Room::new(setup.lobby, setup.options.tail_envelopes_max);
         Self {
             ring: Ring::new(setup.options.ring_events_max),
@@ -207,6 +212,8 @@ impl State {
             watches_moved: HashSet::new(),
             put_before: Vec::new(),
             ready: VecDeque::new(),
+            called: VecDeque::new(),
+            poll,
             departed: Vec::new(),
             effects: Vec::new(),
             wants: Vec::new(),
@@ -221,15 +228,25 @@ impl State {
 
     pub(crate) fn arrive(&mut self, arrival: Arrival, checked_at: Moment, wall: Timestamp) {
         let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
-        let Ok(stream) = socket::adopt(arrival.stream, self.options.send_buffer_bytes) else {
+        let stream = arrival.stream;
+        // What the kernel may hold for a reader that stalls is bounded.
+        let adopted = socket2::SockRef::from(&stream)
+            .set_send_buffer_size(self.options.send_buffer_bytes)
+            .and_then(|()| self.poll.add(&stream, self.slots.vacant_key(), id));
+        if adopted.is_err() {
             // The peer is gone already; nothing was registered, so nothing is to be undone.
             return;
-        };
-        let Arrival { user, accepted, dialect, device, mark, language, address, early, place, lobby: at, .. } = arrival;
+        }
+        let Arrival {
+            user, accepted, dialect, device, mark, language, address, answer, early, place, lobby: at, ..
+        } = arrival;
         let hello_until = (dialect == Dialect::V1).then(|| self.now.plus(self.options.hello_timeout));
         let ring_place = self.ring.end();
         let newcomer = Newcomer { id, user, mark, language, address, hello_until, ring_place };
         let mut session = Session::new(newcomer, self.now);
+        if !answer.is_empty() {
+            session.unsent.push_back(answer);
+        }
         // A v1 session gets its cursors when it is welcomed.
         if dialect == Dialect::Classic
             && let Some(lobby) = self.rooms.get_mut(&LOBBY)
@@ -245,10 +262,12 @@ impl State {
             session,
             stream,
             decoder: Decoder::default(),
-            // The first write on a new runtime says "would block" until its driver has turned once.
-            blocked: true,
+            readable: false,
+            ended: false,
+            blocked: false,
             hurried: false,
             done: false,
+            is_called: false,
             left: false,
             goodbye_until: None,
             peer_closed: false,
@@ -256,12 +275,10 @@ impl State {
             expires_at: self.now.plus(lives),
             is_ready: false,
             frame_since: None,
-            waker: None,
             place,
         }));
         self.slots_end = self.slots_end.max(slot + 1);
         self.by_id.insert(id, slot);
-        self.jobs.push(Job::Drive(slot, id));
 
         // One from before the look was seen by it; whoever was let in since is let in (a user enabled again).
         let covered = |(at, what): &(Moment, Revocation)| *at >= checked_at && what.covers(&mark);
@@ -288,6 +305,7 @@ impl State {
         } else if !early.is_empty() {
             self.received(slot, &mut early.to_vec());
         }
+        self.pump(slot);
     }
 
     pub(super) fn apply(&mut self, mut effects: Vec<Effect>) {
@@ -380,7 +398,7 @@ impl State {
         self.pump(slot);
     }
 
-    /// The task of a socket ended: forget it. The registry hears of it if it has not yet.
+    /// A socket is of no use any more: forget it. The registry hears of it if it has not yet.
     pub(crate) fn forget(&mut self, slot: usize, id: SessionId) {
         if self.by_id.get(&id) != Some(&slot) {
             return;
@@ -393,6 +411,12 @@ impl State {
         }
         self.abandon(slot, &session);
         self.departed.push((stream, place));
+    }
+
+    /// The shard ends, and with it every session.
+    pub(crate) fn forget_all(&mut self) {
+        let all: Vec<_> = self.slots.iter().map(|(slot, entry)| (slot, entry.session.id)).collect();
+        all.into_iter().for_each(|(slot, id)| self.forget(slot, id));
     }
 
     /// Closes sockets of departed sessions until `is_over` says that the slice of time is used up. Says
@@ -412,7 +436,7 @@ impl State {
 
     /// Whether the loop has something to do that nobody rang for.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.departed.is_empty() || !self.ready.is_empty()
+        !self.departed.is_empty() || !self.ready.is_empty() || !self.called.is_empty()
     }
 
     pub(crate) fn revoke(&mut self, revoked: Revoked) {

@@ -77,9 +77,7 @@ impl State {
                     // What the peer does not take by now the kernel shall not go on offering it.
                     let _ = socket2::SockRef::from(&entry.stream).set_linger(Some(Duration::ZERO));
                     entry.done = true;
-                    if let Some(waker) = &entry.waker {
-                        waker.wake_by_ref();
-                    }
+                    self.call(slot);
                 }
                 continue;
             }

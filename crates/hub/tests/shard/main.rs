@@ -178,6 +178,7 @@ impl House {
         let ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (theirs, _) = listener.accept().unwrap();
         ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
         let arrival = Arrival {
             user: UserId(user),
             accepted,
@@ -189,6 +190,7 @@ impl House {
             language: Language::En,
             address: Ipv4Addr::LOCALHOST.into(),
             stream: theirs,
+            answer: Bytes::new(),
             early: Bytes::copy_from_slice(early),
             place: None,
         };

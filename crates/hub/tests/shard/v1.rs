@@ -400,6 +400,67 @@ async fn a_room_tells_who_is_typing_and_who_comes_and_goes() {
     assert_eq!(amy.next_of("ack").await, json!({"online": [], "count": 2, "truncated": true}));
 }
 
+/// Found by the history checker: who goes for good and comes back between two ticks was told as having come to those
+/// who had them on their list; and who asked between two ticks was told again what their list said already.
+#[tokio::test]
+async fn presence_tells_what_is_news_to_whoever_is_told() {
+    let mut house = House::open(small());
+    for user in 1..=5 {
+        house.comes_in(TEA, user, None);
+    }
+    let watch = json!({"type": "presence", "id": "p", "data": {"room": 7, "on": true}});
+    let here = |list: &Value| list["online"].as_array().unwrap().iter().map(|user| user.as_u64().unwrap()).collect();
+    let (mut amy, mut bob) = (house.welcomed(1, json!([])).await, house.welcomed(2, json!([])).await);
+    amy.ask(watch.clone()).await;
+    let seen_by_amy: std::collections::BTreeSet<u64> = here(&amy.next_of("ack").await);
+    for _ in 0..5 {
+        bob.socket.close(Some(CloseFrame { code: 1000.into(), reason: "".into() })).await.unwrap();
+        bob.end().await;
+        bob = house.welcomed(2, json!([])).await;
+    }
+    let mut carol = house.welcomed(3, json!([])).await;
+    let _dave = house.welcomed(4, json!([])).await;
+    carol.ask(watch).await;
+    let seen_by_carol = here(&carol.next_of("ack").await);
+    let _eve = house.welcomed(5, json!([])).await;
+    for (tab, mut seen) in [(&mut amy, seen_by_amy), (&mut carol, seen_by_carol)] {
+        while !seen.contains(&5) {
+            let news = tab.next_of("presence").await;
+            for user in news["offline"].as_array().unwrap() {
+                assert!(seen.remove(&user.as_u64().unwrap()), "{news} for who sees {seen:?}");
+            }
+            for user in news["online"].as_array().unwrap() {
+                assert!(seen.insert(user.as_u64().unwrap()), "{news} for who sees {seen:?}");
+            }
+            assert_eq!(news["count"], json!(seen.len()), "{news}");
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    }
+}
+
+#[tokio::test]
+async fn who_goes_and_is_taken_out_between_two_ticks_is_not_shown_as_online_for_ever() {
+    let mut house = House::open(small());
+    for user in 1..=3 {
+        house.comes_in(TEA, user, None);
+    }
+    let (mut amy, mut bob) = (house.welcomed(1, json!([])).await, house.welcomed(2, json!([])).await);
+    amy.ask(json!({"type": "presence", "id": "p", "data": {"room": 7, "on": true}})).await;
+    assert_eq!(amy.next_of("ack").await["online"], json!([1, 2]));
+    bob.socket.close(Some(CloseFrame { code: 1000.into(), reason: "".into() })).await.unwrap();
+    bob.end().await;
+    house.goes_out(TEA, 2);
+    let _carol = house.welcomed(3, json!([])).await;
+    let mut gone = false;
+    loop {
+        let news = amy.next_of("presence").await;
+        gone |= news["offline"] == json!([2]);
+        if news["online"] == json!([3]) {
+            break assert!(gone, "{news}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_published_reaches_whom_it_is_for_in_both_dialects() {
     let mut house = House::open(small());

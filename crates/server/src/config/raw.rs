@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -75,8 +76,8 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// Lays the sources over each other, the strongest last.
-    pub(super) fn gather(sources: Sources) -> Self {
+    /// Lays the sources over each other, the strongest last; the file is read by `read`.
+    pub(super) fn gather(sources: Sources, read: impl FnOnce(&Path) -> io::Result<String>) -> Self {
         let mut raw = Self::default();
         let mut file = sources.file;
         let mut from_environment = Vec::new();
@@ -89,7 +90,7 @@ impl Raw {
             }
         }
         if let Some(path) = &file {
-            raw.take_file(path);
+            raw.take_file(path, read);
         }
         raw.values.extend(from_environment);
         for flag in sources.flags {
@@ -119,9 +120,9 @@ impl Raw {
         }
     }
 
-    fn take_file(&mut self, path: &Path) {
+    fn take_file(&mut self, path: &Path, read: impl FnOnce(&Path) -> io::Result<String>) {
         let shown = path.display().to_string();
-        let text = match std::fs::read_to_string(path) {
+        let text = match read(path) {
             Ok(text) => text,
             Err(error) => {
                 let sentence = format!("the configuration file {shown} cannot be read: {error}");

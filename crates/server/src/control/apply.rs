@@ -81,7 +81,7 @@ async fn try_apply(desk: &Desk<'_>, request: ControlRequest, progress: Progress)
         }
         ControlRequest::UserMute { name, for_ms } => {
             let until = for_ms.map(|for_ms| desk.now.plus(Duration::from_millis(for_ms)));
-            let changed = store.set_muted(&name, until).await?;
+            let changed = store.set_muted(&name, until, desk.now).await?;
             let what =
                 until.map_or("may write again".to_owned(), |until| format!("may not write until {}", rfc3339(until)));
             changed_to(&name, changed.as_ref(), &what).into()

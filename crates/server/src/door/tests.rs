@@ -378,7 +378,7 @@ async fn each_refusal_has_its_code_and_the_same_one_over_http() {
     assert_eq!(other.send("join", json!({ "room": room })).await.error(), ("not_found", None));
 
     let until = Timestamp(stage.app.now().0 + 60_000);
-    stage.app.store.set_muted("amy", Some(until)).await.unwrap();
+    stage.app.store.set_muted("amy", Some(until), stage.app.now()).await.unwrap();
     check("message", message(1, "hi"), post(1, content("hi")), (ErrorCode::Muted, None)).await;
     let thumb = json!({ "message": said, "emoji": "👍", "on": true });
     let put = ("PUT", format!("/messages/{said}/reactions/%F0%9F%91%8D"), json!({}));

@@ -10,12 +10,12 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use teahouse_core::Language;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::address::{Peer, Whence, whence};
 use super::answer::enveloped;
@@ -46,12 +46,17 @@ pub struct Context {
 }
 
 impl Context {
-    fn of(request: &Request, app: &App) -> Self {
-        let headers = request.headers();
-        // Without a peer (a test, or an accept loop that forgot) nobody's headers are believed.
-        let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
+    /// What the headers of a request from this peer say.
+    #[must_use]
+    pub fn of(headers: &HeaderMap, peer: IpAddr, app: &App) -> Self {
         let Whence { address, through_proxy } = whence(peer, headers, &app.config.server.trusted_proxies);
         Self { request_id: request_id(headers), language: language::of(headers), address, through_proxy }
+    }
+
+    /// What the log lines of a request stand in.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        tracing::info_span!("request", request_id = %self.request_id)
     }
 }
 
@@ -72,12 +77,14 @@ impl<S: Sync> FromRequestParts<S> for Context {
 /// The outermost layer: every request passes here first, every answer last.
 pub(super) async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let context = Context::of(&request, &app);
+    // Without a peer (a test, or an accept loop that forgot) nobody's headers are believed.
+    let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
+    let context = Context::of(request.headers(), peer, &app);
     request.extensions_mut().insert(context.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let address = redacted(request.uri().path_and_query().map_or("/", |address| address.as_str()));
 
-    let span = tracing::info_span!("request", request_id = %context.request_id);
+    let span = context.span();
     let under_api = path == "/api" || path.starts_with("/api/");
     let response = next.run(request).instrument(span).await;
     let mut response = enveloped(response, &context, under_api, &app.rejections);
@@ -86,14 +93,19 @@ pub(super) async fn surround(State(app): State<Arc<App>>, mut request: Request, 
         response.headers_mut().insert(X_REQUEST_ID, id);
     }
 
-    let (status, duration_ms) = (response.status().as_u16(), begun.elapsed().as_millis());
+    log_access(&method, &path, &address, response.status(), begun, &context);
+    response
+}
+
+/// The line of a request in the log; its address with the values of tokens hidden.
+pub fn log_access(method: &Method, path: &str, address: &str, status: StatusCode, begun: Instant, context: &Context) {
+    let (status, duration_ms) = (status.as_u16(), begun.elapsed().as_millis());
     let request_id = &*context.request_id;
-    if PROBES.contains(&path.as_str()) {
+    if PROBES.contains(&path) {
         tracing::debug!(target: "access", %method, path = address, status, duration_ms, request_id);
     } else {
         tracing::info!(target: "access", %method, path = address, status, duration_ms, request_id);
     }
-    response
 }
 
 /// The request's own id when it is short and plain, so that it can stand in logs and headers; else one of ours.

@@ -14,14 +14,19 @@ use super::refusal::Refusal;
 
 /// Runs the rest of the request, and answers when it panics.
 pub(super) async fn caught(request: Request, next: Next) -> Response {
-    let mut rest = pin!(next.run(request));
+    unpanicked(next.run(request)).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Awaits a part of a request; a panic in it is a refusal.
+pub async fn unpanicked<T>(part: impl Future<Output = T>) -> Result<T, Refusal> {
+    let mut part = pin!(part);
     // The future is not polled again after a panic, so nobody sees what it left half done.
-    let outcome = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| rest.as_mut().poll(context))) {
+    let outcome = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| part.as_mut().poll(context))) {
         Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(response)) => Poll::Ready(Ok(response)),
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
         Err(panic) => Poll::Ready(Err(panic)),
     });
-    outcome.await.unwrap_or_else(|panic| Refusal::failure(message(panic.as_ref())).into_response())
+    outcome.await.map_err(|panic| Refusal::failure(message(panic.as_ref())))
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {

@@ -27,7 +27,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
 }
 
 /// What a query asks for. Parameters that we do not know are ignored; of one given twice the last counts.
-pub(super) struct Asked(Vec<(String, String)>);
+pub(super) struct Asked(pub(super) Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Asked {
     type Rejection = Refusal;
@@ -67,7 +67,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let wrong = || {
         Refusal::new(ErrorCode::BadRequest)
             .naming(IDEMPOTENCY_KEY)

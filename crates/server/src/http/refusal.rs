@@ -48,6 +48,11 @@ impl Refusal {
         Self { retry_after: Some(retry_after.0), ..Self::new(ErrorCode::RateLimited) }
     }
 
+    /// The user may not write for so long.
+    pub fn muted(time: Duration) -> Self {
+        Self { retry_after: Some(time), ..Self::new(ErrorCode::Muted) }
+    }
+
     /// Something of ours failed. It is logged here, once; the sender never sees what it was.
     #[must_use]
     pub fn failure(error: impl Display) -> Self {

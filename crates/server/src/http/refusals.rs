@@ -208,7 +208,7 @@ impl From<AppendError> for Refusal {
             }
             AppendError::NotFound => not_found().saying(sentence::nowhere_to_say_it()),
             AppendError::Forbidden => Self::new(ErrorCode::Forbidden).saying(sentence::not_a_member()),
-            AppendError::Muted => Self::new(ErrorCode::Muted),
+            AppendError::Muted(time) => Self::muted(time),
             AppendError::Oneself => Self::field("user").saying(sentence::oneself()),
             AppendError::Store(error) => error.into(),
         }
@@ -238,7 +238,7 @@ impl From<ChangeError> for Refusal {
         match error {
             ChangeError::NotFound => not_found().saying(sentence::no_such_message()),
             ChangeError::Forbidden => Self::new(ErrorCode::Forbidden).saying(sentence::not_your_message()),
-            ChangeError::Muted => Self::new(ErrorCode::Muted),
+            ChangeError::Muted(time) => Self::muted(time),
             ChangeError::TooMany => {
                 Self::new(ErrorCode::Conflict).saying(sentence::too_many_reactions(REACTIONS_PER_MESSAGE_MAX))
             }

@@ -114,7 +114,7 @@ async fn presence(_: Backend, State(app): State<Arc<App>>, asked: Asked) -> Hand
 }
 
 /// Ids with commas between them; nothing at all is nobody, as a list that happens to be empty is joined.
-fn user_ids(text: &str) -> Result<Vec<UserId>, Refusal> {
+pub(super) fn user_ids(text: &str) -> Result<Vec<UserId>, Refusal> {
     let pieces = text.split(',').map(str::trim).filter(|_| !text.trim().is_empty());
     let users: Vec<UserId> = pieces
         .map(|piece| number(piece).map(UserId).ok_or_else(|| not_an_id("user_ids".to_owned())))

@@ -315,6 +315,7 @@ fn what_we_issue_we_accept_and_the_go_backend_can_read() {
         assert_eq!(issued.expires_at, at(NOW + 86_400));
         assert!(tokens.verify(&issued.token, at(NOW + 86_400 + 30)).is_ok());
         assert_eq!(tokens.verify(&issued.token, at(NOW + 86_400 + 31)), Err(TokenError::Expired));
+        assert!(tokens.verify(&issued.token, at(NOW - 3600)).is_ok(), "the clock was set back since");
 
         let raw: Value = jsonwebtoken::dangerous::insecure_decode(&issued.token).unwrap().claims;
         for (key, value) in go_claims().as_object().unwrap() {

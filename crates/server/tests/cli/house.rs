@@ -1,24 +1,20 @@
 //! A directory with data in it, a server that runs on it or not, and the commands of the binary.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use futures_util::{SinkExt, StreamExt};
 use reqwest::{Client, Method};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// How long anything may take before a test gives up; a busy machine is slow.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub use teahouse_chaos::server::PATIENCE;
 
 /// What a command printed, and how it ended.
 #[derive(Debug)]
@@ -61,12 +57,7 @@ pub fn run(directory: &Path, arguments: &[&str], environment: &[(&str, &str)], t
 pub struct House {
     pub directory: tempfile::TempDir,
     environment: Vec<(&'static str, &'static str)>,
-    server: Option<Running>,
-}
-
-struct Running {
-    child: Child,
-    url: String,
+    server: Option<teahouse_chaos::Server>,
 }
 
 /// Whether a server runs while a command is given.
@@ -93,43 +84,15 @@ impl House {
     /// Starts it on another directory.
     pub fn start_on(&mut self, data: &str) {
         assert!(self.server.is_none(), "it runs already");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_teahouse"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data", data])
-            .current_dir(self.directory.path())
-            .env_clear()
-            .envs(self.environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut errors = child.stderr.take().unwrap();
-        let log = std::thread::spawn(move || {
-            let mut log = String::new();
-            errors.read_to_string(&mut log).map(|_| log)
-        });
-        let (tell, told) = mpsc::sync_channel(1);
-        let out = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                if let Some((_, url)) = line.split_once("listens on ") {
-                    let _ = tell.try_send(url.trim().to_owned());
-                }
-            }
-        });
-        let Ok(url) = told.recv_timeout(PATIENCE) else {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("the server did not start: {:?}", log.join());
-        };
-        self.server = Some(Running { child, url });
+        let binary = env!("CARGO_BIN_EXE_teahouse");
+        self.server = Some(teahouse_chaos::Server::start_on(binary, &self.environment, &self.path(data)));
     }
 
     /// Stops it quietly.
     pub fn stop(&mut self) {
         let mut server = self.server.take().unwrap();
-        kill_process(Pid::from_child(&server.child), Signal::TERM).unwrap();
-        assert!(server.child.wait().unwrap().success());
+        server.terminate();
+        assert!(server.waits_for_end(PATIENCE).success());
     }
 
     /// Does this with a server or without, and has one again in the end.
@@ -161,7 +124,7 @@ impl House {
 
     /// A path of the running server.
     pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.server.as_ref().unwrap().url)
+        self.server.as_ref().unwrap().url(path)
     }
 
     /// Asks over HTTP: the status and the body's `data`.
@@ -200,16 +163,6 @@ impl House {
         let mut tab = Tab(socket);
         tab.until("online_count").await;
         tab
-    }
-}
-
-impl Drop for House {
-    fn drop(&mut self) {
-        if let Some(server) = &mut self.server {
-            // It may have ended by itself.
-            let _ = server.child.kill();
-            let _ = server.child.wait();
-        }
     }
 }
 

@@ -10,7 +10,10 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::stage::{Person, SITE_SECRET, Server, Wire, claims, handshake, now_seconds, settles, signed, site_token};
+use crate::connections::settle;
+use crate::stage::{
+    Person, SITE_SECRET, Server, Wire, claims, handshake, now_seconds, patiently, settles, signed, site_token,
+};
 
 /// A handshake as it is written here: status and body.
 async fn shake(server: &Server, head: &str) -> (u16, Value) {
@@ -88,6 +91,83 @@ async fn of_what_is_offered_v1_is_chosen_and_nothing_else_is_echoed() {
         assert_eq!(lines.first().map(|(_, value)| *value), chosen, "{answer}");
         assert!(lines.len() <= 1, "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_handshake_in_pieces_and_one_behind_another_request_get_what_one_alone_gets() {
+    // A whole handshake that comes first on its connection goes past HTTP; nobody shall see a difference.
+    let server = Server::of_a_site(&[]);
+    let token = site_token(7, "amy");
+    let in_pieces = async |head: &str| {
+        let mut wire = Wire::connect(server.address()).await;
+        wire.write(&head.as_bytes()[..40]).await;
+        settle(&server).await;
+        wire.write(&head.as_bytes()[40..]).await;
+        wire
+    };
+    let second = async |head: &str| {
+        let mut wire = Wire::connect(server.address()).await;
+        wire.write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert_eq!(wire.read_answer().await.0, 200);
+        wire.write(head.as_bytes()).await;
+        wire
+    };
+    let whole = async |head: &str| {
+        let mut wire = Wire::connect(server.address()).await;
+        wire.write(head.as_bytes()).await;
+        wire
+    };
+    let good = handshake(&token, "");
+    let of = |user| handshake(&site_token(user, "amy"), "X-Request-ID: r-19\r\n");
+    for mut wire in [in_pieces(&of(8)).await, second(&of(9)).await, whole(&of(10)).await] {
+        let head = wire.read_head().await.to_lowercase();
+        assert!(head.starts_with("http/1.1 101 switching protocols\r\n"), "{head}");
+        for line in [
+            "upgrade: websocket\r\n",
+            "connection: upgrade\r\n",
+            "sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n",
+            "x-request-id: r-19\r\n",
+        ] {
+            assert_eq!(head.matches(line).count(), 1, "{line} in {head}");
+        }
+        wire.into_tab().await.is_alive().await;
+    }
+    let line = server.log_line("r-19");
+    assert!(line.contains("status=101") && line.contains("token=[redacted]"), "{line}");
+
+    for (what, head, status) in [
+        ("a bad token", handshake("nonsense", ""), 401),
+        ("a foreign page", handshake(&token, "Origin: https://evil.example\r\n"), 403),
+        ("an old version", good.replace("Version: 13", "Version: 8"), 426),
+        ("HTTP/1.0", good.replace("HTTP/1.1", "HTTP/1.0"), 400),
+    ] {
+        let mut answers = Vec::new();
+        for mut wire in [in_pieces(&head).await, second(&head).await, whole(&head).await] {
+            let (got, body) = wire.read_answer().await;
+            assert_eq!(got, status, "{what}: {body}");
+            let mut body: Value = serde_json::from_str(&body).unwrap();
+            body["request_id"].take();
+            answers.push(body);
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{what}: {answers:?}");
+    }
+    // After a refusal the connection goes on.
+    let mut wire = whole(&handshake("nonsense", "")).await;
+    assert_eq!(wire.read_answer().await.0, 401);
+    wire.shake(&token).await;
+    wire.into_tab().await.is_alive().await;
+    server.assert_no_panic();
+}
+
+#[tokio::test]
+async fn a_bad_token_is_counted_once_whichever_way_it_came() {
+    let limits = [("TEAHOUSE_LIMITS__BAD_TOKENS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__BAD_TOKENS_BURST", "4")];
+    let server = Server::of_a_site(&limits);
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(shake(&server, &handshake("nonsense", "")).await.0);
+    }
+    assert_eq!(statuses, [401; 4]);
 }
 
 #[tokio::test]
@@ -268,6 +348,34 @@ async fn who_says_nothing_or_one_byte_a_second_is_gone_within_ten_seconds() {
     // Nothing is left of them, but for whoever asks.
     let nobody = Person::stranger(&server);
     settles(async || nobody.get("/live").await.status == 200 && server.descriptors() <= before + 1).await;
+}
+
+#[tokio::test]
+async fn a_body_that_comes_byte_by_byte_is_not_waited_for() {
+    // As long as a head may take, which is 10 s by default.
+    let server = Server::of_a_site(&[("TEAHOUSE_SERVER__HEADER_TIMEOUT", "2s")]);
+    let amy = Person::of_site(&server, 7, "amy");
+    let mut wire = Wire::connect(server.address()).await;
+    let head = format!(
+        "POST /api/chat/send HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 1000\r\n\r\n",
+        amy.token
+    );
+    wire.write(head.as_bytes()).await;
+    // The fault itself takes time.
+    let drip = async {
+        loop {
+            let _ = wire.try_write(b" ").await;
+            if let Ok(head) = tokio::time::timeout(Duration::from_millis(500), wire.read_head()).await {
+                return head;
+            }
+        }
+    };
+    let head = patiently("an answer", drip).await;
+    assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
+    // What is left of the body is nobody's request.
+    let _ = wire.try_write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    wire.until_end().await;
+    assert_eq!(amy.lobby().await, Vec::<Value>::new());
 }
 
 #[tokio::test]

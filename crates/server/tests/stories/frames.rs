@@ -1,5 +1,7 @@
 //! Frames that are none, too large, in pieces, in the wrong code: each has its close code, and no one else notices.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -169,5 +171,73 @@ async fn a_reset_in_mid_frame_leaves_nobody_and_nothing_behind() {
     onlooker.hears_count(1).await;
     settles(async || server.metric("teahouse_sessions").await == 1 && server.descriptors() <= before + ASKING).await;
     assert_eq!(bea.sees_online().await, [8]);
+    server.assert_no_panic();
+}
+
+#[tokio::test]
+async fn a_frame_that_comes_byte_by_byte_or_stops_is_given_up_within_ten_seconds() {
+    let server = Server::of_a_site(METRICS);
+    let frame = masked(0x81, &[b'x'; 1000]);
+    let dripping = async |id: u64, protocol: &str, code: u16| {
+        let mut wire = Person::of_site(&server, id, &format!("user{id}")).shakes(protocol).await;
+        let begun = Instant::now();
+        // The fault itself takes time: a byte a second.
+        for byte in frame.chunks(1) {
+            let _ = wire.try_write(byte).await;
+            match tokio::time::timeout(Duration::from_secs(1), wire.until_close_frame_ever()).await {
+                Ok((closed, _)) => {
+                    assert_eq!(closed, code);
+                    return begun.elapsed();
+                }
+                Err(_) => assert!(begun.elapsed() < Duration::from_secs(20), "a byte a second is waited for"),
+            }
+        }
+        panic!("a frame of {} bytes was waited for", frame.len());
+    };
+    let stopping = async {
+        let mut wire = Person::of_site(&server, 9, "cid").opens_wire().await;
+        let begun = Instant::now();
+        wire.write(&frame[..5]).await;
+        // It is silent from now on, but for what must be answered.
+        assert_eq!(wire.until_close_frame().await.0, 1008);
+        begun.elapsed()
+    };
+    let v1 = "Sec-WebSocket-Protocol: teahouse.v1\r\n";
+    for took in <[Duration; 3]>::from(tokio::join!(dripping(7, "", 1008), dripping(8, v1, 4001), stopping)) {
+        // Not at once, since somebody's line may be slow; and a busy machine is late.
+        assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(15), "{took:?}");
+    }
+    settles(async || server.metric("teahouse_sessions").await == 0).await;
+}
+
+#[tokio::test]
+async fn what_is_only_claimed_takes_no_memory() {
+    const SESSIONS: u64 = 200;
+    let server = Server::of_a_site(&[]);
+    let crowd: Vec<Person> = (100..100 + SESSIONS).map(|id| Person::of_site(&server, id, &format!("u{id}"))).collect();
+    let mut wires = join_all(crowd.iter().map(Person::opens_wire)).await;
+    let before = server.memory_kib();
+    // Each claims all that a frame may have, and sends next to nothing of it.
+    for wire in &mut wires {
+        wire.write(&claim(0x81, 64 * 1024)).await;
+        wire.write(b"x").await;
+    }
+    // What each wrote was read: the server answers whoever comes behind them, on every shard.
+    for id in 1..20 {
+        Person::of_site(&server, id, &format!("user{id}")).opens_tab().await.is_alive().await;
+    }
+    let held = server.memory_kib().saturating_sub(before);
+    assert!(held < SESSIONS * 16, "{held} KiB for {SESSIONS} sessions");
+    drop(wires);
+    // Those who claim more are gone, and nothing was made ready for them.
+    let mut wires = join_all(crowd.iter().map(Person::opens_wire)).await;
+    for (wire, length) in wires.iter_mut().zip([64 * 1024 + 1, 1 << 30, 1 << 62, 1 << 63].into_iter().cycle()) {
+        wire.write(&claim(0x81, length)).await;
+    }
+    for wire in &mut wires {
+        assert_eq!(wire.until_close_frame().await.0, 1009);
+    }
+    let held = server.memory_kib().saturating_sub(before);
+    assert!(held < SESSIONS * 16, "{held} KiB for {SESSIONS} sessions");
     server.assert_no_panic();
 }

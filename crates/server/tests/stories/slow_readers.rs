@@ -1,8 +1,10 @@
 //! Readers that do not read: they cost nobody anything and miss nothing.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use crate::stage::{Person, Server, Wire, of_type};
+use crate::stage::{Person, Server, Tab, Wire, of_type, settles};
 
 const METRICS: &[(&str, &str)] = &[("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")];
 
@@ -90,4 +92,52 @@ async fn h9_a_deletion_is_told_to_a_reader_that_stalled() {
 
     let mut tab = stalled.into_tab().await;
     assert_eq!(tab.next_of("message_deleted").await, json!({"id": doomed}));
+}
+
+/// How long a message takes from one to the other, in the middle of so many.
+async fn latency(from: &mut Tab, to: &mut Tab, rounds: u32) -> Duration {
+    let text = "tea ".repeat(100);
+    let mut took = Vec::new();
+    for _ in 0..rounds {
+        let said = Instant::now();
+        from.say(&text).await;
+        to.next_of("message").await;
+        took.push(said.elapsed());
+    }
+    took.sort_unstable();
+    took[took.len() / 2]
+}
+
+#[tokio::test]
+async fn h19_a_reader_that_takes_nothing_is_given_up_and_nobody_waits_for_it() {
+    const STALLED: u64 = 20;
+    // As long as it takes until the kernel's buffers are full, and then the stall itself, which is 60 s by default.
+    let server = Server::without_limits(&[METRICS, &[("TEAHOUSE_SESSIONS__STALL_TIMEOUT", "5s")]].concat());
+    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
+    let (mut hers, mut his) = (amy.opens_tab().await, bea.opens_tab().await);
+    let alone = latency(&mut hers, &mut his, 200).await;
+
+    let mut stalled = Vec::new();
+    for id in 100..100 + STALLED {
+        let mut wire = Wire::connect_with_little_room(server.address()).await;
+        wire.shake(&Person::of_site(&server, id, &format!("user{id}")).token).await;
+        assert_eq!(wire.next_frame().await.map(|frame| frame.opcode), Some(1), "it has arrived");
+        stalled.push(wire);
+    }
+    let descriptors = server.descriptors();
+    // All of them stand still long before this is over, and none is given up yet.
+    let beside_them = latency(&mut hers, &mut his, 1000).await;
+    assert!(beside_them < 4 * alone + Duration::from_millis(10), "{alone:?} alone, {beside_them:?} beside the stalled");
+
+    let given_up = "teahouse_closes_total{code=\"4000\"}";
+    settles(async || {
+        // They are sent to all the while.
+        latency(&mut hers, &mut his, 10).await;
+        server.metrics_text().await.contains(&format!("{given_up} {STALLED}"))
+    })
+    .await;
+    settles(async || server.metric("teahouse_sessions").await == 2 && server.descriptors() + 15 < descriptors).await;
+    hers.is_alive().await;
+    his.is_alive().await;
+    server.assert_no_panic();
 }

@@ -12,19 +12,16 @@ mod token;
 mod view;
 mod wire;
 
-use std::time::Duration;
-
 pub use backend::Backend;
 pub use device::Device;
 pub use person::Person;
-pub use server::Server;
+pub use server::{BINARY, Server};
 pub use tab::{Heard, Tab, of_type};
 pub use token::{SITE_SECRET, claims, now_seconds, signed, site_token};
 pub use view::View;
 pub use wire::{Frame, Wire, handshake, masked};
 
-/// How long anything may take before a story gives up. It is no bound that is asserted: a busy machine is slow.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub use teahouse_chaos::server::PATIENCE;
 
 /// The password of everybody who registers.
 pub const PASSWORD: &str = "oolong7";
@@ -53,7 +50,7 @@ pub async fn patiently<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 /// Asks until it is so. What a socket leaves behind goes when its task ends, which nobody is told.
-pub async fn settles(is_so: impl AsyncFn() -> bool) {
+pub async fn settles(mut is_so: impl AsyncFnMut() -> bool) {
     patiently("it to settle", async { while !is_so().await {} }).await;
 }
 

@@ -4,6 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::{Change, LOBBY, Profile, Timestamp, TokenKey, User, UserId, UserRole};
 
+use super::entries;
 use super::group::Group;
 use super::row::{self, Sql, get, id, read_user, user_columns};
 use super::writer::Stop;
@@ -204,8 +205,13 @@ pub(super) fn set_disabled(group: &mut Group<'_>, username: &str, disabled: bool
     row::user(group.conn, user)
 }
 
-/// Mutes until then, or not at all.
-pub(super) fn set_muted(group: &mut Group<'_>, username: &str, until: Option<Timestamp>) -> Sql<Option<User>> {
+/// Mutes until then, or not at all. The user sees so in every room at once.
+pub(super) fn set_muted(
+    group: &mut Group<'_>,
+    username: &str,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> Sql<Option<User>> {
     let Some(user) = row::user_by_name(group.conn, username)? else { return Ok(None) };
     let user = user.profile.id;
     match until {
@@ -219,5 +225,6 @@ pub(super) fn set_muted(group: &mut Group<'_>, username: &str, until: Option<Tim
             .execute([id(user.0)])?,
     };
     group.forget_person(user);
+    entries::tell_all_of(group, user, now)?;
     row::user(group.conn, user)
 }

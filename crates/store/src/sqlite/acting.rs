@@ -1,6 +1,8 @@
 //! Who acts on a room: whether they see it, what they are in it, whether they may act at all. The rules
 //! themselves are in `teahouse_core::permission`.
 
+use std::time::Duration;
+
 use teahouse_core::permission::Actor;
 use teahouse_core::{RoomId, RoomKind, Timestamp, UserId, UserRole};
 
@@ -20,9 +22,9 @@ impl Acting {
         self.actor.room.is_some()
     }
 
-    /// Whether they may not write there for the time being.
-    pub(super) fn is_muted(&self, group: &mut Group<'_>, now: Timestamp) -> Sql<bool> {
-        Ok(group.person(self.actor.user)?.is_some_and(|person| person.is_muted_in(self.room.id, now)))
+    /// For how long they may not write there.
+    pub(super) fn muted_for(&self, group: &mut Group<'_>, now: Timestamp) -> Sql<Option<Duration>> {
+        Ok(group.person(self.actor.user)?.and_then(|person| person.muted_in_for(self.room.id, now)))
     }
 }
 

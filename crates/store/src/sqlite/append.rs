@@ -125,8 +125,11 @@ fn admit(group: &mut Group<'_>, append: &Append) -> Result<Option<Room>, Stop<Ap
     match group.person(append.sender)? {
         None => return refuse(AppendError::Forbidden),
         Some(sender) if sender.disabled => return refuse(AppendError::Forbidden),
-        Some(sender) if sender.is_muted(append.now) => return refuse(AppendError::Muted),
-        Some(_) => {}
+        Some(sender) => {
+            if let Some(time) = sender.muted_for(append.now) {
+                return refuse(AppendError::Muted(time));
+            }
+        }
     }
     let room = match append.place {
         Place::Room(room) => {
@@ -156,9 +159,9 @@ fn admit(group: &mut Group<'_>, append: &Append) -> Result<Option<Room>, Stop<Ap
         }
     };
     if let Some(room) = room
-        && group.person(append.sender)?.is_some_and(|sender| sender.is_muted_in(room.id, append.now))
+        && let Some(time) = group.person(append.sender)?.and_then(|sender| sender.muted_in_for(room.id, append.now))
     {
-        return refuse(AppendError::Muted);
+        return refuse(AppendError::Muted(time));
     }
     if let Some(answered) = append.reply_to {
         let there: Option<u64> = group

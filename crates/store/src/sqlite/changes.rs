@@ -26,8 +26,8 @@ pub(super) fn edit(group: &mut Group<'_>, edit: &Edit) -> Changed {
     if message.deleted {
         return Err(Stop::Refused(ChangeError::NotFound));
     }
-    if acting.is_muted(group, edit.now)? {
-        return Err(Stop::Refused(ChangeError::Muted));
+    if let Some(time) = acting.muted_for(group, edit.now)? {
+        return Err(Stop::Refused(ChangeError::Muted(time)));
     }
     if message.content == edit.content {
         return Ok(message.version);
@@ -84,8 +84,8 @@ pub(super) fn react(group: &mut Group<'_>, reaction: &Reaction) -> Changed {
     if message.deleted {
         return Err(Stop::Refused(ChangeError::NotFound));
     }
-    if acting.is_muted(group, reaction.now)? {
-        return Err(Stop::Refused(ChangeError::Muted));
+    if let Some(time) = acting.muted_for(group, reaction.now)? {
+        return Err(Stop::Refused(ChangeError::Muted(time)));
     }
     let key = params![id(message.id.0), reaction.emoji, id(reaction.actor.0)];
     let is_there = group

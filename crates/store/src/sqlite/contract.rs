@@ -122,14 +122,18 @@ impl Store for SqliteStore {
         self.change(move |group| accounts::set_disabled(group, &username, disabled)).await
     }
 
-    async fn set_muted(&self, username: &str, until: Option<Timestamp>) -> Result<Option<User>, StoreError> {
+    async fn set_muted(
+        &self,
+        username: &str,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Option<User>, StoreError> {
         let username = username.to_owned();
-        self.change(move |group| accounts::set_muted(group, &username, until)).await
+        self.change(move |group| accounts::set_muted(group, &username, until, now)).await
     }
 
     async fn standing(&self, user: UserId, mark: &TokenMark) -> Result<Standing, StoreError> {
-        let mark = *mark;
-        self.look(move |conn| tokens::standing(conn, user, &mark)).await
+        self.readers.standing(user, *mark).await
     }
 
     async fn user_by_subject(&self, subject: &str) -> Result<Option<UserId>, StoreError> {

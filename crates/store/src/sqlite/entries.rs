@@ -126,6 +126,17 @@ pub(super) fn tell(
     Ok(entry)
 }
 
+/// Tells somebody how they see all their rooms now.
+pub(super) fn tell_all_of(group: &mut Group<'_>, user: UserId, now: Timestamp) -> Sql<()> {
+    for entry in rooms_of(group.conn, user, now)? {
+        if let Some(room) = group.room(entry.id)? {
+            let entry = RoomEntry { version: room.version, last_seq: room.last_seq, ..entry };
+            group.tell(&room, Change::Entry { user, entry: Box::new(entry), asker: None })?;
+        }
+    }
+    Ok(())
+}
+
 fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<(UserId, RoomEntry)>> {
     let mut entries: Vec<(UserId, RoomEntry)> =
         conn.prepare_cached(sql)?.query_map(params, read_entry)?.collect::<Sql<_>>()?;

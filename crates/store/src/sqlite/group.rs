@@ -3,6 +3,7 @@
 //! group; whatever is rolled back, it forgets everything. It decides nothing about messages.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::{
@@ -38,15 +39,21 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// Whether they may not write anywhere.
-    pub(super) fn is_muted(&self, now: Timestamp) -> bool {
-        self.muted_until.is_some_and(|until| until > now)
+    /// For how long they may not write anywhere.
+    pub(super) fn muted_for(&self, now: Timestamp) -> Option<Duration> {
+        still_to_come(self.muted_until?, now)
     }
 
-    /// Whether they may not write there.
-    pub(super) fn is_muted_in(&self, room: RoomId, now: Timestamp) -> bool {
-        self.is_muted(now) || self.room_mutes.iter().any(|(muted, until)| *muted == room && *until > now)
+    /// For how long they may not write there.
+    pub(super) fn muted_in_for(&self, room: RoomId, now: Timestamp) -> Option<Duration> {
+        let here = self.room_mutes.iter().filter(|(muted, _)| *muted == room);
+        here.filter_map(|(_, until)| still_to_come(*until, now)).chain(self.muted_for(now)).max()
     }
+}
+
+fn still_to_come(until: Timestamp, now: Timestamp) -> Option<Duration> {
+    let left = until.0.checked_sub(now.0).and_then(|left| u64::try_from(left).ok());
+    left.filter(|left| *left > 0).map(Duration::from_millis)
 }
 
 /// What the writer knows by heart between groups.

@@ -204,7 +204,10 @@ impl Writer {
         }
         let commits = group.finish().map_err(undone)?;
         let begun = Instant::now();
-        run("COMMIT").map_err(|error| if is_io(&error) { Undone::Unknowable(error) } else { undone(error) })?;
+        run("COMMIT").map_err(|error| {
+            let is_knowable = !is_io(&error) || is_refused_write(&error);
+            if is_knowable { undone(error) } else { Undone::Unknowable(error) }
+        })?;
         self.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
         Ok(commits)
     }
@@ -262,6 +265,12 @@ fn refuses(error: &rusqlite::Error) -> bool {
 
 fn is_io(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
+}
+
+/// A write that the disk did not take (it was mounted read-only, say). A group's commit mark is the last that is
+/// written of it, so that without it nothing was committed, and what comes next is written over the rest.
+fn is_refused_write(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_IOERR_WRITE)
 }
 
 /// A sync that failed: the kernel may have dropped what it could not write, and would say "fine" next time.

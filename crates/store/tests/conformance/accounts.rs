@@ -112,7 +112,7 @@ pub async fn profiles_come_in_the_order_of_ids_and_unknown_ones_are_left_out(hou
 pub async fn roles_sanctions_and_disabling_are_kept(mut house: House) {
     let amy = house.person().await;
     house.store.set_role("PERSON0", UserRole::Admin).await.unwrap().unwrap();
-    house.store.set_muted("person0", Some(at(5))).await.unwrap().unwrap();
+    house.store.set_muted("person0", Some(at(5)), at(0)).await.unwrap().unwrap();
     house.store.set_disabled("person0", true).await.unwrap().unwrap();
     house.reopen().await;
     let user = house.store.user(amy).await.unwrap().unwrap();
@@ -120,7 +120,7 @@ pub async fn roles_sanctions_and_disabling_are_kept(mut house: House) {
     for nobody in ["nobody", "", "person_"] {
         assert_eq!(house.store.set_role(nobody, UserRole::Admin).await.unwrap(), None);
         assert_eq!(house.store.set_disabled(nobody, true).await.unwrap(), None);
-        assert_eq!(house.store.set_muted(nobody, None).await.unwrap(), None);
+        assert_eq!(house.store.set_muted(nobody, None, at(0)).await.unwrap(), None);
     }
 }
 

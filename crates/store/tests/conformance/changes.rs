@@ -1,5 +1,7 @@
 //! Rules about messages that are edited, deleted and reacted to: who may, and that each takes one version.
 
+use std::time::Duration;
+
 use teahouse_core::limits::REACTIONS_PER_MESSAGE_MAX;
 use teahouse_core::{Audience, LOBBY, MessageChange, MessageId, RoomId, RoomKind, UserRole, Version};
 use teahouse_store::{ChangeError, Membership, Place};
@@ -71,13 +73,16 @@ pub async fn only_the_author_edits_and_only_while_they_may_write_there(house: Ho
     ] {
         assert_eq!(house.edit(message, actor, "another").await, Err(expect), "{message} by {actor}");
     }
-    house.store.set_muted("person0", Some(at(6))).await.unwrap();
-    assert_eq!(house.edit(said, amy, "another").await, Err(ChangeError::Muted));
-    house.store.set_muted("person0", Some(at(5))).await.unwrap();
+    house.store.set_muted("person0", Some(at(6)), at(5)).await.unwrap();
+    assert_eq!(house.edit(said, amy, "another").await, Err(ChangeError::Muted(Duration::from_millis(1))));
+    house.store.set_muted("person0", Some(at(5)), at(5)).await.unwrap();
     assert!(house.edit(said, amy, "another").await.is_ok(), "a mute ends by itself");
     house.store.set_disabled("person0", true).await.unwrap();
     assert_eq!(house.edit(said, amy, "one more").await, Err(ChangeError::Forbidden));
-    assert_eq!(house.heard.all().len(), 1, "a refusal is no news");
+    let told = house.heard.entries();
+    let muted: Vec<bool> = told.iter().map(|(_, entry, _)| entry.muted).collect();
+    assert_eq!(muted, [true, true, false, false], "in both rooms, each time");
+    assert_eq!(house.heard.all().len(), told.len() + 1, "a refusal is no news");
 }
 
 pub async fn p15_deleting_is_told_and_takes_the_next_version(house: House) {
@@ -142,7 +147,7 @@ pub async fn ones_own_words_can_be_deleted_while_muted_but_not_after_leaving_a_p
         (house.say(amy, Place::Room(cellar), "1").await.id, house.say(amy, Place::Room(open), "2").await.id);
     house.membership(cellar, amy, Membership::Leave).await.unwrap();
     house.membership(open, amy, Membership::Leave).await.unwrap();
-    house.store.set_muted("person0", Some(at(1000))).await.unwrap();
+    house.store.set_muted("person0", Some(at(1000)), at(0)).await.unwrap();
     assert_eq!(house.store.delete_message(None, inside, amy).await, Err(ChangeError::NotFound));
     assert!(house.store.delete_message(None, outside, amy).await.is_ok());
     house.store.set_disabled("person1", true).await.unwrap();
@@ -204,13 +209,15 @@ pub async fn only_members_who_may_write_react_and_only_to_what_is_there(house: H
         assert_eq!(house.react(message, actor, "👍").await, Err(expect.clone()), "{message} by {actor}");
         assert_eq!(house.unreact(message, actor, "👍").await, Err(expect), "{message} by {actor}");
     }
-    house.store.set_muted("person1", Some(at(6))).await.unwrap();
-    assert_eq!(house.react(in_private, bob, "👍").await, Err(ChangeError::Muted));
-    house.store.set_muted("person1", None).await.unwrap();
+    house.store.set_muted("person1", Some(at(6)), at(5)).await.unwrap();
+    assert_eq!(house.react(in_private, bob, "👍").await, Err(ChangeError::Muted(Duration::from_millis(1))));
+    house.store.set_muted("person1", None, at(5)).await.unwrap();
     house.store.set_disabled("person1", true).await.unwrap();
     assert_eq!(house.react(in_private, bob, "👍").await, Err(ChangeError::Forbidden));
     house.store.set_disabled("person1", false).await.unwrap();
-    assert_eq!(house.heard.all().len(), 0, "a refusal is no news");
+    let told = house.heard.entries();
+    assert!(told.iter().all(|(user, ..)| *user == bob), "of being muted, and of nothing else");
+    assert_eq!(house.heard.all().len(), told.len(), "a refusal is no news");
     assert!(house.react(in_private, bob, "👍").await.is_ok() && house.react(direct, bob, "👍").await.is_ok());
 }
 

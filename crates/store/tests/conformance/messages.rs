@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use teahouse_core::{LOBBY, MessageId, MessageKind, RoomId, RoomKind, Seq, UserId, Version};
 use teahouse_store::{Append, AppendError, HistoryFrom, HistoryPage, HistoryQuery, Place, StoreError};
@@ -100,7 +101,7 @@ pub async fn p12_the_same_client_id_gives_the_first_answer_for_ever(mut house: H
 
     house.store.delete_message(Some(LOBBY), first.id, amy).await.unwrap();
     assert_eq!(house.store.append(append.clone()).await.unwrap(), again, "after it was deleted");
-    house.store.set_muted("person0", Some(at(1_000_000))).await.unwrap();
+    house.store.set_muted("person0", Some(at(1_000_000)), at(0)).await.unwrap();
     assert_eq!(house.store.append(append.clone()).await.unwrap(), again, "while muted");
     house.store.set_disabled("person0", true).await.unwrap();
     assert_eq!(house.store.append(append.clone()).await.unwrap(), again, "while disabled");
@@ -159,26 +160,26 @@ pub async fn who_may_not_write_is_told_why_and_nothing_happens(house: House) {
     answering.reply_to = Some(elsewhere.id);
     let mut answering_nothing = text(amy, Place::Direct(eve), "re");
     answering_nothing.reply_to = Some(MessageId(4711));
-    house.store.set_muted("person2", Some(at(10))).await.unwrap();
+    house.store.set_muted("person2", Some(at(10)), at(0)).await.unwrap();
 
     for (append, expect) in [
         (text(amy, Place::Direct(amy), "me"), AppendError::Oneself),
         (text(amy, Place::Room(RoomId(99)), "hi"), AppendError::NotFound),
         (text(amy, Place::Direct(UserId(99)), "hi"), AppendError::NotFound),
         (text(UserId(99), LOBBY_PLACE, "hi"), AppendError::Forbidden),
-        (text(eve, LOBBY_PLACE, "hi"), AppendError::Muted),
+        (text(eve, LOBBY_PLACE, "hi"), AppendError::Muted(Duration::from_millis(10))),
         (answering, AppendError::NotFound),
         (answering_nothing, AppendError::NotFound),
     ] {
         assert_eq!(house.store.append(append.clone()).await, Err(expect), "{append:?}");
     }
-    house.store.set_muted("person2", None).await.unwrap();
+    house.store.set_muted("person2", None, at(0)).await.unwrap();
     // What one was never in looks as if it were not there.
     assert_eq!(house.store.append(text(eve, Place::Room(direct), "hi")).await, Err(AppendError::NotFound));
     house.store.set_disabled("PERSON2", true).await.unwrap();
     assert_eq!(house.store.append(text(eve, LOBBY_PLACE, "hi")).await, Err(AppendError::Forbidden));
     house.store.set_disabled("person2", false).await.unwrap();
-    house.store.set_muted("person2", Some(at(10))).await.unwrap();
+    house.store.set_muted("person2", Some(at(10)), at(5)).await.unwrap();
     let mut later = text(eve, LOBBY_PLACE, "hi");
     later.now = at(10);
     assert_eq!(house.store.append(later).await.unwrap().seq.0, 1, "a mute ends by itself");

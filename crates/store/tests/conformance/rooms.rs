@@ -142,7 +142,7 @@ pub async fn one_room_is_seen_by_several_as_each_of_them_sees_it(house: House) {
     house.say(bob, Place::Room(cellar), "two").await;
     house.say(bob, Place::Room(LOBBY), "all").await;
     house.store.mark_read(cellar, amy, Some(Seq(1))).await.unwrap();
-    house.store.set_muted("person1", Some(at(5))).await.unwrap();
+    house.store.set_muted("person1", Some(at(5)), at(0)).await.unwrap();
     for (room, seen_by) in [(cellar, vec![amy, bob]), (direct, vec![amy, bob]), (LOBBY, vec![amy, bob, eve])] {
         let mut expect = Vec::new();
         for user in seen_by {
@@ -208,13 +208,13 @@ pub async fn who_writes_first_has_the_room_too_and_hears_of_it_before_the_messag
 pub async fn a_mute_shows_in_an_entry_as_long_as_it_is_in_force(house: House) {
     let amy = house.person().await;
     let room = house.room(amy, RoomKind::Public, "tea").await;
-    house.store.set_muted("person0", Some(at(10))).await.unwrap();
+    house.store.set_muted("person0", Some(at(10)), at(0)).await.unwrap();
     for (now, expect) in [(at(0), true), (at(9), true), (at(10), false)] {
         let all = house.store.rooms_of(amy, now).await.unwrap();
         assert_eq!(all.iter().map(|entry| entry.muted).collect::<Vec<_>>(), [expect; 2], "{now:?}");
         assert_eq!(house.store.room_entry(room, amy, now).await.unwrap().muted, expect);
     }
-    house.store.set_muted("person0", None).await.unwrap();
+    house.store.set_muted("person0", None, at(0)).await.unwrap();
     assert!(!house.entry(room, amy).await.muted);
 }
 

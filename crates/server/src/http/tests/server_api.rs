@@ -253,7 +253,7 @@ async fn what_cannot_be_said_on_behalf_of_a_site_is_refused() {
     check(999, json!({ "content": "hi", "client_id": "1", "as": amy.id }), (404, "not_found", None)).await;
     let notice = json!({ "content": "hi", "client_id": "1" });
     check(direct, notice, (403, "forbidden", None)).await;
-    site.app.store.set_muted("amy", Some(Timestamp(i64::MAX / 2))).await.unwrap();
+    site.app.store.set_muted("amy", Some(Timestamp(i64::MAX / 2)), site.app.now()).await.unwrap();
     check(1, json!({ "content": "hi", "client_id": "1", "as": amy.id }), (403, "muted", None)).await;
     site.app.store.set_disabled("bob", true).await.unwrap();
     check(1, json!({ "content": "hi", "client_id": "1", "as": bob.id }), (403, "forbidden", None)).await;

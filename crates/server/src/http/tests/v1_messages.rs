@@ -98,7 +98,7 @@ async fn repeats_are_answered_whoever_is_muted_by_now_and_cost_no_turn() {
         stage.tell(&amy, &format!("{n}")).await;
     }
     let until = Timestamp(stage.app.now().0 + 60_000);
-    stage.app.store.set_muted("amy", Some(until)).await.unwrap();
+    stage.app.store.set_muted("amy", Some(until), stage.app.now()).await.unwrap();
     assert_eq!(stage.tell_with_key(&amy, "k", hi).await.data("duplicate"), true);
 }
 
@@ -213,7 +213,7 @@ async fn who_is_muted_may_read_but_not_write() {
     let amy = stage.join("amy").await;
     let id = stage.tell(&amy, "hi").await.data("id").as_u64().unwrap();
     let until = Timestamp(stage.app.now().0 + 60_000);
-    stage.app.store.set_muted("amy", Some(until)).await.unwrap();
+    stage.app.store.set_muted("amy", Some(until), stage.app.now()).await.unwrap();
     assert_eq!(stage.post(LOBBY, Some(&amy), json!({ "content": "hi" })).await.refusal(), (403, "muted", None));
     let thumb = format!("/api/v1/messages/{id}/reactions/{THUMB}");
     assert_eq!(stage.put(&thumb, &amy, json!({})).await.refusal(), (403, "muted", None));

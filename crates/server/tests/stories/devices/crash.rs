@@ -1,5 +1,5 @@
-//! kill -9 under load, with devices that write, react and come back: what was acknowledged is there, once, and
-//! every device that comes back shows what is there.
+//! The server goes down under load, by kill -9, by a sync that fails, by being asked to, while devices write, react and
+//! come back: what was acknowledged is there, once, and every device that comes back shows what is there.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{house, private_room};
-use crate::stage::{Chance, Device, PATIENCE, Person};
+use teahouse_chaos::Faults;
 
-const KILLS: u64 = 5;
+use super::{house, house_with, private_room};
+use crate::stage::{Chance, Device, PATIENCE, Person, Server};
+
+const OUTAGES: u64 = 5;
 
 /// What was said, by key: where, and its id and seq once that was acknowledged.
 type Said = Arc<Mutex<BTreeMap<String, (u64, Option<(u64, u64)>)>>>;
@@ -75,8 +77,34 @@ impl Writer {
 
 #[tokio::test]
 async fn kill_9_loses_no_acknowledged_message_and_repeats_none_and_devices_that_come_back_converge() {
-    let mut chance = Chance::printed("kill -9 with devices");
-    let (mut server, people) = house(["amy", "bea", "cid"]);
+    let house = house(["amy", "bea", "cid"]);
+    outages("kill -9 with devices", house, async |server| server.kill9()).await;
+}
+
+#[tokio::test]
+async fn a_failed_sync_ends_the_process_which_comes_back_whole_and_nothing_acknowledged_is_lost() {
+    let faults = Faults::new();
+    let house = house_with(&faults.environment(), ["amy", "bea", "cid"]);
+    let fail = async |server: &mut Server| {
+        faults.syncs_fail(1);
+        // 70: a program that cannot go on (sysexits). What its disk holds it reads anew.
+        assert_eq!(server.ended(PATIENCE).await.code(), Some(70));
+    };
+    outages("failed syncs with devices", house, fail).await;
+    assert_eq!(faults.hits().failed_syncs, OUTAGES);
+}
+
+#[tokio::test]
+async fn p7_a_rolling_restart_loses_and_repeats_nothing() {
+    let house = house(["amy", "bea", "cid"]);
+    let restart = async |server: &mut Server| assert!(server.stop().await.success());
+    outages("restarts with devices", house, restart).await;
+}
+
+/// People write while the server goes down, again and again, and come back when it is up. `end` brings it down.
+async fn outages(story: &str, house: (Server, [Person; 3]), end: impl AsyncFn(&mut Server)) {
+    let mut chance = Chance::printed(story);
+    let (mut server, people) = house;
     let [amy, bea, cid] = &people;
     let mut owner = amy.device().await;
     let room = private_room(&mut owner, "tea", &[bea, cid]).await;
@@ -92,14 +120,14 @@ async fn kill_9_loses_no_acknowledged_message_and_repeats_none_and_devices_that_
     let mut writers = vec![writer(amy), writer(bea), writer(bea)];
     // Two devices of one user have keys of their own all the same.
     writers[2].number = 1_000_000;
-    for round in 0..KILLS {
+    for round in 0..OUTAGES {
         let before = acknowledged.load(Ordering::Relaxed);
         let tasks: Vec<_> = writers.drain(..).map(|writer| tokio::spawn(writer.writes())).collect();
         // The fault is in the thick of it: after some messages more, and then at any moment.
         let enough = before + 20 + chance.below(60);
         listener.until_view("some messages", |_| acknowledged.load(Ordering::Relaxed) > enough).await;
         tokio::time::sleep(Duration::from_micros(chance.below(20_000))).await;
-        server.kill9();
+        end(&mut server).await;
         for task in tasks {
             writers.push(tokio::time::timeout(PATIENCE, task).await.expect("it ends with the server").unwrap());
         }
@@ -134,7 +162,7 @@ async fn kill_9_loses_no_acknowledged_message_and_repeats_none_and_devices_that_
         }
         count += usize::from(place.is_some());
     }
-    println!("{KILLS} kills, {count} acknowledged, {} stored", stored.len());
+    println!("{story}: {OUTAGES} times, {count} acknowledged, {} stored", stored.len());
     for device in &mut devices {
         device.shows_the_same_as_a_fresh_load().await;
     }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{house, house_with, private_room};
-use crate::stage::{DEVICES, NO_LIMITS, Person, Server, site_token};
+use crate::stage::{DEVICES, NO_LIMITS, Person, Server, View, site_token};
 
 #[tokio::test]
 async fn h10_every_code_comes_under_the_requests_own_reference() {
@@ -36,8 +36,16 @@ async fn h10_every_code_comes_under_the_requests_own_reference() {
         seen.push(code);
     }
     server.command(&["user", "mute", "bea", "--for", "1h"]);
-    his.is_refused("message", say("x", "k"), "muted").await;
+    // Every device sees so without asking, and until when.
+    let muted = |is: bool| move |view: &View| view.rooms.values().all(|room| room.entry["muted"] == is);
+    his.until_view("that one is muted", muted(true)).await;
+    let error = his.is_refused("message", say("x", "k"), "muted").await;
+    let left = error["retry_after_ms"].as_u64().unwrap();
+    assert!((3_000_000..=3_600_000).contains(&left), "{error}");
     seen.push("muted");
+    server.command(&["user", "mute", "bea", "--off"]);
+    his.until_view("that one may write again", muted(false)).await;
+    his.does("message", say("x", "k2")).await;
 
     // What fails inside is told as that and nothing more. The fault: a table is gone from under the server.
     let file = rusqlite::Connection::open(server.data().join("teahouse.db")).unwrap();

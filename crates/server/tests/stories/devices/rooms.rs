@@ -108,6 +108,7 @@ async fn the_private_rooms_of_others_look_as_if_they_were_not_there() {
     let room = private_room(&mut hers, "secret", &[&bea]).await;
     let said = hers.says(room, "nobody else's business").await;
     let (_, direct) = amy.writes(&bea, "psst").await;
+    hers.until_view("the direct room", |view| view.rooms.contains_key(&direct)).await;
     let written = hers.does("history", json!({"room": direct})).await["messages"][0]["id"].clone();
     evil.until_heartbeat().await;
 

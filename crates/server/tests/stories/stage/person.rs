@@ -216,6 +216,13 @@ impl Person {
         Tab::open(self.address, &self.token).await
     }
 
+    /// The same as [`Self::opens_wire`], with more lines in the handshake's head.
+    pub async fn shakes(&self, more: &str) -> Wire {
+        let mut wire = Wire::connect(self.address).await;
+        wire.shake_saying(&self.token, more).await;
+        wire
+    }
+
     /// Opens a socket of which every byte is one's own.
     pub async fn opens_wire(&self) -> Wire {
         Wire::open(self.address, &self.token).await

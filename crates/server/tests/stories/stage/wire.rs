@@ -72,7 +72,12 @@ impl Wire {
 
     /// Makes it one.
     pub async fn shake(&mut self, token: &str) {
-        self.write(handshake(token, "").as_bytes()).await;
+        self.shake_saying(token, "").await;
+    }
+
+    /// The same with more lines in the head.
+    pub async fn shake_saying(&mut self, token: &str, more: &str) {
+        self.write(handshake(token, more).as_bytes()).await;
         let head = self.read_head().await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     }
@@ -148,8 +153,13 @@ impl Wire {
 
     /// Reads on until the close frame, answering nothing: its code and reason.
     pub async fn until_close_frame(&mut self) -> (u16, String) {
+        patiently("a close frame", self.until_close_frame_ever()).await
+    }
+
+    /// The same without a deadline.
+    pub async fn until_close_frame_ever(&mut self) -> (u16, String) {
         loop {
-            let frame = self.next_frame().await.expect("a close frame before the end");
+            let frame = self.next_frame_ever().await.expect("a close frame before the end");
             if let Some((code, reason)) = frame.close() {
                 return (code, reason.to_owned());
             }
@@ -159,6 +169,12 @@ impl Wire {
     /// Reads to the end of the connection.
     pub async fn until_end(&mut self) {
         patiently("the end of the connection", async { while self.fill().await > 0 {} }).await;
+    }
+
+    /// All that comes until the connection ends, as text.
+    pub async fn read_to_end(&mut self) -> String {
+        self.until_end().await;
+        String::from_utf8_lossy(&self.read).into_owned()
     }
 
     /// A masked frame with this first byte.

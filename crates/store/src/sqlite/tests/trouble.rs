@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use teahouse_core::{MessageId, RoomEntry, RoomKind, Seq, Version};
@@ -256,11 +257,11 @@ async fn a_mute_in_one_room_is_a_mute_there() {
         .execute("INSERT INTO sanctions VALUES (?1, ?2, 'mute', 10)", [row::id(amy.0), row::id(room.0)])
         .unwrap();
     let store = SqliteStore::open(options(&directory), Box::new(Sink::default())).unwrap();
-    assert_eq!(store.append(say(Place::Room(room), 9)).await, Err(AppendError::Muted));
+    assert_eq!(store.append(say(Place::Room(room), 9)).await, Err(AppendError::Muted(Duration::from_millis(1))));
     let reaction = Reaction { message: said, actor: amy, emoji: "👍".to_owned(), on: true, now: Timestamp(9) };
-    assert_eq!(store.react(reaction.clone()).await, Err(ChangeError::Muted));
+    assert_eq!(store.react(reaction.clone()).await, Err(ChangeError::Muted(Duration::from_millis(1))));
     let edit = Edit { message: said, actor: amy, content: "ho".to_owned(), now: Timestamp(9) };
-    assert_eq!(store.edit_message(edit.clone()).await, Err(ChangeError::Muted));
+    assert_eq!(store.edit_message(edit.clone()).await, Err(ChangeError::Muted(Duration::from_millis(1))));
     store.append(say(Place::Room(LOBBY), 9)).await.unwrap();
     let muted = |entries: Vec<RoomEntry>| entries.into_iter().map(|entry| entry.muted).collect::<Vec<_>>();
     assert_eq!(muted(store.rooms_of(amy, Timestamp(9)).await.unwrap()), [false, true]);

@@ -1,0 +1,142 @@
+//! The short way of a handshake that comes whole, as the first thing on its connection: past HTTP, since
+//! that costs several times the handshake itself (docs/performance.md). Every check is the one of the
+//! long way; what is refused, and all else, goes there to be answered.
+
+use std::net::{SocketAddr, TcpStream};
+
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use bytes::Bytes;
+use teahouse_core::AcceptOrder;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::{Handshakes, Refused, Socket, wants_upgrade};
+use crate::http::context::{Context, X_REQUEST_ID, log_access};
+use crate::http::panics::unpanicked;
+use crate::http::redaction::redacted;
+
+/// The path of handshakes.
+pub const PATH: &str = "/api/chat/ws";
+/// Header lines of a request, as many as hyper takes.
+const HEADERS_MAX: usize = 100;
+
+/// A connection whose first bytes have come.
+pub struct First {
+    /// The socket, nonblocking.
+    pub stream: TcpStream,
+    /// When its first byte came.
+    pub accepted: AcceptOrder,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// What has come.
+    pub bytes: Bytes,
+    /// Its place among all that are allowed.
+    pub place: OwnedSemaphorePermit,
+}
+
+impl Handshakes {
+    /// Takes a connection whose first bytes are a handshake that is let in. What it gives back goes the long
+    /// way: it is no handshake, or not whole, or refused.
+    pub async fn take(&self, first: First) -> Option<(First, Option<Refused>)> {
+        let begun = Instant::now();
+        let Some((head, length)) = read_head(&first.bytes) else { return Some((first, None)) };
+        let context = Context::of(&head.headers, first.peer.ip(), &self.app);
+        let admit = unpanicked(self.admit(&context, &head).instrument(context.span()));
+        let admitted = match admit.await.and_then(|outcome| outcome) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Some((first, Some(Refused(refusal)))),
+        };
+        let mut answer = String::with_capacity(256);
+        answer.push_str("HTTP/1.1 101 Switching Protocols\r\n");
+        let id = (X_REQUEST_ID, (*context.request_id).to_owned().into());
+        for (name, value) in admitted.answer().chain([id]) {
+            for part in [name.as_str(), ": ", &value, "\r\n"] {
+                answer.push_str(part);
+            }
+        }
+        answer.push_str("\r\n");
+        let address = redacted(head.uri.path_and_query().map_or(PATH, |address| address.as_str()));
+        log_access(&head.method, PATH, &address, StatusCode::SWITCHING_PROTOCOLS, begun, &context);
+
+        let First { stream, accepted, bytes, place, .. } = first;
+        let early = Bytes::copy_from_slice(&bytes[length..]);
+        let socket = Socket { accepted, stream, early, place: Some(place), answer: answer.into() };
+        admitted.go_in(&self.hub, socket).await;
+        None
+    }
+}
+
+/// The head of a handshake, if these bytes begin with a whole one, and its length.
+fn read_head(bytes: &Bytes) -> Option<(Parts, usize)> {
+    let after = bytes.strip_prefix(b"GET ")?.strip_prefix(PATH.as_bytes())?;
+    if !matches!(after.first(), Some(b' ' | b'?')) {
+        return None;
+    }
+    let mut lines = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut lines);
+    let Ok(httparse::Status::Complete(length)) = request.parse(bytes) else { return None };
+
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.method = Method::GET;
+    head.version = if request.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    head.uri = Uri::from_maybe_shared(bytes.slice_ref(request.path?.as_bytes())).ok()?;
+    head.headers.reserve(request.headers.len());
+    for line in &*request.headers {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
+        // What has a body is for HTTP to find the end of.
+        if name == "content-length" || name == "transfer-encoding" {
+            return None;
+        }
+        head.headers.append(name, HeaderValue::from_maybe_shared(bytes.slice_ref(line.value)).ok()?);
+    }
+    wants_upgrade(&head.headers).then_some((head, length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "GET /api/chat/ws?token=a.b.c HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n";
+
+    fn length(text: &str) -> Option<usize> {
+        read_head(&Bytes::copy_from_slice(text.as_bytes())).map(|(_, length)| length)
+    }
+
+    #[test]
+    fn only_a_whole_handshake_is_taken() {
+        assert_eq!(length(GOOD), Some(GOOD.len()));
+        assert_eq!(length(&format!("{GOOD}\u{1}frames")), Some(GOOD.len()), "what comes behind it is not of it");
+        assert_eq!(length(&GOOD.replace("?token=a.b.c", "")), Some(GOOD.len() - "?token=a.b.c".len()));
+        for end in 0..GOOD.len() {
+            assert_eq!(length(&GOOD[..end]), None, "{end} bytes of it");
+        }
+        for (what, other) in [
+            ("another method", GOOD.replace("GET", "PUT")),
+            ("another path", GOOD.replace("/ws", "/wss")),
+            ("a path below", GOOD.replace("/ws", "/ws/")),
+            ("no upgrade", GOOD.replace("Upgrade: websocket\r\n", "")),
+            ("another upgrade", GOOD.replace("websocket", "h2c")),
+            ("a body", GOOD.replace("Host", "Content-Length: 5\r\nHost")),
+            ("a chunked body", GOOD.replace("Host", "Transfer-Encoding: chunked\r\nHost")),
+            ("a header that is none", GOOD.replace("Host: localhost", "Host\u{1}: localhost")),
+            ("a folded header", GOOD.replace("Host: localhost", "Host: local\r\n host")),
+            ("too many headers", GOOD.replace("Host: localhost\r\n", &"X: y\r\n".repeat(HEADERS_MAX))),
+            ("another version", GOOD.replace("HTTP/1.1", "HTTP/2.0")),
+        ] {
+            assert_eq!(length(&other), None, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_was_read_is_what_stood_there() {
+        let text = GOOD.replace("Host", "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b\r\nHOST");
+        let (head, _) = read_head(&Bytes::from(text)).unwrap();
+        assert_eq!((head.method, head.version, head.uri.query()), (Method::GET, Version::HTTP_11, Some("token=a.b.c")));
+        assert_eq!(head.headers["host"], "localhost");
+        assert_eq!(head.headers.get_all("sec-websocket-protocol").iter().collect::<Vec<_>>(), ["a", "b"]);
+        let old = Bytes::from(GOOD.replace("HTTP/1.1", "HTTP/1.0"));
+        assert_eq!(read_head(&old).unwrap().0.version, Version::HTTP_10);
+    }
+}

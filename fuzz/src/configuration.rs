@@ -1,0 +1,52 @@
+//! The configuration: any file and any environment is one or a list of mistakes, secrets are never shown, and what is
+//! shown means what it was read from.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use teahouse::fuzzing::read_configuration;
+
+/// A secret that no input has by chance.
+const SECRET: &str = "a secret that never shows 9f1b5c0d7e";
+const SECRET_VARIABLE: &str = "TEAHOUSE_AUTH__JWT_SECRET";
+
+/// A file's text, and behind a NUL for each variable of the environment its name, `=` and its value.
+pub(crate) fn check(bytes: &[u8]) {
+    let mut parts = bytes.split(|byte| *byte == 0);
+    let Some(Ok(file)) = parts.next().map(std::str::from_utf8) else { return };
+    let mut environment: Vec<(OsString, OsString)> = parts.filter_map(variable).collect();
+    environment.push((SECRET_VARIABLE.into(), SECRET.into()));
+    match read_configuration(file, environment) {
+        Ok(shown) => {
+            assert!(!shown.contains(SECRET), "{shown}");
+            means_what_it_was_read_from(&shown);
+        }
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty());
+            assert!(mistakes.iter().all(|mistake| !mistake.is_empty() && !mistake.contains(SECRET)), "{mistakes:?}");
+        }
+    }
+}
+
+fn variable(bytes: &[u8]) -> Option<(OsString, OsString)> {
+    let at = bytes.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = (bytes[..at].to_vec(), bytes[at + 1..].to_vec());
+    Some((OsString::from_vec(name), OsString::from_vec(value)))
+}
+
+/// Every value that is shown in full, given as it is shown, is shown the same again.
+fn means_what_it_was_read_from(shown: &str) {
+    let lines = |shown: &str| -> Vec<(String, String)> {
+        let lines = shown.lines().filter_map(|line| line.split_once(" = "));
+        let values = lines.map(|(key, rest)| (key, rest.rsplit_once("  # ").map_or(rest, |(value, _)| value)));
+        // Escapes are for people.
+        let whole = values.filter(|(_, value)| !value.starts_with('(') && !value.contains('\\'));
+        whole.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    };
+    let first = lines(shown);
+    let variable = |key: &str| format!("TEAHOUSE_{}", key.replacen('.', "__", 1).to_uppercase());
+    let environment =
+        first.iter().map(|(key, value)| (variable(key).into(), value.trim_matches('"').to_owned().into())).collect();
+    let again = read_configuration("", environment);
+    assert_eq!(again.as_deref().map(lines), Ok(first));
+}

@@ -1,0 +1,52 @@
+# Compares what the fuzzing client saw with what is expected, or writes down what is (--write). Python 2.7, as its client.
+import io
+import json
+import sys
+
+HEAD = u"""\
+# What the Autobahn fuzzing client must see of our codec: case, behaviour, behaviour at closing, the close code that we sent.
+# Made by `make autobahn-expect`; `make autobahn` fails on any difference, and a FAILED here is none the less a failure.
+"""
+FINE = ("OK", "NON-STRICT", "INFORMATIONAL")
+
+
+def number(case):
+    return [int(part) for part in case.split(".")]
+
+
+def main(index, expected, mode):
+    with io.open(index, encoding="utf-8") as lines:
+        [cases] = json.load(lines).values()
+    seen = {}
+    for case, result in cases.items():
+        code = result["remoteCloseCode"]
+        seen[case] = u"%s %s %s" % (result["behavior"], result["behaviorClose"], u"-" if code is None else code)
+    if mode == "--write":
+        with io.open(expected, "w", encoding="utf-8") as out:
+            out.write(HEAD)
+            for case in sorted(seen, key=number):
+                out.write(u"%s %s\n" % (case, seen[case]))
+    wanted = {}
+    with io.open(expected, encoding="utf-8") as lines:
+        for line in lines:
+            if line.strip() and not line.startswith("#"):
+                case, result = line.strip().split(" ", 1)
+                wanted[case] = result
+    wrong = []
+    for case in sorted(set(seen) | set(wanted), key=number):
+        was, want = seen.get(case, u"not run"), wanted.get(case, u"not known")
+        bad = [word for word in was.split(" ")[:2] if word not in FINE]
+        if was != want or bad:
+            wrong.append(u"  %-8s expected %-24s saw %s" % (case, want, was))
+    count = dict((word, len([1 for result in seen.values() if result.split(" ")[0] == word])) for word in FINE)
+    summary = u"%d cases: %s" % (len(seen), u", ".join(u"%d %s" % (count[word], word) for word in FINE))
+    print(u"Autobahn: " + summary)
+    if wrong:
+        print(u"!!! %d are not as expected:" % len(wrong))
+        print(u"\n".join(wrong))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*(sys.argv[1:] + [""])[:3]))
