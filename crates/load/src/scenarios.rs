@@ -38,8 +38,8 @@ const SPEAKER_USER: u64 = 3;
 const LOBBY: u64 = 1;
 /// How long anything may take before the run is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long stragglers are waited for.
-const STRAGGLERS: Duration = Duration::from_secs(10);
+/// How long stragglers are waited for. Whatever has come by then has come; only what is lost makes one wait.
+const STRAGGLERS: Duration = Duration::from_secs(30);
 /// How long waiting for events may keep the end from being noticed.
 const LOOK: Duration = Duration::from_millis(10);
 

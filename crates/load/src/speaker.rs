@@ -23,7 +23,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How often it looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long it waits in the end for what it said to come back.
-const STRAGGLERS: Duration = Duration::from_secs(10);
+const STRAGGLERS: Duration = Duration::from_secs(30);
 /// Characters of a message.
 const CONTENT_CHARS: usize = 100;
 

@@ -20,6 +20,8 @@ use crate::ledger::Receipts;
 use crate::progress::Progress;
 use crate::target::{Dialect, Door, Target};
 
+/// Where a client stands that was not welcomed yet; zero is where a room stands in which nothing was said.
+const UNWELCOMED: u32 = u32::MAX;
 /// One in so many people speaks the classic dialect.
 const CLASSIC_ONE_IN: usize = 4;
 /// How many are in a group, which has a room of its own: small enough that typing and read marks are told.
@@ -137,7 +139,7 @@ impl Day {
                 self.receipts.lost += u64::from(version.saturating_sub(*at));
                 *at = version.max(*at);
             }
-        } else if envelopes::is_welcome(envelope) && *at == 0 {
+        } else if envelopes::is_welcome(envelope) && *at == UNWELCOMED {
             let version = envelopes::entry_version(envelope, LOBBY).unwrap_or(0);
             *at = u32::try_from(version).unwrap_or(u32::MAX);
         }
@@ -223,7 +225,7 @@ pub fn run(target: &Target, asked: Mixed, progress: &mut Progress) -> Result<Mix
         acknowledged: 0,
         signs: 0,
         absences: 0,
-        at: vec![0; v1],
+        at: vec![UNWELCOMED; v1],
         receipts: Receipts::default(),
         ids: vec![0; classic],
         classic: Receipts::default(),

@@ -19,6 +19,9 @@ use crate::solo::{Onlooker, OnlookerReport, Probe, ProbeReport};
 use crate::speaker::{Speaker, SpeakerReport, Where};
 use crate::target::{Dialect, Target};
 
+/// Where a client stands that was not welcomed yet; zero is where a room stands in which nothing was said.
+const UNWELCOMED: u32 = u32::MAX;
+
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
@@ -90,7 +93,7 @@ impl Followers {
                 self.receipts.lost += u64::from(version.saturating_sub(*at));
                 *at = version.max(*at);
             }
-        } else if envelopes::is_welcome(envelope) && *at == 0 {
+        } else if envelopes::is_welcome(envelope) && *at == UNWELCOMED {
             let version = envelopes::entry_version(envelope, LOBBY).unwrap_or(0);
             *at = u32::try_from(version).unwrap_or(u32::MAX);
         }
@@ -106,7 +109,7 @@ pub fn run(target: &Target, asked: Storm, progress: &mut Progress) -> Result<Sto
     let is_v1 = asked.dialect == Dialect::V1;
     let server = Watch(asked.server_pid);
     let mut crowd = Crowd::new(target, FIRST_USER..FIRST_USER + size as u64, asked.dialect.door())?;
-    let mut followers = Followers { at: vec![0; if is_v1 { size } else { 0 }], receipts: Receipts::default() };
+    let mut followers = Followers { at: vec![UNWELCOMED; if is_v1 { size } else { 0 }], receipts: Receipts::default() };
     let memory_before = server.memory()?;
     let grown = || -> Result<Option<f64>, LoadError> {
         Ok(server.memory()?.zip(memory_before).map(|(now, before)| per(now.saturating_sub(before), size)))
