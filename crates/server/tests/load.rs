@@ -161,7 +161,7 @@ fn slow_readers_miss_nothing_and_who_was_away_is_caught_up() {
 #[test]
 fn a_day_is_lived_through() {
     let server = Server::without_limits();
-    let report = server.load_json("mixed --people 60 --rate 200 --seconds 2 --seed 7");
+    let report = server.load_json("mixed --people 200 --rate 200 --seconds 3 --seed 7");
     assert!(number(&report, "/messages") > 10.0, "{report}");
     assert!(number(&report, "/absences") > 0.0, "{report}");
     assert_eq!(receipts(&report, "/receipts")[1..], [0, 0, 0]);

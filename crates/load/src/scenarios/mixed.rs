@@ -27,7 +27,7 @@ const CLASSIC_ONE_IN: usize = 4;
 /// How many are in a group, which has a room of its own: small enough that typing and read marks are told.
 const GROUP: usize = 10;
 /// One in so many people comes or goes in a second.
-const COMINGS_AND_GOINGS_ONE_IN: f64 = 100.0;
+const COMINGS_AND_GOINGS_ONE_IN: f64 = 20.0;
 /// Messages that one person says at once, at most.
 const BURST_MAX: u64 = 4;
 /// Of a hundred deeds, so many are bursts in the lobby, bursts in the group, typing; the rest are read marks.
