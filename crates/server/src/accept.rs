@@ -218,10 +218,12 @@ async fn first_byte(shared: &Shared, stream: std::net::TcpStream) -> Option<std:
     }
     let stream = TcpStream::from_std(stream).ok()?;
     // Who sends nothing after connecting costs a descriptor and this task, for as long as a head may take.
-    let readable = tokio::time::timeout(shared.header_timeout, stream.readable());
+    // The byte is looked at and not only waited for, since a runtime may take a new socket for readable that is not.
+    let mut first = [0];
+    let peeked = tokio::time::timeout(shared.header_timeout, stream.peek(&mut first));
     let arrived = tokio::select! {
         () = shared.closing.cancelled() => false,
-        readable = readable => matches!(readable, Ok(Ok(()))),
+        peeked = peeked => matches!(peeked, Ok(Ok(1..))),
     };
     if arrived { stream.into_std().ok() } else { None }
 }

@@ -254,6 +254,22 @@ async fn h6_a_handshake_that_was_held_up_does_not_displace_one_that_began_later(
     assert_eq!(amy.sees_online().await, [7]);
 }
 
+/// Found by the history checker: a socket that was accepted counted as one whose first byte had come, since the runtime
+/// takes a new socket for readable until it finds that it is not.
+#[tokio::test]
+async fn h6_who_connects_and_says_nothing_yet_is_not_older_than_who_asks_meanwhile() {
+    let server = Server::of_a_site(&[]);
+    let amy = Person::of_site(&server, 7, "amy");
+    for _ in 0..20 {
+        let mut silent = Wire::connect(server.address()).await;
+        let mut older = amy.opens_tab().await;
+        silent.write(handshake(&amy.token, "").as_bytes()).await;
+        assert!(silent.read_head().await.starts_with("HTTP/1.1 101 "));
+        older.is_displaced().await;
+        silent.into_tab().await.is_alive().await;
+    }
+}
+
 #[tokio::test]
 async fn h7_nobody_sees_a_hundred_refreshes() {
     let server = Server::of_a_site(&[]);
