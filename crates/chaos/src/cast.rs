@@ -28,6 +28,7 @@ pub const FAULTS: &[&str] = &[
     "stalled reader",
     "slow reader",
     "race of connections",
+    "silent connection",
     "held-back handshake",
     "token revoked",
     "forged hello",

@@ -270,7 +270,11 @@ impl Life {
                 fault(self, "race of connections");
                 let racers = 2 + self.chance.below(6);
                 let racers = (0..racers).map(|number| {
-                    let how = self.how();
+                    let mut how = self.how();
+                    if self.chance.one_in(2) {
+                        fault(self, "silent connection");
+                        how.silent = Some(self.chance.time_ms(0, 20));
+                    }
                     (self.other(&format!("racer {number}")), how, self.chance.fork())
                 });
                 join_all(

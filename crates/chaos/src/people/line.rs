@@ -28,6 +28,8 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub struct Handshake<'a> {
     /// The `device` that it names.
     pub named: Option<&'a str>,
+    /// It is connected, and so much later the first byte goes out.
+    pub silent: Option<Duration>,
     /// The first byte goes out, and so much later the rest.
     pub held_back: Option<Duration>,
     /// It can hold only a few KiB that it has not read.
@@ -70,6 +72,9 @@ impl Line {
             tcp.set_recv_buffer_size(4096).map_err(|_| Gone::Lost)?;
         }
         let Ok(Ok(mut stream)) = timeout(PATIENCE, tcp.connect(address)).await else { return Err(Gone::Lost) };
+        if let Some(silent) = how.silent {
+            tokio::time::sleep(silent).await;
+        }
         let token = person.token();
         let head = head(&token, socket.dialect, how.named);
         recorder.note(&socket, Fact::Begun { device: how.named.map(Into::into) });
