@@ -2,13 +2,19 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: chaos help check-docs setup setup-web run test fmt clippy test-rust test-page lint types check-types autobahn autobahn-expect test-autobahn fuzz fuzz-keep test-fuzz audit picture clean
+.PHONY: chaos help check-docs setup setup-web run test fmt clippy test-rust test-page lint types check-types autobahn autobahn-expect test-autobahn fuzz fuzz-keep test-fuzz audit picture bench bench-pure clean
 # Each step of `test` builds on what the one before it built.
 .NOTPARALLEL:
 
 CARGO ?= cargo
 # What stands beside `serve`: where to listen, where the data is. For example: make run ARGS="--listen 0.0.0.0:8080"
 ARGS ?=
+# For `bench`: how often everything is measured, which rows (make bench ROWS=list), how many messages a past has,
+# anything else the bench takes. For example: make bench ROUNDS=1 ROWS=fanout,latency
+ROUNDS ?= 5
+ROWS ?=
+PAST ?= 1000000
+BENCH_ARGS ?=
 # How long each fuzz target runs: in `make test`, and in `make fuzz`.
 FUZZ_SECONDS ?= 60
 SECONDS ?= 600
@@ -115,6 +121,24 @@ picture: ## The README's picture, anew
 	@scripts/setup.sh browser web fonts
 	@$(CARGO) build --locked --package teahouse-server
 	@SCREENSHOT=1 npm --prefix web test --silent -- --test-name-pattern='a picture'
+
+bench: ## Measure beside the kernel's floor; the table goes to docs/performance.md. ROUNDS=1 is quick, ROWS=list tells what there is
+	@echo "==> Building what is measured, and the floor"
+	@$(CARGO) build --release --locked --package teahouse-server --package teahouse-bench
+	@mkdir -p target/bench
+	@if [ "$(ROWS)" = list ]; then exec target/release/teahouse-bench --list; fi; \
+	case ",$(ROWS)," in \
+	,,|*,allocations,*) \
+		echo "==> Counting allocations"; \
+		$(CARGO) test --quiet --locked --package teahouse-hub --test allocations -- --nocapture > target/bench/allocations.txt \
+			|| echo "    the count failed: see target/bench/allocations.txt" ;; \
+	esac; \
+	echo "==> Measuring ($(ROUNDS) rounds); what is under way stands on the last line"; \
+	target/release/teahouse-bench --rounds $(ROUNDS) $(if $(ROWS),--rows $(ROWS),) --past $(PAST) --page docs/performance.md $(BENCH_ARGS)
+
+bench-pure: ## The benches of the pure parts: frames, envelopes, registry, tails
+	@$(CARGO) bench --locked --package teahouse-hub --bench live
+	@$(CARGO) bench --locked --package teahouse-protocol --bench envelopes
 
 clean: ## Remove what was built
 	@$(CARGO) clean

@@ -1,9 +1,11 @@
-//! Many clients on one thread: raw sockets, one epoll, some tens of bytes a client. It connects, resets,
+//! Many clients on one thread: raw sockets, one epoll, some hundreds of bytes a client. It connects, resets,
 //! reads, answers pings and counts; what is said and why is its caller's.
 
+mod reading;
+
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -14,7 +16,9 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::client::{Client, Stage, source_address};
 use crate::error::LoadError;
+use crate::latency::{Latency, Stopwatch};
 use crate::progress::Progress;
 use crate::target::{Door, Target};
 use crate::wire;
@@ -23,10 +27,10 @@ use crate::wire;
 const BUFFER_BYTES: usize = 256 * 1024;
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
-/// Clients of one source address: a part of the ports that the kernel gives out for one (28,232).
-const CLIENTS_PER_ADDRESS: usize = 10_000;
 /// How long waiting for events may keep deadlines and progress from being looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// The receive buffer of a client that is going to pause: what the kernel holds for it, the server does not.
+const PAUSING_BUFFER_BYTES: usize = 4096;
 
 /// What a client heard.
 #[derive(Clone, Copy, Debug)]
@@ -52,43 +56,32 @@ pub struct Counters {
     pub bytes: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
-    Away,
-    Connecting,
-    /// The handshake is sent.
-    Shaking,
-    /// It was answered; the first envelope will show that the session is there.
-    Joining,
-    Live,
-}
-
-struct Client {
-    socket: Option<Socket>,
-    stage: Stage,
-    /// Tells events of this socket from those of the one before.
-    generation: u32,
-    /// How many people are online, as it was told last.
-    count: Option<u32>,
-    /// The beginning of a frame whose end is still to come.
-    rest: Vec<u8>,
-    unsent: Vec<u8>,
+/// The room that a client holds, and up to which version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) room: u32,
+    pub(crate) version: u32,
 }
 
 /// Many clients on one thread. They live only while one of its methods runs.
 pub struct Crowd {
     epoll: OwnedFd,
     address: SocketAddr,
-    door: Door,
     clients: Vec<Client>,
-    /// All handshakes, one behind the other, and where each ends.
-    handshakes: Vec<u8>,
-    ends: Vec<usize>,
+    /// All tokens, one behind the other, and where each ends.
+    tokens: String,
+    ends: Vec<u32>,
+    /// What each v1 client holds; empty as long as nobody holds anything.
+    held: Vec<Held>,
+    /// The name of the server's history, as a welcome told it.
+    epoch: Option<String>,
     to_connect: VecDeque<u32>,
     in_flight: usize,
     in_flight_max: usize,
     live: usize,
     counters: Counters,
+    began: Instant,
+    connects: Stopwatch,
     buffer: Vec<u8>,
     events: Vec<epoll::Event>,
 }
@@ -99,36 +92,42 @@ impl Crowd {
     /// # Errors
     /// A token cannot be signed, the kernel gives no epoll.
     pub fn new(target: &Target, users: Range<u64>, door: Door) -> Result<Self, LoadError> {
-        let (mut handshakes, mut ends, mut clients) = (Vec::new(), Vec::new(), Vec::new());
-        for user in users {
-            if door == Door::Socket {
-                handshakes.extend(target.handshake(user)?);
-            }
-            ends.push(handshakes.len());
-            clients.push(Client {
-                socket: None,
-                stage: Stage::Away,
-                generation: 0,
-                count: None,
-                rest: Vec::new(),
-                unsent: Vec::new(),
-            });
-        }
-        Ok(Self {
+        let mut crowd = Self {
             epoll: epoll::create(CreateFlags::CLOEXEC).map_err(io::Error::from)?,
             address: target.address,
-            door,
-            clients,
-            handshakes,
-            ends,
+            clients: Vec::new(),
+            tokens: String::new(),
+            ends: Vec::new(),
+            held: Vec::new(),
+            epoch: None,
             to_connect: VecDeque::new(),
             in_flight: 0,
             in_flight_max: 0,
             live: 0,
             counters: Counters::default(),
+            began: Instant::now(),
+            connects: Stopwatch::new(),
             buffer: vec![0; BUFFER_BYTES],
             events: Vec::with_capacity(EVENTS_MAX),
-        })
+        };
+        crowd.add(target, users, door)?;
+        Ok(crowd)
+    }
+
+    /// More clients, behind those that there are.
+    ///
+    /// # Errors
+    /// A token cannot be signed.
+    pub fn add(&mut self, target: &Target, users: Range<u64>, door: Door) -> Result<(), LoadError> {
+        for user in users {
+            // Over HTTP each request brings its own.
+            if door != Door::Http {
+                self.tokens.push_str(&target.token(user)?);
+            }
+            self.ends.push(u32::try_from(self.tokens.len()).unwrap_or(u32::MAX));
+            self.clients.push(Client::new(door));
+        }
+        Ok(())
     }
 
     /// How many clients it has.
@@ -137,14 +136,42 @@ impl Crowd {
         self.clients.len()
     }
 
+    /// How many of them are live.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
+    /// How long clients took from the beginning of a connection until they were live, all of them so far.
+    #[must_use]
+    pub fn connect_latency(&self) -> Latency {
+        self.connects.summary()
+    }
+
+    pub(crate) fn is_live(&self, index: usize) -> bool {
+        self.clients[index].stage == Stage::Live
+    }
+
+    /// What a v1 client says in its next hello that it holds.
+    pub(crate) fn hold(&mut self, index: usize, held: Held) {
+        self.held.resize(self.clients.len(), Held::default());
+        self.held[index] = held;
+    }
+
+    /// What a v1 client holds.
+    pub(crate) fn held(&self, index: usize) -> Held {
+        self.held.get(index).copied().unwrap_or_default()
+    }
+
     /// Connects everybody who is away, this many at a time, until all are live; says how long that took.
-    /// A WebSocket is live with its first envelope, which shows that the session is on its shard.
+    /// A WebSocket is live with its first envelope, which shows that the session is on its shard; one that
+    /// holds a room is when it was caught up.
     ///
     /// # Errors
     /// A handshake was refused, or it took too long.
@@ -154,17 +181,43 @@ impl Crowd {
         within: Duration,
         progress: &mut Progress,
     ) -> Result<Duration, LoadError> {
+        self.connect_all_listening(in_flight_max, within, progress, &mut |_, _, _| Ok(()))
+    }
+
+    /// The same, and what anybody hears meanwhile goes to `listen`.
+    ///
+    /// # Errors
+    /// A handshake was refused, it took too long, or `listen` said so.
+    pub(crate) fn connect_all_listening(
+        &mut self,
+        in_flight_max: usize,
+        within: Duration,
+        progress: &mut Progress,
+        listen: &mut impl FnMut(usize, Heard<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
+    ) -> Result<Duration, LoadError> {
         let began = Instant::now();
-        self.in_flight_max = in_flight_max.max(1);
-        self.to_connect = (0..).zip(&self.clients).filter(|(_, c)| c.stage == Stage::Away).map(|(i, _)| i).collect();
-        self.top_up()?;
+        let away = (0..self.size()).filter(|&index| self.clients[index].stage == Stage::Away);
+        self.to_connect = away.filter_map(|index| u32::try_from(index).ok()).collect();
+        self.go_on_connecting(in_flight_max)?;
         self.until(
             within,
             progress,
             |crowd| crowd.live == crowd.size(),
             |crowd| format!("connecting: {} of {} are live", crowd.live, crowd.size()),
+            listen,
         )?;
         Ok(began.elapsed())
+    }
+
+    /// Connects one client who is away, in its turn.
+    pub(crate) fn begin_connecting(&mut self, index: usize, in_flight_max: usize) -> Result<(), LoadError> {
+        self.to_connect.extend(u32::try_from(index));
+        self.go_on_connecting(in_flight_max)
+    }
+
+    fn go_on_connecting(&mut self, in_flight_max: usize) -> Result<(), LoadError> {
+        self.in_flight_max = in_flight_max.max(1);
+        self.top_up()
     }
 
     /// Waits until every client was told that this many people are online.
@@ -178,23 +231,34 @@ impl Crowd {
         progress: &mut Progress,
     ) -> Result<Duration, LoadError> {
         let began = Instant::now();
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let agree = move |crowd: &Self| crowd.clients.iter().filter(|client| client.count == Some(count)).count();
         self.until(
             within,
             progress,
-            |crowd| agree(crowd) == crowd.size(),
-            |crowd| format!("{} of {} clients were told that {count} are online", agree(crowd), crowd.size()),
+            |crowd| crowd.all_told(count),
+            |crowd| format!("{} of {} clients were told that {count} are online", crowd.told(count), crowd.size()),
+            &mut |_, _, _| Ok(()),
         )?;
         Ok(began.elapsed())
     }
 
-    fn until(
+    /// Whether every client was told that this many people are online.
+    pub(crate) fn all_told(&self, count: u64) -> bool {
+        self.told(count) == self.size()
+    }
+
+    fn told(&self, count: u64) -> usize {
+        let told = |client: &&Client| client.door == Door::Http || client.count() == Some(count);
+        self.clients.iter().filter(told).count()
+    }
+
+    /// Goes on until something is reached, and gives up in the end.
+    pub(crate) fn until(
         &mut self,
         within: Duration,
         progress: &mut Progress,
         reached: impl Fn(&Self) -> bool,
         how_far: impl Fn(&Self) -> String,
+        listen: &mut impl FnMut(usize, Heard<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
     ) -> Result<(), LoadError> {
         let began = Instant::now();
         while !reached(self) {
@@ -202,7 +266,7 @@ impl Crowd {
                 return Err(LoadError::TimedOut { what: how_far(self), within });
             }
             progress.tell(|| how_far(self));
-            self.turn(LOOK, &mut |_, _, _| Ok(()))?;
+            self.turn(LOOK, listen)?;
         }
         Ok(())
     }
@@ -216,6 +280,35 @@ impl Crowd {
         self.to_connect.clear();
         self.in_flight = 0;
         self.live = 0;
+    }
+
+    /// Resets one live client's socket, without a goodbye.
+    pub(crate) fn reset(&mut self, index: usize) {
+        if self.is_live(index) {
+            self.clients[index].leave();
+            self.live -= 1;
+        }
+    }
+
+    /// A client stops reading, from its next connection on with a small buffer; or reads on.
+    pub(crate) fn pause(
+        &mut self,
+        index: usize,
+        paused: bool,
+        listen: &mut impl FnMut(usize, Heard<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
+    ) -> Result<(), LoadError> {
+        self.clients[index].paused = paused;
+        if paused {
+            if let Some(socket) = &self.clients[index].socket {
+                socket.set_recv_buffer_size(PAUSING_BUFFER_BYTES)?;
+            }
+            return Ok(());
+        }
+        // What came meanwhile has had its event.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let outcome = self.readable(index, &mut buffer, listen);
+        self.buffer = buffer;
+        outcome
     }
 
     /// Sends bytes as they are.
@@ -266,7 +359,9 @@ impl Crowd {
         if flags.contains(EventFlags::OUT) {
             self.writable(index);
         }
-        if flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
+        if flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR)
+            && !self.clients[index].paused
+        {
             self.readable(index, buffer, listen)?;
         }
         Ok(())
@@ -279,107 +374,27 @@ impl Crowd {
             if !connected {
                 return;
             }
-            if self.door == Door::Http {
+            if client.door == Door::Http {
                 self.became_live(index);
                 return;
             }
             client.stage = Stage::Shaking;
             let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-            client.send(&self.handshakes[start..self.ends[index]]);
-        } else if !client.unsent.is_empty() {
+            let token = &self.tokens[start as usize..self.ends[index] as usize];
+            client.send(&wire::handshake(self.address, token, client.door));
+        } else if client.has_unsent() {
             client.send(&[]);
         }
     }
 
-    fn readable(
-        &mut self,
-        index: usize,
-        buffer: &mut [u8],
-        listen: &mut impl FnMut(usize, Heard<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
-    ) -> Result<(), LoadError> {
-        loop {
-            let client = &mut self.clients[index];
-            let Some(mut socket) = client.socket.as_ref() else { return Ok(()) };
-            let kept = client.rest.len();
-            if kept >= buffer.len() {
-                return Err(LoadError::Protocol(format!("a frame of more than {BUFFER_BYTES} bytes")));
-            }
-            let read = match socket.read(&mut buffer[kept..]) {
-                Ok(read @ 1..) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Ok(_) | Err(_) => {
-                    self.ended(index);
-                    return Ok(());
-                }
-            };
-            buffer[..kept].copy_from_slice(&client.rest);
-            client.rest.clear();
-            self.counters.bytes += read as u64;
-            let drained = kept + read < buffer.len();
-            let taken = self.understand(index, &buffer[..kept + read], listen)?;
-            self.clients[index].rest.extend_from_slice(&buffer[taken..kept + read]);
-            if drained {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Reads what is there whole, and says how many bytes that were.
-    fn understand(
-        &mut self,
-        index: usize,
-        bytes: &[u8],
-        listen: &mut impl FnMut(usize, Heard<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
-    ) -> Result<usize, LoadError> {
-        let broken = |what: &str| LoadError::Protocol(what.to_owned());
-        let mut taken = 0;
-        let mut say = Vec::new();
-        while self.clients[index].stage != Stage::Away {
-            let waiting = &bytes[taken..];
-            if self.door == Door::Http || self.clients[index].stage == Stage::Shaking {
-                let Some(answer) = wire::read_answer(waiting).map_err(broken)? else { break };
-                taken += answer.length;
-                if self.door == Door::Http {
-                    self.counters.heard += 1;
-                    listen(index, Heard::Answer(answer.status, answer.body), &mut say)?;
-                } else if answer.status == 101 {
-                    self.clients[index].stage = Stage::Joining;
-                } else {
-                    let body = String::from_utf8_lossy(answer.body);
-                    return Err(LoadError::Refused(format!("{} {body}", answer.status)));
-                }
-                continue;
-            }
-            let Some(frame) = wire::read_frame(waiting).map_err(broken)? else { break };
-            taken += frame.length;
-            match frame.opcode {
-                wire::TEXT => {
-                    self.counters.heard += 1;
-                    if self.clients[index].stage == Stage::Joining {
-                        self.became_live(index);
-                    }
-                    if let Some(count) = wire::online_count(frame.payload) {
-                        self.clients[index].count = u32::try_from(count).ok();
-                    }
-                    listen(index, Heard::Text(frame.payload), &mut say)?;
-                }
-                wire::PING => wire::push_frame(&mut say, wire::PONG, frame.payload),
-                wire::CLOSE => self.ended(index),
-                opcode => return Err(LoadError::Protocol(format!("a frame of opcode {opcode}"))),
-            }
-        }
-        if !say.is_empty() {
-            self.clients[index].send(&say);
-        }
-        Ok(taken)
-    }
-
     fn became_live(&mut self, index: usize) {
-        self.clients[index].stage = Stage::Live;
+        let client = &mut self.clients[index];
+        client.stage = Stage::Live;
         self.in_flight -= 1;
         self.live += 1;
         self.counters.opened += 1;
+        let took = self.began.elapsed().saturating_sub(Duration::from_micros(client.began_micros.into()));
+        self.connects.record(took);
     }
 
     /// The server ended a connection, or it never came about.
@@ -390,7 +405,7 @@ impl Crowd {
                 self.live -= 1;
                 self.counters.lost += 1;
             }
-            Stage::Connecting | Stage::Shaking | Stage::Joining => {
+            Stage::Connecting | Stage::Shaking | Stage::Joining | Stage::CatchingUp => {
                 self.in_flight -= 1;
                 self.counters.retried += 1;
                 self.to_connect.extend(u32::try_from(index));
@@ -423,6 +438,7 @@ impl Crowd {
         }
         let client = &mut self.clients[index as usize];
         client.generation = client.generation.wrapping_add(1);
+        client.began_micros = u32::try_from(self.began.elapsed().as_micros()).unwrap_or(u32::MAX);
         let data = EventData::new_u64(u64::from(client.generation) << 32 | u64::from(index));
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.epoll, &socket, data, flags).map_err(io::Error::from)?;
@@ -431,40 +447,4 @@ impl Crowd {
         self.in_flight += 1;
         Ok(())
     }
-}
-
-impl Client {
-    fn leave(&mut self) {
-        self.socket = None;
-        self.stage = Stage::Away;
-        self.count = None;
-        self.rest = Vec::new();
-        self.unsent = Vec::new();
-    }
-
-    /// Writes what waits and then these bytes. What does not fit waits; a broken socket shows when it is read.
-    fn send(&mut self, bytes: &[u8]) {
-        let Some(mut socket) = self.socket.as_ref() else { return };
-        self.unsent.extend_from_slice(bytes);
-        let mut written = 0;
-        while written < self.unsent.len() {
-            match socket.write(&self.unsent[written..]) {
-                Ok(bytes) => written += bytes,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        if written == self.unsent.len() {
-            self.unsent = Vec::new();
-        } else {
-            self.unsent.drain(..written);
-        }
-    }
-}
-
-/// Loopback is a network of sixteen million addresses, each with ports of its own.
-fn source_address(target: IpAddr, index: usize) -> Option<IpAddr> {
-    let wanted = matches!(target, IpAddr::V4(address) if address.is_loopback());
-    let [.., high, low] = u32::try_from(index / CLIENTS_PER_ADDRESS).unwrap_or(0).to_be_bytes();
-    wanted.then(|| Ipv4Addr::new(127, 1, high, low.saturating_add(1)).into())
 }

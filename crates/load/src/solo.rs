@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::error::LoadError;
 use crate::latency::{Latency, Stopwatch};
-use crate::target::Target;
-use crate::wire;
+use crate::target::{Door, Target};
+use crate::{envelopes, wire};
 
 const HEARTBEAT: &str = r#"{"type":"heartbeat","data":{}}"#;
 /// How long a single client waits for anything at all.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// One classic client that waits for what it wants to read.
+/// One client that waits for what it wants to read.
 pub struct Solo {
     stream: TcpStream,
     waiting: Vec<u8>,
@@ -35,11 +35,15 @@ impl Solo {
     /// # Errors
     /// The server does not let it in.
     pub fn connect(target: &Target, user: u64) -> Result<Self, LoadError> {
+        Self::enter(target, user, Door::Classic)
+    }
+
+    pub(crate) fn enter(target: &Target, user: u64, door: Door) -> Result<Self, LoadError> {
         let stream = TcpStream::connect(target.address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut solo = Self { stream, waiting: Vec::new(), bytes: 0 };
-        solo.stream.write_all(&target.handshake(user)?)?;
+        solo.stream.write_all(&target.handshake(user, door)?)?;
         loop {
             let answer = wire::read_answer(&solo.waiting).map_err(|what| LoadError::Protocol(what.to_owned()))?;
             if let Some(answer) = answer {
@@ -62,7 +66,30 @@ impl Solo {
     pub fn say(&mut self, envelope: &str) -> Result<(), LoadError> {
         let mut frame = Vec::new();
         wire::push_frame(&mut frame, wire::TEXT, envelope.as_bytes());
-        Ok(self.stream.write_all(&frame)?)
+        self.send(&frame)
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        Ok(self.stream.write_all(bytes)?)
+    }
+
+    pub(crate) fn wait_no_longer_than(&self, time: Duration) -> Result<(), LoadError> {
+        Ok(self.stream.set_read_timeout(Some(time))?)
+    }
+
+    /// The first envelope that is looked for; v1.
+    pub(crate) fn hear_until(&mut self, wanted: impl Fn(&[u8]) -> bool) -> Result<String, LoadError> {
+        loop {
+            let heard = self.hear()?;
+            for envelope in envelopes::split(heard.as_bytes()) {
+                if envelopes::is_refusal(envelope) {
+                    return Err(LoadError::Limit(String::from_utf8_lossy(envelope).into_owned()));
+                }
+                if wanted(envelope) {
+                    return Ok(String::from_utf8_lossy(envelope).into_owned());
+                }
+            }
+        }
     }
 
     /// The next envelope. Pings are answered meanwhile.
@@ -214,7 +241,7 @@ fn look_on(mut solo: Solo, stop: &AtomicBool) -> Result<OnlookerReport, LoadErro
     let mut report = OnlookerReport { seconds: 0.0, bytes: 0, counts: 0, last_count: None, others: 0 };
     while !stop.load(Ordering::Relaxed) {
         match solo.hear() {
-            Ok(heard) => match wire::online_count(heard.as_bytes()) {
+            Ok(heard) => match envelopes::online_count(heard.as_bytes()) {
                 Some(count) => {
                     report.counts += 1;
                     report.last_count = Some(count);

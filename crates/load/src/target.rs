@@ -3,7 +3,9 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use clap::ValueEnum;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
 
 use crate::error::LoadError;
 use crate::wire;
@@ -15,9 +17,30 @@ const TOKEN_SECONDS: u64 = 24 * 3600;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Door {
     /// A WebSocket of the classic dialect.
-    Socket,
+    Classic,
+    /// A WebSocket of the v1 dialect.
+    V1,
     /// An HTTP connection that is kept alive.
     Http,
+}
+
+/// What is spoken over a WebSocket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// What the old Vue front end speaks, and any server that it works with
+    Classic,
+    /// Teahouse's own: acknowledgements, versions, resume
+    V1,
+}
+
+impl Dialect {
+    pub(crate) fn door(self) -> Door {
+        match self {
+            Self::Classic => Door::Classic,
+            Self::V1 => Door::V1,
+        }
+    }
 }
 
 /// A server, and the secret that lets everybody in.
@@ -61,7 +84,12 @@ impl Target {
     }
 
     /// The request that opens a user's WebSocket.
-    pub(crate) fn handshake(&self, user: u64) -> Result<Vec<u8>, LoadError> {
-        Ok(wire::handshake(self.address, &self.token(user)?))
+    pub(crate) fn handshake(&self, user: u64, door: Door) -> Result<Vec<u8>, LoadError> {
+        Ok(wire::handshake(self.address, &self.token(user)?, door))
+    }
+
+    /// A request to post this, with a token.
+    pub(crate) fn post(&self, token: &str, path: &str, body: &str) -> Vec<u8> {
+        wire::post(self.address, path, token, body)
     }
 }

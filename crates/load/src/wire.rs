@@ -3,6 +3,8 @@
 
 use std::net::SocketAddr;
 
+use crate::target::Door;
+
 /// How long a frame's header is at most.
 const HEADER_BYTES_MAX: usize = 10;
 /// Any mask is as good as any other on a machine of one's own.
@@ -13,11 +15,15 @@ pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xa;
 
-/// The request that opens a WebSocket, with its token where the classic front end puts it.
-pub(crate) fn handshake(host: SocketAddr, token: &str) -> Vec<u8> {
+/// The request that opens a WebSocket, with its token where the classic front end puts it, or our SDK.
+pub(crate) fn handshake(host: SocketAddr, token: &str, door: Door) -> Vec<u8> {
+    let (query, protocol) = match door {
+        Door::V1 => (String::new(), format!("Sec-WebSocket-Protocol: teahouse.v1, bearer.{token}\r\n")),
+        Door::Classic | Door::Http => (format!("?token={token}"), String::new()),
+    };
     format!(
-        "GET /api/chat/ws?token={token} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        "GET /api/chat/ws{query} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n"
     )
     .into_bytes()
 }
@@ -104,20 +110,6 @@ pub(crate) fn read_answer(bytes: &[u8]) -> Result<Option<Answer<'_>>, &'static s
     Ok(body.map(|body| Answer { status, body, length: head + length }))
 }
 
-/// The number in an `online_count`.
-pub(crate) fn online_count(payload: &[u8]) -> Option<u64> {
-    payload.starts_with(br#"{"type":"online_count""#).then(|| number_after(payload, br#""count":"#))?
-}
-
-/// The decimal number that follows the first `key`.
-pub(crate) fn number_after(payload: &[u8], key: &[u8]) -> Option<u64> {
-    let start = payload.windows(key.len()).position(|part| part == key)? + key.len();
-    let digits = payload[start..].iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(None, |number: Option<u64>, digit| {
-        Some(number.unwrap_or(0).wrapping_mul(10).wrapping_add(u64::from(digit - b'0')))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,12 +154,5 @@ mod tests {
             Ok(Some(101))
         );
         assert!(read_answer(b"nonsense\r\n\r\n").is_err());
-    }
-
-    #[test]
-    fn numbers_are_found() {
-        assert_eq!(online_count(br#"{"type":"online_count","data":{"count":10001}}"#), Some(10_001));
-        assert_eq!(online_count(br#"{"type":"message","data":{"count":10001}}"#), None);
-        assert_eq!(number_after(br#"{"content":"x"}"#, br#""content":""#), None);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use teahouse_core::UserRole;
 use teahouse_core::text::is_username;
+use teahouse_load::Load;
 
 use crate::config::{self, FlagValue, Sources};
 use crate::use_cases::credentials::{check_email, check_username};
@@ -28,6 +29,7 @@ Examples:
   teahouse user create amy --role admin           asks for a password; works with a running server and without
   teahouse key create shop-backend                a key for your site's backend
   teahouse backup /var/backups/tea-1              of a running server, too
+  teahouse load fanout --subscribers 1000         a crowd of clients, to see what a server bears
 
 `teahouse COMMAND --help` says more and has examples of its own.
 Values come from flags, then the environment, then the file, then the defaults.
@@ -136,6 +138,8 @@ Examples:
         #[arg(long)]
         replace: bool,
     },
+    /// Send a crowd of clients to a server, to see what it bears and what it costs
+    Load(Load),
 }
 
 /// What can be done about the keys of a site's backend.
@@ -333,6 +337,12 @@ mod tests {
         check("teahouse backup /b", Ok(Command::Backup { directory: "/b".into() }));
         check("teahouse backup", Err(64));
         check("teahouse restore /b --replace", Ok(Command::Restore { backup: "/b".into(), replace: true }));
+        check("teahouse load", Err(64));
+        check("teahouse load dance", Err(64));
+        check("teahouse load fanout --window w9", Err(64));
+        check("teahouse load fanout --rate 5 --window w1", Err(64));
+        check("teahouse load --help", Err(0));
+        assert!(matches!(read("teahouse load fanout --window deep --json"), Ok((Command::Load(_), _))));
         check("teahouse user role amy king", Err(64));
         check("teahouse user", Err(64));
         check("teahouse --lissen x", Err(64));

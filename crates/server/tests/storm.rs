@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use teahouse_load::scenarios::storm::{self, Storm};
 use teahouse_load::scenarios::{FIRST_USER, IN_FLIGHT_MAX, ONLOOKER_USER, PROBE_USER};
-use teahouse_load::{Crowd, Door, LoadError, Onlooker, Progress, Solo, Target, process};
+use teahouse_load::{Crowd, Dialect, Door, LoadError, Onlooker, Progress, Solo, Target, process};
 
 const SECRET: &str = "a secret of the site that nobody else knows";
 /// How long anything may take before a test gives up; no bound of its own.
@@ -48,7 +48,7 @@ impl Server {
     }
 
     fn crowd(&self, first: u64, size: u64) -> Crowd {
-        Crowd::new(&self.target, first..first + size, Door::Socket).unwrap()
+        Crowd::new(&self.target, first..first + size, Door::Classic).unwrap()
     }
 
     fn descriptors(&self) -> usize {
@@ -79,7 +79,7 @@ fn h1_ten_thousand_drop_and_reconnect_at_once_and_a_probe_is_answered_within_100
     let mut slowest = Vec::new();
     for _ in 0..CHANCES {
         let server = Server::start(&[]);
-        let asked = Storm { connections: 10_000, rounds: 1, server_pid: None };
+        let asked = Storm { connections: 10_000, rounds: 1, dialect: Dialect::Classic, rate: 0, server_pid: None };
         let report = storm::run(&server.target, asked, &mut Progress::silent()).unwrap();
         println!("{report}");
         assert_eq!(report.reconnects, 10_000, "so many were cut off");

@@ -1,33 +1,76 @@
-//! How long a lobby message takes to all who listen, at a rate that does not wait for anybody.
+//! How many people hear a lobby message how soon: at a rate that does not wait for anybody, or with so many
+//! messages on their way at once.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{FIRST_USER, IN_FLIGHT_MAX, PATIENCE};
+use super::{
+    FIRST_USER, IN_FLIGHT_MAX, LOBBY, PATIENCE, Report, STRAGGLERS, Watch, content_chars, micros_each, per_second,
+    refused, write_cpu,
+};
 use crate::crowd::{Crowd, Heard};
+use crate::envelopes::{self, Stamp};
 use crate::error::LoadError;
 use crate::latency::{Latency, Stopwatch};
-use crate::process;
+use crate::ledger::{Ledger, Receipts};
 use crate::progress::Progress;
-use crate::target::{Door, Target};
-use crate::wire;
+use crate::schedule::Schedule;
+use crate::target::{Dialect, Target};
 
-/// Characters of a message.
-const CONTENT_CHARS: usize = 200;
-/// How long stragglers are waited for.
-const STRAGGLERS: Duration = Duration::from_secs(10);
+/// What is not counted: caches fill, everybody falls into step.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// How long waiting for events may keep the next message from being said.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// When the next message is said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pace {
+    /// So many a second, whether anybody keeps up or not.
+    Rate(u32),
+    /// Never more than `size` on their way, and as soon as `burst` more may be.
+    Window {
+        /// On their way at once.
+        size: u32,
+        /// Said at once.
+        burst: u32,
+    },
+}
+
+impl Pace {
+    /// One message at a time: nothing can be gathered into one write.
+    pub const W1: Self = Self::Window { size: 1, burst: 1 };
+    /// Eight on their way.
+    pub const W8: Self = Self::Window { size: 8, burst: 1 };
+    /// Thirty-two on their way, in bursts of sixteen.
+    pub const DEEP: Self = Self::Window { size: 32, burst: 16 };
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rate(rate) => write!(f, "{rate} messages a second"),
+            Self::Window { size, burst: 1 } => write!(f, "{size} on their way"),
+            Self::Window { size, burst } => write!(f, "{size} on their way, {burst} said at once"),
+        }
+    }
+}
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Fanout {
     /// How many listen.
     pub subscribers: usize,
-    /// Messages a second.
-    pub rate: u32,
-    /// For how long.
+    /// When the next message is said.
+    pub pace: Pace,
+    /// Characters of a message.
+    pub chars: usize,
+    /// For how long, after a second that is not counted.
     pub duration: Duration,
+    /// What is spoken.
+    pub dialect: Dialect,
     /// The server's process, when it runs on this machine and its processor time is asked for.
     pub server_pid: Option<u32>,
 }
@@ -37,102 +80,173 @@ pub struct Fanout {
 pub struct FanoutReport {
     /// How many listened.
     pub subscribers: usize,
-    /// Messages that were sent.
+    /// When the next message was said.
+    pub pace: Pace,
+    /// Messages that were said, those not counted included.
     pub messages: u64,
-    /// Messages that were received, by all together.
+    /// What came of all of them.
+    pub receipts: Receipts,
+    /// Receipts in the time that was counted.
     pub deliveries: u64,
-    /// And how many that is a second, from the first message sent to the last one received.
+    /// And how many that is a second.
     pub deliveries_per_second: f64,
-    /// From the moment at which a message was due, to its receipt by each.
+    /// From the moment at which a message was due, to its receipt by each, in the time that was counted.
     pub latency: Latency,
-    /// The server's processor time, as a part of one core.
+    /// The server's processor time in that time, as a part of one core.
     pub server_cpu_share: Option<f64>,
+    /// And for each delivery.
+    pub server_cpu_micros_per_delivery: Option<f64>,
 }
 
-/// Sends from one session, evenly over time, and listens with all.
+/// Gathers an audience, speaks to it from one of its sessions, and listens with all.
 ///
 /// # Errors
-/// A message was refused; somebody was disconnected or did not hear everything.
+/// A message was refused; somebody was disconnected.
 pub fn run(target: &Target, asked: Fanout, progress: &mut Progress) -> Result<FanoutReport, LoadError> {
-    let mut crowd = Crowd::new(target, FIRST_USER..FIRST_USER + asked.subscribers as u64, Door::Socket)?;
-    crowd.connect_all(IN_FLIGHT_MAX, PATIENCE, progress)?;
-    crowd.wait_for_count(asked.subscribers as u64, PATIENCE, progress)?;
+    let mut crowd = gather(target, asked.subscribers, asked.dialect, progress)?;
+    speak(&mut crowd, asked, progress)
+}
 
-    let interval = Duration::from_secs(1) / asked.rate.max(1);
-    let messages = u64::from(asked.rate) * asked.duration.as_secs();
-    let wanted = messages * asked.subscribers as u64;
+/// An audience whose members all know that they are all there.
+///
+/// # Errors
+/// Not all of them became live.
+pub fn gather(
+    target: &Target,
+    subscribers: usize,
+    dialect: Dialect,
+    progress: &mut Progress,
+) -> Result<Crowd, LoadError> {
+    let size = subscribers as u64;
+    let mut crowd = Crowd::new(target, FIRST_USER..FIRST_USER + size, dialect.door())?;
+    crowd.connect_all(IN_FLIGHT_MAX, PATIENCE, progress)?;
+    crowd.wait_for_count(size, PATIENCE, progress)?;
+    Ok(crowd)
+}
+
+/// Speaks to an audience that [`gather`] brought together.
+///
+/// # Errors
+/// A message was refused; somebody was disconnected.
+pub fn speak(crowd: &mut Crowd, asked: Fanout, progress: &mut Progress) -> Result<FanoutReport, LoadError> {
+    let Fanout { pace, duration, dialect, .. } = asked;
+    let chars = content_chars(dialect, asked.chars);
+    let server = Watch(asked.server_pid);
+    let lost_before = crowd.counters().lost;
+    let run = envelopes::new_run();
+    let mut ledger = Ledger::new(crowd.size());
     let mut stopwatch = Stopwatch::new();
-    let (mut sent, mut deliveries) = (0_u64, 0_u64);
-    let cpu = || asked.server_pid.map(process::processor_time).transpose();
-    let cpu_before = cpu()?;
+    let mut schedule = match pace {
+        Pace::Rate(rate) => Schedule::new(f64::from(rate), WARM_UP + duration),
+        Pace::Window { .. } => Schedule::new(0.0, duration),
+    };
+    let (mut said, mut counted) = (0_u64, 0_u64);
+    let (mut cpu_before, mut used) = (None, None);
     let began = Instant::now();
-    let give_up = began + asked.duration + STRAGGLERS;
-    while deliveries < wanted && Instant::now() < give_up {
-        let mut due = began + interval.saturating_mul(u32::try_from(sent).unwrap_or(u32::MAX));
-        while sent < messages && Instant::now() >= due {
-            crowd.send(0, &message(due - began));
-            sent += 1;
-            due += interval;
+    let counting = WARM_UP..WARM_UP + duration;
+    loop {
+        let now = began.elapsed();
+        if cpu_before.is_none() && now >= counting.start {
+            cpu_before = Some(server.cpu()?);
         }
-        progress.tell(|| format!("{sent} messages sent, {deliveries} received"));
-        let patience = if sent < messages { due.saturating_duration_since(Instant::now()) } else { STRAGGLERS };
-        crowd.turn(patience, &mut |_, heard, _| {
-            match heard {
-                Heard::Text(envelope) if envelope.starts_with(br#"{"type":"message","#) => {
-                    if let Some(due) = wire::number_after(envelope, br#""content":""#) {
-                        stopwatch.record(began.elapsed().saturating_sub(Duration::from_micros(due)));
-                        deliveries += 1;
+        if now >= counting.end {
+            if let Some(before) = cpu_before.take().flatten() {
+                used = server.cpu_since(Some(before))?;
+            }
+            cpu_before = Some(None);
+            if ledger.completed() == said || now >= counting.end + STRAGGLERS {
+                break;
+            }
+        }
+        let mut say = Vec::new();
+        let mut push = |number: u64, due: Duration| {
+            let stamp = Stamp { number, due_micros: u64::try_from(due.as_micros()).unwrap_or(u64::MAX) };
+            let content = envelopes::content(run, stamp, chars);
+            match dialect {
+                Dialect::Classic => envelopes::push_classic_message(&mut say, &content),
+                Dialect::V1 => envelopes::push_message(&mut say, run, number, LOBBY, &content),
+            }
+        };
+        match pace {
+            Pace::Rate(_) => {
+                while let Some((number, due)) = schedule.take(now) {
+                    push(number, due);
+                    said += 1;
+                }
+            }
+            Pace::Window { size, burst } if now < counting.end => {
+                let free = u64::from(size).saturating_sub(said - ledger.completed());
+                if free >= u64::from(burst) {
+                    (said..said + free).for_each(|number| push(number, now));
+                    said += free;
+                }
+            }
+            Pace::Window { .. } => {}
+        }
+        if !say.is_empty() {
+            crowd.send(0, &say);
+        }
+        progress.tell(|| format!("{pace}: {said} said, heard by all: {}", ledger.completed()));
+        let patience = schedule.patience(began.elapsed(), LOOK);
+        crowd.turn(patience, &mut |index, heard, _| {
+            let Heard::Text(envelope) = heard else { return Ok(()) };
+            if let Some(key) = key(dialect, envelope) {
+                if let Some(stamp) = ledger.heard(index, key, || envelopes::stamp(envelope, run)) {
+                    let now = began.elapsed();
+                    if counting.contains(&now) {
+                        stopwatch.record(now.saturating_sub(Duration::from_micros(stamp.due_micros)));
+                        counted += 1;
                     }
                 }
-                Heard::Text(envelope) if envelope.starts_with(br#"{"type":"notification""#) => {
-                    return Err(LoadError::Limit(String::from_utf8_lossy(envelope).into_owned()));
-                }
-                Heard::Text(_) | Heard::Answer(..) => {}
+            } else if envelopes::is_refusal(envelope) {
+                return Err(refused(envelope));
             }
             Ok(())
         })?;
     }
-    let took = began.elapsed();
-    let used = cpu()?.zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
-    let lost = crowd.counters().lost;
+    let lost = crowd.counters().lost - lost_before;
     if lost > 0 {
         return Err(LoadError::Lost(lost));
     }
-    if deliveries < wanted {
-        let what = format!("receiving {wanted} messages ({deliveries} came)");
-        return Err(LoadError::TimedOut { what, within: asked.duration + STRAGGLERS });
-    }
-    #[expect(clippy::cast_precision_loss, reason = "messages of one run")]
-    let delivered = deliveries as f64;
     Ok(FanoutReport {
-        subscribers: asked.subscribers,
-        messages,
-        deliveries,
-        deliveries_per_second: delivered / took.as_secs_f64(),
+        subscribers: crowd.size(),
+        pace,
+        messages: said,
+        receipts: ledger.receipts(said),
+        deliveries: counted,
+        deliveries_per_second: per_second(counted, duration),
         latency: stopwatch.summary(),
-        server_cpu_share: used.map(|used| used.as_secs_f64() / took.as_secs_f64()),
+        server_cpu_share: used.map(|used| used.as_secs_f64() / duration.as_secs_f64()),
+        server_cpu_micros_per_delivery: micros_each(used, counted),
     })
 }
 
-/// A message that says when it was due, in microseconds after the start.
-fn message(due: Duration) -> Vec<u8> {
-    let stamp = format!("{} ", due.as_micros());
-    let content = format!("{stamp}{}", "x".repeat(CONTENT_CHARS - stamp.len()));
-    let mut frame = Vec::new();
-    let envelope = format!(r#"{{"type":"message","data":{{"content":"{content}"}}}}"#);
-    wire::push_frame(&mut frame, wire::TEXT, envelope.as_bytes());
-    frame
+/// What tells a lobby message from the one before.
+pub(super) fn key(dialect: Dialect, envelope: &[u8]) -> Option<u64> {
+    if !envelopes::is_message(envelope) {
+        return None;
+    }
+    match dialect {
+        Dialect::Classic => envelopes::message_id(envelope),
+        Dialect::V1 => envelopes::place(envelope).filter(|&(room, _)| room == LOBBY).map(|(_, version)| version),
+    }
+}
+
+impl Report for FanoutReport {
+    fn receipts(&self) -> Option<Receipts> {
+        Some(self.receipts)
+    }
 }
 
 impl fmt::Display for FanoutReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} messages to {} subscribers each", self.messages, self.subscribers)?;
+        writeln!(f, "{} messages to {} people each, {}", self.messages, self.subscribers, self.pace)?;
         writeln!(f, "{:.0} deliveries a second", self.deliveries_per_second)?;
-        let Latency { p50_ms, p99_ms, max_ms, .. } = self.latency;
-        writeln!(f, "received after: p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms, slowest {max_ms:.1} ms")?;
+        writeln!(f, "heard after a message was due: {}", self.latency)?;
+        writeln!(f, "receipts: {}", self.receipts)?;
         if let Some(share) = self.server_cpu_share {
             writeln!(f, "the server's processor: {:.0} % of one core", share * 100.0)?;
         }
-        Ok(())
+        write_cpu(f, "delivery", self.server_cpu_micros_per_delivery)
     }
 }

@@ -1,0 +1,159 @@
+//! The pure parts of the live half that run for every frame, session or delivery: reading frames, attaching
+//! and leaving, reading a tail, a tick of presence. Run by hand: `cargo bench -p teahouse-hub --bench live`.
+#![allow(missing_docs)]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use teahouse_core::{AcceptOrder, Seq, SessionId, UserId, Version};
+use teahouse_hub::clock::Moment;
+use teahouse_hub::registry::{Farewell, Registry};
+use teahouse_hub::tail::{Ahead, Entry, Tail};
+use teahouse_hub::websocket::{Decoder, Flow, text_frame};
+
+const USERS: u64 = 10_000;
+const LINGER: Duration = Duration::from_secs(5);
+const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// A message of two hundred characters as a client sends it.
+fn client_frame() -> Vec<u8> {
+    let text = format!(r#"{{"type":"message","id":"17","data":{{"room":1,"content":"{}"}}}}"#, "x".repeat(200));
+    let length = u16::try_from(text.len()).unwrap_or_default();
+    let mut frame = vec![0x81, 0x80 | 126];
+    frame.extend(length.to_be_bytes());
+    frame.extend(MASK);
+    frame.extend(text.bytes().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+fn websocket(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("websocket");
+    let one = client_frame();
+    for (name, bytes) in [("one frame", one.clone()), ("sixteen frames in one read", one.repeat(16))] {
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        group.bench_function(format!("decode {name}"), |bencher| {
+            let mut decoder = Decoder::default();
+            // The bytes are unmasked in place, so that each time needs its own.
+            bencher.iter_batched_ref(
+                || bytes.clone(),
+                |bytes| {
+                    decoder.read(bytes, MESSAGE_BYTES_MAX, |event| {
+                        black_box(event);
+                        Flow::Continue
+                    })
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    let text = "x".repeat(300);
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function("encode a frame", |bencher| bencher.iter(|| text_frame(black_box(&text))));
+    group.finish();
+}
+
+/// Everybody is there with one session.
+fn full() -> Registry {
+    let mut registry = Registry::new(1, LINGER);
+    for user in 0..USERS {
+        registry.attach(UserId(user), SessionId(user), AcceptOrder(user), None, &mut Vec::new());
+    }
+    registry
+}
+
+fn registry(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("registry of 10,000");
+    let now = Moment::default();
+    group.bench_function("a newcomer attaches and leaves with a goodbye", |bencher| {
+        let (mut registry, mut effects) = (full(), Vec::new());
+        let (user, session) = (UserId(USERS), SessionId(USERS));
+        bencher.iter(|| {
+            effects.clear();
+            registry.attach(user, session, AcceptOrder(USERS), None, &mut effects);
+            registry.leave(now, user, session, Farewell::Goodbye, &mut effects)
+        });
+    });
+    group.bench_function("a newer session displaces, and the displaced one leaves late", |bencher| {
+        let (mut registry, mut effects) = (full(), Vec::new());
+        let (user, mut newest) = (UserId(0), USERS);
+        bencher.iter(|| {
+            effects.clear();
+            newest += 1;
+            let displaced = SessionId(if newest == USERS + 1 { 0 } else { newest - 1 });
+            registry.attach(user, SessionId(newest), AcceptOrder(newest), None, &mut effects);
+            registry.leave(now, user, displaced, Farewell::Lost, &mut effects)
+        });
+    });
+    group.bench_function("a tick with nobody to tell of", |bencher| {
+        let (mut registry, mut effects) = (full(), Vec::new());
+        bencher.iter(|| registry.tick(black_box(now), &mut effects));
+    });
+    group.bench_function("a tick that ends the linger of all", |bencher| {
+        let late = now.plus(LINGER).plus(LINGER);
+        bencher.iter_batched(
+            || {
+                let mut registry = full();
+                for user in 0..USERS {
+                    registry.leave(now, UserId(user), SessionId(user), Farewell::Lost, &mut Vec::new());
+                }
+                (registry, Vec::with_capacity(USERS as usize))
+            },
+            |(mut registry, mut effects)| {
+                registry.tick(late, &mut effects);
+                (registry, effects)
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+fn entry(version: u64) -> Entry {
+    let frame = text_frame(&"x".repeat(300));
+    Entry {
+        version: Version(version),
+        last_seq: Seq(version),
+        classic: Some(frame.clone()),
+        classic_only: None,
+        v1: frame,
+        is_new: true,
+        author: UserId(1),
+    }
+}
+
+fn tail(criterion: &mut Criterion) {
+    const ENTRIES: u64 = 1024;
+    let mut group = criterion.benchmark_group("tail of 1,024");
+    let mut tail = Tail::new(Version(0), Seq(0), ENTRIES as usize);
+    (1..=ENTRIES).for_each(|version| tail.push(entry(version)));
+    group.bench_function("read at the head", |bencher| {
+        bencher.iter(|| matches!(tail.ahead(black_box(Version(ENTRIES))), Ahead::Nothing));
+    });
+    group.bench_function("read the next one", |bencher| {
+        bencher.iter(|| matches!(tail.ahead(black_box(Version(ENTRIES - 1))), Ahead::Next(_)));
+    });
+    group.throughput(Throughput::Elements(ENTRIES));
+    group.bench_function("a cursor reads all of it", |bencher| {
+        bencher.iter(|| {
+            let mut cursor = Version(0);
+            while let Ahead::Next(entry) = tail.ahead(cursor) {
+                cursor = entry.version;
+            }
+            cursor
+        });
+    });
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("push, and the oldest makes room", |bencher| {
+        let (mut version, entry) = (ENTRIES, entry(0));
+        bencher.iter(|| {
+            version += 1;
+            tail.push(Entry { version: Version(version), last_seq: Seq(version), ..entry.clone() });
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, websocket, registry, tail);
+criterion_main!(benches);
