@@ -127,8 +127,8 @@ impl Running {
     /// Writes to sockets so far.
     pub fn writes(&self) -> Result<u64, BenchError> {
         let body = get(self.metrics, "/metrics", None)?;
-        let line = body.lines().find_map(|line| line.split_once("hub_writes_total "));
-        line.and_then(|(_, number)| number.trim().parse().ok()).ok_or(BenchError::Untold("the number of writes"))
+        let line = body.lines().find_map(|line| line.strip_prefix("teahouse_writes_total "));
+        line.and_then(|number| number.trim().parse().ok()).ok_or(BenchError::Untold("the number of writes"))
     }
 }
 

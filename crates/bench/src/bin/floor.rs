@@ -60,7 +60,8 @@ struct House {
     /// What did not fit into a socket.
     unsent: HashMap<usize, Vec<u8>>,
     online: u64,
-    told: u64,
+    /// Whether who is online has changed since it was told.
+    is_untold: bool,
     next_id: u64,
     sends: u64,
     /// Frames that everybody is to be sent, each its own.
@@ -97,7 +98,7 @@ fn run(floor: &Floor) -> io::Result<std::convert::Infallible> {
         rests: HashMap::new(),
         unsent: HashMap::new(),
         online: 0,
-        told: 0,
+        is_untold: false,
         next_id: 0,
         sends: 0,
         frames: Vec::new(),
@@ -127,8 +128,8 @@ fn run(floor: &Floor) -> io::Result<std::convert::Infallible> {
         }
         if last_tick.elapsed() >= TICK {
             last_tick = Instant::now();
-            if house.told != house.online {
-                house.told = house.online;
+            if house.is_untold {
+                house.is_untold = false;
                 let count = count_frame(house.online);
                 house.frames.push(count);
             }
@@ -197,7 +198,7 @@ impl House {
             }
             let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4) else { break };
             if bytes.starts_with(b"GET /metrics ") {
-                let body = format!("teahouse_hub_writes_total {}\n", self.sends);
+                let body = format!("teahouse_writes_total {}\n", self.sends);
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
                 self.send(index, format!("{head}{body}").as_bytes());
                 return self.leave(index);
@@ -205,6 +206,7 @@ impl House {
             bytes = &bytes[end..];
             peer.is_upgraded = true;
             self.online += 1;
+            self.is_untold = true;
             let mut answer = UPGRADED.as_bytes().to_vec();
             answer.extend_from_slice(&count_frame(self.online));
             self.send(index, &answer);
@@ -272,6 +274,7 @@ impl House {
     fn leave(&mut self, index: usize) {
         if let Some(peer) = self.peers[index].take() {
             self.online -= u64::from(peer.is_upgraded);
+            self.is_untold = true;
             self.rests.remove(&index);
             self.unsent.remove(&index);
             self.free.push(index);
