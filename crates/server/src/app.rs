@@ -20,6 +20,8 @@ use crate::config::Config;
 use crate::limits::Limits;
 use crate::metrics::Rejections;
 use crate::passwords::Passwords;
+use crate::request_ids::RequestIds;
+use crate::secrets::random_bytes;
 use crate::tokens::Tokens;
 
 /// What the door needs of the live half.
@@ -68,6 +70,8 @@ pub struct App {
     pub rejections: Rejections,
     /// The turn to ask who is online.
     pub online_turn: Semaphore,
+    /// Names for requests that bring none.
+    pub request_ids: RequestIds,
     clock: Clock,
     draining: AtomicBool,
     tasks: TaskTracker,
@@ -107,6 +111,7 @@ impl App {
             config,
             rejections,
             online_turn,
+            request_ids: RequestIds::from_chance(random_bytes()),
             clock,
             draining,
             tasks,

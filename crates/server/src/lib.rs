@@ -15,6 +15,7 @@ mod limits;
 mod logging;
 mod metrics;
 mod passwords;
+mod request_ids;
 mod secrets;
 mod serve;
 mod tokens;

@@ -50,7 +50,8 @@ impl Context {
     #[must_use]
     pub fn of(headers: &HeaderMap, peer: IpAddr, app: &App) -> Self {
         let Whence { address, through_proxy } = whence(peer, headers, &app.config.server.trusted_proxies);
-        Self { request_id: request_id(headers), language: language::of(headers), address, through_proxy }
+        let request_id = own_id(headers).unwrap_or_else(|| app.request_ids.next());
+        Self { request_id, language: language::of(headers), address, through_proxy }
     }
 
     /// What the log lines of a request stand in.
@@ -108,15 +109,11 @@ pub fn log_access(method: &Method, path: &str, address: &str, status: StatusCode
     }
 }
 
-/// The request's own id when it is short and plain, so that it can stand in logs and headers; else one of ours.
-fn request_id(headers: &HeaderMap) -> Arc<str> {
-    let own = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok());
-    match own {
-        Some(id) if (1..=REQUEST_ID_CHARS_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) => {
-            id.into()
-        }
-        _ => crate::secrets::random_hex::<8>().into(),
-    }
+/// The request's own id when it is short and plain, so that it can stand in logs and headers.
+fn own_id(headers: &HeaderMap) -> Option<Arc<str>> {
+    let own = headers.get(X_REQUEST_ID)?.to_str().ok()?;
+    let is_plain = (1..=REQUEST_ID_CHARS_MAX).contains(&own.len()) && own.bytes().all(|byte| byte.is_ascii_graphic());
+    is_plain.then(|| own.into())
 }
 
 /// What browsers are told about every answer; a page may have said more about itself already.
@@ -141,7 +138,7 @@ mod tests {
     fn a_requests_own_id_is_kept_when_it_is_short_and_plain() {
         let kept = |id: &[u8]| {
             let headers = HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_bytes(id).unwrap())]);
-            request_id(&headers).as_bytes() == id
+            own_id(&headers).is_some_and(|own| own.as_bytes() == id)
         };
         assert!(kept(b"r-1"));
         assert!(kept("a".repeat(128).as_bytes()));
@@ -149,6 +146,6 @@ mod tests {
         assert!(!kept(b""));
         assert!(!kept(b"two words"));
         assert!(!kept("茶".as_bytes()));
-        assert!(!request_id(&HeaderMap::new()).is_empty());
+        assert_eq!(own_id(&HeaderMap::new()), None);
     }
 }
