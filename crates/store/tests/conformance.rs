@@ -151,6 +151,7 @@ macro_rules! every_rule {
                 roles_sanctions_and_disabling_are_kept,
                 renewing_a_hash_does_not_undo_a_password_that_was_changed_meanwhile,
                 p19_a_token_is_worth_what_revocations_say,
+                a_look_at_a_token_does_not_hang_on_whoever_asked_first,
                 p19_a_changed_password_ends_every_other_token,
                 a_refresh_token_is_good_for_one_rotation,
                 logging_out_or_being_disabled_ends_refresh_tokens,

@@ -107,11 +107,11 @@ async fn come_in_and_say(app: &App, append: Append) -> Result<Appended, PostErro
 }
 
 async fn system_user(app: &App) -> Result<UserId, StoreError> {
-    let account = SiteUser {
-        subject: Subject::Name(format!("{OWN_SUBJECTS}{SYSTEM}")),
-        username: SYSTEM.to_owned(),
-        email: None,
-        now: app.now(),
-    };
+    let subject = format!("{OWN_SUBJECTS}{SYSTEM}");
+    if let Some(known) = app.store.user_by_subject(&subject).await? {
+        return Ok(known);
+    }
+    let account =
+        SiteUser { subject: Subject::Name(subject), username: SYSTEM.to_owned(), email: None, now: app.now() };
     Ok(app.store.ensure_site_user(account).await?.profile.id)
 }

@@ -66,11 +66,6 @@ impl Store for SqliteStore {
     }
 
     async fn ensure_site_user(&self, user: SiteUser) -> Result<User, StoreError> {
-        // Nearly always the user is known; then the writer has better things to do.
-        let subject = user.subject.clone();
-        if let Some(known) = self.look(move |conn| site_users::known(conn, &subject)).await? {
-            return Ok(known);
-        }
         self.change(move |group| site_users::ensure(group, &user)).await
     }
 

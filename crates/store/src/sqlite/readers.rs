@@ -100,18 +100,26 @@ impl Readers {
             looks.len() == 1
         };
         if is_first {
-            let (looks, metrics) = (Arc::clone(&self.looks), self.metrics.clone());
-            let asked = self.ask(Box::new(move |conn| {
-                let looks = std::mem::take(&mut *lock(&looks));
-                look_at_all(conn, looks, |error| store_error(error, &metrics));
-            }));
-            if let Err(error) = asked {
-                // Whoever came behind it waits in vain too.
-                let looks = std::mem::take(&mut *lock(&self.looks));
-                fail(looks, &error);
-            }
+            // Everybody else who is about to ask does so meanwhile; when there is nobody, this takes no time.
+            let asking = AskWhenDropped(self);
+            tokio::task::yield_now().await;
+            drop(asking);
         }
         answer.await.unwrap_or_else(|_| Err(StoreError::Internal("a look at a token panicked".to_owned())))
+    }
+
+    /// Asks a reader to take all looks that wait.
+    fn ask_for_looks(&self) {
+        let (looks, metrics) = (Arc::clone(&self.looks), self.metrics.clone());
+        let asked = self.ask(Box::new(move |conn| {
+            let looks = std::mem::take(&mut *lock(&looks));
+            look_at_all(conn, looks, |error| store_error(error, &metrics));
+        }));
+        if let Err(error) = asked {
+            // Whoever came behind the first waits in vain too.
+            let looks = std::mem::take(&mut *lock(&self.looks));
+            fail(looks, &error);
+        }
     }
 
     fn ask(&self, ask: Ask) -> Result<(), StoreError> {
@@ -124,6 +132,15 @@ impl Readers {
     fn too_many(&self) -> StoreError {
         self.metrics.refused("read_queue");
         StoreError::Overloaded("too many reads are waiting".to_owned())
+    }
+}
+
+/// Asks for the looks that wait, also when whoever was to ask gave up waiting: others wait behind them.
+struct AskWhenDropped<'a>(&'a Readers);
+
+impl Drop for AskWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.ask_for_looks();
     }
 }
 

@@ -1,6 +1,8 @@
 //! Rules about accounts and what tokens are worth.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use teahouse_core::{LOBBY, Timestamp, UserId, UserRole, ids::OWN_IDS_START};
 use teahouse_store::{CreateUserError, NewUser, Place, ProfileChange, Refresh, SiteUser, Standing, Subject};
@@ -133,6 +135,22 @@ pub async fn renewing_a_hash_does_not_undo_a_password_that_was_changed_meanwhile
     assert_eq!(house.store.password_hash(UserId(99)).await.unwrap(), None);
     let site = house.store.ensure_site_user(site(Subject::Id(UserId(70)), "x")).await.unwrap();
     assert_eq!(house.store.password_hash(site.profile.id).await.unwrap(), None);
+}
+
+pub async fn a_look_at_a_token_does_not_hang_on_whoever_asked_first(house: House) {
+    let amy = house.person().await;
+    let (first_mark, second_mark) = (mark(1, None, 5), mark(2, None, 5));
+    let mut first = Box::pin(house.store.standing(amy, &first_mark));
+    let mut second = Box::pin(house.store.standing(amy, &second_mark));
+    let mut nobody = Context::from_waker(Waker::noop());
+    for look in [&mut first, &mut second] {
+        // Where it is answered at once, nobody can give up waiting.
+        if look.as_mut().poll(&mut nobody).is_ready() {
+            return;
+        }
+    }
+    drop(first);
+    assert!(matches!(second.await.unwrap(), Standing::Good(_)));
 }
 
 pub async fn p19_a_token_is_worth_what_revocations_say(mut house: House) {
