@@ -1,7 +1,6 @@
 //! What goes out to sessions: commits into tails, passes over all sessions, pages of the store for those
 //! that fell behind. One mechanism serves them all: a cursor moves forward.
 
-use std::net::Shutdown;
 use std::rc::Rc;
 
 use teahouse_core::{LOBBY, Language, MessageId, RoomEntry, RoomId, Seq, SessionId, UserId, Version};
@@ -173,7 +172,11 @@ impl State {
                         Dialect::Classic => &told.classic,
                         Dialect::V1 => &told.v1,
                     };
-                    if let Some(frame) = frame {
+                    // Its rooms were read when it was known already that it goes: it is not in this one any more.
+                    let is_elsewhere = session.is_live()
+                        && session.dialect() == Dialect::V1
+                        && told.topic.room().is_some_and(|room| !session.is_in(room));
+                    if let Some(frame) = frame.as_ref().filter(|_| !is_elsewhere) {
                         session.tell(told.topic, frame.clone(), self.options.waiting_envelopes_max);
                         self.is_ready(slot);
                     }
@@ -274,18 +277,19 @@ impl State {
             entry.done = true;
         } else {
             // Now the peer's answer is waited for; a reset would take our goodbye from its hands.
-            let _ = socket2::SockRef::from(&entry.stream).shutdown(Shutdown::Write);
+            entry.connection.end_writing();
         }
         self.call(slot);
     }
 
-    /// Classic sessions keep a cursor in a direct room only while they are behind in it.
+    /// Classic sessions keep a cursor in a direct room only while they are behind in it, or ahead: what a page
+    /// of the store brought them the street may still have to bring.
     fn drop_settled_cursors(&mut self, slot: usize) {
         let rooms = &self.rooms;
         let dropped = self.slots[slot].session.drop_settled(|cursor| {
             cursor.room != LOBBY
                 && cursor.reads_tail()
-                && rooms.get(&cursor.room).is_none_or(|room| cursor.version >= room.tail.head())
+                && rooms.get(&cursor.room).is_none_or(|room| cursor.version == room.tail.head())
         });
         for room in dropped {
             self.release_cursor(room);

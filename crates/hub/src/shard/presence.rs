@@ -1,14 +1,13 @@
 //! Who is online in a room, for the sessions that asked to know: the list once, then who came and went,
 //! gathered by tick. Only rooms that somebody asked about cost anything.
 
-use std::collections::HashSet;
-
 use teahouse_core::limits::{PRESENCE_IDS_MAX, PRESENCE_MEMBERS_MAX};
 use teahouse_core::{ErrorCode, LOBBY, RoomId, SessionId, UserId};
 use teahouse_protocol::v1::{self, PresenceDiff, PresenceNow};
 
 use super::state::State;
 use crate::inbox::Topic;
+use crate::maps::HashSet;
 use crate::online::Online;
 use crate::session::Want;
 use crate::websocket::text_frame;
@@ -67,10 +66,10 @@ impl State {
         let Some(in_use) = self.rooms.get_mut(&room) else { return };
         let is_new = in_use.watch.is_none();
         let watch = in_use.watch.get_or_insert_default();
-        watch.watchers.insert(session);
         if watch.waiting.len() >= waiting_max {
             return self.refuse(slot, id.as_deref(), ErrorCode::Overloaded);
         }
+        watch.watchers.insert(session);
         watch.waiting.push((session, id));
         if let Some(v1) = &mut self.slots[slot].session.v1
             && !v1.watches.contains(&room)
@@ -151,6 +150,7 @@ impl State {
         let unanswered = waited.filter_map(|(_, request)| request).collect();
         if watch.watchers.is_empty() {
             let gone = room.watch.take();
+            self.watches_moved.remove(&id);
             self.forget_watched(id, gone.as_deref());
         }
         unanswered
