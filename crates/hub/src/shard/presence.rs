@@ -22,6 +22,8 @@ pub(crate) struct Watch {
     members: Option<HashSet<UserId>>,
     /// Who became one or ceased to be while the store was asked, in order.
     meanwhile: Vec<(UserId, bool)>,
+    /// What the store is asked may be older than what is no longer known for sure: it is asked once more.
+    is_outdated: bool,
     /// Sessions that wait for the list, with the references of their requests.
     waiting: Vec<(SessionId, Option<String>)>,
     /// Who may have come or gone since the last tick.
@@ -88,6 +90,8 @@ impl State {
         self.watches += 1;
         if let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) {
             watch.number = self.watches;
+            // The store knew all that by now.
+            watch.meanwhile.clear();
             self.queue_read(Want::Members(id, self.watches));
         }
     }
@@ -97,6 +101,9 @@ impl State {
         let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) else { return };
         if watch.number != number {
             return;
+        }
+        if std::mem::take(&mut watch.is_outdated) {
+            return self.read_members(id);
         }
         let mut members: HashSet<UserId> = members.into_iter().collect();
         for (user, on) in watch.meanwhile.drain(..) {
@@ -124,6 +131,10 @@ impl State {
         let now = PresenceNow { online, count, truncated };
         for (session, request) in std::mem::take(&mut watch.waiting) {
             if let Some(&slot) = self.by_id.get(&session) {
+                if request.is_some() {
+                    // The list overtakes what still waits, and says it.
+                    self.slots[slot].session.take_waiting_of(Topic::Presence(id));
+                }
                 self.acknowledge(slot, request, &now);
             }
         }
@@ -195,6 +206,7 @@ impl State {
     pub(super) fn watch_anew(&mut self, id: RoomId) {
         let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) else { return };
         if watch.members.is_none() {
+            watch.is_outdated = true;
             return;
         }
         watch.refresh = true;

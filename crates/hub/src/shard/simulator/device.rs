@@ -1,16 +1,16 @@
 //! A device of a user: what it remembers between connections, its connection, and what it says of its own
 //! accord. It speaks through a simulated socket alone.
 
-use std::collections::BTreeMap;
-
 use bytes::{Buf, Bytes, BytesMut};
+use teahouse_checker::view::{DeviceView, RoomView};
+use teahouse_checker::wire::{Ask, Request};
 use teahouse_core::AcceptOrder;
 
 use super::chance::Chance;
 use super::classic::Classic;
+use super::client::{self, Client};
 use super::socket::{Line, Wire};
 use super::store::{EPOCH, Store};
-use super::view::{Asked, Client, View};
 use super::{Check, ensure};
 
 /// A user's tab or telephone.
@@ -20,7 +20,7 @@ pub(super) struct Device {
     pub(super) speaks: Speaks,
     pub(super) connection: Option<Connection>,
     /// What it showed at some earlier time; restored now and then, as a frozen tab is.
-    frozen: BTreeMap<u64, View>,
+    frozen: DeviceView,
     /// The code that its last connection was closed with.
     pub(super) closed_with: Option<u16>,
     said: u64,
@@ -58,9 +58,9 @@ impl Device {
         let speaks = if is_classic {
             Speaks::Classic(Classic { user, ..Classic::default() })
         } else {
-            Speaks::V1(Client { user, ..Client::default() })
+            Speaks::V1(Client::new(user))
         };
-        Self { user, name, speaks, connection: None, frozen: BTreeMap::new(), closed_with: None, said: 0 }
+        Self { user, name, speaks, connection: None, frozen: client::nothing(), closed_with: None, said: 0 }
     }
 
     pub(super) fn connect(&mut self, capacity: usize, accepted: AcceptOrder) -> Line {
@@ -205,7 +205,7 @@ impl Device {
                     let code = frame.get(..2).map_or(1005, |code| u16::from_be_bytes([code[0], code[1]]));
                     connection.close_code = Some(code);
                     if let (Speaks::V1(client), false) = (&self.speaks, connection.is_closing) {
-                        let told = client.goodbye.is_some_and(|told| told == u64::from(code));
+                        let told = client.goodbye.is_some_and(|told| told == code);
                         ensure!(told, "closed with {code} after a goodbye of {:?}", client.goodbye);
                     }
                     if let (Speaks::Classic(classic), 4501) = (&self.speaks, code) {
@@ -257,12 +257,12 @@ impl Device {
         }
     }
 
-    fn request(&mut self, kind: &str, data: &str, asked: Asked) {
+    fn request(&mut self, ask: Ask) {
         self.said += 1;
-        let id = self.said.to_string();
-        let text = format!(r#"{{"type":"{kind}","id":"{id}","data":{data}}}"#);
+        let request = Request { id: Some(self.said.to_string()), ask };
+        let text = serde_json::to_string(&request).unwrap();
         if let Speaks::V1(client) = &mut self.speaks {
-            client.asked.insert(id, asked);
+            client.asks(request);
         }
         self.frame(1, text.as_bytes());
     }
@@ -274,12 +274,12 @@ impl Device {
         }
         let Speaks::V1(client) = &mut self.speaks else { return false };
         if let Some(room) = client.refresh.pop() {
-            if client.views.get(&room).is_some_and(|view| view.present.is_some()) {
-                self.request("presence", &format!(r#"{{"room":{room},"on":true}}"#), Asked::Presence(room, true));
+            if client.view.rooms.contains_key(&room) {
+                self.request(Ask::Presence { room, on: true });
             }
             return true;
         }
-        let may_greet = !client.welcomed && !client.greeting;
+        let may_greet = client.may_greet();
         if may_greet {
             self.hello(chance);
         }
@@ -291,43 +291,40 @@ impl Device {
         let Some(connection) = &mut self.connection else { return };
         let was_told = connection.epoch.is_some();
         let mut epoch = connection.epoch.unwrap_or(EPOCH);
+        let mut is_lost = false;
         if !was_told {
             match chance.below(24) {
-                0 => client.views.clear(),
-                1 => self.frozen = client.views.clone(),
-                2 => client.views = self.frozen.clone(),
+                0 => client.view = client::nothing(),
+                1 => self.frozen = client.view.clone(),
+                2 => client.view = self.frozen.clone(),
                 3 => epoch = "e0",
-                4 => {
-                    // It has lost its way, and claims what never was.
-                    if let Some((room, view)) = client.views.iter_mut().next() {
-                        view.version += 1_000_000;
-                        client.liar.insert(*room);
-                    }
-                }
+                4 => is_lost = true,
                 _ => {}
             }
         }
         connection.epoch = Some(epoch);
-        if epoch != EPOCH {
-            client.liar = client.views.keys().copied().collect();
-        }
-        let mut rooms: Vec<u64> = client.views.keys().copied().collect();
+        client.view.epoch = Some(epoch.to_owned());
+        let mut rooms = client.view.held();
         for place in (1..rooms.len()).rev() {
             rooms.swap(place, chance.index(place + 1));
         }
         if !was_told && chance.one_in(8) {
             rooms.truncate(chance.index(rooms.len() + 1));
         }
-        client.liar.retain(|room| rooms.contains(room));
-        let held = rooms.iter().map(|room| format!(r#"{{"room":{room},"version":{}}}"#, client.views[room].version));
-        let held = held.collect::<Vec<_>>().join(",");
-        client.named = rooms.into();
-        client.greeting = true;
-        self.request("hello", &format!(r#"{{"epoch":"{epoch}","rooms":[{held}]}}"#), Asked::Hello);
+        if let Some(held) = rooms.first_mut().filter(|_| is_lost) {
+            // It has lost its way, and claims what never was.
+            held.version += 1_000_000;
+        }
+        self.request(Ask::Hello { epoch: Some(epoch.to_owned()), rooms });
         if chance.one_in(4) {
             // It does not wait for the welcome.
-            self.request("message", r#"{"room":1,"content":"early","client_id":"c"}"#, Asked::Anything);
+            self.say(1, "early");
         }
+    }
+
+    fn say(&mut self, room: u64, content: &str) {
+        let client_id = Some(format!("c{}", self.said));
+        self.request(Ask::Message { room, content: content.to_owned(), client_id, reply_to: None });
     }
 
     /// It does something of its own accord.
@@ -345,76 +342,45 @@ impl Device {
             };
             return self.frame(1, text.as_bytes());
         };
-        if !client.welcomed && !client.greeting {
+        if client.may_greet() {
             return self.hello(chance);
         }
         // Nobody asks for ever without reading an answer.
         if client.asked.len() > 40 {
             return;
         }
-        let rooms: Vec<u64> = client.views.keys().copied().collect();
+        let rooms: Vec<u64> = client.view.rooms.keys().copied().collect();
         let room = if rooms.is_empty() { 1 } else { chance.pick(&rooms) };
-        let view = client.views.get(&room);
+        let view = client.view.rooms.get(&room);
         let (version, low) = view.map_or((0, u64::MAX), |view| (view.version, view.low));
-        let is_in_bracket = view.is_some_and(View::is_in_bracket);
-        let seqs = view.map_or(1, |view| view.messages.values().map(|shown| shown.seq).max().unwrap_or(1));
+        let is_in_bracket = view.is_some_and(RoomView::is_in_bracket);
+        let last_seq = view.map_or(1, |view| view.last_seq.max(1));
         let messages: Vec<u64> = view.into_iter().flat_map(|view| view.messages.keys().copied()).collect();
         let message = if messages.is_empty() { 1 } else { chance.pick(&messages) };
-        let (someone, on) = (chance.between(1, users), chance.one_in(2));
-        let emoji = chance.pick(&["+", "-"]);
+        let (user, on) = (chance.between(1, users), chance.one_in(2));
+        let emoji = chance.pick(&["+", "-"]).to_owned();
         match chance.below(40) {
-            0..14 => {
-                let data = format!(r#"{{"room":{room},"content":"m{said}","client_id":"c{said}"}}"#);
-                self.request("message", &data, Asked::Anything);
-            }
-            14..16 => {
-                let data = format!(r#"{{"message":{message},"content":"e{said}"}}"#);
-                self.request("edit", &data, Asked::Anything);
-            }
-            16 => self.request("delete", &format!(r#"{{"message":{message}}}"#), Asked::Anything),
-            17..20 => {
-                let data = format!(r#"{{"message":{message},"emoji":"{emoji}","on":{on}}}"#);
-                self.request("react", &data, Asked::Anything);
-            }
-            20..22 => {
-                let seq = seqs.saturating_sub(chance.below(3));
-                self.request("read", &format!(r#"{{"room":{room},"seq":{seq}}}"#), Asked::Anything);
-            }
+            0..14 => self.say(room, &format!("m{said}")),
+            14..16 => self.request(Ask::Edit { message, content: format!("e{said}") }),
+            16 => self.request(Ask::Delete { message }),
+            17..20 => self.request(Ask::React { message, emoji, on }),
+            20..22 => self.request(Ask::Read { room, seq: last_seq.saturating_sub(chance.below(3)) }),
             22..25 if low < u64::MAX && !is_in_bracket => {
-                let data = format!(r#"{{"room":{room},"before":{low},"limit":3}}"#);
-                self.request("history", &data, Asked::Past { room, before: low });
+                self.request(Ask::History { room, before: Some(low), limit: Some(3) });
             }
-            25..27 => {
-                let since = version.saturating_sub(chance.below(8));
-                self.request("sync", &format!(r#"{{"room":{room},"since":{since}}}"#), Asked::Sync(room));
-            }
-            27..29 => {
-                let on = !chance.one_in(4);
-                let data = format!(r#"{{"room":{room},"on":{on}}}"#);
-                self.request("presence", &data, Asked::Presence(room, on));
-            }
-            29 => self.request("typing", &format!(r#"{{"room":{room},"on":{on}}}"#), Asked::Anything),
-            30..32 => {
-                let room = chance.between(1, 4);
-                self.request("join", &format!(r#"{{"room":{room}}}"#), Asked::Entry);
-            }
-            32 => self.request("leave", &format!(r#"{{"room":{room}}}"#), Asked::Anything),
-            33 => {
-                let data = format!(r#"{{"room":{room},"user":{someone}}}"#);
-                self.request("invite", &data, Asked::Anything);
-            }
-            34 => {
-                let data = format!(r#"{{"room":{room},"user":{someone}}}"#);
-                self.request("remove", &data, Asked::Anything);
-            }
-            35 if someone != self.user => self.request("open", &format!(r#"{{"user":{someone}}}"#), Asked::Entry),
-            36 => self.request("update", &format!(r#"{{"room":{room},"title":"t"}}"#), Asked::Anything),
-            37 => self.request("auth", r#"{"token":"t"}"#, Asked::Anything),
-            38 => self.request("heartbeat", "{}", Asked::Anything),
+            25..27 => self.request(Ask::Sync { room, since: version.saturating_sub(chance.below(8)) }),
+            27..29 => self.request(Ask::Presence { room, on: !chance.one_in(4) }),
+            29 => self.request(Ask::Typing { room, on }),
+            30..32 => self.request(Ask::Join { room: chance.between(1, 4) }),
+            32 => self.request(Ask::Leave { room }),
+            33 => self.request(Ask::Invite { room, user }),
+            34 => self.request(Ask::Remove { room, user }),
+            35 if user != self.user => self.request(Ask::Open { user }),
+            36 => self.request(Ask::Update { room, title: "t".to_owned() }),
+            37 => self.request(Ask::Auth { token: "t".to_owned() }),
+            38 => self.request(Ask::Heartbeat {}),
             _ if chance.one_in(8) => self.frame(1, b"nonsense"),
-            _ if chance.one_in(8) => {
-                self.request("message", r#"{"room":1,"content":"panic","client_id":"c"}"#, Asked::Anything);
-            }
+            _ if chance.one_in(8) => self.say(1, "panic"),
             _ => self.frame(9, b"ping"),
         }
     }

@@ -1,7 +1,7 @@
 //! The model store: rooms, members, messages and read marks as a few maps. It commits what was asked in order,
 //! remembers every version that ever was, and is the truth that all clients are held against.
 
-mod pages;
+pub(super) mod pages;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -258,8 +258,10 @@ impl Store {
                 said.content.clone_from(content);
                 MessageChange::Edit { by: UserId(user) }
             }),
-            Write::Delete { message } => self.change(user, *message, |said, _| {
+            Write::Delete { message } => self.change(user, *message, |said, own| {
                 said.content.clear();
+                said.reactions.clear();
+                own.retain(|(id, _), _| *id != said.id.0);
                 said.deleted = true;
                 MessageChange::Delete { by: UserId(user) }
             }),

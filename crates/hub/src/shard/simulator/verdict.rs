@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use teahouse_checker::view::RoomView;
 use teahouse_core::{LOBBY, SessionId, UserId};
 
+use super::client::Client;
 use super::device::{Device, Speaks};
 use super::store::Store;
-use super::view::{Client, View};
 use super::world::World;
 use super::{Check, ensure};
 use crate::session::Stage;
@@ -34,25 +35,24 @@ pub(super) fn is_as_it_should(world: &World) -> Check {
 }
 
 fn shows_all(world: &World, store: &Store, client: &Client) -> Check {
-    ensure!(client.welcomed, "it is not welcomed");
+    ensure!(client.view.is_welcome, "it is not welcomed");
     ensure!(client.asked.is_empty(), "no answer to {:?}", client.asked);
-    ensure!(client.named.is_empty(), "not caught up in {:?}", client.named);
+    ensure!(client.view.is_caught_up(), "it is not caught up");
     let user = client.user;
     let rooms: BTreeSet<u64> =
         store.rooms.iter().filter(|(_, room)| room.is_listed_for(user)).map(|(room, _)| *room).collect();
-    let shown: BTreeSet<u64> = client.views.keys().copied().collect();
+    let shown: BTreeSet<u64> = client.view.rooms.keys().copied().collect();
     ensure!(rooms == shown, "it is in {rooms:?} and shows {shown:?}");
-    for (id, view) in &client.views {
+    for (id, view) in &client.view.rooms {
         shows_room(world, store, client, *id, view).map_err(|broken| format!("room {id}: {broken}"))?;
     }
     let count = world.online.count();
-    ensure!(client.count == Some(count), "it was told {:?} online of {count}", client.count);
+    ensure!(client.view.online == count, "it was told {} online of {count}", client.view.online);
     Ok(())
 }
 
-fn shows_room(world: &World, store: &Store, client: &Client, id: u64, view: &View) -> Check {
+fn shows_room(world: &World, store: &Store, client: &Client, id: u64, view: &RoomView) -> Check {
     let room = &store.rooms[&id];
-    ensure!(!view.is_in_bracket(), "a bracket without an end");
     ensure!(view.version == room.head().0.0, "at {} of {}", view.version, room.head().0.0);
     for message in &room.messages {
         let Some(shown) = view.messages.get(&message.id.0) else {
@@ -67,7 +67,8 @@ fn shows_room(world: &World, store: &Store, client: &Client, id: u64, view: &Vie
             message.version.0
         );
         let own = room.own.get(&(message.id.0, client.user)).cloned().unwrap_or_default();
-        ensure!(shown.own == own, "own reactions to {}: {:?}, and they are {own:?}", message.id.0, shown.own);
+        let mine = view.mine.get(&message.id.0).cloned().unwrap_or_default();
+        ensure!(mine == own, "own reactions to {}: {mine:?}, and they are {own:?}", message.id.0);
     }
     if client.missed {
         // It was told to look again, and these models do not.
@@ -83,7 +84,7 @@ fn shows_room(world: &World, store: &Store, client: &Client, id: u64, view: &Vie
         room.members.len()
     );
     ensure!(view.typing.is_empty(), "{:?} are typing for ever", view.typing);
-    if let Some(present) = &view.present {
+    if let Some(present) = &view.watched {
         let online: BTreeSet<u64> =
             room.members.keys().copied().filter(|user| world.online.contains(UserId(*user))).collect();
         ensure!(*present == online, "{present:?} are shown online, and they are {online:?}");

@@ -16,11 +16,11 @@ use super::chance::Chance;
 use super::device::{Device, Speaks};
 use super::door::{ModelDoor, ModelHistory, Shared, mark};
 use super::socket::{Kernel, Line};
-use super::store::{Store, Write};
+use super::store::Store;
 use super::{Check, Kind, Plan};
 use crate::clock::Moment;
 use crate::feed::{Feed, LobbyHead};
-use crate::inbox::{Delivery, Inbox, Mail, To, Told, Topic};
+use crate::inbox::{Inbox, Mail};
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
@@ -31,7 +31,6 @@ use crate::shard::delivery::Found;
 use crate::shard::poll;
 use crate::shard::run::{Seams, Setup};
 use crate::shard::state::{Job, State};
-use crate::websocket::text_frame;
 
 /// Between two ticks of a shard.
 const TICK_MS: u64 = 250;
@@ -83,8 +82,8 @@ pub(super) struct World {
     accepted: u64,
     pub(super) sessions: BTreeMap<SessionId, (AcceptOrder, Option<String>)>,
     capacity: usize,
-    users: u64,
-    news: u64,
+    pub(super) users: u64,
+    pub(super) news: u64,
     buffer: Vec<u8>,
     weights: [u64; Kind::ALL.len()],
     pub(super) steps: u64,
@@ -115,7 +114,7 @@ impl World {
         };
         let users = chance.between(2, 5);
         let mut store = Store::new(users, chance.fork());
-        store.slowness = chance.pick(&[0, 2, 8]);
+        store.slowness = chance.pick(&[0, 2, 8, 30]);
         store.failures = chance.pick(&[0, 3, 20]);
         let store = Shared::new(store);
         let metrics = HubMetrics::default();
@@ -147,8 +146,9 @@ impl World {
         }
         let weights = Kind::ALL.map(|kind| {
             let (weight, is_needed) = kind.weight();
-            let factor = if is_needed { chance.pick(&[1, 1, 2, 4]) } else { chance.pick(&[0, 1, 1, 3]) };
-            if plan.without.contains(&kind) { 0 } else { weight * factor }
+            // What must go on may be slow: then more happens meanwhile.
+            let tenths = if is_needed { chance.pick(&[1, 10, 10, 20, 40]) } else { chance.pick(&[0, 10, 10, 30]) };
+            if plan.without.contains(&kind) { 0 } else { weight * tenths }
         });
         Self {
             now: 0,
@@ -491,39 +491,6 @@ impl World {
         }
         self.feed.committed(commits);
         true
-    }
-
-    fn by_http(&mut self) -> bool {
-        let chance = &mut self.chance;
-        let (user, other) = (chance.between(1, self.users), chance.between(1, self.users));
-        let mut store = self.store.lock();
-        let rooms: Vec<u64> = store.rooms.keys().copied().collect();
-        let (room, last) = (chance.pick(&rooms), store.last_message());
-        let message = last.saturating_sub(chance.below(6)).max(1);
-        let content = format!("h{}", self.steps);
-        let write = match chance.below(16) {
-            0..4 => Write::Say { room, content, client_id: None },
-            4..7 if user != other => Write::SayTo { user: other, content },
-            7 => Write::Edit { message, content },
-            8 => Write::Delete { message },
-            9 => Write::React { message, emoji: "+".to_owned(), on: chance.one_in(2) },
-            10 => Write::Read { room, seq: chance.between(1, 50) },
-            11 => Write::Join { room },
-            12 => Write::Leave { room },
-            13 => Write::Invite { room, user: other },
-            14 => Write::Remove { room, user: other },
-            _ => Write::Rename { room },
-        };
-        store.post(user, write);
-        true
-    }
-
-    fn publish(&mut self) {
-        self.news += 1;
-        let frame = text_frame(&format!(r#"{{"type":"news","data":{{"number":{}}}}}"#, self.news));
-        let (classic, v1) = (Some(frame.clone()), Some(frame));
-        let told = [Delivery::Told(Told { to: To::Everyone, topic: Topic::Published, classic, v1 })];
-        self.inboxes.iter().for_each(|inbox| inbox.put(&told, &self.metrics));
     }
 
     /// Time passes, and what is due by then happens.

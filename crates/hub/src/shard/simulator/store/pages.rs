@@ -12,7 +12,7 @@ use crate::seams::{CatchUpFrom, ChangesPage, ClassicPage, Greeting};
 
 /// Small bounds, so that a run meets them all the time.
 const CHANGES_MAX: usize = 12;
-const RESET_MESSAGES: usize = 5;
+pub(in crate::shard::simulator) const RESET_MESSAGES: usize = 5;
 const PAGE_MESSAGES: usize = 3;
 
 impl Store {
