@@ -82,11 +82,6 @@ impl State {
             self.slots[slot].session.resume(room, held);
         }
         let user = greeting.user.profile.id;
-        let moved = greeting.rooms.iter().map(|entry| entry.id).filter(|room| self.moved_meanwhile.contains(room));
-        for room in moved.collect::<Vec<_>>() {
-            // It looks otherwise by now, perhaps, than when it was read.
-            self.read_entries(room, &[user]);
-        }
         let lives = self.slots[slot].expires_at.since(self.now).saturating_sub(self.options.token_grace);
         let users = self.online.count();
         let session = &mut self.slots[slot].session;
@@ -118,6 +113,11 @@ impl State {
         let session = &mut self.slots[slot].session;
         session.put_behind(aside);
         session.forget_told_elsewhere();
+        let moved = session.rooms().filter(|room| self.moved_meanwhile.contains(room));
+        for room in moved.collect::<Vec<_>>() {
+            // It looks otherwise by now, perhaps, than when it was read, or than when it came into it.
+            self.read_entries(room, &[user]);
+        }
         self.one_less_greeting();
         self.begin_asked(slot, asked);
         self.is_ready(slot);
