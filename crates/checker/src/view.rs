@@ -282,10 +282,8 @@ impl DeviceView {
                     view.read_seq = view.read_seq.max(marked.read_seq);
                 }
             }
-            Ask::Sync { room, since } => {
-                if !self.sync_is_over(*room, *since) {
-                    return Err(Broken::at(*room, "a sync was answered before its bracket"));
-                }
+            Ask::Sync { room, since } if !self.sync_is_over(*room, *since) => {
+                return Err(Broken::at(*room, "a sync was answered before its bracket"));
             }
             Ask::Presence { room, on } => {
                 if let Some(view) = self.rooms.get_mut(room) {

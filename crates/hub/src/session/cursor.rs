@@ -184,9 +184,7 @@ impl Cursor {
                 _ => false,
             };
         if waits {
-            // One that somebody else asked for may be older than what this session was sent. It asks for itself.
-            let is_older = page.complete && page.reached.0 < self.version;
-            self.source = if is_older { Source::Pending } else { Source::Page(Rc::clone(page), 0) };
+            self.source = Source::Page(Rc::clone(page), 0);
             self.due = true;
         }
         waits

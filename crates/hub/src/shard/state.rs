@@ -14,6 +14,7 @@ use teahouse_protocol::{classic, v1};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::Connection;
+use super::delivery::Waiters;
 use super::presence::Watch;
 use super::rooms::EntriesReads;
 use super::run::{Seams, Setup};
@@ -100,7 +101,7 @@ pub(crate) struct State {
     pub(super) welcomed_apart: bool,
     pub(super) revoked: HashMap<UserId, Vec<(Moment, Revocation)>>,
     /// Who waits for what of the store.
-    pub(super) waiters: HashMap<Want, Vec<SessionId>>,
+    pub(super) waiters: HashMap<Want, Waiters>,
     pub(super) read_queue: VecDeque<Want>,
     /// What is being read now.
     pub(super) reads: usize,

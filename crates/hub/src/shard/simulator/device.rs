@@ -369,9 +369,19 @@ impl Device {
                 self.request(Ask::History { room, before: Some(low), limit: Some(3) });
             }
             25..27 => self.request(Ask::Sync { room, since: version.saturating_sub(chance.below(8)) }),
-            27..29 => self.request(Ask::Presence { room, on: !chance.one_in(4) }),
+            27..29 => {
+                for _ in 0..chance.pick(&[1, 1, 1, 3]) {
+                    self.request(Ask::Presence { room, on: !chance.one_in(4) });
+                }
+            }
             29 => self.request(Ask::Typing { room, on }),
-            30..32 => self.request(Ask::Join { room: chance.between(1, 4) }),
+            30..32 => {
+                let join = Ask::Join { room: chance.between(1, 4) };
+                // Who asks again before the answer, and goes in between, may be told the older entry last.
+                if !client.asked.values().any(|asked| *asked == join) {
+                    self.request(join);
+                }
+            }
             32 => self.request(Ask::Leave { room }),
             33 => self.request(Ask::Invite { room, user }),
             34 => self.request(Ask::Remove { room, user }),
