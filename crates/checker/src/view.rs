@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Deserialize;
+use teahouse_core::limits::RESET_MESSAGES;
 
 use crate::wire::{Ask, Entry, Heard, Held, Online, Page, Request, Said, Welcome};
 
@@ -32,7 +33,7 @@ impl Broken {
 }
 
 /// What one device holds.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 pub struct DeviceView {
     /// Whose device it is, from the first welcome on.
     pub me: u64,
@@ -42,17 +43,43 @@ pub struct DeviceView {
     pub rooms: BTreeMap<u64, RoomView>,
     /// Distinct users online, as told last.
     pub online: u64,
+    /// The messages that a room is begun anew with.
+    pub reset_messages: usize,
     /// This socket was welcomed.
     pub is_welcome: bool,
     said_goodbye: bool,
     /// Rooms that hello named and whose bracket has not begun, in its order.
     resumes: VecDeque<u64>,
-    /// What `sync` was asked for and has not come, by room: from which version.
-    syncs: BTreeMap<u64, VecDeque<u64>>,
-    /// Brackets that answer a `sync` whose ack has not come, by room.
-    synced: BTreeMap<u64, usize>,
+    /// What `sync` was asked for and is not answered, by room.
+    syncs: BTreeMap<u64, Vec<Sync>>,
     /// Requests without an answer, by reference.
     asked: BTreeMap<String, Ask>,
+}
+
+/// A `sync` without an answer.
+#[derive(Clone, Copy, Debug)]
+struct Sync {
+    since: u64,
+    /// Its bracket was closed. Another one that begins where it does may be taken for it: who falls behind is caught up
+    /// unasked.
+    is_brought: bool,
+}
+
+impl Default for DeviceView {
+    fn default() -> Self {
+        Self {
+            me: 0,
+            epoch: None,
+            rooms: BTreeMap::new(),
+            online: 0,
+            reset_messages: RESET_MESSAGES as usize,
+            is_welcome: false,
+            said_goodbye: false,
+            resumes: VecDeque::new(),
+            syncs: BTreeMap::new(),
+            asked: BTreeMap::new(),
+        }
+    }
 }
 
 impl DeviceView {
@@ -67,7 +94,7 @@ impl DeviceView {
     #[must_use]
     pub fn is_caught_up(&self) -> bool {
         let open = self.rooms.values().any(|room| room.is_in_bracket() || room.must_go());
-        self.is_welcome && self.resumes.is_empty() && !open && self.syncs.values().all(VecDeque::is_empty)
+        self.is_welcome && self.resumes.is_empty() && !open && self.syncs.values().flatten().all(|sync| sync.is_brought)
     }
 
     /// A message that is held, wherever it was said.
@@ -79,7 +106,9 @@ impl DeviceView {
     pub fn asks(&mut self, request: &Request) {
         match &request.ask {
             Ask::Hello { rooms, .. } => self.comes_back(rooms),
-            Ask::Sync { room, since } => self.syncs.entry(*room).or_default().push_back(*since),
+            Ask::Sync { room, since } => {
+                self.syncs.entry(*room).or_default().push(Sync { since: *since, is_brought: false });
+            }
             _ => {}
         }
         if let Some(id) = &request.id {
@@ -87,23 +116,27 @@ impl DeviceView {
         }
     }
 
+    /// Its socket is gone, and with it what was asked there.
+    pub fn disconnects(&mut self) {
+        self.resumes.clear();
+        self.syncs.clear();
+        self.asked.clear();
+        (self.is_welcome, self.said_goodbye) = (false, false);
+    }
+
     fn comes_back(&mut self, named: &[Held]) {
+        self.disconnects();
         self.rooms.retain(|id, _| named.iter().any(|held| held.room == *id));
         for held in named {
             // A client may also name what it never held.
             let room = self.rooms.entry(held.room).or_insert_with(|| RoomView::never_held(held.room));
             room.comes_back(held.version);
         }
-        self.resumes.clear();
         for held in named.iter().map(|held| held.room) {
             if !self.resumes.contains(&held) {
                 self.resumes.push_back(held);
             }
         }
-        self.syncs.clear();
-        self.synced.clear();
-        self.asked.clear();
-        (self.is_welcome, self.said_goodbye) = (false, false);
     }
 
     /// An envelope came on the socket that said hello last.
@@ -129,8 +162,12 @@ impl DeviceView {
             Said::Welcome(welcome) => self.welcome(welcome),
             Said::CatchUp { room, from, reset } => self.catch_up(*room, *from, *reset),
             Said::CaughtUp { room, version, my_reactions } => {
-                let answers = self.room(*room)?.caught_up(*version, my_reactions)?;
-                *self.synced.entry(*room).or_default() += usize::from(answers);
+                let newest = self.reset_messages;
+                let (from, reset) = self.room(*room)?.caught_up(*version, my_reactions, newest)?;
+                let syncs = self.syncs.get_mut(room).into_iter().flatten();
+                if let Some(sync) = syncs.into_iter().find(|sync| !sync.is_brought && (reset || sync.since == from)) {
+                    sync.is_brought = true;
+                }
                 Ok(())
             }
             Said::Message(message) => self.message(message),
@@ -158,7 +195,7 @@ impl DeviceView {
             Said::Ack(data) => asked.map_or(Ok(()), |asked| self.answered(&asked, data)),
             Said::Error { .. } => {
                 if let Some(Ask::Sync { room, since }) = asked {
-                    self.is_refused_to_sync(room, since);
+                    self.sync_is_over(room, since);
                 }
                 Ok(())
             }
@@ -166,7 +203,10 @@ impl DeviceView {
                 self.said_goodbye = true;
                 Ok(())
             }
-            Said::Typing { room, .. } => self.room(*room).map(|_| ()),
+            Said::Typing { room, users } => {
+                self.room(*room)?.typing.clone_from(users);
+                Ok(())
+            }
             Said::System { .. } | Said::User(_) | Said::Published { .. } => Ok(()),
         }
     }
@@ -212,11 +252,8 @@ impl DeviceView {
         if resumed && self.resumes.pop_front() != Some(id) {
             return Err(Broken::at(id, "brackets begin in the order of hello, and this one is not the next"));
         }
-        let syncs = self
-            .syncs
-            .get_mut(&id)
-            .filter(|asked| !resumed && asked.front().is_some_and(|since| reset || *since == from));
-        let sync = syncs.and_then(VecDeque::pop_front).is_some();
+        let mut syncs = self.syncs.get(&id).into_iter().flatten();
+        let sync = !resumed && syncs.any(|sync| reset || sync.since == from);
         self.room(id)?.catch_up(from, reset, resumed, sync)
     }
 
@@ -245,10 +282,8 @@ impl DeviceView {
                     view.read_seq = view.read_seq.max(marked.read_seq);
                 }
             }
-            Ask::Sync { room, .. } => {
-                let synced = self.synced.entry(*room).or_default();
-                *synced =
-                    synced.checked_sub(1).ok_or_else(|| Broken::at(*room, "a sync was answered before its bracket"))?;
+            Ask::Sync { room, since } if !self.sync_is_over(*room, *since) => {
+                return Err(Broken::at(*room, "a sync was answered before its bracket"));
             }
             Ask::Presence { room, on } => {
                 if let Some(view) = self.rooms.get_mut(room) {
@@ -273,11 +308,10 @@ impl DeviceView {
         Ok(())
     }
 
-    fn is_refused_to_sync(&mut self, room: u64, since: u64) {
-        if let Some(syncs) = self.syncs.get_mut(&room)
-            && let Some(place) = syncs.iter().position(|asked| *asked == since)
-        {
-            syncs.remove(place);
-        }
+    /// A `sync` has its answer. Says whether it was brought its bracket.
+    fn sync_is_over(&mut self, room: u64, since: u64) -> bool {
+        let syncs = self.syncs.entry(room).or_default();
+        let place = syncs.iter().position(|sync| sync.since == since);
+        place.is_some_and(|place| syncs.remove(place).is_brought)
     }
 }

@@ -72,6 +72,8 @@ pub enum Ask {
     Leave { room: u64 },
     /// Brings somebody in.
     Invite { room: u64, user: u64 },
+    /// Another title.
+    Update { room: u64, title: String },
     /// Takes somebody out.
     Remove { room: u64, user: u64 },
     /// The direct room with somebody.
@@ -186,6 +188,8 @@ pub struct Person {
 pub struct Entry {
     pub id: u64,
     pub kind: String,
+    #[serde(default)]
+    pub title: String,
     pub version: u64,
     pub last_seq: u64,
     pub read_seq: u64,

@@ -1,13 +1,13 @@
 //! The letter box of a shard: what is laid into it waits in order until the shard takes it. Nobody ever
 //! waits to put something in: what there is no room for is noted, so that the shard mends it.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use teahouse_core::{RoomEntry, RoomId, Seq, SessionId, UserId, Version};
 use tokio::sync::Notify;
 
+use crate::maps::{HashMap, HashSet};
 use crate::metrics::HubMetrics;
 use crate::tail::Entry;
 
@@ -212,11 +212,11 @@ mod tests {
         let mail = inbox.take();
         assert_eq!(mail.deliveries.len(), 1);
         let gap = Gap { before: (Version(4), Seq(3)), head: (Version(6), Seq(4)) };
-        assert_eq!(mail.gaps, HashMap::from([((RoomId(5), None), gap)]));
+        assert_eq!(mail.gaps, HashMap::from_iter([((RoomId(5), None), gap)]));
         let newest = mail.told.values().filter_map(|told| told.v1.as_deref()).collect::<Vec<_>>();
         assert_eq!(newest, [b"b"]);
-        assert_eq!(mail.missed, HashSet::from([To::User(UserId(7))]));
-        assert_eq!(mail.unsure, HashSet::from([(RoomId(5), UserId(9))]));
+        assert_eq!(mail.missed, HashSet::from_iter([To::User(UserId(7))]));
+        assert_eq!(mail.unsure, HashSet::from_iter([(RoomId(5), UserId(9))]));
         inbox.put(&[room(7, 5)], &metrics);
         assert_eq!(inbox.take().deliveries.len(), 1);
     }

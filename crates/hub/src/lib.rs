@@ -6,6 +6,7 @@ pub mod clock;
 mod feed;
 mod hub;
 mod inbox;
+mod maps;
 mod metrics;
 mod online;
 mod options;

@@ -1,11 +1,13 @@
 //! Who is online on all shards: one set that each shard keeps true for its own users, and the newest edges
 //! of it, so that a shard can tell who came and went without asking the others.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use teahouse_core::UserId;
+
+use crate::maps::HashSet;
 
 /// Edges that are remembered. A shard reads them four times a second; one that missed some looks at the
 /// whole set instead.

@@ -3,12 +3,13 @@
 //! The first law lives here: the newest accepted session stays, leaving goes by session identity, and
 //! a session that was displaced and leaves late changes nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use teahouse_core::{AcceptOrder, SessionId, UserId};
 
 use crate::clock::Moment;
+use crate::maps::HashMap;
 
 /// What the world has to do after an input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,7 +71,7 @@ impl Registry {
         Self {
             sessions_per_user: sessions_per_user.max(1),
             linger,
-            users: HashMap::new(),
+            users: HashMap::default(),
             lingering: BTreeSet::new(),
             sessions: 0,
         }

@@ -231,7 +231,7 @@ pub enum PublishTo {
 }
 
 /// An authenticated, upgraded connection on its way to its user's shard.
-pub struct Arrival {
+pub struct Arrival<S = std::net::TcpStream> {
     /// Whose it is.
     pub user: UserId,
     /// When its request's first byte came; the highest is the newest.
@@ -251,7 +251,7 @@ pub struct Arrival {
     /// Where it comes from.
     pub address: IpAddr,
     /// The socket, nonblocking.
-    pub stream: std::net::TcpStream,
+    pub stream: S,
     /// The answer to the upgrade, which is to go out before all else; empty when it was written.
     pub answer: Bytes,
     /// What the client sent behind its upgrade request: frames already.

@@ -41,7 +41,7 @@ pub(crate) struct Count {
 
 /// What a session is told besides rooms, as long as any waits.
 #[derive(Debug, Default)]
-struct Personal {
+pub(crate) struct Personal {
     told: VecDeque<(Topic, Bytes)>,
     missed: bool,
 }
@@ -253,6 +253,28 @@ impl Session {
     pub(crate) fn forget_told_of(&mut self, room: RoomId) {
         if let Some(personal) = &mut self.personal {
             personal.told.retain(|(topic, _)| topic.room() != Some(room));
+        }
+    }
+
+    /// Sets aside what waits, so that something can be told before it.
+    pub(crate) fn set_told_aside(&mut self) -> Option<Box<Personal>> {
+        self.personal.take()
+    }
+
+    /// Puts what was set aside behind what waits by now.
+    pub(crate) fn put_behind(&mut self, aside: Option<Box<Personal>>) {
+        if let Some(aside) = aside {
+            let personal = self.personal.get_or_insert_default();
+            personal.told.extend(aside.told);
+            personal.missed |= aside.missed;
+        }
+    }
+
+    /// Takes back what still waits about rooms that it is not in, but that it is not in them.
+    pub(crate) fn forget_told_elsewhere(&mut self) {
+        if let Some(personal) = &mut self.personal {
+            let is_in = |room: RoomId| self.cursors.binary_search_by_key(&room, |cursor| cursor.room).is_ok();
+            personal.told.retain(|(topic, _)| matches!(topic, Topic::Membership(_)) || topic.room().is_none_or(is_in));
         }
     }
 
@@ -498,6 +520,12 @@ impl Session {
                 v1.resumes.pop_front();
             }
         }
+    }
+
+    /// Whether it waits for an answer before it hears of some room.
+    #[cfg(test)]
+    pub(crate) fn is_held(&self) -> bool {
+        self.v1.as_ref().is_some_and(|v1| !v1.held().is_empty())
     }
 
     /// Whether anything is left that [`Session::gather`] would put into a batch.

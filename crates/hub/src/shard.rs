@@ -2,12 +2,15 @@
 //! on [`State`], without a lock; what takes time leaves it as a [`Job`]. The loop is in `shard/run.rs`,
 //! the sockets in `shard/socket.rs`.
 
+mod connection;
 mod delivery;
 mod poll;
 mod presence;
 mod requests;
 mod rooms;
 mod run;
+#[cfg(test)]
+mod simulator;
 mod socket;
 mod state;
 mod upkeep;

@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use teahouse_core::limits::RESET_MESSAGES;
-
 use super::Broken;
 use crate::wire::{Change, Entry, Message, Page};
 
@@ -19,6 +17,12 @@ pub struct RoomView {
     pub low: u64,
     /// The seq of the newest message.
     pub last_seq: u64,
+    /// Its heading.
+    pub title: String,
+    /// How many are in it.
+    pub members: u64,
+    /// Who types.
+    pub typing: Vec<u64>,
     /// Up to where one has read it.
     pub read_seq: u64,
     /// Up to where others have read.
@@ -40,7 +44,7 @@ pub struct RoomView {
 #[derive(Clone, Debug)]
 struct Bracket {
     reset: bool,
-    sync: bool,
+    from: u64,
     /// The last version that came in it.
     at: u64,
     last_seq_before: u64,
@@ -72,7 +76,9 @@ impl RoomView {
         Self { id, low: 1, ..Self::default() }
     }
 
-    pub(super) fn is_in_bracket(&self) -> bool {
+    /// Whether it is being brought up to date.
+    #[must_use]
+    pub fn is_in_bracket(&self) -> bool {
         self.bracket.is_some()
     }
 
@@ -90,6 +96,8 @@ impl RoomView {
 
     /// Takes what an entry says, but for its version.
     pub(super) fn renew(&mut self, entry: &Entry) {
+        self.title.clone_from(&entry.title);
+        self.members = entry.members;
         self.read_seq = self.read_seq.max(entry.read_seq);
         if self.low == u64::MAX {
             // Who named a version that they never held learns here where the seqs stand.
@@ -117,6 +125,7 @@ impl RoomView {
         }
         self.version = named;
         (self.must_reset, self.must_go, self.watched) = (false, false, None);
+        self.typing.clear();
     }
 
     fn is_emptied(&mut self) {
@@ -169,17 +178,26 @@ impl RoomView {
             self.is_emptied();
         }
         let at = if reset { 0 } else { from };
-        self.bracket = Some(Bracket { reset, sync, at, last_seq_before, brought: BTreeSet::new() });
+        self.bracket = Some(Bracket { reset, from, at, last_seq_before, brought: BTreeSet::new() });
         Ok(())
     }
 
-    /// Says whether it was the answer to a `sync`.
-    pub(super) fn caught_up(&mut self, version: u64, mine: &BTreeMap<u64, Vec<String>>) -> Result<bool, Broken> {
+    /// Says where the bracket began, and whether it began the room anew: with so many messages, if there are.
+    pub(super) fn caught_up(
+        &mut self,
+        version: u64,
+        mine: &BTreeMap<u64, Vec<String>>,
+        newest: usize,
+    ) -> Result<(u64, bool), Broken> {
         let Some(bracket) = self.bracket.take() else {
             return Err(Broken::at(self.id, "a bracket closes that is not open"));
         };
         if version < bracket.at {
             let what = format!("a bracket closes at version {version}, behind a message of version {}", bracket.at);
+            return Err(Broken::at(self.id, what));
+        }
+        if version < self.version && !bracket.reset {
+            let what = format!("a bracket closes at version {version}, for a device that was at {}", self.version);
             return Err(Broken::at(self.id, what));
         }
         if let Some(id) = mine.keys().find(|id| !bracket.brought.contains(id)) {
@@ -192,15 +210,17 @@ impl RoomView {
             }
         }
         if bracket.reset {
-            self.low = self.messages.values().map(|message| message.seq).min().unwrap_or(self.last_seq + 1);
-            let (held, newest) = (self.messages.len(), RESET_MESSAGES as usize);
+            // A page of history that came meanwhile is of a window that is no longer held.
+            let seqs = bracket.brought.iter().filter_map(|id| self.messages.get(id)).map(|message| message.seq);
+            self.low = seqs.min().unwrap_or(self.last_seq + 1);
+            let held = bracket.brought.len();
             if held > newest || (held < newest && self.low > 1) {
                 return Err(Broken::at(self.id, format!("begun anew with {held} messages, from seq {} on", self.low)));
             }
         }
         self.version = version;
         self.has_no_hole()?;
-        Ok(bracket.sync)
+        Ok((bracket.from, bracket.reset))
     }
 
     /// From `low` on every seq is there, once. A page of history may be ahead of what is live.

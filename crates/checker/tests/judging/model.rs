@@ -227,6 +227,7 @@ impl Model {
                     kind: room.kind.clone(),
                     version: room.version,
                     last_seq: room.last_seq,
+                    title: String::new(),
                     read_seq: room.members[&user],
                     unread: self.truth.unread(*id, user, room.members[&user]),
                     members: room.members.len() as u64,

@@ -264,7 +264,7 @@ impl Cursor {
         };
         if !bracket.opened
             && let CatchUpFrom::Held(version) | CatchUpFrom::Since(version) = bracket.from
-            && version == tail.head()
+            && self.is_all_at(version, tail)
         {
             (self.version, self.seq) = (version, tail.head_seq());
             batch.push(text_frame(&v1::catch_up(self.room, version, false)));
@@ -276,10 +276,16 @@ impl Cursor {
         false
     }
 
+    /// Whether nothing is to be brought to whoever holds this version. A tail can be behind the snapshot that the
+    /// session began with, and then does not know.
+    fn is_all_at(&self, version: Version, tail: &Tail) -> bool {
+        version == tail.head() && version >= self.version
+    }
+
     /// Asks for the first page of a bracket whose turn to be sent has not come yet.
     pub(crate) fn ask_ahead(&mut self, tail: &Tail, wants: &mut Vec<Want>) {
         if let (Source::Pending, Some(bracket)) = (&self.source, &self.bracket)
-            && !matches!(bracket.from, CatchUpFrom::Held(version) if version == tail.head())
+            && !matches!(bracket.from, CatchUpFrom::Held(version) if self.is_all_at(version, tail))
         {
             wants.push(Want::Changes(self.room, bracket.from));
             self.source = Source::Waiting;

@@ -258,3 +258,25 @@ fn what_is_newer_than_a_page_of_the_past_goes_out_behind_it() {
     session.enter(Cursor::at(RoomId(7), (Version(2), Seq(2))));
     assert!(!session.has_read(RoomId(7)));
 }
+
+#[test]
+fn whoever_asks_to_sync_is_not_taken_back_behind_what_they_were_sent() {
+    // The session began with a snapshot of version 5; of that the street has brought its shard version 3.
+    let room = RoomId(7);
+    let tail = Tail::new(Version(3), Seq(3), 8);
+    let reader = Reader { user: UserId(7), dialect: Dialect::V1 };
+    let mut cursor = Cursor::at(room, (Version(5), Seq(5)));
+    let gather = |cursor: &mut Cursor| {
+        let (mut batch, mut wants) = (Batch::default(), Vec::new());
+        cursor.gather(reader, &tail, &mut batch, &mut wants);
+        (batch.frames.len(), wants)
+    };
+    assert_eq!(cursor.sync(Version(3), Some("a".into())), Ok(()));
+    let want = Want::Changes(room, crate::seams::CatchUpFrom::Held(Version(3)));
+    assert_eq!(gather(&mut cursor), (0, vec![want.clone()]));
+    let reached = (Version(6), Seq(6));
+    let page = Rc::new(Page { frames: vec![], reset: false, reacted: vec![], reached, complete: true });
+    assert!(cursor.page_came(&want, &page));
+    let (frames, wants) = gather(&mut cursor);
+    assert_eq!((frames, wants, cursor.version), (3, vec![], Version(6)));
+}

@@ -1,7 +1,6 @@
 //! What goes out to sessions: commits into tails, passes over all sessions, pages of the store for those
 //! that fell behind. One mechanism serves them all: a cursor moves forward.
 
-use std::net::Shutdown;
 use std::rc::Rc;
 
 use teahouse_core::{LOBBY, Language, MessageId, RoomEntry, RoomId, Seq, SessionId, UserId, Version};
@@ -10,6 +9,7 @@ use teahouse_protocol::{classic, v1};
 use super::socket;
 use super::state::{Job, State};
 use crate::inbox::{Delivery, Mail, To, Told};
+use crate::maps::HashSet;
 use crate::seams::{BoxFuture, ChangesPage, ClassicPage, Dialect};
 use crate::session::{Cursor, Page, Sources, Want};
 use crate::tail::Entry;
@@ -26,6 +26,16 @@ pub(crate) enum Found {
     Reactions(Vec<(MessageId, String)>),
     Members(Vec<UserId>),
     Entries(Vec<(UserId, RoomEntry)>),
+}
+
+/// Sessions that wait for the same thing of the store.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    /// For what is read next, or being read.
+    now: Vec<SessionId>,
+    is_being_read: bool,
+    /// They came when it was being read already, and may have been sent more than it knows: it is read once more.
+    next: Vec<SessionId>,
 }
 
 impl State {
@@ -173,7 +183,11 @@ impl State {
                         Dialect::Classic => &told.classic,
                         Dialect::V1 => &told.v1,
                     };
-                    if let Some(frame) = frame {
+                    // Its rooms were read when it was known already that it goes: it is not in this one any more.
+                    let is_elsewhere = session.is_live()
+                        && session.dialect() == Dialect::V1
+                        && told.topic.room().is_some_and(|room| !session.is_in(room));
+                    if let Some(frame) = frame.as_ref().filter(|_| !is_elsewhere) {
                         session.tell(told.topic, frame.clone(), self.options.waiting_envelopes_max);
                         self.is_ready(slot);
                     }
@@ -274,18 +288,19 @@ impl State {
             entry.done = true;
         } else {
             // Now the peer's answer is waited for; a reset would take our goodbye from its hands.
-            let _ = socket2::SockRef::from(&entry.stream).shutdown(Shutdown::Write);
+            entry.connection.end_writing();
         }
         self.call(slot);
     }
 
-    /// Classic sessions keep a cursor in a direct room only while they are behind in it.
+    /// Classic sessions keep a cursor in a direct room only while they are behind in it, or ahead: what a page
+    /// of the store brought them the street may still have to bring.
     fn drop_settled_cursors(&mut self, slot: usize) {
         let rooms = &self.rooms;
         let dropped = self.slots[slot].session.drop_settled(|cursor| {
             cursor.room != LOBBY
                 && cursor.reads_tail()
-                && rooms.get(&cursor.room).is_none_or(|room| cursor.version >= room.tail.head())
+                && rooms.get(&cursor.room).is_none_or(|room| cursor.version == room.tail.head())
         });
         for room in dropped {
             self.release_cursor(room);
@@ -295,8 +310,11 @@ impl State {
     /// A session needs something of the store. Sessions at the same place share one read and its encoded frames.
     fn want(&mut self, want: Want, session: SessionId) {
         let waiters = self.waiters.entry(want.clone()).or_default();
-        waiters.push(session);
-        if waiters.len() == 1 {
+        if waiters.is_being_read {
+            return waiters.next.push(session);
+        }
+        waiters.now.push(session);
+        if waiters.now.len() == 1 {
             self.queue_read(want);
         }
     }
@@ -311,6 +329,9 @@ impl State {
             && let Some(want) = self.read_queue.pop_front()
         {
             self.reads += 1;
+            if let Some(waiters) = self.waiters.get_mut(&want) {
+                waiters.is_being_read = true;
+            }
             self.jobs.push(Job::Read(want));
         }
     }
@@ -349,7 +370,13 @@ impl State {
         let mail = self.inboxes[self.index].take();
         self.deliver(mail);
         match found {
-            None => self.retries.push(want),
+            None => {
+                if let Some(waiters) = self.waiters.get_mut(&want) {
+                    waiters.is_being_read = false;
+                    waiters.now.append(&mut waiters.next);
+                }
+                self.retries.push(want);
+            }
             Some(Found::Members(members)) => {
                 if let Want::Members(room, watch) = want {
                     self.members_came(room, watch, members);
@@ -375,7 +402,13 @@ impl State {
     }
 
     fn for_waiters(&mut self, want: &Want, mut give: impl FnMut(&mut Cursor) -> bool, room: RoomId) {
-        for id in self.waiters.remove(want).unwrap_or_default() {
+        let Waiters { now, next, .. } = self.waiters.remove(want).unwrap_or_default();
+        let later: HashSet<SessionId> = next.iter().copied().collect();
+        if !next.is_empty() {
+            self.waiters.insert(want.clone(), Waiters { now: next, ..Waiters::default() });
+            self.queue_read(want.clone());
+        }
+        for id in now.into_iter().filter(|id| !later.contains(id)) {
             let Some(&slot) = self.by_id.get(&id) else { continue };
             if self.slots[slot].session.cursor_in(room).is_some_and(&mut give) {
                 self.is_ready(slot);

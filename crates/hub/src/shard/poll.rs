@@ -57,7 +57,7 @@ impl Poll {
 
     /// Watches a socket. Events come once, whenever something changes.
     pub(crate) fn add(&self, socket: &TcpStream, slot: usize, session: SessionId) -> io::Result<()> {
-        let data = EventData::new_u64((slot as u64) << 32 | u64::from(generation(session)));
+        let data = EventData::new_u64(name(slot, session));
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         Ok(epoll::add(&self.epoll, socket, data, flags)?)
     }
@@ -88,7 +88,15 @@ impl Poll {
 
 /// What an event of the kernel's says.
 pub(crate) fn read(event: epoll::Event) -> SocketEvent {
-    let (data, flags) = (event.data.u64(), event.flags);
+    read_parts(event.data.u64(), event.flags)
+}
+
+/// By what the kernel knows a session's socket.
+pub(super) fn name(slot: usize, session: SessionId) -> u64 {
+    (slot as u64) << 32 | u64::from(generation(session))
+}
+
+pub(super) fn read_parts(data: u64, flags: EventFlags) -> SocketEvent {
     let ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
     SocketEvent {
         slot: usize::try_from(data >> 32).unwrap_or(usize::MAX),

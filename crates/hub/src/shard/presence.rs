@@ -1,14 +1,13 @@
 //! Who is online in a room, for the sessions that asked to know: the list once, then who came and went,
 //! gathered by tick. Only rooms that somebody asked about cost anything.
 
-use std::collections::HashSet;
-
 use teahouse_core::limits::{PRESENCE_IDS_MAX, PRESENCE_MEMBERS_MAX};
 use teahouse_core::{ErrorCode, LOBBY, RoomId, SessionId, UserId};
 use teahouse_protocol::v1::{self, PresenceDiff, PresenceNow};
 
 use super::state::State;
 use crate::inbox::Topic;
+use crate::maps::HashSet;
 use crate::online::Online;
 use crate::session::Want;
 use crate::websocket::text_frame;
@@ -23,6 +22,8 @@ pub(crate) struct Watch {
     members: Option<HashSet<UserId>>,
     /// Who became one or ceased to be while the store was asked, in order.
     meanwhile: Vec<(UserId, bool)>,
+    /// What the store is asked may be older than what is no longer known for sure: it is asked once more.
+    is_outdated: bool,
     /// Sessions that wait for the list, with the references of their requests.
     waiting: Vec<(SessionId, Option<String>)>,
     /// Who may have come or gone since the last tick.
@@ -67,10 +68,10 @@ impl State {
         let Some(in_use) = self.rooms.get_mut(&room) else { return };
         let is_new = in_use.watch.is_none();
         let watch = in_use.watch.get_or_insert_default();
-        watch.watchers.insert(session);
         if watch.waiting.len() >= waiting_max {
             return self.refuse(slot, id.as_deref(), ErrorCode::Overloaded);
         }
+        watch.watchers.insert(session);
         watch.waiting.push((session, id));
         if let Some(v1) = &mut self.slots[slot].session.v1
             && !v1.watches.contains(&room)
@@ -89,6 +90,8 @@ impl State {
         self.watches += 1;
         if let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) {
             watch.number = self.watches;
+            // The store knew all that by now.
+            watch.meanwhile.clear();
             self.queue_read(Want::Members(id, self.watches));
         }
     }
@@ -98,6 +101,9 @@ impl State {
         let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) else { return };
         if watch.number != number {
             return;
+        }
+        if std::mem::take(&mut watch.is_outdated) {
+            return self.read_members(id);
         }
         let mut members: HashSet<UserId> = members.into_iter().collect();
         for (user, on) in watch.meanwhile.drain(..) {
@@ -125,6 +131,10 @@ impl State {
         let now = PresenceNow { online, count, truncated };
         for (session, request) in std::mem::take(&mut watch.waiting) {
             if let Some(&slot) = self.by_id.get(&session) {
+                if request.is_some() {
+                    // The list overtakes what still waits, and says it.
+                    self.slots[slot].session.take_waiting_of(Topic::Presence(id));
+                }
                 self.acknowledge(slot, request, &now);
             }
         }
@@ -151,6 +161,7 @@ impl State {
         let unanswered = waited.filter_map(|(_, request)| request).collect();
         if watch.watchers.is_empty() {
             let gone = room.watch.take();
+            self.watches_moved.remove(&id);
             self.forget_watched(id, gone.as_deref());
         }
         unanswered
@@ -195,6 +206,7 @@ impl State {
     pub(super) fn watch_anew(&mut self, id: RoomId) {
         let Some(watch) = self.rooms.get_mut(&id).and_then(|room| room.watch.as_deref_mut()) else { return };
         if watch.members.is_none() {
+            watch.is_outdated = true;
             return;
         }
         watch.refresh = true;

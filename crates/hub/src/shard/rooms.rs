@@ -14,6 +14,14 @@ use crate::websocket::text_frame;
 /// Members for whom a room's entry is read at once; each takes some tenths of a millisecond.
 const ENTRIES_PER_READ: usize = 100;
 
+/// Reads under way of how a room looks to its members.
+#[derive(Debug, Default)]
+pub(super) struct EntriesReads {
+    under_way: usize,
+    /// To whom it is to be read how it looks once those are over.
+    next: Vec<UserId>,
+}
+
 impl State {
     // ── Hello ──
 
@@ -74,11 +82,6 @@ impl State {
             self.slots[slot].session.resume(room, held);
         }
         let user = greeting.user.profile.id;
-        let moved = greeting.rooms.iter().map(|entry| entry.id).filter(|room| self.moved_meanwhile.contains(room));
-        for room in moved.collect::<Vec<_>>() {
-            // It looks otherwise by now, perhaps, than when it was read.
-            self.queue_read(Want::Entries(room, vec![user]));
-        }
         let lives = self.slots[slot].expires_at.since(self.now).saturating_sub(self.options.token_grace);
         let users = self.online.count();
         let session = &mut self.slots[slot].session;
@@ -97,13 +100,23 @@ impl State {
         let frame = text_frame(&v1::welcome(greeting.id.as_deref(), &welcome, |user| online.contains(user)));
         session.welcome(frame, users);
         self.welcomed_apart |= users != self.count.users;
-        // What became of its rooms while it was greeted is told now, as if it happened now.
+        // What became of its rooms while it was greeted is told now, as if it happened now, and before what was to
+        // be told of those rooms by then.
+        let aside = self.slots[slot].session.set_told_aside();
         for change in changes {
             match change {
                 Delivery::Member { entry, asker, .. } => self.member_here(slot, &entry, asker),
                 Delivery::Left { room, .. } => self.left_here(slot, room),
                 _ => {}
             }
+        }
+        let session = &mut self.slots[slot].session;
+        session.put_behind(aside);
+        session.forget_told_elsewhere();
+        let moved = session.rooms().filter(|room| self.moved_meanwhile.contains(room));
+        for room in moved.collect::<Vec<_>>() {
+            // It looks otherwise by now, perhaps, than when it was read, or than when it came into it.
+            self.read_entries(room, &[user]);
         }
         self.one_less_greeting();
         self.begin_asked(slot, asked);
@@ -128,6 +141,8 @@ impl State {
         if room.members == 0 {
             // From here on the street says how many come and go.
             room.members = entry.members;
+        } else {
+            self.members_seen(entry.id, entry.members);
         }
         // The store is ahead of the street: what the snapshot knew comes by again, or has yet to come.
         let entered = self.slots[slot].session.enter(Cursor::at(entry.id, at));
@@ -261,6 +276,10 @@ impl State {
     /// Something became of a user's membership and nobody knows what: their v1 sessions begin once more.
     pub(super) fn unsure(&mut self, room: RoomId, user: UserId) {
         self.watch_anew(room);
+        if room != LOBBY {
+            // How many are in it now nobody knows either.
+            self.entry_moved(room);
+        }
         for slot in self.slots_of(user) {
             if self.slots[slot].session.dialect() == Dialect::V1 {
                 self.end(slot, CloseCode::Overloaded);
@@ -270,7 +289,15 @@ impl State {
 
     /// A session's request that brought it into a room is answered: now the room may speak.
     pub(super) fn release_held(&mut self, slot: usize, room: RoomId) {
-        self.slots[slot].session.has_entered(room);
+        let waiting_max = self.options.waiting_envelopes_max;
+        let session = &mut self.slots[slot].session;
+        session.has_entered(room);
+        // It was in it already when it asked, and another of its user's sessions left: the answer comes behind
+        // what it was told of that, and says otherwise.
+        let topic = Topic::Membership(room);
+        if session.is_live() && !session.is_in(room) && !session.has_waiting_of(topic) {
+            session.tell(topic, text_frame(&v1::removed(room)), waiting_max);
+        }
     }
 
     /// A page of a room's past was read for a session, and is to be sent before anything newer. Says whether
@@ -282,6 +309,11 @@ impl State {
 
     fn members_are(&mut self, id: RoomId, members: u32) {
         self.moved_meanwhile(id);
+        self.members_seen(id, members);
+    }
+
+    /// A room has so many members, the street says, or the store, which is ahead of it for whoever looks.
+    fn members_seen(&mut self, id: RoomId, members: u32) {
         if let Some(room) = self.rooms.get_mut(&id)
             && room.members != members
         {
@@ -309,9 +341,7 @@ impl State {
     /// The store said how a room looks to these of its members.
     pub(super) fn entries_came(&mut self, id: RoomId, entries: &[(UserId, RoomEntry)]) {
         for (user, entry) in entries {
-            if let Some(room) = self.rooms.get_mut(&id) {
-                room.members = entry.members;
-            }
+            self.members_seen(id, entry.members);
             let online = &self.online;
             let frame = text_frame(&v1::room(entry, |user| online.contains(user)));
             for slot in self.slots_of(*user) {
@@ -322,6 +352,7 @@ impl State {
                 }
             }
         }
+        self.entries_are_read(id);
     }
 
     // ── What it asks of the hub ──
@@ -347,17 +378,23 @@ impl State {
     /// Answers a request, if it has a reference to be answered under.
     pub(super) fn acknowledge<T: serde::Serialize>(&mut self, slot: usize, id: Option<String>, data: &T) {
         if let Some(id) = id {
-            self.slots[slot].session.reply(text_frame(&v1::ack(&id, data)));
-            self.is_ready(slot);
+            self.answer_now(slot, text_frame(&v1::ack(&id, data)));
         }
     }
 
     pub(super) fn refuse(&mut self, slot: usize, id: Option<&str>, code: ErrorCode) {
-        let session = &mut self.slots[slot].session;
-        let mut body = v1::ErrorBody::new(code, session.language());
+        let mut body = v1::ErrorBody::new(code, self.slots[slot].session.language());
         body.retry_after_ms = (code == ErrorCode::Overloaded).then_some(1000);
-        session.reply(text_frame(&v1::error(id, &body)));
-        self.is_ready(slot);
+        self.answer_now(slot, text_frame(&v1::error(id, &body)));
+    }
+
+    /// Nothing follows a goodbye.
+    fn answer_now(&mut self, slot: usize, frame: bytes::Bytes) {
+        let session = &mut self.slots[slot].session;
+        if !session.closing {
+            session.reply(frame);
+            self.is_ready(slot);
+        }
     }
 
     fn typing(&mut self, slot: usize, id: Option<String>, room: RoomId, on: bool) {
@@ -404,6 +441,11 @@ impl State {
             }
         }
         for id in std::mem::take(&mut self.entries_moved) {
+            if self.entries_reads.contains_key(&id) {
+                // Also when nobody is in it now: what is under way may be older than what the next one is told.
+                self.entries_moved.insert(id);
+                continue;
+            }
             let Some(room) = self.rooms.get(&id) else { continue };
             let is_v1 = |entry: &Slot| entry.session.dialect() == Dialect::V1 && !entry.session.closing;
             let mut users: Vec<UserId> = if id == LOBBY {
@@ -417,9 +459,31 @@ impl State {
             };
             users.sort_unstable();
             users.dedup();
-            for users in users.chunks(ENTRIES_PER_READ) {
-                self.queue_read(Want::Entries(id, users.to_vec()));
-            }
+            self.read_entries(id, &users);
+        }
+    }
+
+    /// Asks the store how a room looks to these of its members. Of two reads under way the one that looked first
+    /// may come last, and would have the last word; so who asks meanwhile waits until the ones before are over.
+    fn read_entries(&mut self, id: RoomId, users: &[UserId]) {
+        if let Some(reads) = self.entries_reads.get_mut(&id) {
+            reads.next.extend_from_slice(users);
+            return;
+        }
+        for users in users.chunks(ENTRIES_PER_READ) {
+            self.entries_reads.entry(id).or_default().under_way += 1;
+            self.queue_read(Want::Entries(id, users.to_vec()));
+        }
+    }
+
+    fn entries_are_read(&mut self, id: RoomId) {
+        let Some(reads) = self.entries_reads.get_mut(&id) else { return };
+        reads.under_way -= 1;
+        if reads.under_way == 0 {
+            let mut next = self.entries_reads.remove(&id).map(|reads| reads.next).unwrap_or_default();
+            next.sort_unstable();
+            next.dedup();
+            self.read_entries(id, &next);
         }
     }
 

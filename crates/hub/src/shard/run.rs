@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::task::TaskTracker;
 
 use super::Control;
+use super::connection::Connection;
 use super::poll::{self, Poll};
 use super::state::{Job, State};
 use crate::clock::Clock;
@@ -63,6 +64,7 @@ pub(crate) struct Shard {
     state: RefCell<State>,
     buffer: RefCell<Vec<u8>>,
     clock: Clock,
+    sockets: Poll,
     /// Every task of this shard; the loop waits for them at its end.
     tasks: TaskTracker,
     /// Rings when a task left something for the loop to do.
@@ -139,11 +141,12 @@ pub(crate) fn run(
 
 async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Receiver<Control>) {
     let metrics = setup.metrics.clone();
-    let (sockets, mut events) = (Rc::new(sockets), Vec::new());
+    let mut events = Vec::new();
     let shard = Rc::new_cyclic(|this| Shard {
-        state: RefCell::new(State::new(setup, seams, Rc::clone(&sockets))),
+        state: RefCell::new(State::new(setup, seams)),
         buffer: RefCell::new(vec![0; READ_BUFFER_BYTES]),
         clock: Clock::start(),
+        sockets,
         tasks: TaskTracker::new(),
         busy: Notify::new(),
         this: this.clone(),
@@ -158,7 +161,7 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut cont
     loop {
         let more = shard.turn(slice);
         tokio::select! {
-            () = sockets.next(&mut events) => {
+            () = shard.sockets.next(&mut events) => {
                 shard.turn(|state, _| events.drain(..).for_each(|event| state.noticed(poll::read(event))));
             }
             () = inbox.rung() => shard.turn(|state, _| state.deliver(inbox.take())),
@@ -229,7 +232,12 @@ fn obey(shard: &Rc<Shard>, message: Control) -> Option<(Instant, oneshot::Sender
         Control::Arrive(arrival) => {
             let wall = Timestamp::from(SystemTime::now());
             let checked_at = shard.clock.moment(arrival.checked_at);
-            shard.turn(|state, _| state.arrive(*arrival, checked_at, wall));
+            shard.turn(|state, _| {
+                let send_buffer_bytes = state.options.send_buffer_bytes;
+                state.arrive(*arrival, checked_at, wall, |stream, slot, id| {
+                    Connection::adopt(stream, send_buffer_bytes, &shard.sockets, slot, id)
+                });
+            });
         }
         Control::Revoke(revoked, done) => {
             shard.turn(|state, _| state.revoke(revoked));

@@ -1,12 +1,12 @@
 //! A shard's sockets: writing a batch to one, and looking after those that have something to read or take
 //! something again. Reads go through one buffer per shard, so that an idle connection keeps none.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, ErrorKind, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Buf;
 
+use super::connection::Connection;
 use super::poll::SocketEvent;
 use super::state::{Slot, State};
 use crate::clock::Moment;
@@ -66,7 +66,7 @@ fn loop_batches(
             return Written::Everything;
         }
         metrics.deliveries.inc_by(batch.deliveries);
-        match write_once(&slot.stream, batch) {
+        match write_once(&mut slot.connection, batch) {
             Ok(bytes) => {
                 metrics.writes.inc();
                 metrics.bytes_out.inc_by(bytes as u64);
@@ -87,11 +87,11 @@ fn loop_batches(
     Written::More
 }
 
-fn write_once(mut stream: &TcpStream, batch: &Batch) -> io::Result<usize> {
+fn write_once(connection: &mut Connection, batch: &Batch) -> io::Result<usize> {
     if let [frame] = batch.frames.as_slices().0
         && batch.frames.len() == 1
     {
-        return stream.write(frame);
+        return connection.write(frame);
     }
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     let mut count = 0;
@@ -99,7 +99,7 @@ fn write_once(mut stream: &TcpStream, batch: &Batch) -> io::Result<usize> {
         *slice = IoSlice::new(frame);
         count += 1;
     }
-    stream.write_vectored(&slices[..count])
+    connection.write_vectored(&slices[..count])
 }
 
 /// Takes what was written out of the batch, and says how many whole frames that were.
@@ -182,7 +182,7 @@ impl State {
             if !entry.readable {
                 return;
             }
-            match entry.stream.read(buffer) {
+            match entry.connection.read(buffer) {
                 Ok(bytes @ 1..) => {
                     // What fills no buffer was all there was, unless the end is behind it.
                     entry.readable = bytes == buffer.len() || entry.ended;

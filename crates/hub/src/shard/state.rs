@@ -1,9 +1,8 @@
 //! What a shard knows and what it does about it. Sequential, never awaits; sockets are touched only
 //! through `socket.rs`.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::net::TcpStream;
-use std::rc::Rc;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,12 +13,15 @@ use teahouse_core::{CloseCode, LOBBY, Revocation, RoomId, Seq, SessionId, Timest
 use teahouse_protocol::{classic, v1};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::poll::Poll;
+use super::connection::Connection;
+use super::delivery::Waiters;
 use super::presence::Watch;
+use super::rooms::EntriesReads;
 use super::run::{Seams, Setup};
 use super::upkeep::Drain;
 use crate::clock::Moment;
 use crate::inbox::Inbox;
+use crate::maps::{HashMap, HashSet};
 use crate::metrics::{CodeLabel, HubMetrics};
 use crate::online::Online;
 use crate::options::HubOptions;
@@ -41,7 +43,7 @@ pub(crate) enum Job {
 /// A session and its socket.
 pub(crate) struct Slot {
     pub(crate) session: Session,
-    pub(crate) stream: TcpStream,
+    pub(crate) connection: Connection,
     pub(crate) decoder: Decoder,
     /// There may be something to read.
     pub(crate) readable: bool,
@@ -99,7 +101,7 @@ pub(crate) struct State {
     pub(super) welcomed_apart: bool,
     pub(super) revoked: HashMap<UserId, Vec<(Moment, Revocation)>>,
     /// Who waits for what of the store.
-    pub(super) waiters: HashMap<Want, Vec<SessionId>>,
+    pub(super) waiters: HashMap<Want, Waiters>,
     pub(super) read_queue: VecDeque<Want>,
     /// What is being read now.
     pub(super) reads: usize,
@@ -116,6 +118,8 @@ pub(crate) struct State {
     pub(super) typing_rooms: HashSet<RoomId>,
     /// Rooms that look otherwise to their members since the last tick.
     pub(super) entries_moved: HashSet<RoomId>,
+    /// Reads under way of how rooms look to their members.
+    pub(super) entries_reads: HashMap<RoomId, EntriesReads>,
     /// Rooms that may look otherwise since the first of the sessions that are being greeted said hello.
     pub(super) moved_meanwhile: HashSet<RoomId>,
     /// The number of the newest watch.
@@ -130,10 +134,9 @@ pub(crate) struct State {
     pub(super) ready: VecDeque<usize>,
     /// Sessions that are to be looked after, in order.
     pub(super) called: VecDeque<usize>,
-    poll: Rc<Poll>,
     /// Sockets of sessions that are gone, which the kernel has still to be asked to close. That takes it
     /// longer than all the rest of a leave, and ten thousand at once must not keep the living waiting.
-    departed: Vec<(TcpStream, Option<OwnedSemaphorePermit>)>,
+    departed: Vec<(Connection, Option<OwnedSemaphorePermit>)>,
     pub(super) effects: Vec<Effect>,
     pub(super) wants: Vec<Want>,
     pub(crate) batch: Batch,
@@ -168,7 +171,7 @@ impl Room {
         Self {
             tail: Tail::new(version, seq, envelopes_max),
             cursors: 0,
-            subscribers: HashSet::new(),
+            subscribers: HashSet::default(),
             members: 0,
             typing: BTreeMap::new(),
             typing_told: Vec::new(),
@@ -178,7 +181,7 @@ impl Room {
 }
 
 impl State {
-    pub(crate) fn new(setup: Setup, seams: Seams, poll: Rc<Poll>) -> Self {
+    pub(crate) fn new(setup: Setup, seams: Seams) -> Self {
         let lobby = Room::new(setup.lobby, setup.options.tail_envelopes_max);
         Self {
             ring: Ring::new(setup.options.ring_events_max),
@@ -187,8 +190,8 @@ impl State {
             metrics: setup.metrics,
             seams,
             slots: Slab::new(),
-            by_id: HashMap::new(),
-            rooms: HashMap::from([(LOBBY, lobby)]),
+            by_id: HashMap::default(),
+            rooms: HashMap::from_iter([(LOBBY, lobby)]),
             slots_end: 0,
             online: setup.online,
             edges_seen: 0,
@@ -197,23 +200,23 @@ impl State {
             next_session: setup.next_session,
             count: count_of(0),
             welcomed_apart: false,
-            revoked: HashMap::new(),
-            waiters: HashMap::new(),
+            revoked: HashMap::default(),
+            waiters: HashMap::default(),
             read_queue: VecDeque::new(),
             reads: 0,
             retries: Vec::new(),
             greeting: 0,
-            passed: HashMap::new(),
-            typing_rooms: HashSet::new(),
-            entries_moved: HashSet::new(),
-            moved_meanwhile: HashSet::new(),
+            passed: HashMap::default(),
+            typing_rooms: HashSet::default(),
+            entries_moved: HashSet::default(),
+            entries_reads: HashMap::default(),
+            moved_meanwhile: HashSet::default(),
             watches: 0,
-            watched: HashMap::new(),
-            watches_moved: HashSet::new(),
+            watched: HashMap::default(),
+            watches_moved: HashSet::default(),
             put_before: Vec::new(),
             ready: VecDeque::new(),
             called: VecDeque::new(),
-            poll,
             departed: Vec::new(),
             effects: Vec::new(),
             wants: Vec::new(),
@@ -226,20 +229,19 @@ impl State {
         }
     }
 
-    pub(crate) fn arrive(&mut self, arrival: Arrival, checked_at: Moment, wall: Timestamp) {
+    /// A new session. `adopt` makes its socket one that this shard hears of, under a place and a number.
+    pub(crate) fn arrive<S>(
+        &mut self,
+        arrival: Arrival<S>,
+        checked_at: Moment,
+        wall: Timestamp,
+        adopt: impl FnOnce(S, usize, SessionId) -> io::Result<Connection>,
+    ) {
         let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
-        let stream = arrival.stream;
-        // What the kernel may hold for a reader that stalls is bounded.
-        let adopted = socket2::SockRef::from(&stream)
-            .set_send_buffer_size(self.options.send_buffer_bytes)
-            .and_then(|()| self.poll.add(&stream, self.slots.vacant_key(), id));
-        if adopted.is_err() {
-            // The peer is gone already; nothing was registered, so nothing is to be undone.
-            return;
-        }
-        let Arrival {
-            user, accepted, dialect, device, mark, language, address, answer, early, place, lobby: at, ..
-        } = arrival;
+        let slot = self.slots.vacant_key();
+        // A peer that is gone already was never registered, so nothing is to be undone.
+        let Ok(connection) = adopt(arrival.stream, slot, id) else { return };
+        let Arrival { user, accepted, dialect, device, mark, language, address, answer, early, place, .. } = arrival;
         let hello_until = (dialect == Dialect::V1).then(|| self.now.plus(self.options.hello_timeout));
         let ring_place = self.ring.end();
         let newcomer = Newcomer { id, user, mark, language, address, hello_until, ring_place };
@@ -252,15 +254,15 @@ impl State {
             && let Some(lobby) = self.rooms.get_mut(&LOBBY)
         {
             lobby.cursors += 1;
-            session.enter(Cursor::at(LOBBY, at));
+            session.enter(Cursor::at(LOBBY, arrival.lobby));
         }
         // Reckoned from `exp`, also for a token that was let in a little after it.
         let grace_ms = i64::try_from(self.options.token_grace.as_millis()).unwrap_or(i64::MAX);
         let lives_ms = mark.expires_at.saturating_mul(1000).saturating_sub(wall.0).saturating_add(grace_ms);
         let lives = Duration::from_millis(u64::try_from(lives_ms).unwrap_or(0));
-        let slot = self.slots.insert(Box::new(Slot {
+        self.slots.insert(Box::new(Slot {
             session,
-            stream,
+            connection,
             decoder: Decoder::default(),
             readable: false,
             ended: false,
@@ -405,12 +407,12 @@ impl State {
         }
         self.leave(slot, Farewell::Lost);
         self.by_id.remove(&id);
-        let Slot { session, stream, place, .. } = *self.slots.remove(slot);
+        let Slot { session, connection, place, .. } = *self.slots.remove(slot);
         if self.slots.is_empty() {
             self.slots_end = 0;
         }
         self.abandon(slot, &session);
-        self.departed.push((stream, place));
+        self.departed.push((connection, place));
     }
 
     /// The shard ends, and with it every session.

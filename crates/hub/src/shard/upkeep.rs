@@ -75,7 +75,7 @@ impl State {
             if let Some(until) = entry.goodbye_until {
                 if now >= until {
                     // What the peer does not take by now the kernel shall not go on offering it.
-                    let _ = socket2::SockRef::from(&entry.stream).set_linger(Some(Duration::ZERO));
+                    entry.connection.reset_when_closed();
                     entry.done = true;
                     self.call(slot);
                 }
@@ -102,8 +102,7 @@ impl State {
             if entry.session.health.is_settling(now, SETTLING) {
                 continue;
             }
-            let queued =
-                if entry.session.health.is_unsettled() { crate::queue::unacknowledged_bytes(&entry.stream) } else { 0 };
+            let queued = if entry.session.health.is_unsettled() { entry.connection.unacknowledged_bytes() } else { 0 };
             let more_waits = entry.blocked || entry.session.has_waiting();
             match entry.session.health.judge(soon, queued, more_waits, &self.options) {
                 Verdict::Well => {}

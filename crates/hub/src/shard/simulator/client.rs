@@ -1,0 +1,162 @@
+//! A v1 client. What it shows, and the protocol's rules about it, are the checker's (`crates/checker`); here is what
+//! no recorded run can be asked: whether what it is told was ever so.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use teahouse_checker::DeviceView;
+use teahouse_checker::wire::{self, Ask, Entry, Heard, Message, Page, Request, Said};
+
+use super::store::pages::RESET_MESSAGES;
+use super::store::{EPOCH, Store};
+use super::{Check, ensure};
+
+/// A v1 client, and how far its conversation is.
+#[derive(Default)]
+pub(super) struct Client {
+    pub(super) user: u64,
+    pub(super) view: DeviceView,
+    /// It said hello and has no answer yet.
+    pub(super) is_greeting: bool,
+    /// What is not answered.
+    pub(super) asked: BTreeMap<String, Ask>,
+    /// The versions that an answer began rooms with, which can overtake what was under way.
+    answered_at: BTreeMap<u64, u64>,
+    /// It was told that it missed something that is not stored.
+    pub(super) missed: bool,
+    /// The number of the newest publication that it was told.
+    news: u64,
+    pub(super) goodbye: Option<u16>,
+    /// Rooms of which it must ask anew who is online.
+    pub(super) refresh: Vec<u64>,
+}
+
+/// What a backend published in these runs.
+#[derive(Deserialize)]
+struct News {
+    data: Number,
+}
+
+#[derive(Deserialize)]
+struct Number {
+    number: u64,
+}
+
+/// What it shows when it holds nothing.
+pub(super) fn nothing() -> DeviceView {
+    let mut view = DeviceView::default();
+    view.reset_messages = RESET_MESSAGES;
+    view
+}
+
+impl Client {
+    pub(super) fn new(user: u64) -> Self {
+        Self { user, view: nothing(), ..Self::default() }
+    }
+
+    /// The connection is gone: what only it knew is gone too.
+    pub(super) fn disconnected(&mut self) {
+        let mut view = std::mem::take(&mut self.view);
+        view.disconnects();
+        *self = Self { view, ..Self::new(self.user) };
+    }
+
+    /// It has said no hello, or what it said to one was answered otherwise than by a welcome.
+    pub(super) fn may_greet(&self) -> bool {
+        !self.view.is_welcome && !self.is_greeting && self.asked.is_empty()
+    }
+
+    pub(super) fn asks(&mut self, request: Request) {
+        self.view.asks(&request);
+        self.is_greeting |= matches!(request.ask, Ask::Hello { .. });
+        self.asked.extend(request.id.map(|id| (id, request.ask)));
+    }
+
+    /// Takes one envelope.
+    pub(super) fn read(&mut self, truth: &Store, text: &str) -> Check {
+        let heard = wire::read_v1(text).map_err(|error| format!("{error}: {text}"))?;
+        self.hears(truth, &heard, text).map_err(|broken| format!("{broken}; it was sent {text}"))
+    }
+
+    fn hears(&mut self, truth: &Store, heard: &Heard, text: &str) -> Check {
+        let is_answer = matches!(heard.said, Said::Ack(_) | Said::Error { .. } | Said::Welcome(_));
+        let answered = heard.id.as_ref().filter(|_| is_answer).and_then(|id| self.asked.remove(id));
+        match (&heard.said, &answered) {
+            (Said::Message(said), _) => {
+                self.is_true(truth, said)?;
+                let is_live = said.change.is_some();
+                if is_live && self.answered_at.get(&said.room).is_some_and(|version| said.version <= *version) {
+                    return Ok(());
+                }
+            }
+            (Said::CatchUp { room, from, reset: false }, _) => {
+                let view = self.view.rooms.get_mut(room);
+                if let Some(view) = view.filter(|view| self.answered_at.get(room) == Some(&view.version)) {
+                    view.version = view.version.min(*from);
+                }
+            }
+            (Said::Ack(data), Some(Ask::History { .. })) => {
+                let page = Page::deserialize(data).map_err(|error| error.to_string())?;
+                page.messages.iter().try_for_each(|said| self.is_true(truth, said))?;
+            }
+            (Said::Ack(data), Some(Ask::Join { .. } | Ask::Open { .. })) => {
+                let entry = Entry::deserialize(data).map_err(|error| error.to_string())?;
+                if !self.view.rooms.contains_key(&entry.id) {
+                    self.answered_at.insert(entry.id, entry.version);
+                }
+            }
+            _ => {}
+        }
+        self.view.hears(heard).map_err(|broken| match broken.room {
+            Some(room) => format!("room {room}: {broken}"),
+            None => broken.to_string(),
+        })?;
+        match &heard.said {
+            Said::Welcome(welcome) => {
+                ensure!(matches!(answered, Some(Ask::Hello { .. })), "a welcome for another request");
+                ensure!(welcome.epoch == EPOCH, "another history");
+                self.is_greeting = false;
+            }
+            Said::Ack(_) => ensure!(!matches!(answered, Some(Ask::Hello { .. })), "an ack for a hello"),
+            Said::Error { .. } if matches!(answered, Some(Ask::Hello { .. })) => self.is_greeting = false,
+            Said::Removed { room } => drop(self.answered_at.remove(room)),
+            Said::Presence { room, refresh: true, .. } => self.refresh.push(*room),
+            Said::System { .. } => {
+                // Also who came and went may be among what it missed.
+                self.missed = true;
+                let rooms = self.view.rooms.iter_mut();
+                self.refresh.extend(rooms.filter_map(|(room, view)| view.watched.take().map(|_| *room)));
+            }
+            Said::Goodbye { code, reconnect, .. } => {
+                ensure!((*code < 4500) == *reconnect, "whether to come back");
+                self.goodbye = Some(*code);
+            }
+            Said::Published { kind } => {
+                ensure!(kind == "news", "an unknown type: {kind}");
+                let news: News = serde_json::from_str(text).map_err(|error| error.to_string())?;
+                let number = news.data.number;
+                ensure!(number > self.news, "publication {number} after {}", self.news);
+                ensure!(self.missed || self.news == 0 || number == self.news + 1, "a publication is missing");
+                self.news = number;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a message was ever so, and was this user's to know.
+    fn is_true(&self, truth: &Store, said: &Message) -> Check {
+        let room = truth.rooms.get(&said.room).ok_or("a room that never was")?;
+        let was = room.log.get(said.version as usize - 1).ok_or("a version that never was")?;
+        let reactions = was.reactions.iter().map(|(emoji, count)| (emoji.as_str(), u64::from(*count)));
+        let is_it = was.id.0 == said.id
+            && was.seq.0 == said.seq
+            && was.sender.id.0 == said.sender.id
+            && was.content == said.content
+            && was.deleted == said.deleted
+            && said.reactions.iter().map(|(emoji, count)| (emoji.as_str(), *count)).eq(reactions);
+        ensure!(is_it, "a message that never was");
+        ensure!(room.is_known_to(self.user, said.version), "what was said after it had left the room");
+        Ok(())
+    }
+}

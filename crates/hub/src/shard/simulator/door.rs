@@ -1,0 +1,238 @@
+//! The door and the history over the model store: requests become writes in its queue, reads look at it at
+//! some moment after they were begun and answer at some moment after that.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use teahouse_core::{ErrorCode, LOBBY, Language, MessageId, RoomEntry, RoomId, Seq, Timestamp, UserId, Version};
+use teahouse_core::{TokenKey, TokenMark};
+use teahouse_protocol::classic;
+use teahouse_protocol::v1::{self, Envelope, Request};
+
+use super::store::{Store, Write};
+use crate::seams::{
+    Answer, Ask, BoxFuture, Caller, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Door, History, Receipt, Then,
+};
+
+/// The store as all parts of a run hold it.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Mutex<Store>>);
+
+impl Shared {
+    pub(super) fn new(store: Store) -> Self {
+        Self(Arc::new(Mutex::new(store)))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Store> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A read that looks some polls after the first one, and answers some polls after that.
+    fn late<T: Send + Unpin + 'static>(&self, look: impl FnOnce(&mut Store) -> T + Send + 'static) -> BoxFuture<T> {
+        let mut store = self.lock();
+        let slowness = store.slowness;
+        let (before, after) = (store.chance.below(slowness + 1), store.chance.below(slowness + 1));
+        drop(store);
+        Box::pin(Late { store: self.clone(), before, after, look: Some(Box::new(look)), found: None })
+    }
+
+    /// The same, which may fail.
+    fn late_or_never<T: Send + Unpin + 'static>(
+        &self,
+        look: impl FnOnce(&mut Store) -> T + Send + 'static,
+    ) -> BoxFuture<Option<T>> {
+        self.late(|store| if store.fails() { None } else { Some(look(store)) })
+    }
+}
+
+/// What is read of the store.
+type Look<T> = Box<dyn FnOnce(&mut Store) -> T + Send>;
+
+struct Late<T> {
+    store: Shared,
+    before: u64,
+    after: u64,
+    look: Option<Look<T>>,
+    found: Option<T>,
+}
+
+impl<T: Unpin> Future for Late<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        if self.before > 0 {
+            self.before -= 1;
+            return Poll::Pending;
+        }
+        if let Some(look) = self.look.take() {
+            let found = look(&mut self.store.lock());
+            self.found = Some(found);
+        }
+        if self.after > 0 {
+            self.after -= 1;
+            return Poll::Pending;
+        }
+        self.found.take().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+/// A write: its first poll puts it into the store's queue, so that a session's requests keep their order.
+struct Written {
+    store: Shared,
+    asked: Option<(Caller, Dialect, Option<String>, Write)>,
+    ticket: u64,
+}
+
+impl Future for Written {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
+        if let Some((caller, dialect, id, write)) = self.asked.take() {
+            let asker = id.is_some().then_some(caller.session);
+            let ticket = self.store.lock().ask(caller.user.0, dialect, id, asker, write);
+            self.ticket = ticket;
+        }
+        let outcome = self.store.lock().outcome(self.ticket);
+        outcome.map_or(Poll::Pending, |outcome| {
+            Poll::Ready(Answer { envelope: outcome.envelope, then: outcome.entered.map(Then::Enter) })
+        })
+    }
+}
+
+pub(super) struct ModelDoor(pub(super) Shared);
+
+impl ModelDoor {
+    fn write(&self, caller: &Caller, dialect: Dialect, id: Option<String>, write: Write) -> Receipt {
+        let asked = Some((*caller, dialect, id, write));
+        Receipt::Later(Box::pin(Written { store: self.0.clone(), asked, ticket: 0 }))
+    }
+
+    fn hello(
+        &self,
+        caller: &Caller,
+        id: Option<String>,
+        epoch: Option<String>,
+        rooms: Vec<(RoomId, Version)>,
+    ) -> Receipt {
+        let user = caller.user.0;
+        Receipt::Hello(self.0.late(move |store| {
+            if store.fails() {
+                let body = v1::ErrorBody::new(ErrorCode::Overloaded, Language::En);
+                return Answer::saying(v1::error(id.as_deref(), &body));
+            }
+            let greeting = store.greeting(user, id, epoch.as_deref(), rooms);
+            Answer { envelope: None, then: Some(Then::Greet(Box::new(greeting))) }
+        }))
+    }
+
+    fn past(&self, caller: &Caller, id: Option<String>, room: RoomId, before: Option<Seq>) -> Receipt {
+        let (user, reference) = (caller.user.0, id.clone());
+        let work = self.0.late(move |store| {
+            let found = if store.fails() {
+                Err(ErrorCode::Overloaded)
+            } else {
+                store.past(room.0, user, before.map_or(u64::MAX, |seq| seq.0))
+            };
+            Answer::saying(match found {
+                Ok((messages, more)) => {
+                    let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
+                    let own = v1::own_reactions(store.own_reactions(user, &ids));
+                    v1::ack(reference.as_deref().unwrap_or(""), &v1::History::new(&messages, (more, true), &own))
+                }
+                Err(code) => v1::error(reference.as_deref(), &v1::ErrorBody::new(code, Language::En)),
+            })
+        });
+        Receipt::Reading { room, id, work }
+    }
+}
+
+impl Door for ModelDoor {
+    fn receive(&self, caller: &Caller, text: &str) -> Receipt {
+        match classic::read_request(text) {
+            Ok(classic::Request::Message { content }) => {
+                let write = Write::Say { room: LOBBY.0, content, client_id: None };
+                self.write(caller, Dialect::Classic, None, write)
+            }
+            Ok(classic::Request::Heartbeat) => Receipt::Reply(classic::heartbeat(Timestamp(0))),
+            Err(_) => Receipt::Malformed(classic::refusal(ErrorCode::BadRequest, caller.language)),
+        }
+    }
+
+    fn receive_v1(&self, caller: &Caller, greeted: bool, text: &str) -> Receipt {
+        let refused = |id: Option<&str>, code| v1::error(id, &v1::ErrorBody::new(code, Language::En));
+        let Envelope { id, request } = match v1::read_envelope(text) {
+            Ok(envelope) => envelope,
+            Err(error) => return Receipt::Malformed(refused(error.id.as_deref(), ErrorCode::BadRequest)),
+        };
+        if matches!(request, Request::Hello { .. }) == greeted {
+            return Receipt::Reply(refused(id.as_deref(), ErrorCode::BadRequest));
+        }
+        let write = match request {
+            Request::Hello { epoch, rooms, .. } => return self.hello(caller, id, epoch, rooms),
+            Request::History { room, before, .. } => return self.past(caller, id, room, before),
+            Request::Sync { room, since } => return Receipt::Ask { id, ask: Ask::Sync(room, since) },
+            Request::Presence { room, on } => return Receipt::Ask { id, ask: Ask::Presence(room, on) },
+            Request::Typing { room, on } => return Receipt::Ask { id, ask: Ask::Typing(room, on) },
+            Request::Heartbeat {} => return Receipt::Reply(v1::heartbeat(id.as_deref(), Timestamp(0))),
+            Request::Auth { .. } => {
+                let user = caller.user;
+                return Receipt::Later(self.0.late(move |_| Answer {
+                    envelope: id.map(|id| v1::ack(&id, &v1::Renewed { expires_in_ms: 600_000 })),
+                    then: Some(Then::Renew(mark(user, i64::MAX / 2), Duration::from_secs(600))),
+                }));
+            }
+            Request::Message { content, .. } if content == "panic" => std::panic::resume_unwind(Box::new("on purpose")),
+            Request::Message { room, content, client_id, .. } => {
+                Write::Say { room: room.0, content, client_id: Some(client_id) }
+            }
+            Request::Edit { message, content } => Write::Edit { message: message.0, content },
+            Request::Delete { message } => Write::Delete { message: message.0 },
+            Request::React { message, emoji, on } => Write::React { message: message.0, emoji, on },
+            Request::Read { room, seq } => Write::Read { room: room.0, seq: seq.0 },
+            Request::Join { room } => Write::Join { room: room.0 },
+            Request::Leave { room } => Write::Leave { room: room.0 },
+            Request::Invite { room, user } => Write::Invite { room: room.0, user: user.0 },
+            Request::Remove { room, user } => Write::Remove { room: room.0, user: user.0 },
+            Request::Update { room, .. } => Write::Rename { room: room.0 },
+            Request::Open { user } => Write::Open { user: user.0 },
+            _ => return Receipt::Reply(refused(id.as_deref(), ErrorCode::Forbidden)),
+        };
+        self.write(caller, Dialect::V1, id, write)
+    }
+}
+
+/// What is remembered of a user's token.
+pub(super) fn mark(user: UserId, expires_at: i64) -> TokenMark {
+    TokenMark { token: TokenKey([user.0 as u8; 16]), login: None, issued_at: 0, expires_at }
+}
+
+pub(super) struct ModelHistory(pub(super) Shared);
+
+impl History for ModelHistory {
+    fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {
+        self.0.late_or_never(move |store| store.classic_page(room, after))
+    }
+
+    fn changes(&self, room: RoomId, from: CatchUpFrom) -> BoxFuture<Option<ChangesPage>> {
+        self.0.late_or_never(move |store| store.changes(room, from))
+    }
+
+    fn own_reactions(&self, user: UserId, messages: Vec<MessageId>) -> BoxFuture<Option<Vec<(MessageId, String)>>> {
+        self.0.late_or_never(move |store| store.own_reactions(user.0, &messages))
+    }
+
+    fn entries(&self, room: RoomId, users: Vec<UserId>) -> BoxFuture<Option<Vec<(UserId, RoomEntry)>>> {
+        self.0.late_or_never(move |store| {
+            let members = &store.rooms[&room.0].members;
+            let mine = users.into_iter().filter(|user| members.contains_key(&user.0));
+            mine.map(|user| (user, store.entry(room.0, user.0))).collect()
+        })
+    }
+
+    fn members(&self, room: RoomId) -> BoxFuture<Option<Vec<UserId>>> {
+        self.0.late_or_never(move |store| store.rooms[&room.0].members.keys().map(|user| UserId(*user)).collect())
+    }
+}

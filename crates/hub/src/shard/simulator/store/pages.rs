@@ -1,0 +1,159 @@
+//! What is read from the model store: rooms as somebody sees them, and pages of all kinds, each from one
+//! snapshot. It changes nothing.
+
+use teahouse_core::ErrorCode;
+use teahouse_core::{
+    Message, MessageId, Role, RoomEntry, RoomId, RoomKind, Seq, Timestamp, User, UserId, UserRole, Version,
+};
+use teahouse_protocol::v1;
+
+use super::{EPOCH, Store, profile};
+use crate::seams::{CatchUpFrom, ChangesPage, ClassicPage, Greeting};
+
+/// Small bounds, so that a run meets them all the time.
+const CHANGES_MAX: usize = 12;
+pub(in crate::shard::simulator) const RESET_MESSAGES: usize = 5;
+const PAGE_MESSAGES: usize = 3;
+
+impl Store {
+    /// Whether a read fails, now.
+    pub(in crate::shard::simulator) fn fails(&mut self) -> bool {
+        self.failures > 0 && self.chance.one_in(self.failures)
+    }
+
+    pub(in crate::shard::simulator) fn entry(&self, id: u64, user: u64) -> RoomEntry {
+        let room = &self.rooms[&id];
+        let (version, last_seq) = room.head();
+        let read = room.members.get(&user).copied().unwrap_or(0);
+        let unread = room.messages[read as usize..].iter().filter(|m| m.sender.id.0 != user && !m.deleted).count();
+        let reads = room.members.iter().filter(|(other, _)| **other != user);
+        let peer = room.pair.and_then(|pair| pair.into_iter().find(|other| *other != user));
+        RoomEntry {
+            id: RoomId(id),
+            kind: room.kind,
+            name: None,
+            title: room.title.to_string(),
+            version,
+            last_seq,
+            members: room.members.len() as u32,
+            role: Role::Member,
+            read_seq: Seq(read),
+            unread: unread as u32,
+            muted: false,
+            peer: peer.map(|peer| (profile(peer), Seq(room.members[&peer]))),
+            last_message: None,
+            reads: if room.kind == RoomKind::Private {
+                reads.map(|(user, seq)| (UserId(*user), Seq(*seq))).collect()
+            } else {
+                Vec::new()
+            },
+        }
+    }
+
+    pub(in crate::shard::simulator) fn greeting(
+        &self,
+        user: u64,
+        id: Option<String>,
+        epoch: Option<&str>,
+        held: Vec<(RoomId, Version)>,
+    ) -> Greeting {
+        let listed = self.rooms.iter().filter(|(_, room)| room.is_listed_for(user));
+        Greeting {
+            id,
+            user: User {
+                profile: profile(user),
+                email: None,
+                bio: String::new(),
+                role: UserRole::User,
+                disabled: false,
+                muted_until: None,
+                created_at: Timestamp(0),
+            },
+            epoch: EPOCH.to_owned(),
+            time: Timestamp(0),
+            limits: v1::LimitsBody {
+                content_chars_max: 4000,
+                frame_bytes_max: 65536,
+                sends_per_second: 3,
+                sends_burst: 5,
+                envelopes_per_second: 20,
+                envelopes_burst: 60,
+                history_messages_max: 100,
+            },
+            rooms: listed.map(|(room, _)| self.entry(*room, user)).collect(),
+            held: held.into_iter().map(|(room, version)| (room, (epoch == Some(EPOCH)).then_some(version))).collect(),
+        }
+    }
+
+    pub(in crate::shard::simulator) fn changes(&self, room: RoomId, from: CatchUpFrom) -> ChangesPage {
+        let Some(found) = self.rooms.get(&room.0) else {
+            return ChangesPage { reset: true, messages: Vec::new(), reached: (Version(0), Seq(0)), complete: true };
+        };
+        let head = found.head();
+        let (since, may_reset) = match from {
+            CatchUpFrom::Since(version) => (version, false),
+            CatchUpFrom::Held(version) => (version, true),
+            CatchUpFrom::Anew => (Version(u64::MAX), true),
+        };
+        let mut messages: Vec<Message> = found.messages.iter().filter(|m| m.version > since).cloned().collect();
+        let reset = since > head.0 || (may_reset && messages.len() > CHANGES_MAX);
+        if reset {
+            messages = found.messages.iter().rev().take(RESET_MESSAGES).cloned().collect();
+        }
+        messages.sort_by_key(|message| message.version);
+        let complete = reset || messages.len() <= PAGE_MESSAGES;
+        if !complete {
+            messages.truncate(PAGE_MESSAGES);
+        }
+        let through = if complete { head.0 } else { messages[PAGE_MESSAGES - 1].version };
+        ChangesPage { reset, messages, reached: (through, head.1), complete }
+    }
+
+    pub(in crate::shard::simulator) fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> ClassicPage {
+        let found = &self.rooms[&room.0];
+        let (version, last_seq) = found.head();
+        let (old, new) = found.messages.split_at((after.1.0 as usize).min(found.messages.len()));
+        let deleted = old.iter().filter(|m| m.deleted && m.version > after.0).map(|m| m.id).collect();
+        let mut messages: Vec<Message> = new.iter().filter(|message| !message.deleted).cloned().collect();
+        let complete = messages.len() <= PAGE_MESSAGES;
+        messages.truncate(PAGE_MESSAGES);
+        let seq = if complete { last_seq } else { messages[PAGE_MESSAGES - 1].seq };
+        ClassicPage {
+            deleted,
+            messages,
+            reached: (version, seq),
+            complete,
+            pair: found.pair.map(|p| Box::new(p.map(profile))),
+        }
+    }
+
+    pub(in crate::shard::simulator) fn own_reactions(
+        &self,
+        user: u64,
+        messages: &[MessageId],
+    ) -> Vec<(MessageId, String)> {
+        let mut own = Vec::new();
+        for message in messages {
+            let room = self.places.get(&message.0).and_then(|(room, _)| self.rooms.get(room));
+            let mine = room.and_then(|room| room.own.get(&(message.0, user)));
+            own.extend(mine.into_iter().flatten().map(|emoji| (*message, emoji.clone())));
+        }
+        own
+    }
+
+    /// A page of a room's past below `before`, and whether there is more before it.
+    pub(in crate::shard::simulator) fn past(
+        &self,
+        room: u64,
+        user: u64,
+        before: u64,
+    ) -> Result<(Vec<Message>, bool), ErrorCode> {
+        let found = self.rooms.get(&room).ok_or(ErrorCode::NotFound)?;
+        if !found.members.contains_key(&user) {
+            return Err(ErrorCode::Forbidden);
+        }
+        let end = ((before.max(1) - 1) as usize).min(found.messages.len());
+        let start = end.saturating_sub(PAGE_MESSAGES);
+        Ok((found.messages[start..end].to_vec(), start > 0))
+    }
+}

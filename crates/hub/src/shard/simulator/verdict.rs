@@ -1,0 +1,164 @@
+//! What must be so when everything is still, and when everybody has left. It looks at the clients first, then
+//! into the shards.
+
+use std::collections::BTreeSet;
+
+use teahouse_checker::view::RoomView;
+use teahouse_core::{LOBBY, SessionId, UserId};
+
+use super::client::Client;
+use super::device::{Device, Speaks};
+use super::store::Store;
+use super::world::World;
+use super::{Check, ensure};
+use crate::session::Stage;
+
+/// What must be so when everything is still: nobody has anything to wait for.
+pub(super) fn is_as_it_should(world: &World) -> Check {
+    let store = world.store.lock();
+    for (place, device) in world.devices.iter().enumerate().filter(|(_, device)| device.is_live()) {
+        let shows = match &device.speaks {
+            Speaks::V1(client) => shows_all(world, &store, client),
+            Speaks::Classic(classic) => {
+                let count = world.online.count();
+                classic.is_whole(&store).and_then(|()| {
+                    ensure!(classic.count == Some(count), "it was told {:?} online of {count}", classic.count);
+                    Ok(())
+                })
+            }
+        };
+        shows.map_err(|broken| format!("device {place} of user {}: {broken}", device.user))?;
+    }
+    drop(store);
+    sessions_are_the_sockets(world)?;
+    nothing_is_pending(world)
+}
+
+fn shows_all(world: &World, store: &Store, client: &Client) -> Check {
+    ensure!(client.view.is_welcome, "it is not welcomed");
+    ensure!(client.asked.is_empty(), "no answer to {:?}", client.asked);
+    ensure!(client.view.is_caught_up(), "it is not caught up");
+    let user = client.user;
+    let rooms: BTreeSet<u64> =
+        store.rooms.iter().filter(|(_, room)| room.is_listed_for(user)).map(|(room, _)| *room).collect();
+    let shown: BTreeSet<u64> = client.view.rooms.keys().copied().collect();
+    ensure!(rooms == shown, "it is in {rooms:?} and shows {shown:?}");
+    for (id, view) in &client.view.rooms {
+        shows_room(world, store, client, *id, view).map_err(|broken| format!("room {id}: {broken}"))?;
+    }
+    let count = world.online.count();
+    ensure!(client.view.online == count, "it was told {} online of {count}", client.view.online);
+    Ok(())
+}
+
+fn shows_room(world: &World, store: &Store, client: &Client, id: u64, view: &RoomView) -> Check {
+    let room = &store.rooms[&id];
+    ensure!(view.version == room.head().0.0, "at {} of {}", view.version, room.head().0.0);
+    for message in &room.messages {
+        let Some(shown) = view.messages.get(&message.id.0) else {
+            ensure!(message.seq.0 < view.low, "message {} (seq {}) is missing", message.id.0, message.seq.0);
+            continue;
+        };
+        ensure!(
+            shown.version == message.version.0,
+            "message {} as of {}, and it is of {}",
+            message.id.0,
+            shown.version,
+            message.version.0
+        );
+        let own = room.own.get(&(message.id.0, client.user)).cloned().unwrap_or_default();
+        let mine = view.mine.get(&message.id.0).cloned().unwrap_or_default();
+        ensure!(mine == own, "own reactions to {}: {mine:?}, and they are {own:?}", message.id.0);
+    }
+    if client.missed {
+        // It was told to look again, and these models do not.
+        return Ok(());
+    }
+    let read = room.members[&client.user];
+    ensure!(view.read_seq == read, "read up to {}, and it is {read}", view.read_seq);
+    ensure!(view.title == room.title.to_string(), "titled {}, and it is {}", view.title, room.title);
+    ensure!(
+        view.members as usize == room.members.len(),
+        "{} members, and they are {}",
+        view.members,
+        room.members.len()
+    );
+    ensure!(view.typing.is_empty(), "{:?} are typing for ever", view.typing);
+    if let Some(present) = &view.watched {
+        let online: BTreeSet<u64> =
+            room.members.keys().copied().filter(|user| world.online.contains(UserId(*user))).collect();
+        ensure!(*present == online, "{present:?} are shown online, and they are {online:?}");
+    }
+    Ok(())
+}
+
+/// Registered is who is connected, and online is whose sessions are registered.
+fn sessions_are_the_sockets(world: &World) -> Check {
+    let users: BTreeSet<u64> = world.devices.iter().map(|device| device.user).collect();
+    let mut online = Vec::new();
+    for user in users {
+        let live: Vec<&Device> =
+            world.devices.iter().filter(|device| device.user == user && device.is_live()).collect();
+        let state = &world.shards[world.shard_of(user)].state;
+        let registered: Vec<SessionId> = state.registry.sessions_of(UserId(user)).collect();
+        ensure!(registered.len() == live.len(), "user {user} has {} sockets and {registered:?}", live.len());
+        ensure!(live.len() <= world.options.sessions_per_user, "user {user} has too many sessions");
+        if !live.is_empty() {
+            online.push(UserId(user));
+        }
+    }
+    ensure!(world.online.all() == online, "online are {:?}, and connected {online:?}", world.online.all());
+    Ok(())
+}
+
+/// Nobody waits for what never comes.
+fn nothing_is_pending(world: &World) -> Check {
+    for (index, shard) in world.shards.iter().enumerate() {
+        let state = &shard.state;
+        ensure!(!world.is_waiting(index) && state.reads == 0, "shard {index} still reads");
+        ensure!(state.waiters.is_empty(), "sessions wait for {:?}", state.waiters);
+        ensure!(state.retries.is_empty() && state.read_queue.is_empty(), "something is still to be read");
+        ensure!(state.greeting == 0 && state.passed.is_empty(), "it still greets {}", state.greeting);
+        ensure!(state.entries_reads.is_empty(), "entries are still to be read");
+        ensure!(state.moved_meanwhile.is_empty() && state.entries_moved.is_empty(), "rooms that moved");
+        ensure!(state.put_before.is_empty() && !state.is_busy(), "something is left to do");
+        for (slot, entry) in &state.slots {
+            let session = &entry.session;
+            ensure!(state.by_id.get(&session.id) == Some(&slot), "session {} is not at its place", session.id.0);
+            ensure!(!session.closing && !entry.left, "session {} does not end", session.id.0);
+            ensure!(!entry.blocked && session.unsent.is_empty(), "session {} is not written to", session.id.0);
+            ensure!(!session.has_waiting(), "something waits for session {}", session.id.0);
+            let is_live = session.v1.as_ref().is_none_or(|v1| matches!(v1.stage, Stage::Live));
+            ensure!(is_live && !session.is_held(), "session {} is held for ever", session.id.0);
+        }
+        let cursors = |id| state.slots.iter().filter(|(_, entry)| entry.session.is_in(id)).count();
+        for (id, room) in &state.rooms {
+            ensure!(room.cursors == cursors(*id), "room {} counts {} cursors of {}", id.0, room.cursors, cursors(*id));
+            ensure!(*id == LOBBY || room.cursors > 0, "room {} is kept for nobody", id.0);
+            ensure!(room.subscribers.iter().all(|slot| state.slots.contains(*slot)), "a ghost in room {}", id.0);
+        }
+    }
+    Ok(())
+}
+
+/// Everybody has left: nothing is left of them.
+pub(super) fn nothing_is_left(world: &World) -> Check {
+    nothing_is_pending(world)?;
+    for (index, shard) in world.shards.iter().enumerate() {
+        let state = &shard.state;
+        ensure!(state.slots.is_empty() && state.by_id.is_empty(), "shard {index} keeps {} slots", state.slots.len());
+        ensure!(state.rooms.len() == 1, "shard {index} keeps rooms: {:?}", state.rooms.keys());
+        let lobby = &state.rooms[&LOBBY];
+        ensure!(
+            lobby.cursors == 0 && lobby.subscribers.is_empty() && lobby.watch.is_none(),
+            "the lobby keeps somebody"
+        );
+        ensure!(state.watched.is_empty() && state.watches_moved.is_empty(), "watches are left");
+        ensure!(state.typing_rooms.is_empty() && state.revoked.is_empty(), "typing, or revocations, are left");
+        ensure!(state.registry.sessions() == 0 && state.registry.users_online() == 0, "the registry keeps somebody");
+    }
+    ensure!(world.online.all().is_empty(), "online for ever: {:?}", world.online.all());
+    let (sessions, users) = (world.metrics.sessions.get(), world.metrics.users.get());
+    ensure!((sessions, users) == (0, 0), "{sessions} sessions and {users} users are counted");
+    Ok(())
+}
