@@ -96,6 +96,8 @@ pub(crate) struct State {
     pub(super) next_session: Arc<AtomicU64>,
     /// The number that sessions are told; it moves by tick.
     pub(super) count: Count,
+    /// From when on they may be told again.
+    pub(super) count_due: Moment,
     /// Since the last tick somebody was welcomed with another number, and must hear of it if that was
     /// true for a moment only.
     pub(super) welcomed_apart: bool,
@@ -199,6 +201,7 @@ impl State {
             index: setup.index,
             next_session: setup.next_session,
             count: count_of(0),
+            count_due: Moment(0),
             welcomed_apart: false,
             revoked: HashMap::default(),
             waiters: HashMap::default(),

@@ -16,7 +16,9 @@ const APPLICATION_ID: i64 = 1_415_930_184;
 /// What the writer keeps of the database in memory: the upper levels of the indexes by client_id are
 /// hit at random, so they should stay.
 const WRITER_CACHE_KIB: i64 = 32 * 1024;
-const READER_CACHE_KIB: i64 = 8 * 1024;
+/// What a reader keeps of it: the upper levels of the indexes. The rest is in the system's cache, and a storm of
+/// reconnects, which looks at every account, would fill whatever is given here.
+const READER_CACHE_KIB: i64 = 512;
 /// The row of `meta` that a copy has until it is first started from.
 const COPY_MARK: &str = "copy";
 /// More than there are different statements.
