@@ -184,29 +184,8 @@ fn play_all(first: u64, seeds: u64) -> u64 {
     steps
 }
 
-/// Seeds that broke a rule once, and what it was. They find it again as long as chance draws what it drew then.
-const SEEDS: [(u64, &str); 10] = [
-    (13, "of two reads of a room's entry the older one had the last word"),
-    (15, "an answer came behind the goodbye"),
-    (131, "a watch left its room behind"),
-    (327, "a sync took a session back behind what its welcome had said"),
-    (429, "a private message came twice, by a page of the store and by the street"),
-    (576, "whoever stayed in a room never heard that it had fewer members, since an inbox was full"),
-    (634, "a session was told of a room that was not in its welcome"),
-    (1640, "an answer that one is in a room came behind the word that one is not"),
-    (513_222, "a session that was refused a watch held it for ever"),
-    (1993, "a page that somebody else had asked for was older than what a session was sent"),
-];
-
-#[test]
-fn seeds_that_broke_a_rule_once_do_so_no_more() {
-    for (seed, story) in SEEDS {
-        if let Err(broken) = play(&Plan::new(seed)) {
-            panic!("{story}: {}", shortest(&Plan::new(seed), &broken));
-        }
-    }
-}
-
+/// They found nearly each fault that was ever found, as long as its cure was missing: single seeds are of use only until
+/// chance draws something else than it did.
 #[test]
 fn the_same_seeds_break_no_rule() {
     play_all(0, 1500);

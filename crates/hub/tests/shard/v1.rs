@@ -686,3 +686,27 @@ async fn a_room_that_looks_otherwise_is_told_whole_to_whoever_is_in_it() {
     let entry = amy.next_of("room").await;
     assert_eq!((&entry["id"], &entry["kind"], &entry["members"]), (&json!(7), &json!("private"), &json!(2)));
 }
+
+#[tokio::test]
+async fn who_comes_while_a_page_is_being_read_is_not_given_that_one() {
+    let mut house = House::open(HubOptions { shards: 1, ..small() });
+    house.comes_in(TEA, 1, None);
+    house.comes_in(TEA, 2, None);
+    house.say_in(TEA, "a");
+    house.say_in(TEA, "b");
+    house.past.v1.reads.forget_permits(Semaphore::MAX_PERMITS);
+    let held = json!([{"room": 7, "version": 1}]);
+    let mut amy = house.welcomed(1, held.clone()).await;
+    assert_eq!(amy.until_heartbeat().await, [""; 0]);
+    // Her page knows nothing of this, and his welcome does.
+    house.say_in(TEA, "c");
+    let mut bob = house.welcomed(2, held).await;
+    assert_eq!(bob.until_heartbeat().await, [""; 0]);
+    house.past.v1.reads.add_permits(100);
+    for told in ["catch_up 7", "7@2: b", "7@3: c", "caught_up 7"] {
+        assert_eq!(short(&bob.next_event().await), told);
+    }
+    for told in ["catch_up 7", "7@2: b", "caught_up 7", "7@3: c"] {
+        assert_eq!(short(&amy.next_event().await), told);
+    }
+}

@@ -1,7 +1,7 @@
 //! A v1 client. What it shows, and the protocol's rules about it, are the checker's (`crates/checker`); here is what
 //! no recorded run can be asked: whether what it is told was ever so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use teahouse_checker::DeviceView;
@@ -22,6 +22,8 @@ pub(super) struct Client {
     pub(super) asked: BTreeMap<String, Ask>,
     /// The versions that an answer began rooms with, which can overtake what was under way.
     answered_at: BTreeMap<u64, u64>,
+    /// Rooms of which it must ask what it missed.
+    pub(super) behind: BTreeSet<u64>,
     /// It was told that it missed something that is not stored.
     pub(super) missed: bool,
     /// The number of the newest publication that it was told.
@@ -85,7 +87,14 @@ impl Client {
             (Said::Message(said), _) => {
                 self.is_true(truth, said)?;
                 let is_live = said.change.is_some();
-                if is_live && self.answered_at.get(&said.room).is_some_and(|version| said.version <= *version) {
+                let answered_at = self.answered_at.get(&said.room).copied();
+                if is_live && answered_at.is_some_and(|version| said.version <= version) {
+                    return Ok(());
+                }
+                let at = self.view.rooms.get(&said.room).map(|view| view.version).filter(|at| answered_at == Some(*at));
+                if is_live && at.is_some_and(|at| said.version > at + 1) {
+                    // The answer was older than what became of the room behind it: it asks for what is missing.
+                    self.behind.insert(said.room);
                     return Ok(());
                 }
             }

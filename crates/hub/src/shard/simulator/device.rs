@@ -279,6 +279,15 @@ impl Device {
             }
             return true;
         }
+        if let Some(room) = client.behind.pop_first() {
+            let is_asked =
+                client.asked.values().any(|asked| matches!(asked, Ask::Sync { room: other, .. } if *other == room));
+            if let Some(view) = client.view.rooms.get(&room).filter(|_| !is_asked) {
+                let since = view.version;
+                self.request(Ask::Sync { room, since });
+            }
+            return true;
+        }
         let may_greet = client.may_greet();
         if may_greet {
             self.hello(chance);
@@ -378,7 +387,8 @@ impl Device {
             30..32 => {
                 let join = Ask::Join { room: chance.between(1, 4) };
                 // Who asks again before the answer, and goes in between, may be told the older entry last.
-                if !client.asked.values().any(|asked| *asked == join) {
+                let is_held = matches!(join, Ask::Join { room } if client.view.rooms.contains_key(&room));
+                if !client.asked.values().any(|asked| *asked == join) && (!is_held || chance.one_in(4)) {
                     self.request(join);
                 }
             }

@@ -18,7 +18,7 @@ impl World {
         let message =
             if chance.one_in(3) { chance.between(1, last.max(1)) } else { last.saturating_sub(chance.below(6)).max(1) };
         let content = format!("h{}", self.steps);
-        let write = match chance.below(17) {
+        let write = match chance.below(18) {
             0..4 => Write::Say { room, content, client_id: None },
             4..7 if user != other => Write::SayTo { user: other, content },
             7 => Write::Edit { message, content },
@@ -34,6 +34,14 @@ impl World {
                 store.post(user, Write::Invite { room, user: other });
                 store.post(user, Write::Say { room, content, client_id: None });
                 store.post(other, Write::Read { room, seq: u64::MAX });
+                return true;
+            }
+            16 => {
+                // Somebody is taken out, and then spoken about.
+                store.post(user, Write::Remove { room, user: other });
+                for _ in 0..4 {
+                    store.post(user, Write::Say { room, content: content.clone(), client_id: None });
+                }
                 return true;
             }
             _ => Write::Rename { room },
