@@ -1,6 +1,7 @@
 //! What befalls the server and its machine in a run: killed, restarted, its disk full, slow or failing, its clock
 //! jumping. Every kind comes in each deal of a shuffled deck, so that none is missing by chance.
 
+use std::iter::repeat_n;
 use std::time::{Duration, Instant};
 
 use teahouse_checker::Server as Befallen;
@@ -34,48 +35,21 @@ enum Blow {
 
 use Blow::{ClockBack, ClockForward, FailingSync, FullDisk, Kill, ReadOnlyDisk, Restart, SlowDisk};
 
-const DECK: [Blow; 14] = [
-    Kill,
-    Kill,
-    Kill,
-    Kill,
-    Kill,
-    Kill,
-    Kill,
-    Restart,
-    FullDisk,
-    ReadOnlyDisk,
-    SlowDisk,
-    FailingSync,
-    ClockForward,
-    ClockBack,
+/// Every kind: how many of it are in a deck, and how it is counted.
+const KINDS: [(Blow, usize, &str); 8] = [
+    (Kill, 7, "kill -9"),
+    (Restart, 1, "restart by SIGTERM"),
+    (FullDisk, 1, "disk full"),
+    (ReadOnlyDisk, 1, "disk read-only"),
+    (SlowDisk, 1, "disk slow"),
+    (FailingSync, 1, "sync failed"),
+    (ClockForward, 1, "clock forward"),
+    (ClockBack, 1, "clock back"),
 ];
 
 /// Every kind, as it is counted.
-pub const BLOWS: &[&str] = &[
-    "kill -9",
-    "restart by SIGTERM",
-    "disk full",
-    "disk read-only",
-    "disk slow",
-    "sync failed",
-    "clock forward",
-    "clock back",
-];
-
-impl Blow {
-    fn name(self) -> &'static str {
-        match self {
-            Kill => "kill -9",
-            Restart => "restart by SIGTERM",
-            FullDisk => "disk full",
-            ReadOnlyDisk => "disk read-only",
-            SlowDisk => "disk slow",
-            FailingSync => "sync failed",
-            ClockForward => "clock forward",
-            ClockBack => "clock back",
-        }
-    }
+pub fn blows() -> impl Iterator<Item = &'static str> {
+    KINDS.into_iter().map(|(_, _, name)| name)
 }
 
 /// The server, and what is done to it.
@@ -102,16 +76,19 @@ impl Befalling<'_> {
                 return;
             }
             if deck.is_empty() {
-                deck = DECK.to_vec();
+                deck = KINDS.iter().flat_map(|&(blow, often, name)| repeat_n((blow, name), often)).collect();
                 self.chance.shuffle(&mut deck);
             }
-            let Some(blow) = deck.pop() else { continue };
+            let Some((blow, name)) = deck.pop() else { continue };
+            let before = self.faults.hits();
             self.befalls(blow).await;
+            if really_happened(blow, before, self.faults.hits()) {
+                self.recorder.fault(name);
+            }
         }
     }
 
     async fn befalls(&mut self, blow: Blow) {
-        let before = self.faults.hits();
         match blow {
             Kill => {
                 self.recorder.server(Befallen::Killed);
@@ -145,9 +122,6 @@ impl Befalling<'_> {
                 self.for_a_while().await;
                 self.faults.clock_is_off_by(0);
             }
-        }
-        if really_happened(blow, before, self.faults.hits()) {
-            self.recorder.fault(blow.name());
         }
     }
 

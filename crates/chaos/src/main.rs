@@ -8,9 +8,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use teahouse_chaos::befalls::BLOWS;
-use teahouse_chaos::cast;
-use teahouse_chaos::run::{BOUNDS, Plan, run, summary};
+use teahouse_chaos::befalls::blows;
+use teahouse_chaos::run::{BOUNDS, Plan, faults_never_done, run, summary};
 use teahouse_checker::verdict::LookedAt;
 use teahouse_checker::{History, Truth, judge};
 
@@ -67,7 +66,8 @@ async fn main() -> ExitCode {
             people: arguments.people,
         };
         let outcome = run(&plan, |recorder| {
-            let blows: u64 = recorder.faults().iter().filter(|(kind, _)| BLOWS.contains(kind)).map(|(_, n)| n).sum();
+            let done = recorder.faults();
+            let blows: u64 = blows().filter_map(|kind| done.get(kind)).sum();
             let (minutes, events) = (began.elapsed().as_secs() / 60, recorder.events());
             eprint!("\r{minutes} min, round {}: {events} events, {blows} blows to the server   ", round + 1);
             let _ = std::io::stderr().flush();
@@ -101,7 +101,7 @@ async fn main() -> ExitCode {
         began.elapsed().as_secs() / 60,
         summary(&faults, looked_at)
     );
-    let never: Vec<_> = cast::FAULTS.iter().chain(BLOWS).filter(|kind| !faults.contains_key(*kind)).collect();
+    let never: Vec<_> = faults_never_done(&faults).collect();
     if arguments.seconds >= EVERY_FAULT_FROM_SECONDS && !never.is_empty() {
         println!("but these never happened: {never:?}");
         return ExitCode::FAILURE;

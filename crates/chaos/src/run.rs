@@ -8,7 +8,7 @@ use teahouse_checker::verdict::LookedAt;
 use teahouse_checker::{Bounds, History, Server as Befallen, Truth, Verdict, judge};
 use tokio::sync::watch;
 
-use crate::befalls::{BLOWS, Befalling};
+use crate::befalls::{Befalling, blows};
 use crate::cast::{self, Cast};
 use crate::chance::Chance;
 use crate::faults::Faults;
@@ -106,8 +106,6 @@ impl Outcome {
     /// is worth nothing.
     #[must_use]
     pub fn never_done(&self) -> Vec<&'static str> {
-        let all = cast::FAULTS.iter().chain(BLOWS);
-        let faults = all.filter(|kind| !self.faults.contains_key(*kind)).copied();
         let it = &self.verdict.looked_at;
         let looked_at = [
             ("messages acknowledged", it.messages_acknowledged),
@@ -116,7 +114,8 @@ impl Outcome {
             ("claims of presence", it.claims),
             ("displaced", it.displaced),
         ];
-        faults.chain(looked_at.into_iter().filter(|(_, times)| *times == 0).map(|(what, _)| what)).collect()
+        let not_looked_at = looked_at.into_iter().filter(|(_, times)| *times == 0).map(|(what, _)| what);
+        faults_never_done(&self.faults).chain(not_looked_at).collect()
     }
 
     /// Keeps what was recorded and what the store holds in a directory, so that it can be judged again.
@@ -128,6 +127,11 @@ impl Outcome {
         std::fs::write(directory.join("history.jsonl"), self.history.to_lines())?;
         std::fs::write(directory.join("truth.json"), serde_json::to_string(&self.truth)?)
     }
+}
+
+/// Kinds of faults that were to be done and are not among these.
+pub fn faults_never_done(done: &BTreeMap<&'static str, u64>) -> impl Iterator<Item = &'static str> {
+    cast::FAULTS.iter().copied().chain(blows()).filter(|kind| !done.contains_key(kind))
 }
 
 /// What was done and what was looked at, in a few lines.
