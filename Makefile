@@ -21,6 +21,9 @@ SECONDS ?= 600
 # What `make chaos` plays, and for how long.
 SEED ?= 1
 MINUTES ?= 30
+# What the tests run, the server and the examples with it. Any other words would build every dependency once more, since
+# they would choose other features.
+BUILD_TESTED = $(CARGO) build --quiet --locked --workspace --bins --examples
 # What is built is looked for here, whatever this machine's Cargo is told otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
@@ -62,37 +65,38 @@ lint: setup-web ## Look over the page's scripts
 test-page: ## The page's journeys alone, in a real browser
 	@scripts/setup.sh browser web
 	@echo "==> The page in a browser"
-	@$(CARGO) build --locked --package teahouse-server
+	@$(BUILD_TESTED)
 	@npm --prefix web test --silent
 
 check-docs: ## Whether docs/configuration.md names every key
 	@echo "==> The configuration's page"
-	@$(CARGO) build --locked --package teahouse-server
+	@$(BUILD_TESTED)
 	@scripts/check-docs.sh target/debug/teahouse
 
 types: ## Make docs/openapi.json and sdk/types/protocol.ts anew, from the protocol's own types
 	@echo "==> docs/openapi.json, sdk/types/protocol.ts"
-	@$(CARGO) run --quiet --locked --package teahouse-protocol --example schema -- .
+	@$(BUILD_TESTED)
+	@target/debug/examples/schema .
 
 check-types: ## Whether these two are what the code says
 	@echo "==> The API's description and the SDK's types"
-	@$(CARGO) build --quiet --locked --package teahouse-protocol --example schema
+	@$(BUILD_TESTED)
 	@scripts/setup.sh sdk
 	@scripts/check-types.sh target/debug/examples/schema
 
 autobahn: ## The Autobahn fuzzing client against our WebSocket codec; needs Python 2.7
 	@echo "==> The Autobahn fuzzing client"
-	@$(CARGO) build --quiet --locked --workspace --example echo
+	@$(BUILD_TESTED)
 	@scripts/autobahn.sh
 
 autobahn-expect: ## Take what it sees now as what is expected
-	@$(CARGO) build --quiet --locked --workspace --example echo
+	@$(BUILD_TESTED)
 	@scripts/autobahn.sh write
 
 # Fifteen seconds, where there is a Python 2.7; elsewhere it says that it did not run.
 test-autobahn:
 	@echo "==> The Autobahn fuzzing client"
-	@$(CARGO) build --quiet --locked --workspace --example echo
+	@$(BUILD_TESTED)
 	@scripts/autobahn.sh if-possible
 
 fuzz: ## Look for input that breaks something, SECONDS=… for each target, TARGETS="…" for some of them
@@ -119,7 +123,7 @@ audit: ## Licences, advisories, sources and bans of what we depend on
 
 picture: ## The README's picture, anew
 	@scripts/setup.sh browser web fonts
-	@$(CARGO) build --locked --package teahouse-server
+	@$(BUILD_TESTED)
 	@SCREENSHOT=1 npm --prefix web test --silent -- --test-name-pattern='a picture'
 
 bench: ## Measure beside the kernel's floor; the table goes to docs/performance.md. ROUNDS=1 is quick, ROWS=list tells what there is
