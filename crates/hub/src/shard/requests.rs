@@ -164,7 +164,7 @@ impl State {
 
     /// What came of a request; `Err` when its handler panicked.
     pub(crate) fn answer(&mut self, id: SessionId, answer: Result<Answer, ()>) {
-        if let Ok(Answer { then: Some(Then::Enter(_)), .. }) = &answer {
+        if let Ok(Answer { then: Some(Then::Enter(..)), .. }) = &answer {
             // The commit was laid into the inbox before the answer came, and comes first.
             let mail = self.inboxes[self.index].take();
             self.deliver(mail);
@@ -194,7 +194,7 @@ impl State {
         match then {
             Some(Then::Greet(greeting)) => self.greet(slot, *greeting),
             Some(Then::Renew(mark, good_for)) => self.renew(slot, mark, good_for),
-            Some(Then::Enter(room)) => self.release_held(slot, room),
+            Some(Then::Enter(room, version)) => self.entry_answered(slot, room, version),
             Some(Then::StayUngreeted) => self.give_up_greeting(slot),
             Some(Then::HaveRead { .. }) | None => {}
         }

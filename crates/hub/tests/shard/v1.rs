@@ -130,10 +130,11 @@ pub fn receive(past: &Arc<Past>, caller: &Caller, greeted: bool, text: &str) -> 
         Request::Join { room } => {
             let past = Arc::clone(past);
             Receipt::Later(Box::pin(async move {
+                let entry = entry(&past, room);
                 past.v1.joins.fetch_add(1, Ordering::Relaxed);
                 let _turn = past.v1.reads.acquire().await.unwrap();
-                let envelope = v1::ack(&id.unwrap(), &v1::RoomBody::new(&entry(&past, room), |_| false));
-                Answer { envelope: Some(envelope), then: Some(Then::Enter(room)) }
+                let envelope = v1::ack(&id.unwrap(), &v1::RoomBody::new(&entry, |_| false));
+                Answer { envelope: Some(envelope), then: Some(Then::Enter(room, entry.version)) }
             }))
         }
         Request::History { room, .. } => {
@@ -178,6 +179,13 @@ impl House {
         self.past.v1.members.lock().unwrap().get_mut(&room).unwrap().retain(|other| *other != user);
         let change = Change::Left { user: UserId(user), members: 1 };
         self.feed.committed(vec![Commit { room, audience: Audience::Room, change }]);
+    }
+
+    /// So many requests to come into a room have looked at it, and are not answered.
+    async fn joins(&self, count: u64) {
+        while self.past.v1.joins.load(Ordering::Relaxed) < count {
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn snapshots(&self, count: u64) {
@@ -323,14 +331,44 @@ async fn whoever_asked_to_come_in_is_answered_before_the_room_speaks() {
     amy.ask(json!({"type": "hello", "id": "h", "data": {}})).await;
     let welcome = amy.envelope().await;
     let session = teahouse_core::SessionId(welcome["data"]["session"].as_u64().unwrap());
+    house.past.v1.reads.forget_permits(Semaphore::MAX_PERMITS);
+    amy.ask(json!({"type": "join", "id": "j", "data": {"room": 7}})).await;
+    house.joins(1).await;
     house.comes_in(TEA, 1, Some(session));
     house.say_in(TEA, "too early");
     house.say_in(TEA, "still");
     assert_eq!(amy.until_heartbeat().await, [""; 0]);
-    amy.ask(json!({"type": "join", "id": "j", "data": {"room": 7}})).await;
+    house.past.v1.reads.add_permits(1);
     assert_eq!(amy.next_event().await["id"], "j");
     assert_eq!(short(&amy.next_event().await), "7@1: too early");
     assert_eq!(short(&amy.next_event().await), "7@2: still");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_older_than_what_became_of_the_room_is_taken_back() {
+    let mut house = House::open(HubOptions { shards: 1, ..small() });
+    house.comes_in(TEA, 1, None);
+    let mut amy = house.v1(1).await;
+    amy.ask(json!({"type": "hello", "id": "h", "data": {}})).await;
+    let welcome = amy.envelope().await;
+    let session = teahouse_core::SessionId(welcome["data"]["session"].as_u64().unwrap());
+    house.past.v1.reads.forget_permits(Semaphore::MAX_PERMITS);
+    // She is in it, and goes out of it on another device before that is answered; then she asks once more.
+    amy.ask(json!({"type": "join", "id": "old", "data": {"room": 7}})).await;
+    house.joins(1).await;
+    house.goes_out(TEA, 1);
+    house.say_in(TEA, "without amy");
+    amy.ask(json!({"type": "join", "id": "new", "data": {"room": 7}})).await;
+    house.joins(2).await;
+    house.comes_in(TEA, 1, Some(session));
+    house.say_in(TEA, "welcome back");
+    assert_eq!(short(&amy.next_event().await), "removed 7");
+    house.past.v1.reads.add_permits(1);
+    assert_eq!(amy.next_event().await["id"], "old");
+    assert_eq!(short(&amy.next_event().await), "removed 7");
+    let answer = amy.next_event().await;
+    assert_eq!((&answer["id"], &answer["data"]["version"]), (&json!("new"), &json!(1)));
+    assert_eq!(amy.next_of("message").await["version"], 2);
 }
 
 #[tokio::test]

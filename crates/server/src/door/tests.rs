@@ -91,7 +91,7 @@ impl Told {
 
     fn entered(&self) -> Option<RoomId> {
         match self.then {
-            Some(Then::Enter(room)) => Some(room),
+            Some(Then::Enter(room, _)) => Some(room),
             _ => None,
         }
     }
