@@ -175,13 +175,20 @@ impl State {
             }
             return;
         };
-        let Ok(Answer { envelope, then }) = answer else {
+        let Ok(answer) = answer else {
             self.metrics.panics.inc();
             return self.end(slot, CloseCode::Internal);
         };
         if self.slots[slot].session.closing {
             return;
         }
+        if let Some(Then::Enter(..)) = &answer.then
+            && let Some(Stage::Greeting { asked, .. }) = self.slots[slot].session.v1.as_mut().map(|v1| &mut v1.stage)
+        {
+            // It was asked behind a hello that was refused. What became of the room is told behind the welcome.
+            return asked.push(Receipt::Later(Box::pin(std::future::ready(answer))));
+        }
+        let Answer { envelope, then } = answer;
         if let Some(Then::HaveRead { room, id, held }) = &then
             && !self.has_read(slot, *room, *held)
         {

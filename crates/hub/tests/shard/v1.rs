@@ -109,6 +109,9 @@ pub fn receive(past: &Arc<Past>, caller: &Caller, greeted: bool, text: &str) -> 
     };
     let user = caller.user;
     match request {
+        Request::Hello { epoch: Some(epoch), .. } if epoch == "refused" => {
+            Receipt::Hello(Box::pin(async { Answer::saying(json!({"type": "error", "id": "h"}).to_string()) }))
+        }
         Request::Hello { rooms, .. } if !greeted => {
             let past = Arc::clone(past);
             Receipt::Hello(Box::pin(async move {
@@ -711,6 +714,31 @@ async fn what_is_asked_right_behind_a_hello_begins_with_the_welcome() {
     house.past.v1.reads.add_permits(1);
     assert_eq!(amy.next_event().await["id"], "j");
     assert_eq!(short(&amy.next_event().await), "7@1: welcome, amy");
+}
+
+#[tokio::test]
+async fn what_is_asked_behind_a_hello_that_was_refused_may_be_answered_behind_the_next_one() {
+    let mut house = House::open(HubOptions { shards: 1, ..small() });
+    house.past.v1.gate.forget_permits(Semaphore::MAX_PERMITS);
+    house.past.v1.reads.forget_permits(Semaphore::MAX_PERMITS);
+    let mut amy = house.v1(1).await;
+    let hello = json!({"type": "hello", "id": "h", "data": {"epoch": "refused"}});
+    amy.send(&format!("{hello}\n{}", json!({"type": "join", "id": "j", "data": {"room": 7}}))).await;
+    assert_eq!(amy.envelope().await["type"], "error");
+    house.joins(1).await;
+    amy.ask(json!({"type": "hello", "id": "h", "data": {}})).await;
+    house.snapshots(1).await;
+    let session = teahouse_core::SessionId(1);
+    house.comes_in(TEA, 1, Some(session));
+    house.past.v1.reads.add_permits(1);
+    // The shard has her answer by now.
+    let mut bob = house.v1(2).await;
+    assert_eq!(bob.until_heartbeat().await, [""; 0]);
+    house.past.v1.gate.add_permits(1);
+    assert_eq!(amy.next_event().await["data"]["session"], session.0);
+    assert_eq!(amy.next_event().await["id"], "j");
+    house.say_in(TEA, "welcome, amy");
+    assert_eq!(amy.next_of("message").await["version"], 1);
 }
 
 #[tokio::test]
