@@ -362,6 +362,10 @@ impl World {
                 early = device.early();
             }
         }
+        if dialect == Dialect::Classic {
+            // It may have been given up long ago, and be sent away for good, as its token is over by now.
+            self.lost.remove(&user);
+        }
         let shard = self.shard_of(user);
         let id = SessionId(self.next_session.load(Ordering::Relaxed));
         let arrival = Arrival {
