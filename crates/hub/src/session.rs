@@ -64,8 +64,8 @@ pub(crate) struct V1 {
     pub(crate) since: Moment,
     /// The rooms that its hello named and that it is still to be caught up in, most wanted first.
     resumes: VecDeque<RoomId>,
-    /// The rooms that a request of its own brought it into, until that is answered with the entry: nothing of
-    /// them goes out before.
+    /// The rooms that a request of its own brought it into, until that is answered with the entry of this version:
+    /// nothing of them goes out before.
     entering: Vec<(RoomId, Version)>,
     /// The rooms of which a page of the past is being read for it, as often as there are pages: what is newer
     /// goes out behind them.

@@ -375,12 +375,18 @@ impl Device {
                 }
             }
             29 => self.request(Ask::Typing { room, on }),
-            30..32 => {
+            30 => {
                 // Of a room that it is in, perhaps, and again before the answer.
                 let room = chance.between(1, 4);
                 for _ in 0..chance.pick(&[1, 1, 2, 3]) {
                     self.request(Ask::Join { room });
                 }
+            }
+            31 => {
+                self.request(Ask::Join { room });
+                self.say(room, &format!("m{said}"));
+                self.request(Ask::Leave { room });
+                self.request(Ask::Join { room });
             }
             32 => self.request(Ask::Leave { room }),
             33 => self.request(Ask::Invite { room, user }),
