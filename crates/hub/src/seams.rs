@@ -110,8 +110,8 @@ pub enum Then {
         held: bool,
     },
     /// Its request brought its user into a room, or changed what they see of it: the answer was the entry,
-    /// and what is said in the room comes behind it.
-    Enter(RoomId),
+    /// as the room was at this version, and what is said in the room comes behind it.
+    Enter(RoomId, Version),
 }
 
 /// What a session that said hello begins with, read in one snapshot after the hello came.

@@ -64,9 +64,9 @@ pub(crate) struct V1 {
     pub(crate) since: Moment,
     /// The rooms that its hello named and that it is still to be caught up in, most wanted first.
     resumes: VecDeque<RoomId>,
-    /// The rooms that a request of its own brought it into, until that is answered with the entry: nothing of
-    /// them goes out before.
-    entering: Vec<RoomId>,
+    /// The rooms that a request of its own brought it into, until that is answered with the entry of this version:
+    /// nothing of them goes out before.
+    entering: Vec<(RoomId, Version)>,
     /// The rooms of which a page of the past is being read for it, as often as there are pages: what is newer
     /// goes out behind them.
     reading: Vec<RoomId>,
@@ -77,7 +77,7 @@ pub(crate) struct V1 {
 impl V1 {
     /// The rooms of which nothing goes out now. Nearly always there are none, and nothing is allocated.
     fn held(&self) -> Vec<RoomId> {
-        self.entering.iter().chain(&self.reading).copied().collect()
+        self.entering.iter().map(|(room, _)| *room).chain(self.reading.iter().copied()).collect()
     }
 }
 
@@ -230,7 +230,7 @@ impl Session {
             self.take_waiting_of(topic);
         }
         let personal = self.personal.get_or_insert_default();
-        if personal.told.len() < waiting_envelopes_max || matches!(topic, Topic::Membership(_)) {
+        if personal.told.len() < waiting_envelopes_max || matches!(topic, Topic::Membership(_) | Topic::Entry(_)) {
             personal.told.push_back((topic, frame));
         } else {
             personal.missed = true;
@@ -327,18 +327,27 @@ impl Session {
         Some(self.cursors.remove(place))
     }
 
-    /// A request of its own brought it into a room: nothing of it goes out before that is answered.
-    pub(crate) fn begin_entering(&mut self, room: RoomId) {
+    /// A request of its own brought it into a room: nothing of it goes out before that is answered, with the room
+    /// as it was at this version.
+    pub(crate) fn begin_entering(&mut self, room: RoomId, version: Version) {
         if let Some(v1) = &mut self.v1 {
-            v1.entering.push(room);
+            v1.entering.retain(|(other, _)| *other != room);
+            v1.entering.push((room, version));
         }
     }
 
-    /// That request is answered.
-    pub(crate) fn has_entered(&mut self, room: RoomId) {
-        if let Some(v1) = &mut self.v1 {
-            v1.entering.retain(|other| *other != room);
-        }
+    /// A request was answered with a room as it was at this version. Says whether the room waited for just that.
+    pub(crate) fn has_entered(&mut self, room: RoomId, version: Version) -> bool {
+        let Some(v1) = &mut self.v1 else { return false };
+        let place = v1.entering.iter().position(|entering| *entering == (room, version));
+        place.map(|place| v1.entering.swap_remove(place)).is_some()
+    }
+
+    /// Whether its client holds a room as soon as it has read all answers by now: it goes on from what it holds then,
+    /// whatever entry it is told.
+    pub(crate) fn holds(&self, room: RoomId) -> bool {
+        let is_entering = self.v1.as_ref().is_some_and(|v1| v1.entering.iter().any(|(other, _)| *other == room));
+        self.is_in(room) && !is_entering && !self.has_waiting_of(Topic::Membership(room))
     }
 
     /// A page of a room's past is about to be read for it, if it is in the room: nothing of it goes out before
@@ -447,12 +456,12 @@ impl Session {
 
     fn gather_told<T>(&mut self, sources: &Sources<'_, T>, batch: &mut Batch) {
         if let Some(personal) = &mut self.personal {
-            let entering: &[RoomId] = self.v1.as_ref().map_or(&[], |v1| &v1.entering);
+            let entering: &[(RoomId, Version)] = self.v1.as_ref().map_or(&[], |v1| &v1.entering);
             let mut next = 0;
             while !batch.is_full()
                 && let Some((topic, _)) = personal.told.get(next)
             {
-                if topic.room().is_some_and(|room| entering.contains(&room)) {
+                if topic.room().is_some_and(|room| entering.iter().any(|(other, _)| *other == room)) {
                     next += 1;
                 } else if let Some((_, frame)) = personal.told.remove(next) {
                     batch.push(frame);

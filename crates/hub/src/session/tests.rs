@@ -212,14 +212,14 @@ fn a_room_that_ones_own_request_brought_waits_for_the_answer() {
     let mut session = Session::new(newcomer(Some(at(10))), at(0));
     session.welcome(frame("welcome"), 2);
     session.enter(Cursor::at(RoomId(7), (Version(0), Seq(0))));
-    session.begin_entering(RoomId(7));
+    session.begin_entering(RoomId(7), Version(0));
     let tail = tail(10, 1..=2);
     // How it looks, who is typing: all that is of the room, and nothing else.
     session.tell(Topic::Entry(RoomId(7)), frame("how it looks"), 10);
     session.tell(Topic::Entry(RoomId(8)), frame("another one"), 10);
     assert_eq!(gather(&mut session, &tail).0, ["welcome", "another one"]);
     session.reply(frame("ack: the entry"));
-    session.has_entered(RoomId(7));
+    assert!(session.has_entered(RoomId(7), Version(0)));
     assert_eq!(gather(&mut session, &tail).0, ["ack: the entry", "how it looks", "v1", "v2"]);
 }
 
@@ -228,13 +228,13 @@ fn whoever_is_taken_out_while_coming_in_hears_the_answer_first() {
     let mut session = Session::new(newcomer(Some(at(10))), at(0));
     session.welcome(frame("welcome"), 2);
     session.enter(Cursor::at(RoomId(7), (Version(0), Seq(0))));
-    session.begin_entering(RoomId(7));
+    session.begin_entering(RoomId(7), Version(0));
     session.quit(RoomId(7));
     session.tell(Topic::Membership(RoomId(7)), frame("removed"), 10);
     let tail = tail(10, 1..=2);
     assert_eq!(gather(&mut session, &tail).0, ["welcome"]);
     session.reply(frame("ack: the entry"));
-    session.has_entered(RoomId(7));
+    assert!(session.has_entered(RoomId(7), Version(0)));
     assert_eq!(gather(&mut session, &tail).0, ["ack: the entry", "removed"]);
 }
 

@@ -164,7 +164,7 @@ impl State {
 
     /// What came of a request; `Err` when its handler panicked.
     pub(crate) fn answer(&mut self, id: SessionId, answer: Result<Answer, ()>) {
-        if let Ok(Answer { then: Some(Then::Enter(_)), .. }) = &answer {
+        if let Ok(Answer { then: Some(Then::Enter(..)), .. }) = &answer {
             // The commit was laid into the inbox before the answer came, and comes first.
             let mail = self.inboxes[self.index].take();
             self.deliver(mail);
@@ -175,13 +175,20 @@ impl State {
             }
             return;
         };
-        let Ok(Answer { envelope, then }) = answer else {
+        let Ok(answer) = answer else {
             self.metrics.panics.inc();
             return self.end(slot, CloseCode::Internal);
         };
         if self.slots[slot].session.closing {
             return;
         }
+        if let Some(Then::Enter(..)) = &answer.then
+            && let Some(Stage::Greeting { asked, .. }) = self.slots[slot].session.v1.as_mut().map(|v1| &mut v1.stage)
+        {
+            // It was asked behind a hello that was refused. What became of the room is told behind the welcome.
+            return asked.push(Receipt::Later(Box::pin(std::future::ready(answer))));
+        }
+        let Answer { envelope, then } = answer;
         if let Some(Then::HaveRead { room, id, held }) = &then
             && !self.has_read(slot, *room, *held)
         {
@@ -194,7 +201,7 @@ impl State {
         match then {
             Some(Then::Greet(greeting)) => self.greet(slot, *greeting),
             Some(Then::Renew(mark, good_for)) => self.renew(slot, mark, good_for),
-            Some(Then::Enter(room)) => self.release_held(slot, room),
+            Some(Then::Enter(room, version)) => self.entry_answered(slot, room, version),
             Some(Then::StayUngreeted) => self.give_up_greeting(slot),
             Some(Then::HaveRead { .. }) | None => {}
         }

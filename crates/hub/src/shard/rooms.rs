@@ -218,7 +218,7 @@ impl State {
                 session.reply(removed);
             }
             if entered {
-                session.begin_entering(entry.id);
+                session.begin_entering(entry.id, entry.version);
             }
             return;
         }
@@ -227,6 +227,8 @@ impl State {
             Some(removed) => [removed, frame].concat().into(),
             None => frame,
         };
+        // Of a room that one is in already it is no beginning, and must not take the place of one that waits.
+        let topic = if entered { topic } else { Topic::Entry(entry.id) };
         session.tell(topic, frame, self.options.waiting_envelopes_max);
     }
 
@@ -287,16 +289,13 @@ impl State {
         }
     }
 
-    /// A session's request that brought it into a room is answered: now the room may speak.
-    pub(super) fn release_held(&mut self, slot: usize, room: RoomId) {
-        let waiting_max = self.options.waiting_envelopes_max;
+    /// A session's request was answered with a room as it was at this version: now the room may speak, if it waited
+    /// for that. Another answer can be older than what became of the room: a client that does not hold the room begins
+    /// it there, and must drop that again, before it is told where the room begins, or that it is not in it.
+    pub(super) fn entry_answered(&mut self, slot: usize, room: RoomId, version: Version) {
         let session = &mut self.slots[slot].session;
-        session.has_entered(room);
-        // It was in it already when it asked, and another of its user's sessions left: the answer comes behind
-        // what it was told of that, and says otherwise.
-        let topic = Topic::Membership(room);
-        if session.is_live() && !session.is_in(room) && !session.has_waiting_of(topic) {
-            session.tell(topic, text_frame(&v1::removed(room)), waiting_max);
+        if !session.has_entered(room, version) && !session.holds(room) && session.is_live() {
+            session.reply(text_frame(&v1::removed(room)));
         }
     }
 

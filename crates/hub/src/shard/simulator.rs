@@ -14,6 +14,7 @@ mod rest;
 mod socket;
 mod store;
 mod story;
+mod turns;
 mod verdict;
 mod world;
 

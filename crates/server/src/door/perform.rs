@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use teahouse_core::{ErrorCode, RoomEntry, RoomId, SessionId, UserId};
+use teahouse_core::{ErrorCode, RoomEntry, RoomId, SessionId, UserId, Version};
 use teahouse_protocol::v1::{
     Cards, Changed, Changes, History, HistoryFrom, Marked, Members, PresenceNow, Request, RoomBody, Stored, Users,
     own_reactions,
@@ -49,8 +49,8 @@ pub struct Asker {
 pub struct Performed {
     /// The answer's `data`.
     pub body: Box<RawValue>,
-    /// The room that the asker came into by it.
-    pub entered: Option<RoomId>,
+    /// The room that the asker came into by it, and the version of it that the body tells.
+    pub entered: Option<(RoomId, Version)>,
 }
 
 /// Does what is asked. Dropping the future undoes and halves nothing: every request is at most one write,
@@ -152,7 +152,7 @@ fn entry(app: &App, entry: &RoomEntry) -> Performed {
 }
 
 fn entered(app: &App, room: &RoomEntry) -> Performed {
-    Performed { entered: Some(room.id), ..entry(app, room) }
+    Performed { entered: Some((room.id, room.version)), ..entry(app, room) }
 }
 
 fn presence(present: Present) -> PresenceNow {

@@ -89,9 +89,9 @@ impl Told {
         }
     }
 
-    fn entered(&self) -> Option<RoomId> {
+    fn entered(&self) -> Option<(RoomId, Version)> {
         match self.then {
-            Some(Then::Enter(room)) => Some(room),
+            Some(Then::Enter(room, version)) => Some((room, version)),
             _ => None,
         }
     }
@@ -232,17 +232,22 @@ async fn who_comes_into_a_room_is_answered_before_hearing_of_it() {
     let (session, other) = (Session::of(&stage, &amy), Session::of(&stage, &bob));
     let made = session.send("create", json!({ "kind": "public", "name": "tea" })).await;
     let room = made.ack()["id"].as_u64().unwrap();
-    assert_eq!(made.entered(), Some(RoomId(room)));
+    assert_eq!(made.entered(), Some((RoomId(room), Version(0))));
+    session.send("message", json!({ "room": room, "content": "hi", "client_id": "c" })).await.ack();
     let joined = other.send("join", json!({ "room": room })).await;
-    assert_eq!((joined.entered(), &joined.ack()["members"]), (Some(RoomId(room)), &json!(2)));
+    assert_eq!((joined.entered(), &joined.ack()["members"]), (Some((RoomId(room), Version(1))), &json!(2)));
     let opened = session.send("open", json!({ "user": bob.id })).await;
-    assert_eq!(opened.entered().map(|room| room.0), opened.ack()["id"].as_u64());
+    assert_eq!(opened.entered().map(|(room, _)| room.0), opened.ack()["id"].as_u64());
     assert_eq!(opened.ack()["peer"]["id"], bob.id);
     let asked: Vec<_> = stage.told.of(|change| match change {
-        Change::Entry { asker, entry, .. } if entry.id != LOBBY => Some(*asker),
+        Change::Entry { asker, entry, .. } if entry.id != LOBBY => Some((*asker, Some((entry.id, entry.version)))),
         _ => None,
     });
-    assert!(asked.len() >= 3 && asked.iter().all(|asker| *asker == Some(SessionId(17))), "{asked:?}");
+    assert!(asked.len() >= 3 && asked.iter().all(|(asker, _)| *asker == Some(SessionId(17))), "{asked:?}");
+    // The room waits for an answer of the version that was told, and would wait for ever for another.
+    for answer in [&made, &joined, &opened] {
+        assert!(asked.iter().any(|(_, entry)| *entry == answer.entered()), "{asked:?}");
+    }
     // Whoever only changes something of others comes into nothing.
     for (kind, data) in [
         ("role", json!({ "room": room, "user": bob.id, "role": "moderator" })),

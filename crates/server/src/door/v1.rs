@@ -59,7 +59,8 @@ pub(super) fn receive(app: &Arc<App>, caller: &Caller, greeted: bool, text: &str
                 let session = id.is_some().then_some(caller.session);
                 let asker = Asker { user: caller.user, address: caller.address, session };
                 let Performed { body, entered } = perform(own, asker, request).await?;
-                Ok(Answer { envelope: id.map(|id| v1::ack(&id, &body)), then: entered.map(Then::Enter) })
+                let then = entered.map(|(room, version)| Then::Enter(room, version));
+                Ok(Answer { envelope: id.map(|id| v1::ack(&id, &body)), then })
             });
             match past_of {
                 Some(room) => Receipt::Reading { room, id: reference, work },

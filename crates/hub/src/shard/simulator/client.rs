@@ -1,11 +1,11 @@
 //! A v1 client. What it shows, and the protocol's rules about it, are the checker's (`crates/checker`); here is what
 //! no recorded run can be asked: whether what it is told was ever so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use teahouse_checker::DeviceView;
-use teahouse_checker::wire::{self, Ask, Entry, Heard, Message, Page, Request, Said};
+use teahouse_checker::wire::{self, Ask, Heard, Message, Page, Request, Said};
 
 use super::store::pages::RESET_MESSAGES;
 use super::store::{EPOCH, Store};
@@ -20,10 +20,6 @@ pub(super) struct Client {
     pub(super) is_greeting: bool,
     /// What is not answered.
     pub(super) asked: BTreeMap<String, Ask>,
-    /// The versions that an answer began rooms with, which can overtake what was under way.
-    answered_at: BTreeMap<u64, u64>,
-    /// Rooms of which it must ask what it missed.
-    pub(super) behind: BTreeSet<u64>,
     /// It was told that it missed something that is not stored.
     pub(super) missed: bool,
     /// The number of the newest publication that it was told.
@@ -84,35 +80,10 @@ impl Client {
         let is_answer = matches!(heard.said, Said::Ack(_) | Said::Error { .. } | Said::Welcome(_));
         let answered = heard.id.as_ref().filter(|_| is_answer).and_then(|id| self.asked.remove(id));
         match (&heard.said, &answered) {
-            (Said::Message(said), _) => {
-                self.is_true(truth, said)?;
-                let is_live = said.change.is_some();
-                let answered_at = self.answered_at.get(&said.room).copied();
-                if is_live && answered_at.is_some_and(|version| said.version <= version) {
-                    return Ok(());
-                }
-                let at = self.view.rooms.get(&said.room).map(|view| view.version).filter(|at| answered_at == Some(*at));
-                if is_live && at.is_some_and(|at| said.version > at + 1) {
-                    // The answer was older than what became of the room behind it: it asks for what is missing.
-                    self.behind.insert(said.room);
-                    return Ok(());
-                }
-            }
-            (Said::CatchUp { room, from, reset: false }, _) => {
-                let view = self.view.rooms.get_mut(room);
-                if let Some(view) = view.filter(|view| self.answered_at.get(room) == Some(&view.version)) {
-                    view.version = view.version.min(*from);
-                }
-            }
+            (Said::Message(said), _) => self.is_true(truth, said)?,
             (Said::Ack(data), Some(Ask::History { .. })) => {
                 let page = Page::deserialize(data).map_err(|error| error.to_string())?;
                 page.messages.iter().try_for_each(|said| self.is_true(truth, said))?;
-            }
-            (Said::Ack(data), Some(Ask::Join { .. } | Ask::Open { .. })) => {
-                let entry = Entry::deserialize(data).map_err(|error| error.to_string())?;
-                if !self.view.rooms.contains_key(&entry.id) {
-                    self.answered_at.insert(entry.id, entry.version);
-                }
             }
             _ => {}
         }
@@ -128,7 +99,6 @@ impl Client {
             }
             Said::Ack(_) => ensure!(!matches!(answered, Some(Ask::Hello { .. })), "an ack for a hello"),
             Said::Error { .. } if matches!(answered, Some(Ask::Hello { .. })) => self.is_greeting = false,
-            Said::Removed { room } => drop(self.answered_at.remove(room)),
             Said::Presence { room, refresh: true, .. } => self.refresh.push(*room),
             Said::System { .. } => {
                 // Also who came and went may be among what it missed.

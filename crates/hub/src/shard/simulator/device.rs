@@ -279,15 +279,6 @@ impl Device {
             }
             return true;
         }
-        if let Some(room) = client.behind.pop_first() {
-            let is_asked =
-                client.asked.values().any(|asked| matches!(asked, Ask::Sync { room: other, .. } if *other == room));
-            if let Some(view) = client.view.rooms.get(&room).filter(|_| !is_asked) {
-                let since = view.version;
-                self.request(Ask::Sync { room, since });
-            }
-            return true;
-        }
         let may_greet = client.may_greet();
         if may_greet {
             self.hello(chance);
@@ -384,13 +375,18 @@ impl Device {
                 }
             }
             29 => self.request(Ask::Typing { room, on }),
-            30..32 => {
-                let join = Ask::Join { room: chance.between(1, 4) };
-                // Who asks again before the answer, and goes in between, may be told the older entry last.
-                let is_held = matches!(join, Ask::Join { room } if client.view.rooms.contains_key(&room));
-                if !client.asked.values().any(|asked| *asked == join) && (!is_held || chance.one_in(4)) {
-                    self.request(join);
+            30 => {
+                // Of a room that it is in, perhaps, and again before the answer.
+                let room = chance.between(1, 4);
+                for _ in 0..chance.pick(&[1, 1, 2, 3]) {
+                    self.request(Ask::Join { room });
                 }
+            }
+            31 => {
+                self.request(Ask::Join { room });
+                self.say(room, &format!("m{said}"));
+                self.request(Ask::Leave { room });
+                self.request(Ask::Join { room });
             }
             32 => self.request(Ask::Leave { room }),
             33 => self.request(Ask::Invite { room, user }),

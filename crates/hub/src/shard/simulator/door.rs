@@ -97,7 +97,8 @@ impl Future for Written {
         }
         let outcome = self.store.lock().outcome(self.ticket);
         outcome.map_or(Poll::Pending, |outcome| {
-            Poll::Ready(Answer { envelope: outcome.envelope, then: outcome.entered.map(Then::Enter) })
+            let then = outcome.entered.map(|(room, version)| Then::Enter(room, version));
+            Poll::Ready(Answer { envelope: outcome.envelope, then })
         })
     }
 }

@@ -18,7 +18,7 @@ impl World {
         let message =
             if chance.one_in(3) { chance.between(1, last.max(1)) } else { last.saturating_sub(chance.below(6)).max(1) };
         let content = format!("h{}", self.steps);
-        let write = match chance.below(18) {
+        let write = match chance.below(20) {
             0..4 => Write::Say { room, content, client_id: None },
             4..7 if user != other => Write::SayTo { user: other, content },
             7 => Write::Edit { message, content },
@@ -44,6 +44,14 @@ impl World {
                 }
                 return true;
             }
+            17 => {
+                // Somebody goes and comes back on another device, and there was talk meanwhile.
+                store.post(user, Write::Leave { room });
+                store.post(other, Write::Say { room, content, client_id: None });
+                store.post(user, Write::Join { room });
+                return true;
+            }
+            18 => Write::Role { room, user: other },
             _ => Write::Rename { room },
         };
         store.post(user, write);

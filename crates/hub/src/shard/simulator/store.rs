@@ -93,6 +93,7 @@ pub(super) enum Write {
     Leave { room: u64 },
     Invite { room: u64, user: u64 },
     Remove { room: u64, user: u64 },
+    Role { room: u64, user: u64 },
     Rename { room: u64 },
     Open { user: u64 },
 }
@@ -112,7 +113,7 @@ pub(super) struct Job {
 #[derive(Default)]
 pub(super) struct Outcome {
     pub(super) envelope: Option<String>,
-    pub(super) entered: Option<RoomId>,
+    pub(super) entered: Option<(RoomId, Version)>,
 }
 
 pub(super) struct Store {
@@ -133,7 +134,7 @@ pub(super) struct Store {
     pub(super) slowness: u64,
 }
 
-type Done = Result<(String, Option<RoomId>), ErrorCode>;
+type Done = Result<(String, Option<(RoomId, Version)>), ErrorCode>;
 
 impl Store {
     pub(super) fn new(users: u64, chance: Chance) -> Self {
@@ -283,12 +284,12 @@ impl Store {
             Write::Join { room } => {
                 let found = self.rooms.get(room).ok_or(ErrorCode::NotFound)?;
                 if found.members.contains_key(&user) {
-                    return Ok((entered(&self.entry(*room, user)), Some(RoomId(*room))));
+                    return Ok(entered(&self.entry(*room, user)));
                 }
                 if found.kind != RoomKind::Public {
                     return Err(ErrorCode::Forbidden);
                 }
-                Ok((entered(&self.bring_in(*room, user, job.asker)), Some(RoomId(*room))))
+                Ok(entered(&self.bring_in(*room, user, job.asker)))
             }
             Write::Invite { room, user: guest } => {
                 let found = self.room_of(*room, user)?;
@@ -298,21 +299,29 @@ impl Store {
                 if !found.members.contains_key(guest) {
                     self.bring_in(*room, *guest, None);
                 }
-                Ok((entered(&self.entry(*room, user)), None))
+                Ok((seen(&self.entry(*room, user)), None))
             }
             Write::Leave { room } => self.take_out(user, *room, user),
             Write::Remove { room, user: other } => self.take_out(user, *room, *other),
+            Write::Role { room, user: other } => {
+                // What one is in a room is no part of the model: its entry is told anew.
+                if !self.room_of(*room, user)?.members.contains_key(other) || !self.rooms[room].is_listed_for(*other) {
+                    return Err(ErrorCode::NotFound);
+                }
+                self.tell_entry(*room, *other, None);
+                Ok((seen(&self.entry(*room, user)), None))
+            }
             Write::Rename { room } => {
                 self.room_of(*room, user)?.title += 1;
                 let title = self.rooms[room].title.to_string();
                 self.tell(*room, Change::Room { name: None, title });
-                Ok((entered(&self.entry(*room, user)), None))
+                Ok((seen(&self.entry(*room, user)), None))
             }
             Write::Open { user: peer } => {
                 let room = self.direct(user, *peer);
                 let is_new = self.rooms.get_mut(&room).is_some_and(|found| found.listed.insert(user));
                 let entry = if is_new { self.tell_entry(room, user, job.asker) } else { self.entry(room, user) };
-                Ok((entered(&entry), Some(RoomId(room))))
+                Ok(entered(&entry))
             }
         }
     }
@@ -336,7 +345,7 @@ impl Store {
         let members = found.members.len() as u32;
         found.gone.insert(other, u64::MAX);
         self.tell(room, Change::Left { user: UserId(other), members });
-        entry.map(|entry| (entered(&entry), None)).ok_or(ErrorCode::Internal)
+        entry.map(|entry| (seen(&entry), None)).ok_or(ErrorCode::Internal)
     }
 
     /// The direct room of two users, made when there is none.
@@ -426,6 +435,10 @@ impl Store {
 }
 
 /// The answer to a request that brought somebody into a room.
-fn entered(entry: &RoomEntry) -> String {
+fn entered(entry: &RoomEntry) -> (String, Option<(RoomId, Version)>) {
+    (seen(entry), Some((entry.id, entry.version)))
+}
+
+fn seen(entry: &RoomEntry) -> String {
     v1::ack("$id", &v1::RoomBody::new(entry, |_| false))
 }
