@@ -134,7 +134,7 @@ bench: ## Measure beside the kernel's floor; the table goes to docs/performance.
 	case ",$(ROWS)," in \
 	,,|*,allocations,*) \
 		echo "==> Counting allocations"; \
-		$(CARGO) test --quiet --locked --package teahouse-hub --test allocations -- --nocapture > target/bench/allocations.txt \
+		$(CARGO) test --quiet --locked --workspace --test allocations -- --nocapture > target/bench/allocations.txt \
 			|| echo "    the count failed: see target/bench/allocations.txt" ;; \
 	esac; \
 	echo "==> Measuring ($(ROUNDS) rounds); what is under way stands on the last line"; \

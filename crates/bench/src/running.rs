@@ -24,6 +24,8 @@ const LIMITS: &[(&str, &str)] = &[
     ("TEAHOUSE_LIMITS__ENVELOPES_BURST", "1000000"),
     ("TEAHOUSE_LIMITS__READS_PER_SECOND", "1000000"),
     ("TEAHOUSE_LIMITS__READS_BURST", "1000000"),
+    // The crowd, and who watches it.
+    ("TEAHOUSE_SERVER__CONNECTIONS_MAX", "19500"),
 ];
 
 /// What is measured, and where.

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
@@ -49,7 +50,7 @@ pub(super) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<(Connec
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "temp_store", "memory")?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_statements(&conn)?;
     add_lower_case(&conn)?;
     embedded::migrations::runner().run(&mut conn).map_err(|error| migration_error(path, &error))?;
     // Checkpoints are another thread's work (see `checkpoint`).
@@ -79,8 +80,15 @@ pub(super) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<Connect
     conn.busy_timeout(busy_timeout)?;
     conn.pragma_update(None, "temp_store", "memory")?;
     conn.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_statements(&conn)?;
     Ok(conn)
+}
+
+/// A statement is compiled once. Otherwise SQLite looks at what is bound to a `LIMIT` for its plan, and compiles such a
+/// statement anew whenever that is bound again, which takes longer than most of ours run.
+fn keep_statements(conn: &Connection) -> Result<(), rusqlite::Error> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Marks the copy of a database, which nobody else has open: the first start from it takes a new epoch. The

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rusqlite::StatementStatus;
 use teahouse_core::{MessageId, RoomId, Seq, Version};
 
 use super::*;
@@ -84,4 +85,23 @@ async fn what_is_new_costs_the_same_however_long_the_room_and_its_past_are() {
         // Deeper trees, and halving: a little more, and not thirty times as much.
         assert!(*long < short * 2, "{what}: {short} steps, then {long}");
     }
+}
+
+#[tokio::test]
+async fn a_statement_with_a_limit_is_compiled_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _, _) = opened(SqliteOptions { readers: 1, ..options(&directory) }).await;
+    let compiled_again = |conn: &Connection| {
+        let mut statement = conn.prepare("SELECT id FROM messages WHERE room = 1 ORDER BY seq LIMIT ?1").unwrap();
+        for limit in [1, 1, 7] {
+            statement.query([limit]).unwrap().next().unwrap();
+        }
+        statement.get_status(StatementStatus::RePrepare)
+    };
+    let (told, heard) = tokio::sync::oneshot::channel();
+    let look = move |conn: &mut Connection| told.send(compiled_again(conn)).unwrap();
+    assert!(store.readers.queue.try_push(Box::new(look)).is_ok());
+    assert_eq!(heard.await.unwrap(), 0, "by a reader");
+    let by_the_writer = store.change(move |group| Ok(compiled_again(group.conn))).await.unwrap();
+    assert_eq!(by_the_writer, 0);
 }
