@@ -14,6 +14,7 @@ pub mod slow;
 pub mod storm;
 
 use std::fmt::Display;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -69,6 +70,40 @@ impl Watch {
     /// Its memory: the heap and the stacks.
     fn memory(self) -> Result<Option<u64>, LoadError> {
         Ok(self.0.map(process::anonymous_bytes).transpose()?)
+    }
+}
+
+/// The server's processor time within the time that counts.
+#[derive(Debug)]
+struct CpuMeter {
+    server: Watch,
+    counting: Range<Duration>,
+    /// At the beginning of that time, once it has come; none where nobody asked.
+    before: Option<Option<Duration>>,
+    /// Used in it, once it is over.
+    used: Option<Option<Duration>>,
+}
+
+impl CpuMeter {
+    fn new(server_pid: Option<u32>, counting: &Range<Duration>) -> Self {
+        Self { server: Watch(server_pid), counting: counting.clone(), before: None, used: None }
+    }
+
+    /// Looks, when it is time to; asked in each turn of a scenario. Says whether the time that counts is over.
+    fn look(&mut self, now: Duration) -> Result<bool, LoadError> {
+        if self.before.is_none() && now >= self.counting.start {
+            self.before = Some(self.server.cpu()?);
+        }
+        let is_over = now >= self.counting.end;
+        if is_over && self.used.is_none() {
+            self.used = Some(self.server.cpu_since(self.before.flatten())?);
+        }
+        Ok(is_over)
+    }
+
+    /// What it used; none where nobody asked.
+    fn used(&self) -> Option<Duration> {
+        self.used.flatten()
     }
 }
 

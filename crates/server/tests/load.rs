@@ -118,6 +118,7 @@ fn everybody_hears_everything_at_a_rate_and_as_fast_as_it_goes() {
             let said = number(&report, "/messages") as u64;
             assert!(said > 0, "{report}");
             assert_eq!(receipts(&report, "/receipts"), [said * 20, 0, 0, 0]);
+            assert!(number(&report, "/server_cpu_share") >= 0.0, "it was asked for, and is told");
         }
     }
 }

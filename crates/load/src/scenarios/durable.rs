@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::{
-    FIRST_USER, IN_FLIGHT_MAX, LOBBY, LOOK, PATIENCE, Report, STRAGGLERS, Watch, content_chars, micros_each,
+    CpuMeter, FIRST_USER, IN_FLIGHT_MAX, LOBBY, LOOK, PATIENCE, Report, STRAGGLERS, content_chars, micros_each,
     per_second, premises, refused, write_cpu,
 };
 use crate::crowd::{Crowd, Heard};
@@ -151,7 +151,6 @@ fn send(
     asked: Durable,
     progress: &mut Progress,
 ) -> Result<DurableReport, LoadError> {
-    let server = Watch(asked.server_pid);
     let size = crowd.size();
     let counting = WARM_UP..WARM_UP + asked.duration;
     let mut schedule = Schedule::new(f64::from(asked.rate.unwrap_or(0)), counting.end);
@@ -159,7 +158,7 @@ fn send(
     let mut waiting: Vec<VecDeque<Duration>> = vec![VecDeque::new(); size];
     let mut stopwatch = Stopwatch::new();
     let (mut sent, mut proved, mut counted) = (0_u64, 0_u64, 0_u64);
-    let (mut cpu_before, mut used) = (None, None);
+    let mut meter = CpuMeter::new(asked.server_pid, &counting);
     let began = Instant::now();
     let mut say = Vec::new();
     if asked.rate.is_none() {
@@ -173,17 +172,8 @@ fn send(
     }
     loop {
         let now = began.elapsed();
-        if cpu_before.is_none() && now >= counting.start {
-            cpu_before = Some(server.cpu()?);
-        }
-        if now >= counting.end {
-            if let Some(before) = cpu_before.take().flatten() {
-                used = server.cpu_since(Some(before))?;
-            }
-            cpu_before = Some(None);
-            if proved >= sent || now > counting.end + STRAGGLERS {
-                break;
-            }
+        if meter.look(now)? && (proved >= sent || now > counting.end + STRAGGLERS) {
+            break;
         }
         while let Some((number, due)) = schedule.take(now) {
             let index = usize::try_from(number % size as u64).unwrap_or(0);
@@ -225,7 +215,7 @@ fn send(
         messages_per_second: per_second(counted, asked.duration),
         latency: stopwatch.summary(),
         receipts: Receipts { heard: proved, lost: sent - proved, ..Receipts::default() },
-        server_cpu_micros_per_message: micros_each(used, counted),
+        server_cpu_micros_per_message: micros_each(meter.used(), counted),
     })
 }
 

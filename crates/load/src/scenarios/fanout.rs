@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::{
-    FIRST_USER, IN_FLIGHT_MAX, LOBBY, PATIENCE, Report, STRAGGLERS, Watch, content_chars, micros_each, per_second,
+    CpuMeter, FIRST_USER, IN_FLIGHT_MAX, LOBBY, PATIENCE, Report, STRAGGLERS, content_chars, micros_each, per_second,
     refused, write_cpu,
 };
 use crate::crowd::{Crowd, Heard};
@@ -131,7 +131,6 @@ pub fn gather(
 pub fn speak(crowd: &mut Crowd, asked: Fanout, progress: &mut Progress) -> Result<FanoutReport, LoadError> {
     let Fanout { pace, duration, dialect, .. } = asked;
     let chars = content_chars(dialect, asked.chars);
-    let server = Watch(asked.server_pid);
     let lost_before = crowd.counters().lost;
     let run = envelopes::new_run();
     let mut ledger = Ledger::new(crowd.size());
@@ -141,22 +140,13 @@ pub fn speak(crowd: &mut Crowd, asked: Fanout, progress: &mut Progress) -> Resul
         Pace::Window { .. } => Schedule::new(0.0, duration),
     };
     let (mut said, mut counted) = (0_u64, 0_u64);
-    let (mut cpu_before, mut used) = (None, None);
     let began = Instant::now();
     let counting = WARM_UP..WARM_UP + duration;
+    let mut meter = CpuMeter::new(asked.server_pid, &counting);
     loop {
         let now = began.elapsed();
-        if cpu_before.is_none() && now >= counting.start {
-            cpu_before = Some(server.cpu()?);
-        }
-        if now >= counting.end {
-            if let Some(before) = cpu_before.take().flatten() {
-                used = server.cpu_since(Some(before))?;
-            }
-            cpu_before = Some(None);
-            if ledger.completed() == said || now >= counting.end + STRAGGLERS {
-                break;
-            }
+        if meter.look(now)? && (ledger.completed() == said || now >= counting.end + STRAGGLERS) {
+            break;
         }
         let mut say = Vec::new();
         let mut push = |number: u64, due: Duration| {
@@ -216,8 +206,8 @@ pub fn speak(crowd: &mut Crowd, asked: Fanout, progress: &mut Progress) -> Resul
         deliveries: counted,
         deliveries_per_second: per_second(counted, duration),
         latency: stopwatch.summary(),
-        server_cpu_share: used.map(|used| used.as_secs_f64() / duration.as_secs_f64()),
-        server_cpu_micros_per_delivery: micros_each(used, counted),
+        server_cpu_share: meter.used().map(|used| used.as_secs_f64() / duration.as_secs_f64()),
+        server_cpu_micros_per_delivery: micros_each(meter.used(), counted),
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::{
-    FIRST_USER, IN_FLIGHT_MAX, LOOK, PATIENCE, Report, STRAGGLERS, Watch, content_chars, micros_each, per_second,
+    CpuMeter, FIRST_USER, IN_FLIGHT_MAX, LOOK, PATIENCE, Report, STRAGGLERS, content_chars, micros_each, per_second,
     premises, refused, write_cpu,
 };
 use crate::crowd::{Crowd, Heard};
@@ -140,7 +140,6 @@ pub fn prepare(target: &Target, asked: Rooms, progress: &mut Progress) -> Result
 /// A message was refused; somebody was disconnected.
 pub fn speak(premises: &mut Premises, asked: Rooms, progress: &mut Progress) -> Result<RoomsReport, LoadError> {
     let chars = content_chars(crate::target::Dialect::V1, asked.chars);
-    let server = Watch(asked.server_pid);
     let run = envelopes::new_run();
     let Premises { crowd, plan } = premises;
     let members = plan.members;
@@ -153,21 +152,12 @@ pub fn speak(premises: &mut Premises, asked: Rooms, progress: &mut Progress) -> 
     let (mut said, mut completed, mut counted) = (0_u64, 0_u64, 0_u64);
     let mut schedule = Schedule::new(f64::from(asked.rate.unwrap_or(0)), WARM_UP + asked.duration);
     let counting = WARM_UP..WARM_UP + asked.duration;
-    let (mut cpu_before, mut used) = (None, None);
+    let mut meter = CpuMeter::new(asked.server_pid, &counting);
     let began = Instant::now();
     loop {
         let now = began.elapsed();
-        if cpu_before.is_none() && now >= counting.start {
-            cpu_before = Some(server.cpu()?);
-        }
-        if now >= counting.end {
-            if let Some(before) = cpu_before.take().flatten() {
-                used = server.cpu_since(Some(before))?;
-            }
-            cpu_before = Some(None);
-            if completed == said || now >= counting.end + STRAGGLERS {
-                break;
-            }
+        if meter.look(now)? && (completed == said || now >= counting.end + STRAGGLERS) {
+            break;
         }
         loop {
             let due = match asked.rate {
@@ -235,7 +225,7 @@ pub fn speak(premises: &mut Premises, asked: Rooms, progress: &mut Progress) -> 
         deliveries_per_second,
         latency: stopwatch.summary(),
         receipts,
-        server_cpu_micros_per_delivery: micros_each(used, counted),
+        server_cpu_micros_per_delivery: micros_each(meter.used(), counted),
     })
 }
 
