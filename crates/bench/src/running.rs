@@ -108,7 +108,8 @@ impl House {
         let url = line.split_whitespace().find(|word| word.starts_with("http://"));
         match (read, url) {
             (Ok(_), Some(url)) => {
-                let target = Target::new(url, SECRET)?;
+                // Where server and crowd share their cores, one that never sleeps takes what the other needs.
+                let target = Target::new(url, SECRET)?.visited_awake(stays == Place::Load);
                 let metrics = metrics.unwrap_or(target.address);
                 Ok(Running { child, target, metrics, _greeting: greeting, data: None })
             }

@@ -59,6 +59,10 @@ struct Shared {
     /// The server's process id, when it runs on this machine: its memory and processor time are shown too
     #[arg(long, global = true, value_name = "PID")]
     server_pid: Option<u32>,
+    /// The crowd never sleeps, so that a server on this machine does not pay for waking it, as it would not for
+    /// clients across a network; needs a core of its own
+    #[arg(long, global = true)]
+    awake: bool,
     /// The summary as JSON
     #[arg(long, global = true)]
     json: bool,
@@ -305,8 +309,8 @@ impl Load {
 
     fn run_scenario(&self, progress: &mut Progress) -> Result<ExitCode, LoadError> {
         process::raise_descriptor_limit()?;
-        let Shared { url, jwt_secret, server_pid, .. } = &self.shared;
-        let target = &Target::new(url, jwt_secret)?;
+        let Shared { url, jwt_secret, server_pid, awake, .. } = &self.shared;
+        let target = &Target::new(url, jwt_secret)?.visited_awake(*awake);
         let server_pid = *server_pid;
         match self.scenario {
             Scenario::Idle { connections, spoken: Spoken { dialect } } => {

@@ -67,6 +67,7 @@ pub(crate) struct Held {
 pub struct Crowd {
     epoll: OwnedFd,
     address: SocketAddr,
+    never_sleeps: bool,
     clients: Vec<Client>,
     /// All tokens, one behind the other, and where each ends.
     tokens: String,
@@ -95,6 +96,7 @@ impl Crowd {
         let mut crowd = Self {
             epoll: epoll::create(CreateFlags::CLOEXEC).map_err(io::Error::from)?,
             address: target.address,
+            never_sleeps: target.visited_awake,
             clients: Vec::new(),
             tokens: String::new(),
             ends: Vec::new(),
@@ -324,11 +326,7 @@ impl Crowd {
         listen: &mut impl FnMut(usize, Heard<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
     ) -> Result<(), LoadError> {
         let mut events = std::mem::take(&mut self.events);
-        let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
-        match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(io::Error::from(error).into()),
-        }
+        self.wait(patience, &mut events)?;
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut outcome = Ok(());
         for event in events.drain(..) {
@@ -347,6 +345,19 @@ impl Crowd {
         self.buffer = buffer;
         outcome?;
         self.top_up()
+    }
+
+    fn wait(&self, patience: Duration, events: &mut Vec<epoll::Event>) -> Result<(), LoadError> {
+        let until = Instant::now() + patience;
+        let timeout = if self.never_sleeps { Duration::ZERO } else { patience };
+        let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+        loop {
+            match epoll::wait(&self.epoll, spare_capacity(events), Some(&timeout)) {
+                Ok(0) if self.never_sleeps && Instant::now() < until => std::thread::yield_now(),
+                Ok(_) | Err(Errno::INTR) => return Ok(()),
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
     }
 
     fn look_after(

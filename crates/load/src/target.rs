@@ -49,6 +49,8 @@ pub struct Target {
     /// Where it listens.
     pub address: SocketAddr,
     key: String,
+    /// Whether a crowd that visits it never sleeps, see [`Target::visited_awake`].
+    pub(crate) visited_awake: bool,
 }
 
 impl Target {
@@ -60,7 +62,15 @@ impl Target {
         let wrong = || LoadError::Address(url.to_owned());
         let host = url.strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/');
         let address = host.to_socket_addrs().map_err(|_| wrong())?.next().ok_or_else(wrong)?;
-        Ok(Self { address, key: jwt_secret.to_owned() })
+        Ok(Self { address, key: jwt_secret.to_owned(), visited_awake: false })
+    }
+
+    /// The same, for a crowd that never sleeps while it waits for something to read. On one machine, whoever sends
+    /// to a client that sleeps pays for waking its thread: some microseconds in a virtual machine, which no server
+    /// pays for a client across a network. It takes a core for itself.
+    #[must_use]
+    pub fn visited_awake(self, awake: bool) -> Self {
+        Self { visited_awake: awake, ..self }
     }
 
     /// The token of a user, as a site's backend would sign it.
