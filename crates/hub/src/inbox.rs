@@ -169,19 +169,27 @@ impl Inbox {
         self.bell.notified().await;
     }
 
+    /// Puts something in and rings.
     pub(crate) fn put(&self, deliveries: &[Delivery], metrics: &HubMetrics) {
-        {
-            let mut mail = self.lock();
-            for delivery in deliveries {
-                // Once something is behind, everything later goes behind it, so that order is kept.
-                if !mail.is_behind() && mail.deliveries.len() < self.deliveries_max {
-                    mail.deliveries.push(delivery.clone());
-                } else {
-                    metrics.inbox_gaps.inc();
-                    mail.note(delivery);
-                }
+        self.lay(deliveries.iter().cloned(), metrics);
+        self.ring();
+    }
+
+    /// Puts something in. The shard may find it from now on, and will when somebody rings.
+    pub(crate) fn lay(&self, deliveries: impl Iterator<Item = Delivery>, metrics: &HubMetrics) {
+        let mut mail = self.lock();
+        for delivery in deliveries {
+            // Once something is behind, everything later goes behind it, so that order is kept.
+            if !mail.is_behind() && mail.deliveries.len() < self.deliveries_max {
+                mail.deliveries.push(delivery);
+            } else {
+                metrics.inbox_gaps.inc();
+                mail.note(&delivery);
             }
         }
+    }
+
+    pub(crate) fn ring(&self) {
         self.bell.notify_one();
     }
 

@@ -175,6 +175,7 @@ impl House {
             };
             let change = Change::Message { last_seq: message.seq, message, what: MessageChange::New };
             self.feed.committed(vec![Commit { room: LOBBY, audience: Audience::Room, change }]);
+            self.feed.answered();
             self.listeners.iter_mut().for_each(|listener| listener.hear(content.as_bytes()));
         }
     }

@@ -82,6 +82,10 @@ impl CommitSink for FeedSink {
     fn committed(&mut self, commits: Vec<Commit>) {
         self.0.committed(commits);
     }
+
+    fn answered(&mut self) {
+        self.0.answered();
+    }
 }
 
 /// The hub as the app sees it. The app is there first, since the hub's door leads into it.

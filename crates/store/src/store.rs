@@ -16,6 +16,10 @@ use crate::model::*;
 pub trait CommitSink: Send {
     /// These changes are durable now.
     fn committed(&mut self, commits: Vec<Commit>);
+
+    /// Whoever asked for them has been answered as well. Who passes both on to the same people does well to wait
+    /// for this, and tells them in one go.
+    fn answered(&mut self) {}
 }
 
 /// The durable half, in the language of the domain.
@@ -181,6 +185,10 @@ pub trait Store: Send + Sync + 'static {
     /// have a message or this user opened them. From one snapshot, in a constant number of queries. `now`
     /// decides whether a mute is still in force.
     async fn rooms_of(&self, user: UserId, now: Timestamp) -> Result<Vec<RoomEntry>, StoreError>;
+
+    /// What a session begins with, from one snapshot: the user, and what [`Store::rooms_of`] says. Nothing for an
+    /// unknown one.
+    async fn welcome(&self, user: UserId, now: Timestamp) -> Result<Option<(User, Vec<RoomEntry>)>, StoreError>;
 
     /// One room as a member sees it. A public room that one is not in is `Forbidden`.
     async fn room_entry(&self, room: RoomId, user: UserId, now: Timestamp) -> Result<RoomEntry, RoomError>;

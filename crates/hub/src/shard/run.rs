@@ -2,23 +2,24 @@
 //! place of the hub that reads clocks.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::task;
+use std::task::{self, Context, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use teahouse_core::limits::PRESENCE_TICK;
-use teahouse_core::{Seq, Timestamp, Version};
+use teahouse_core::{Seq, SessionId, Timestamp, Version};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
-use tokio_util::task::TaskTracker;
 
 use super::Control;
 use super::connection::Connection;
+use super::delivery::Found;
 use super::poll::{self, Poll};
 use super::state::{Job, State};
 use crate::clock::Clock;
@@ -26,8 +27,8 @@ use crate::inbox::Inbox;
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
-use crate::seams::{BoxFuture, Door, History};
-use crate::session::GOODBYE_TIMEOUT;
+use crate::seams::{Answer, BoxFuture, Door, History};
+use crate::session::{GOODBYE_TIMEOUT, Want};
 
 /// How long a pass over the sessions may run before the sockets are looked at in between.
 const SLICE: Duration = Duration::from_millis(1);
@@ -59,54 +60,82 @@ pub(crate) struct Setup {
     pub(crate) lobby: (Version, Seq),
 }
 
+/// What came of work that took time.
+enum Done {
+    Answer(SessionId, Result<Answer, ()>),
+    Read(Want, Option<Found>),
+}
+
 /// A shard's state with what drives it.
-pub(crate) struct Shard {
+struct Shard {
     state: RefCell<State>,
     buffer: RefCell<Vec<u8>>,
     clock: Clock,
     sockets: Poll,
-    /// Every task of this shard; the loop waits for them at its end.
-    tasks: TaskTracker,
-    /// Rings when a task left something for the loop to do.
+    /// Everything that takes time and is under way; the loop waits for it at its end.
+    work: RefCell<FuturesUnordered<BoxFuture<Done>>>,
+    /// Rings when a turn left something for the loop to do.
     busy: Notify,
-    this: std::rc::Weak<Self>,
 }
 
 impl Shard {
-    /// One turn: time is read, `work` changes the state, and what it left to do is started.
-    pub(crate) fn turn<T>(&self, work: impl FnOnce(&mut State, &mut [u8]) -> T) -> T {
-        let (result, jobs) = {
-            let mut state = self.state.borrow_mut();
-            state.now = self.clock.now();
-            let result = work(&mut state, &mut self.buffer.borrow_mut());
-            if state.is_busy() {
-                self.busy.notify_one();
-            }
-            (result, std::mem::take(&mut state.jobs))
-        };
-        for job in jobs {
-            self.start(job);
+    /// One turn: time is read, `work` changes the state, and what it left to do is begun.
+    fn turn<T>(&self, work: impl FnOnce(&mut State, &mut [u8]) -> T) -> T {
+        let mut state = self.state.borrow_mut();
+        state.now = self.clock.now();
+        let result = work(&mut state, &mut self.buffer.borrow_mut());
+        if state.is_busy() {
+            self.busy.notify_one();
+        }
+        for job in std::mem::take(&mut state.jobs) {
+            self.work.borrow_mut().push(match job {
+                Job::Answer(id, future) => Box::pin(async move { Done::Answer(id, unpanicked(future).await) }),
+                Job::Read(want) => {
+                    let future = state.read(&want);
+                    Box::pin(async move { Done::Read(want, unpanicked(future).await.unwrap_or_default()) })
+                }
+            });
         }
         result
     }
 
-    fn start(&self, job: Job) {
-        let Some(shard) = self.this.upgrade() else { return };
-        match job {
-            Job::Answer(id, future) => {
-                self.tasks.spawn_local(async move {
-                    let answer = unpanicked(future).await;
-                    shard.turn(|state, _| state.answer(id, answer));
-                });
-            }
-            Job::Read(want) => {
-                let future = self.state.borrow().read(&want);
-                self.tasks.spawn_local(async move {
-                    let found = unpanicked(future).await.unwrap_or_default();
-                    shard.turn(|state, _| state.found(want, found));
-                });
-            }
+    /// All work that has come to its end; while there is none, `context` is woken when there is.
+    fn poll_done(&self, context: &mut Context<'_>) -> task::Poll<Vec<Done>> {
+        let mut work = self.work.borrow_mut();
+        let mut done = Vec::new();
+        while let task::Poll::Ready(Some(one)) = work.poll_next_unpin(context) {
+            done.push(one);
         }
+        if done.is_empty() { task::Poll::Pending } else { task::Poll::Ready(done) }
+    }
+
+    /// Resolves when some work has come to its end, with all that has.
+    async fn done(&self) -> Vec<Done> {
+        // A group of commits answers a thousand at once; the runtime would give us a part of them at a time.
+        tokio::task::unconstrained(std::future::poll_fn(|context| self.poll_done(context))).await
+    }
+
+    /// All work that has come to its end by now.
+    fn done_by_now(&self) -> Vec<Done> {
+        let mut done = std::pin::pin!(self.done());
+        match done.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            task::Poll::Ready(done) => done,
+            task::Poll::Pending => Vec::new(),
+        }
+    }
+
+    /// Takes the mail and what came of work in one turn: the envelope of what somebody said, and the answer that it
+    /// is stored, leave in one write.
+    fn take_in(&self, inbox: &Inbox, done: Vec<Done>) {
+        self.turn(|state, _| {
+            state.deliver(inbox.take());
+            for done in done {
+                match done {
+                    Done::Answer(id, answer) => state.answer(id, answer),
+                    Done::Read(want, found) => state.found(want, found),
+                }
+            }
+        });
     }
 }
 
@@ -132,7 +161,7 @@ pub(crate) fn run(
     control: mpsc::Receiver<Control>,
 ) {
     let index = setup.index;
-    let life = AssertUnwindSafe(|| LocalSet::new().block_on(runtime, live(sockets, setup, seams, inbox, control)));
+    let life = AssertUnwindSafe(|| runtime.block_on(live(sockets, setup, seams, inbox, control)));
     if catch_unwind(life).is_err() {
         tracing::error!(shard = index, "a shard panicked; the process ends");
         std::process::abort();
@@ -142,15 +171,14 @@ pub(crate) fn run(
 async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Receiver<Control>) {
     let metrics = setup.metrics.clone();
     let mut events = Vec::new();
-    let shard = Rc::new_cyclic(|this| Shard {
+    let shard = Shard {
         state: RefCell::new(State::new(setup, seams)),
         buffer: RefCell::new(vec![0; READ_BUFFER_BYTES]),
         clock: Clock::start(),
         sockets,
-        tasks: TaskTracker::new(),
+        work: RefCell::default(),
         busy: Notify::new(),
-        this: this.clone(),
-    });
+    };
     let mut ticks = tokio::time::interval(PRESENCE_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut drain: Option<(Instant, oneshot::Sender<()>)> = None;
@@ -164,7 +192,8 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut cont
             () = shard.sockets.next(&mut events) => {
                 shard.turn(|state, _| events.drain(..).for_each(|event| state.noticed(poll::read(event))));
             }
-            () = inbox.rung() => shard.turn(|state, _| state.deliver(inbox.take())),
+            done = shard.done() => shard.take_in(inbox, done),
+            () = inbox.rung() => shard.take_in(inbox, shard.done_by_now()),
             first = control.recv() => {
                 let Some(first) = first else { break };
                 let mut next = Some(first);
@@ -203,8 +232,10 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut cont
     }
 
     shard.turn(|state, _| state.forget_all());
-    shard.tasks.close();
-    shard.tasks.wait().await;
+    while !shard.work.borrow().is_empty() {
+        let done = shard.done().await;
+        shard.take_in(inbox, done);
+    }
 }
 
 /// Goes on with the sockets that have something, with the pass over all sessions and with closing sockets, for
@@ -227,7 +258,7 @@ fn slice_of_time() -> impl FnMut() -> bool {
 }
 
 /// Does what a control message asks. A drain that began comes back with its end and who waits for it.
-fn obey(shard: &Rc<Shard>, message: Control) -> Option<(Instant, oneshot::Sender<()>)> {
+fn obey(shard: &Shard, message: Control) -> Option<(Instant, oneshot::Sender<()>)> {
     match message {
         Control::Arrive(arrival) => {
             let wall = Timestamp::from(SystemTime::now());

@@ -87,11 +87,9 @@ fn loop_batches(
     Written::More
 }
 
-fn write_once(connection: &mut Connection, batch: &Batch) -> io::Result<usize> {
-    if let [frame] = batch.frames.as_slices().0
-        && batch.frames.len() == 1
-    {
-        return connection.write(frame);
+fn write_once(connection: &mut Connection, batch: &mut Batch) -> io::Result<usize> {
+    if let Some(bytes) = batch.in_one_piece() {
+        return connection.write(bytes);
     }
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     let mut count = 0;

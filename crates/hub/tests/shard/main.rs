@@ -232,6 +232,7 @@ impl House {
         self.past.messages.lock().unwrap().push(message.clone());
         let change = Change::Message { last_seq: message.seq, message, what: MessageChange::New };
         self.feed.committed(vec![Commit { room, audience, change }]);
+        self.feed.answered();
     }
 }
 

@@ -176,12 +176,14 @@ impl House {
         let entry = Box::new(entry(&self.past, room));
         let change = Change::Entry { user: UserId(user), entry, asker };
         self.feed.committed(vec![Commit { room, audience: Audience::Room, change }]);
+        self.feed.answered();
     }
 
     fn goes_out(&mut self, room: RoomId, user: u64) {
         self.past.v1.members.lock().unwrap().get_mut(&room).unwrap().retain(|other| *other != user);
         let change = Change::Left { user: UserId(user), members: 1 };
         self.feed.committed(vec![Commit { room, audience: Audience::Room, change }]);
+        self.feed.answered();
     }
 
     /// So many requests to come into a room have looked at it, and are not answered.
@@ -775,6 +777,7 @@ async fn a_room_that_looks_otherwise_is_told_whole_to_whoever_is_in_it() {
     house.comes_in(TEA, 2, None);
     let change = Change::Room { name: None, title: "Tea".into() };
     house.feed.committed(vec![Commit { room: TEA, audience: Audience::Room, change }]);
+    house.feed.answered();
     let entry = amy.next_of("room").await;
     assert_eq!((&entry["id"], &entry["kind"], &entry["members"]), (&json!(7), &json!("private"), &json!(2)));
 }

@@ -29,7 +29,6 @@ pub enum GreetError {
 /// # Errors
 /// There is nobody to greet, or nobody knows now.
 pub async fn greet(app: &App, user: UserId) -> Result<Welcomed, GreetError> {
-    let user = app.store.user(user).await?.ok_or(GreetError::Gone)?;
-    let rooms = app.store.rooms_of(user.profile.id, app.now()).await?;
+    let (user, rooms) = app.store.welcome(user, app.now()).await?.ok_or(GreetError::Gone)?;
     Ok(Welcomed { user, rooms })
 }

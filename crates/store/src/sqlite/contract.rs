@@ -128,7 +128,8 @@ impl Store for SqliteStore {
     }
 
     async fn standing(&self, user: UserId, mark: &TokenMark) -> Result<Standing, StoreError> {
-        self.readers.standing(user, *mark).await
+        let mark = *mark;
+        self.readers.read_small(move |conn| tokens::standing(conn, user, &mark)).await
     }
 
     async fn user_by_subject(&self, subject: &str) -> Result<Option<UserId>, StoreError> {
@@ -248,6 +249,14 @@ impl Store for SqliteStore {
 
     async fn rooms_of(&self, user: UserId, now: Timestamp) -> Result<Vec<RoomEntry>, StoreError> {
         self.look(move |conn| entries::rooms_of(conn, user, now)).await
+    }
+
+    async fn welcome(&self, user: UserId, now: Timestamp) -> Result<Option<(User, Vec<RoomEntry>)>, StoreError> {
+        let read = move |conn: &rusqlite::Connection| {
+            let Some(found) = row::user(conn, user)? else { return Ok(None) };
+            Ok(Some((found, entries::rooms_of(conn, user, now)?)))
+        };
+        self.readers.read_small(read).await
     }
 
     async fn room_entry(&self, room: RoomId, user: UserId, now: Timestamp) -> Result<RoomEntry, RoomError> {

@@ -156,6 +156,10 @@ fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<(U
 /// Up to where everybody has read in these rooms, in the order of users.
 fn reads(conn: &Connection, rooms: impl Iterator<Item = RoomId>) -> Sql<HashMap<RoomId, Vec<(UserId, Seq)>>> {
     let mut found: HashMap<RoomId, Vec<(UserId, Seq)>> = HashMap::new();
+    let mut rooms = rooms.peekable();
+    if rooms.peek().is_none() {
+        return Ok(found);
+    }
     let mut statement = conn.prepare_cached(
         "SELECT room, user, read_seq FROM members \
          WHERE room IN (SELECT value FROM json_each(?1)) ORDER BY room, user",

@@ -50,7 +50,7 @@ fn read_message(row: &Row<'_>) -> Sql<Message> {
 fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<Message>> {
     let mut messages: Vec<Message> =
         conn.prepare_cached(sql)?.query_map(params, read_message)?.collect::<Result<_, _>>()?;
-    let mut reactions = reactions(conn, messages.iter().map(|message| message.id))?;
+    let mut reactions = reactions(conn, &messages)?;
     for message in &mut messages {
         message.reactions = reactions.remove(&message.id).unwrap_or_default();
     }
@@ -58,16 +58,16 @@ fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<Me
 }
 
 /// How many reacted with what to each of these messages, in one statement.
-fn reactions(
-    conn: &Connection,
-    messages: impl Iterator<Item = MessageId>,
-) -> Sql<HashMap<MessageId, Vec<(String, u32)>>> {
+fn reactions(conn: &Connection, messages: &[Message]) -> Sql<HashMap<MessageId, Vec<(String, u32)>>> {
     let mut found: HashMap<MessageId, Vec<(String, u32)>> = HashMap::new();
+    if messages.is_empty() {
+        return Ok(found);
+    }
     let mut statement = conn.prepare_cached(
         "SELECT message, emoji, count(*) FROM reactions WHERE message IN (SELECT value FROM json_each(?1)) \
          GROUP BY message, emoji ORDER BY message, emoji",
     )?;
-    let mut rows = statement.query([row::id_list(messages.map(|message| message.0))])?;
+    let mut rows = statement.query([row::id_list(messages.iter().map(|message| message.id.0))])?;
     while let Some(row) = rows.next()? {
         found.entry(MessageId(get(row, 0)?)).or_default().push((row.get(1)?, row.get(2)?));
     }

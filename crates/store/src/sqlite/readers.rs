@@ -7,40 +7,38 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
-use teahouse_core::{TokenMark, UserId};
 use tokio::sync::oneshot;
 
+use super::row::Sql;
 use super::writer::{Stop, store_error};
-use super::{OpenError, SqliteOptions, schema, tokens};
+use super::{OpenError, SqliteOptions, schema};
 use crate::queue::{PushError, Queue};
-use crate::{Standing, StoreError, StoreMetrics};
+use crate::{StoreError, StoreMetrics};
 
 type Ask = Box<dyn FnOnce(&mut Connection) + Send>;
+/// A read that shares its snapshot with others; or why there is none.
+type Small = Box<dyn FnOnce(Result<&Connection, &StoreError>) + Send>;
+
+/// Small reads in one snapshot: some milliseconds of work, so that nobody waits long for the others.
+const SMALL_MAX: usize = 128;
 
 /// The way to the reader threads.
 #[derive(Clone)]
 pub(super) struct Readers {
     pub(super) queue: Arc<Queue<Ask>>,
-    /// Looks at tokens that wait for a reader, which was asked when the first of them came. Guarded while one is
-    /// put in, or all are taken out.
-    looks: Arc<Mutex<Vec<Look>>>,
-    looks_max: usize,
+    /// Small reads that wait for a reader, which was asked when the first of them came. Guarded while one is put in,
+    /// or some are taken out.
+    small: Arc<Mutex<Vec<Small>>>,
+    small_max: usize,
     metrics: StoreMetrics,
-}
-
-/// A look at a token, and who waits for what it finds.
-struct Look {
-    user: UserId,
-    mark: TokenMark,
-    reply: oneshot::Sender<Result<Standing, StoreError>>,
 }
 
 impl Readers {
     /// Opens the connections and starts the threads; whoever gets the handles waits for them.
     pub(super) fn start(path: &Path, options: &SqliteOptions) -> Result<(Self, Vec<JoinHandle<()>>), OpenError> {
         let queue = Arc::new(Queue::new(options.reads_max, options.metrics.reads_waiting.clone()));
-        let (looks, looks_max, metrics) = (Arc::default(), options.reads_max, options.metrics.clone());
-        let readers = Self { queue, looks, looks_max, metrics };
+        let (small, small_max, metrics) = (Arc::default(), options.reads_max, options.metrics.clone());
+        let readers = Self { queue, small, small_max, metrics };
         let mut threads = Vec::new();
         for number in 0..options.readers.max(1) {
             let started =
@@ -87,17 +85,31 @@ impl Readers {
         }
     }
 
-    /// Whether a token still lets a user in. All looks that wait share one snapshot, which is taken after the last
-    /// of them came: in a storm of reconnects beginning and ending one would cost more than the looks.
-    pub(super) async fn standing(&self, user: UserId, mark: TokenMark) -> Result<Standing, StoreError> {
+    /// Runs `work`, which takes some microseconds, in one snapshot with all others that wait, taken after the last of
+    /// them came: in a storm of reconnects beginning and ending one would cost more than the reads, and so would
+    /// waking a reader for each.
+    pub(super) async fn read_small<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Sql<T> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
+        let metrics = self.metrics.clone();
+        let small: Small = Box::new(move |conn| {
+            let found = match conn {
+                Ok(conn) => work(conn).map_err(|error| store_error(&error, &metrics)),
+                Err(error) => Err(error.clone()),
+            };
+            // Nobody is waiting any more: then nobody needs it.
+            let _ = reply.send(found);
+        });
         let is_first = {
-            let mut looks = lock(&self.looks);
-            if looks.len() >= self.looks_max {
+            let mut waiting = lock(&self.small);
+            if waiting.len() >= self.small_max {
                 return Err(self.too_many());
             }
-            looks.push(Look { user, mark, reply });
-            looks.len() == 1
+            waiting.push(small);
+            waiting.len() == 1
         };
         if is_first {
             // Everybody else who is about to ask does so meanwhile; when there is nobody, this takes no time.
@@ -105,20 +117,44 @@ impl Readers {
             tokio::task::yield_now().await;
             drop(asking);
         }
-        answer.await.unwrap_or_else(|_| Err(StoreError::Internal("a look at a token panicked".to_owned())))
+        answer.await.unwrap_or_else(|_| Err(StoreError::Internal("a read panicked".to_owned())))
     }
 
-    /// Asks a reader to take all looks that wait.
-    fn ask_for_looks(&self) {
-        let (looks, metrics) = (Arc::clone(&self.looks), self.metrics.clone());
+    /// Asks a reader to take the small reads that wait.
+    fn ask_for_small(&self) {
+        let readers = self.clone();
         let asked = self.ask(Box::new(move |conn| {
-            let looks = std::mem::take(&mut *lock(&looks));
-            look_at_all(conn, looks, |error| store_error(error, &metrics));
+            let some: Vec<Small> = {
+                let mut waiting = lock(&readers.small);
+                let count = waiting.len().min(SMALL_MAX);
+                waiting.drain(..count).collect()
+            };
+            if !lock(&readers.small).is_empty() {
+                readers.ask_for_small();
+            }
+            readers.run_small(conn, some);
         }));
         if let Err(error) = asked {
             // Whoever came behind the first waits in vain too.
-            let looks = std::mem::take(&mut *lock(&self.looks));
-            fail(looks, &error);
+            let all = std::mem::take(&mut *lock(&self.small));
+            all.into_iter().for_each(|small| small(Err(&error)));
+        }
+    }
+
+    fn run_small(&self, conn: &Connection, some: Vec<Small>) {
+        let execute = |sql| conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        if let Err(error) = execute("BEGIN") {
+            let error = store_error(&error, &self.metrics);
+            return some.into_iter().for_each(|small| small(Err(&error)));
+        }
+        for small in some {
+            // The others shall not suffer.
+            if catch_unwind(AssertUnwindSafe(|| small(Ok(conn)))).is_err() {
+                tracing::error!("a read panicked");
+            }
+        }
+        if let Err(error) = execute("COMMIT") {
+            tracing::error!(%error, "a reader cannot leave its snapshot");
         }
     }
 
@@ -135,40 +171,18 @@ impl Readers {
     }
 }
 
-/// Asks for the looks that wait, also when whoever was to ask gave up waiting: others wait behind them.
+/// Asks for the small reads that wait, also when whoever was to ask gave up waiting: others wait behind them.
 struct AskWhenDropped<'a>(&'a Readers);
 
 impl Drop for AskWhenDropped<'_> {
     fn drop(&mut self) {
-        self.0.ask_for_looks();
+        self.0.ask_for_small();
     }
 }
 
-/// Looks at tokens in one snapshot.
-fn look_at_all(conn: &Connection, looks: Vec<Look>, told: impl Fn(&rusqlite::Error) -> StoreError) {
-    let found = snapshot(conn, |conn| {
-        let each = looks.iter().map(|look| tokens::standing(conn, look.user, &look.mark));
-        each.collect::<Result<Vec<_>, _>>().map_err(Stop::<StoreError>::Failed)
-    });
-    match found {
-        Ok(found) => looks.into_iter().zip(found).for_each(|(look, standing)| {
-            // Nobody is waiting any more: then nobody needs it.
-            let _ = look.reply.send(Ok(standing));
-        }),
-        Err(Stop::Refused(error)) => fail(looks, &error),
-        Err(Stop::Failed(error)) => fail(looks, &told(&error)),
-    }
-}
-
-fn fail(looks: Vec<Look>, error: &StoreError) {
-    for look in looks {
-        let _ = look.reply.send(Err(error.clone()));
-    }
-}
-
-fn lock(looks: &Mutex<Vec<Look>>) -> MutexGuard<'_, Vec<Look>> {
+fn lock(small: &Mutex<Vec<Small>>) -> MutexGuard<'_, Vec<Small>> {
     // Nothing under it can leave it half changed.
-    looks.lock().unwrap_or_else(PoisonError::into_inner)
+    small.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn serve(conn: &mut Connection, queue: &Queue<Ask>) {

@@ -1,5 +1,5 @@
 //! The one writer: takes what is waiting, runs it in one transaction, commits with one fsync, hands the
-//! commits to the sink in order, then answers. It owns what happens when the disk says no. It does not
+//! commits to the sink in order, then answers, and says so to the sink. It owns what happens when the disk says no. It does not
 //! know what its jobs are about.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -149,10 +149,14 @@ impl Writer {
                 self.metrics.groups.inc();
                 self.metrics.group_size.observe(jobs.len() as f64);
                 self.metrics.commits.inc_by(commits.len() as u64);
-                if !commits.is_empty() && !self.hand_over(commits) {
+                let has_commits = !commits.is_empty();
+                if has_commits && !self.tell_sink(|sink| sink.committed(commits)) {
                     return answer_all(jobs, &Err(StoreError::Closed));
                 }
                 answer_all(jobs, &Ok(()));
+                if has_commits {
+                    self.tell_sink(|sink| sink.answered());
+                }
             }
             Err(Undone::Refused(error)) => {
                 tracing::warn!(%error, jobs = jobs.len(), "the disk refuses; a group was undone");
@@ -213,13 +217,13 @@ impl Writer {
     }
 
     /// A sink that panics has lost commits that nobody will hear of: as bad as a disk that lies.
-    fn hand_over(&mut self, commits: Vec<Commit>) -> bool {
-        let sink = &mut self.sink;
-        let handed = catch_unwind(AssertUnwindSafe(|| sink.committed(commits))).is_ok();
-        if !handed {
+    fn tell_sink(&mut self, tell: impl FnOnce(&mut dyn CommitSink)) -> bool {
+        let sink = &mut *self.sink;
+        let told = catch_unwind(AssertUnwindSafe(|| tell(sink))).is_ok();
+        if !told {
             self.fatal("what was committed could not be handed on");
         }
-        handed
+        told
     }
 
     fn fatal(&mut self, why: &str) {

@@ -154,7 +154,11 @@ impl House {
 
     /// Every room that somebody is in, as they see it.
     pub async fn rooms_of(&self, user: UserId) -> Vec<RoomEntry> {
-        self.store.rooms_of(user, at(0)).await.unwrap()
+        let rooms = self.store.rooms_of(user, at(0)).await.unwrap();
+        let welcomed = self.store.welcome(user, at(0)).await.unwrap();
+        let known = self.store.user(user).await.unwrap();
+        assert_eq!(welcomed, known.map(|known| (known, rooms.clone())), "what a session begins with is the same");
+        rooms
     }
 
     /// How somebody sees a room that they are in.

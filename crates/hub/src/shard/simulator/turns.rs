@@ -105,6 +105,7 @@ impl World {
             });
         }
         self.feed.committed(commits);
+        self.feed.answered();
         true
     }
 
