@@ -14,8 +14,9 @@ use teahouse_core::SessionId;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Events taken from the kernel at once.
-const EVENTS_MAX: usize = 256;
+/// Events taken from the kernel at once: when ten thousand sockets are reset, who lives on is not found behind
+/// forty turns of the loop.
+const EVENTS_MAX: usize = 4096;
 
 /// What happened to a socket.
 #[derive(Clone, Copy, Debug)]
@@ -64,17 +65,12 @@ impl Poll {
 
     /// Waits for events. Dropping the future loses none.
     pub(crate) async fn next(&self, events: &mut Vec<epoll::Event>) {
-        events.reserve(EVENTS_MAX);
         loop {
             // An error is the end of the runtime, which ends this future too.
             let Ok(mut guard) = self.epoll.readable().await else { return std::future::pending().await };
-            let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-            match epoll::wait(&self.epoll, spare_capacity(events), Some(&at_once)) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => {
-                    tracing::error!(%error, "a shard cannot hear of its sockets");
-                    return std::future::pending().await;
-                }
+            if let Err(error) = self.take(events) {
+                tracing::error!(%error, "a shard cannot hear of its sockets");
+                return std::future::pending().await;
             }
             if events.len() < events.capacity() {
                 guard.clear_ready();
@@ -82,6 +78,16 @@ impl Poll {
             if !events.is_empty() {
                 return;
             }
+        }
+    }
+
+    /// Takes the events that there are now.
+    pub(crate) fn take(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
+        events.reserve(EVENTS_MAX);
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        match epoll::wait(&self.epoll, spare_capacity(events), Some(&at_once)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use rustix::event::epoll;
 use teahouse_core::limits::PRESENCE_TICK;
 use teahouse_core::{Seq, SessionId, Timestamp, Version};
 use tokio::runtime::Runtime;
@@ -97,6 +98,11 @@ impl Shard {
             });
         }
         result
+    }
+
+    /// Sees to it that sockets to which something happened are looked after.
+    fn notice(&self, events: &mut Vec<epoll::Event>) {
+        self.turn(|state, _| events.drain(..).for_each(|event| state.noticed(poll::read(event))));
     }
 
     /// All work that has come to its end; while there is none, `context` is woken when there is.
@@ -188,10 +194,12 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut cont
 
     loop {
         let more = shard.turn(slice);
+        if more && shard.sockets.take(&mut events).is_ok() {
+            // On a busy shard the choice below would come to the sockets by luck.
+            shard.notice(&mut events);
+        }
         tokio::select! {
-            () = shard.sockets.next(&mut events) => {
-                shard.turn(|state, _| events.drain(..).for_each(|event| state.noticed(poll::read(event))));
-            }
+            () = shard.sockets.next(&mut events) => shard.notice(&mut events),
             done = shard.done() => shard.take_in(inbox, done),
             () = inbox.rung() => shard.take_in(inbox, shard.done_by_now()),
             first = control.recv() => {
@@ -242,9 +250,10 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut cont
 /// a slice of time each. Says whether anything is left of them.
 fn slice(state: &mut State, buffer: &mut [u8]) -> bool {
     let called_left = state.look_after_called(buffer, slice_of_time());
+    let deserted_left = state.look_after_deserted(buffer, slice_of_time());
     let visits_left = state.continue_pass(slice_of_time());
     let burials_left = state.bury(slice_of_time());
-    called_left || visits_left || burials_left
+    called_left || deserted_left || visits_left || burials_left
 }
 
 /// Says after each step whether the slice is over.

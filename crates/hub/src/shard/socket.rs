@@ -1,6 +1,7 @@
 //! A shard's sockets: writing a batch to one, and looking after those that have something to read or take
 //! something again. Reads go through one buffer per shard, so that an idle connection keeps none.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -134,7 +135,8 @@ impl State {
         if let Some(entry) = self.slots.get_mut(slot)
             && !std::mem::replace(&mut entry.is_called, true)
         {
-            self.called.push_back(slot);
+            let queue = if entry.ended { &mut self.deserted } else { &mut self.called };
+            queue.push_back(slot);
         }
     }
 
@@ -144,19 +146,38 @@ impl State {
         // Who calls again meanwhile has its turn when the others had theirs, and the loop its own.
         for _ in 0..self.called.len() {
             let Some(slot) = self.called.pop_front() else { break };
-            let Some(entry) = self.slots.get_mut(slot) else { continue };
-            entry.is_called = false;
-            let id = entry.session.id;
-            // However it ends, the session does not stay behind as a ghost.
-            if catch_unwind(AssertUnwindSafe(|| self.look_after(slot, buffer))).is_err() {
-                tracing::error!("a session panicked");
-                self.forget(slot, id);
-            }
+            self.look_after_one(slot, buffer);
             if is_over() {
                 break;
             }
         }
         !self.called.is_empty()
+    }
+
+    /// The same for those whose peer has gone.
+    pub(crate) fn look_after_deserted(&mut self, buffer: &mut [u8], mut is_over: impl FnMut() -> bool) -> bool {
+        for _ in 0..self.deserted.len() {
+            let Some(slot) = self.deserted.pop_front() else { break };
+            self.look_after_one(slot, buffer);
+            if is_over() {
+                break;
+            }
+        }
+        if self.deserted.is_empty() {
+            self.deserted = VecDeque::new();
+        }
+        !self.deserted.is_empty()
+    }
+
+    fn look_after_one(&mut self, slot: usize, buffer: &mut [u8]) {
+        let Some(entry) = self.slots.get_mut(slot) else { return };
+        entry.is_called = false;
+        let id = entry.session.id;
+        // However it ends, the session does not stay behind as a ghost.
+        if catch_unwind(AssertUnwindSafe(|| self.look_after(slot, buffer))).is_err() {
+            tracing::error!("a session panicked");
+            self.forget(slot, id);
+        }
     }
 
     fn look_after(&mut self, slot: usize, buffer: &mut [u8]) {

@@ -136,6 +136,8 @@ pub(crate) struct State {
     pub(super) ready: VecDeque<usize>,
     /// Sessions that are to be looked after, in order.
     pub(super) called: VecDeque<usize>,
+    /// The same, of those whose peer has gone: when all are cut off at once, they must not keep the living waiting.
+    pub(super) deserted: VecDeque<usize>,
     /// Sockets of sessions that are gone, which the kernel has still to be asked to close. That takes it
     /// longer than all the rest of a leave, and ten thousand at once must not keep the living waiting.
     departed: Vec<(Connection, Option<OwnedSemaphorePermit>)>,
@@ -220,6 +222,7 @@ impl State {
             put_before: Vec::new(),
             ready: VecDeque::new(),
             called: VecDeque::new(),
+            deserted: VecDeque::new(),
             departed: Vec::new(),
             effects: Vec::new(),
             wants: Vec::new(),
@@ -441,7 +444,7 @@ impl State {
 
     /// Whether the loop has something to do that nobody rang for.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.departed.is_empty() || !self.ready.is_empty() || !self.called.is_empty()
+        !self.departed.is_empty() || !self.ready.is_empty() || !self.called.is_empty() || !self.deserted.is_empty()
     }
 
     pub(crate) fn revoke(&mut self, revoked: Revoked) {

@@ -22,7 +22,9 @@ macro_rules! select_entries {
                  (SELECT count(*) FROM (SELECT 1 FROM messages m
                      WHERE m.room = r.id AND m.seq > mine.read_seq AND m.sender <> mine.user AND m.state = 0 LIMIT ?2)),
                  EXISTS (SELECT 1 FROM sanctions s
-                     WHERE s.user = mine.user AND s.room IN (0, r.id) AND s.kind = 'mute' AND s.until > ?1),
+                     WHERE s.user = mine.user AND s.room = 0 AND s.kind = 'mute' AND s.until > ?1)
+                 OR EXISTS (SELECT 1 FROM sanctions s
+                     WHERE s.user = mine.user AND s.room = r.id AND s.kind = 'mute' AND s.until > ?1),
                  p.id, p.username, p.nickname, p.avatar, theirs.read_seq, mine.user
              FROM members mine
              JOIN rooms r ON r.id = mine.room

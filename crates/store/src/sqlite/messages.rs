@@ -63,13 +63,18 @@ fn reactions(conn: &Connection, messages: &[Message]) -> Sql<HashMap<MessageId, 
     if messages.is_empty() {
         return Ok(found);
     }
+    // A join, whose rows come as the index has them, and not `IN` and `GROUP BY`: those would build a table for each.
     let mut statement = conn.prepare_cached(
-        "SELECT message, emoji, count(*) FROM reactions WHERE message IN (SELECT value FROM json_each(?1)) \
-         GROUP BY message, emoji ORDER BY message, emoji",
+        "SELECT r.message, r.emoji FROM json_each(?1) asked CROSS JOIN reactions r ON r.message = asked.value",
     )?;
     let mut rows = statement.query([row::id_list(messages.iter().map(|message| message.id.0))])?;
     while let Some(row) = rows.next()? {
-        found.entry(MessageId(get(row, 0)?)).or_default().push((row.get(1)?, row.get(2)?));
+        let of_message = found.entry(MessageId(get(row, 0)?)).or_default();
+        let emoji = row.get_ref(1)?.as_str()?;
+        match of_message.last_mut() {
+            Some((last, count)) if last == emoji => *count += 1,
+            _ => of_message.push((emoji.to_owned(), 1)),
+        }
     }
     Ok(found)
 }
@@ -84,8 +89,8 @@ pub(super) fn newest(conn: &Connection, rooms: impl Iterator<Item = RoomId>) -> 
     let messages = read(
         conn,
         select_messages!(
-            "WHERE m.id IN (SELECT (SELECT n.id FROM messages n WHERE n.room = r.value AND n.state = 0 \
-             ORDER BY n.seq DESC LIMIT 1) FROM json_each(?1) r)"
+            "JOIN json_each(?1) asked WHERE m.id = (SELECT n.id FROM messages n \
+             WHERE n.room = asked.value AND n.state = 0 ORDER BY n.seq DESC LIMIT 1)"
         ),
         [row::id_list(rooms.map(|room| room.0))],
     )?;

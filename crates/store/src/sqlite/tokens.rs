@@ -20,8 +20,10 @@ pub(super) fn standing(conn: &Connection, user: UserId, mark: &TokenMark) -> Sql
         .prepare_cached(concat!(
             "SELECT ",
             user_columns!(),
+            // Two looks and not one with `IN`, for which SQLite would build a table.
             ", u.void_second, u.void_except, \
-             EXISTS (SELECT 1 FROM revoked_tokens t WHERE t.user = u.id AND t.key IN (?2, ?3)) \
+             EXISTS (SELECT 1 FROM revoked_tokens t WHERE t.user = u.id AND t.key = ?2) OR \
+             EXISTS (SELECT 1 FROM revoked_tokens t WHERE t.user = u.id AND t.key = ?3) \
              FROM users u WHERE u.id = ?1"
         ))?
         .query_row(params![id(user.0), mark.token.0, login], |row| {

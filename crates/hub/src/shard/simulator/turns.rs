@@ -28,6 +28,7 @@ impl World {
         let had = state.is_busy() || state.pass.is_some();
         self.turn(shard, |state, buffer| {
             state.look_after_called(buffer, &mut is_over);
+            state.look_after_deserted(buffer, &mut is_over);
             state.continue_pass(&mut is_over);
             state.bury(is_over)
         });
