@@ -62,7 +62,8 @@ pub struct SqliteOptions {
     pub readers: usize,
     /// Reads that may wait; more are refused as overloaded. 4,096.
     pub reads_max: usize,
-    /// So many bytes of log since the last time are checkpointed beside the writer. 8 MiB.
+    /// So many bytes of log since the last time are checkpointed beside the writer. 32 MiB: a page that many messages
+    /// change is moved once for all of them, and a start after a crash reads no more than some tens of MiB.
     pub checkpoint_bytes: u64,
     /// Above so many bytes of log the writer pauses until it can start the log anew, since a checkpoint
     /// beside a busy writer may never get to its end. 256 MiB.
@@ -86,7 +87,7 @@ impl SqliteOptions {
             group_max: 1024,
             readers: 2,
             reads_max: 4096,
-            checkpoint_bytes: 8 * 1024 * 1024,
+            checkpoint_bytes: 32 * 1024 * 1024,
             wal_bytes_max: 256 * 1024 * 1024,
             busy_timeout: Duration::from_secs(2),
             on_fatal: Arc::new(|why| {

@@ -217,17 +217,49 @@ impl State {
         }
     }
 
-    /// Visits sessions until `is_over` says that the slice of time is used up. Says whether any are left.
-    pub(crate) fn continue_pass(&mut self, mut is_over: impl FnMut() -> bool) -> bool {
+    /// Writes to those who have something new until `is_over` says that the slice of time is used up. Says whether any
+    /// are left.
+    pub(crate) fn write_to_ready(&mut self, mut is_over: impl FnMut() -> bool) -> bool {
         while let Some(slot) = self.ready.pop_front() {
             if let Some(entry) = self.slots.get_mut(slot) {
                 entry.is_ready = false;
                 self.pump(slot);
                 if is_over() {
-                    return true;
+                    break;
                 }
             }
         }
+        !self.ready.is_empty()
+    }
+
+    /// The same for those who are behind. They have a slice of their own, so that whoever is not waits no longer for a
+    /// thousand who are caught up at once than for a few.
+    pub(crate) fn write_to_behind(&mut self, mut is_over: impl FnMut() -> bool) -> bool {
+        // Who still has more has its turn when the others had theirs, and the loop its own.
+        for _ in 0..self.behind.len() {
+            let Some(slot) = self.behind.pop_front() else { break };
+            if let Some(entry) = self.slots.get_mut(slot) {
+                entry.is_behind = false;
+                self.pump_rounds(slot, socket::ROUNDS_MAX);
+                if is_over() {
+                    break;
+                }
+            }
+        }
+        !self.behind.is_empty()
+    }
+
+    /// Makes sure that a session is written to in its turn among those that are behind.
+    fn is_behind(&mut self, slot: usize) {
+        if let Some(entry) = self.slots.get_mut(slot)
+            && !std::mem::replace(&mut entry.is_behind, true)
+        {
+            self.behind.push_back(slot);
+        }
+    }
+
+    /// Visits sessions until `is_over` says that the slice of time is used up. Says whether any are left.
+    pub(crate) fn continue_pass(&mut self, mut is_over: impl FnMut() -> bool) -> bool {
         while let Some(next) = self.pass {
             if next >= self.slots_end {
                 self.pass = std::mem::take(&mut self.pass_again).then_some(0);
@@ -247,8 +279,12 @@ impl State {
         false
     }
 
-    /// Writes what a session has waiting, as far as its socket takes it and fairness allows.
+    /// Writes what a session has waiting, as far as its socket takes it, one batch; who has more is behind.
     pub(crate) fn pump(&mut self, slot: usize) {
+        self.pump_rounds(slot, 1);
+    }
+
+    fn pump_rounds(&mut self, slot: usize, rounds: usize) {
         let Some(entry) = self.slots.get_mut(slot) else { return };
         if entry.blocked || entry.done {
             return;
@@ -264,11 +300,13 @@ impl State {
             ring: &self.ring,
             events_missed: &events_missed,
         };
-        let written = socket::write(entry, &mut self.batch, &self.metrics, self.now, |session, batch| {
+        let written = socket::write(entry, rounds, &mut self.batch, &self.metrics, self.now, |session, batch| {
             session.gather(&sources, batch, &mut self.wants);
         });
-        if matches!(written, socket::Written::More | socket::Written::Gone) {
+        if written == socket::Written::Gone {
             self.call(slot);
+        } else if written == socket::Written::More {
+            self.is_behind(slot);
         } else if written == socket::Written::Everything && entry.session.closing {
             self.goodbye_is_out(slot);
         } else if written == socket::Written::Everything && entry.session.dialect() == Dialect::Classic {
@@ -411,7 +449,7 @@ impl State {
         for id in now.into_iter().filter(|id| !later.contains(id)) {
             let Some(&slot) = self.by_id.get(&id) else { continue };
             if self.slots[slot].session.cursor_in(room).is_some_and(&mut give) {
-                self.is_ready(slot);
+                self.is_behind(slot);
             }
         }
     }

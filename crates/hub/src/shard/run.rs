@@ -246,14 +246,16 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut cont
     }
 }
 
-/// Goes on with the sockets that have something, with the pass over all sessions and with closing sockets, for
-/// a slice of time each. Says whether anything is left of them.
+/// Goes on with the sockets that have something, with those who are to be written to, with the pass over all sessions
+/// and with closing sockets, for a slice of time each. Says whether anything is left of them.
 fn slice(state: &mut State, buffer: &mut [u8]) -> bool {
     let called_left = state.look_after_called(buffer, slice_of_time());
     let deserted_left = state.look_after_deserted(buffer, slice_of_time());
+    let ready_left = state.write_to_ready(slice_of_time());
     let visits_left = state.continue_pass(slice_of_time());
+    let behind_left = state.write_to_behind(slice_of_time());
     let burials_left = state.bury(slice_of_time());
-    called_left || deserted_left || visits_left || burials_left
+    [called_left, deserted_left, ready_left, visits_left, behind_left, burials_left].contains(&true)
 }
 
 /// Says after each step whether the slice is over.

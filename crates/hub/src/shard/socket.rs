@@ -15,8 +15,9 @@ use crate::metrics::HubMetrics;
 use crate::registry::Farewell;
 use crate::session::{Batch, Session};
 
-/// Batches that one session may write, and reads that it may make, in one turn; then others have theirs.
-const ROUNDS_MAX: usize = 4;
+/// Batches that one session which is behind may write, and reads that any may make, in one turn; then others have
+/// theirs.
+pub(super) const ROUNDS_MAX: usize = 4;
 /// Pieces handed to the kernel in one write; a batch has at most two more frames than its bound.
 const SLICES_MAX: usize = 68;
 
@@ -33,29 +34,30 @@ pub(crate) enum Written {
     Gone,
 }
 
-/// Writes what waits, gathering batch after batch, until the socket is full or nothing is left.
+/// Writes what waits, gathering at most `rounds` batches, until the socket is full or nothing is left.
 pub(crate) fn write(
     slot: &mut Slot,
+    rounds: usize,
     batch: &mut Batch,
     metrics: &HubMetrics,
     now: Moment,
     mut gather: impl FnMut(&mut Session, &mut Batch),
 ) -> Written {
-    let written = loop_batches(slot, batch, metrics, now, &mut gather);
+    let written = loop_batches(slot, rounds, batch, metrics, now, &mut gather);
     slot.blocked = written == Written::Blocked;
-    slot.hurried = written == Written::More;
     slot.done |= written == Written::Gone;
     written
 }
 
 fn loop_batches(
     slot: &mut Slot,
+    rounds: usize,
     batch: &mut Batch,
     metrics: &HubMetrics,
     now: Moment,
     gather: &mut impl FnMut(&mut Session, &mut Batch),
 ) -> Written {
-    for _ in 0..ROUNDS_MAX {
+    for _ in 0..rounds {
         batch.clear();
         for frame in std::mem::take(&mut slot.session.unsent) {
             batch.push(frame);
@@ -66,6 +68,8 @@ fn loop_batches(
         if batch.frames.is_empty() {
             return Written::Everything;
         }
+        // What fills no batch was all that waits.
+        let is_all = !batch.is_full();
         metrics.deliveries.inc_by(batch.deliveries);
         match write_once(&mut slot.connection, batch) {
             Ok(bytes) => {
@@ -76,6 +80,9 @@ fn loop_batches(
                 if !batch.frames.is_empty() {
                     slot.session.unsent = std::mem::take(&mut batch.frames);
                     return Written::Blocked;
+                }
+                if is_all {
+                    return Written::Everything;
                 }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {

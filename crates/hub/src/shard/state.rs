@@ -51,7 +51,7 @@ pub(crate) struct Slot {
     pub(crate) ended: bool,
     /// The socket takes nothing now; the kernel says when it does.
     pub(crate) blocked: bool,
-    /// There is more to write than one turn allows.
+    /// It was blocked, and takes something again.
     pub(crate) hurried: bool,
     /// The socket is of no use any more.
     pub(crate) done: bool,
@@ -69,6 +69,8 @@ pub(crate) struct Slot {
     pub(super) expires_at: Moment,
     /// Its place in the queue of those who are to be written to.
     pub(super) is_ready: bool,
+    /// Its place in the queue of those who are behind.
+    pub(super) is_behind: bool,
     /// Since when a frame has been arriving that has not come to its end.
     pub(super) frame_since: Option<Moment>,
     /// Given back when the socket is closed.
@@ -134,6 +136,8 @@ pub(crate) struct State {
     pub(super) put_before: Vec<usize>,
     /// Sessions that are to be written to, in order.
     pub(super) ready: VecDeque<usize>,
+    /// Sessions that have more to be written than one batch, or a page of the past, in order.
+    pub(super) behind: VecDeque<usize>,
     /// Sessions that are to be looked after, in order.
     pub(super) called: VecDeque<usize>,
     /// The same, of those whose peer has gone: when all are cut off at once, they must not keep the living waiting.
@@ -221,6 +225,7 @@ impl State {
             watches_moved: HashSet::default(),
             put_before: Vec::new(),
             ready: VecDeque::new(),
+            behind: VecDeque::new(),
             called: VecDeque::new(),
             deserted: VecDeque::new(),
             departed: Vec::new(),
@@ -282,6 +287,7 @@ impl State {
             deaf: false,
             expires_at: self.now.plus(lives),
             is_ready: false,
+            is_behind: false,
             frame_since: None,
             place,
         }));
@@ -444,7 +450,8 @@ impl State {
 
     /// Whether the loop has something to do that nobody rang for.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.departed.is_empty() || !self.ready.is_empty() || !self.called.is_empty() || !self.deserted.is_empty()
+        let queues = [&self.ready, &self.behind, &self.called, &self.deserted];
+        !self.departed.is_empty() || queues.iter().any(|queue| !queue.is_empty())
     }
 
     pub(crate) fn revoke(&mut self, revoked: Revoked) {

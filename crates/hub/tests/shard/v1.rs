@@ -738,10 +738,17 @@ async fn an_entry_that_changes_takes_nothing_from_whoever_was_taken_out_and_brou
     house.comes_in(TEA, 1, None);
     house.past.v1.gate.add_permits(1);
     assert_eq!(amy.next_event().await["type"], "welcome");
-    // Her shard knew nothing of the room any more: the store brings her what came behind that entry.
-    for told in ["removed 7", "room 7", "room 7", "catch_up 7", "7@2: welcome back"] {
+    for told in ["removed 7", "room 7", "room 7"] {
         assert_eq!(short(&amy.next_event().await), told);
     }
+    // Her shard knew nothing of the room any more: the store brings her what came behind that entry. The entry is read
+    // once more, since it changed while she was greeted; that may be there before.
+    let mut next = short(&amy.next_event().await);
+    if next == "room 7" {
+        next = short(&amy.next_event().await);
+    }
+    assert_eq!(next, "catch_up 7");
+    assert_eq!(short(&amy.next_event().await), "7@2: welcome back");
 }
 
 #[tokio::test]

@@ -29,7 +29,9 @@ impl World {
         self.turn(shard, |state, buffer| {
             state.look_after_called(buffer, &mut is_over);
             state.look_after_deserted(buffer, &mut is_over);
+            state.write_to_ready(&mut is_over);
             state.continue_pass(&mut is_over);
+            state.write_to_behind(&mut is_over);
             state.bury(is_over)
         });
         had
