@@ -64,7 +64,7 @@ impl Feed {
     pub fn answered(&mut self) {
         for (inbox, laid) in self.inboxes.iter().zip(&mut self.laid) {
             if std::mem::take(laid) {
-                inbox.ring();
+                inbox.answered();
             }
         }
     }

@@ -229,7 +229,7 @@ impl Prepared {
             };
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
-                .spawn(move || shard::run(&runtime, sockets, setup, seams, &inbox, orders))?;
+                .spawn(move || shard::run(&runtime, sockets, setup, seams, inbox, orders))?;
             shards.push(control);
             threads.push(thread);
         }

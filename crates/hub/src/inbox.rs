@@ -2,6 +2,7 @@
 //! waits to put something in: what there is no room for is noted, so that the shard mends it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
 
 use bytes::Bytes;
 use teahouse_core::{RoomEntry, RoomId, Seq, SessionId, UserId, Version};
@@ -99,6 +100,18 @@ impl Mail {
             && self.unsure.is_empty())
     }
 
+    fn push(&mut self, deliveries: impl Iterator<Item = Delivery>, deliveries_max: usize, metrics: &HubMetrics) {
+        for delivery in deliveries {
+            // Once something is behind, everything later goes behind it, so that order is kept.
+            if !self.is_behind() && self.deliveries.len() < deliveries_max {
+                self.deliveries.push(delivery);
+            } else {
+                metrics.inbox_gaps.inc();
+                self.note(&delivery);
+            }
+        }
+    }
+
     fn note(&mut self, delivery: &Delivery) {
         match delivery {
             Delivery::Room { room, entry } => {
@@ -149,53 +162,69 @@ impl Topic {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     /// Guards what waits; held only to push or to swap, never across an await.
-    mail: Mutex<Mail>,
+    laid: Mutex<Laid>,
     bell: Notify,
     deliveries_max: usize,
 }
 
+#[derive(Debug, Default)]
+struct Laid {
+    mail: Mail,
+    /// Whoever asked for some of it is being answered, and somebody rings when that is done.
+    answers_follow: bool,
+}
+
 impl Inbox {
     pub(crate) fn new(deliveries_max: usize) -> Self {
-        Self { mail: Mutex::default(), bell: Notify::new(), deliveries_max }
+        Self { laid: Mutex::default(), bell: Notify::new(), deliveries_max }
     }
 
     /// Takes everything out.
     pub(crate) fn take(&self) -> Mail {
-        std::mem::take(&mut *self.lock())
+        std::mem::take(&mut self.lock().mail)
     }
 
-    /// Resolves when something was put in since the last time.
+    /// Whether answers are on their way that are better taken together with what lies here. Then it rings soon.
+    pub(crate) fn answers_follow(&self) -> bool {
+        self.lock().answers_follow
+    }
+
+    /// Resolves when it was rung for since the last time.
     pub(crate) async fn rung(&self) {
         self.bell.notified().await;
     }
 
     /// Puts something in and rings.
     pub(crate) fn put(&self, deliveries: &[Delivery], metrics: &HubMetrics) {
-        self.lay(deliveries.iter().cloned(), metrics);
-        self.ring();
-    }
-
-    /// Puts something in. The shard may find it from now on, and will when somebody rings.
-    pub(crate) fn lay(&self, deliveries: impl Iterator<Item = Delivery>, metrics: &HubMetrics) {
-        let mut mail = self.lock();
-        for delivery in deliveries {
-            // Once something is behind, everything later goes behind it, so that order is kept.
-            if !mail.is_behind() && mail.deliveries.len() < self.deliveries_max {
-                mail.deliveries.push(delivery);
-            } else {
-                metrics.inbox_gaps.inc();
-                mail.note(&delivery);
-            }
-        }
-    }
-
-    pub(crate) fn ring(&self) {
+        self.lock().mail.push(deliveries.iter().cloned(), self.deliveries_max, metrics);
         self.bell.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Mail> {
+    /// Puts something in and does not ring before [`Inbox::answered`]. The shard may find it sooner.
+    pub(crate) fn lay(&self, deliveries: impl Iterator<Item = Delivery>, metrics: &HubMetrics) {
+        let mut laid = self.lock();
+        laid.mail.push(deliveries, self.deliveries_max, metrics);
+        laid.answers_follow = true;
+    }
+
+    /// Whoever asked for what was laid in has been answered.
+    pub(crate) fn answered(&self) {
+        self.lock().answers_follow = false;
+        self.bell.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Laid> {
         // Nothing in a critical section can leave the mail half-changed, so a poisoned lock is still good.
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+        self.laid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Some of the shard's work came to its end. It rings, unless that is one of the answers that are rung for together.
+impl Wake for Inbox {
+    fn wake(self: Arc<Self>) {
+        if !self.answers_follow() {
+            self.bell.notify_one();
+        }
     }
 }
 

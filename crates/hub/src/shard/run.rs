@@ -2,8 +2,9 @@
 //! place of the hub that reads clocks.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::{self, Context, Waker};
@@ -73,8 +74,11 @@ struct Shard {
     buffer: RefCell<Vec<u8>>,
     clock: Clock,
     sockets: Poll,
-    /// Everything that takes time and is under way; the loop waits for it at its end.
+    /// Everything that takes time and is under way; the loop waits for it at its end. What comes to its end rings for
+    /// the inbox.
     work: RefCell<FuturesUnordered<BoxFuture<Done>>>,
+    inbox: Arc<Inbox>,
+    work_bell: Waker,
     /// Rings when a turn left something for the loop to do.
     busy: Notify,
 }
@@ -85,7 +89,7 @@ impl Shard {
         let mut state = self.state.borrow_mut();
         state.now = self.clock.now();
         let result = work(&mut state, &mut self.buffer.borrow_mut());
-        if state.is_busy() {
+        if state.is_busy() || !state.jobs.is_empty() {
             self.busy.notify_one();
         }
         for job in std::mem::take(&mut state.jobs) {
@@ -100,41 +104,34 @@ impl Shard {
         result
     }
 
+    fn has_work(&self) -> bool {
+        !self.work.borrow().is_empty()
+    }
+
     /// Sees to it that sockets to which something happened are looked after.
     fn notice(&self, events: &mut Vec<epoll::Event>) {
         self.turn(|state, _| events.drain(..).for_each(|event| state.noticed(poll::read(event))));
     }
 
-    /// All work that has come to its end; while there is none, `context` is woken when there is.
-    fn poll_done(&self, context: &mut Context<'_>) -> task::Poll<Vec<Done>> {
+    /// All work that has come to its end by now. What was begun since the last time is begun in truth.
+    fn done_by_now(&self) -> Vec<Done> {
+        // A group of commits answers a thousand at once; the runtime would give us a part of them at a time.
         let mut work = self.work.borrow_mut();
+        let mut next = pin!(tokio::task::unconstrained(poll_fn(|context| work.poll_next_unpin(context))));
+        let mut context = Context::from_waker(&self.work_bell);
         let mut done = Vec::new();
-        while let task::Poll::Ready(Some(one)) = work.poll_next_unpin(context) {
+        while let task::Poll::Ready(Some(one)) = next.as_mut().poll(&mut context) {
             done.push(one);
         }
-        if done.is_empty() { task::Poll::Pending } else { task::Poll::Ready(done) }
-    }
-
-    /// Resolves when some work has come to its end, with all that has.
-    async fn done(&self) -> Vec<Done> {
-        // A group of commits answers a thousand at once; the runtime would give us a part of them at a time.
-        tokio::task::unconstrained(std::future::poll_fn(|context| self.poll_done(context))).await
-    }
-
-    /// All work that has come to its end by now.
-    fn done_by_now(&self) -> Vec<Done> {
-        let mut done = std::pin::pin!(self.done());
-        match done.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            task::Poll::Ready(done) => done,
-            task::Poll::Pending => Vec::new(),
-        }
+        done
     }
 
     /// Takes the mail and what came of work in one turn: the envelope of what somebody said, and the answer that it
     /// is stored, leave in one write.
-    fn take_in(&self, inbox: &Inbox, done: Vec<Done>) {
+    fn take_in(&self) {
+        let done = self.done_by_now();
         self.turn(|state, _| {
-            state.deliver(inbox.take());
+            state.deliver(self.inbox.take());
             for done in done {
                 match done {
                     Done::Answer(id, answer) => state.answer(id, answer),
@@ -147,7 +144,7 @@ impl Shard {
 
 /// Awaits a future; `Err` when it panicked.
 async fn unpanicked<T>(mut future: BoxFuture<T>) -> Result<T, ()> {
-    std::future::poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+    poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => task::Poll::Ready(Err(())),
     })
@@ -163,7 +160,7 @@ pub(crate) fn run(
     sockets: Poll,
     setup: Setup,
     seams: Seams,
-    inbox: &Inbox,
+    inbox: Arc<Inbox>,
     control: mpsc::Receiver<Control>,
 ) {
     let index = setup.index;
@@ -174,7 +171,7 @@ pub(crate) fn run(
     }
 }
 
-async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut control: mpsc::Receiver<Control>) {
+async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: Arc<Inbox>, mut control: mpsc::Receiver<Control>) {
     let metrics = setup.metrics.clone();
     let mut events = Vec::new();
     let shard = Shard {
@@ -183,6 +180,8 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut cont
         clock: Clock::start(),
         sockets,
         work: RefCell::default(),
+        work_bell: Waker::from(Arc::clone(&inbox)),
+        inbox,
         busy: Notify::new(),
     };
     let mut ticks = tokio::time::interval(PRESENCE_TICK);
@@ -193,6 +192,9 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut cont
     drain_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
     loop {
+        if shard.has_work() && !shard.inbox.answers_follow() {
+            shard.take_in();
+        }
         let more = shard.turn(slice);
         if more && shard.sockets.take(&mut events).is_ok() {
             // On a busy shard the choice below would come to the sockets by luck.
@@ -200,8 +202,7 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut cont
         }
         tokio::select! {
             () = shard.sockets.next(&mut events) => shard.notice(&mut events),
-            done = shard.done() => shard.take_in(inbox, done),
-            () = inbox.rung() => shard.take_in(inbox, shard.done_by_now()),
+            () = shard.inbox.rung() => shard.take_in(),
             first = control.recv() => {
                 let Some(first) = first else { break };
                 let mut next = Some(first);
@@ -240,9 +241,9 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: &Inbox, mut cont
     }
 
     shard.turn(|state, _| state.forget_all());
-    while !shard.work.borrow().is_empty() {
-        let done = shard.done().await;
-        shard.take_in(inbox, done);
+    while shard.has_work() {
+        shard.take_in();
+        shard.inbox.rung().await;
     }
 }
 
