@@ -1,6 +1,8 @@
 //! v1 sessions and their rooms: being welcomed, coming into rooms and going out of them, asking for changes
 //! again, typing. Who may be in a room was decided by the store; here it only comes to pass.
 
+use std::collections::BTreeSet;
+
 use teahouse_core::limits::{ENTRY_MEMBERS_MAX, TYPING_EXPIRY, TYPING_MEMBERS_MAX};
 use teahouse_core::{CloseCode, ErrorCode, LOBBY, RoomEntry, RoomId, Seq, SessionId, UserId, Version};
 use teahouse_protocol::v1;
@@ -18,8 +20,8 @@ const ENTRIES_PER_READ: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct EntriesReads {
     under_way: usize,
-    /// To whom it is to be read how it looks once those are over.
-    next: Vec<UserId>,
+    /// To whom it is to be read how it looks once those are over, which may know less.
+    next: BTreeSet<UserId>,
 }
 
 impl State {
@@ -199,6 +201,7 @@ impl State {
                 self.pump(slot);
             }
         }
+        self.read_again(entry.id, user);
     }
 
     fn member_here(&mut self, slot: usize, entry: &RoomEntry, asker: Option<SessionId>) {
@@ -278,6 +281,7 @@ impl State {
     /// Something became of a user's membership and nobody knows what: their v1 sessions begin once more.
     pub(super) fn unsure(&mut self, room: RoomId, user: UserId) {
         self.watch_anew(room);
+        self.read_again(room, user);
         if room != LOBBY {
             // How many are in it now nobody knows either.
             self.entry_moved(room);
@@ -341,6 +345,9 @@ impl State {
     pub(super) fn entries_came(&mut self, id: RoomId, entries: &[(UserId, RoomEntry)]) {
         for (user, entry) in entries {
             self.members_seen(id, entry.members);
+            if self.entries_reads.get(&id).is_some_and(|reads| reads.next.contains(user)) {
+                continue;
+            }
             let online = &self.online;
             let frame = text_frame(&v1::room(entry, |user| online.contains(user)));
             for slot in self.slots_of(*user) {
@@ -466,7 +473,7 @@ impl State {
     /// may come last, and would have the last word; so who asks meanwhile waits until the ones before are over.
     fn read_entries(&mut self, id: RoomId, users: &[UserId]) {
         if let Some(reads) = self.entries_reads.get_mut(&id) {
-            reads.next.extend_from_slice(users);
+            reads.next.extend(users);
             return;
         }
         for users in users.chunks(ENTRIES_PER_READ) {
@@ -475,14 +482,20 @@ impl State {
         }
     }
 
+    /// What is being read of how a room looks may be older than what became of a member, and would have the last word:
+    /// for them it is read once more.
+    fn read_again(&mut self, id: RoomId, user: UserId) {
+        if let Some(reads) = self.entries_reads.get_mut(&id) {
+            reads.next.insert(user);
+        }
+    }
+
     fn entries_are_read(&mut self, id: RoomId) {
         let Some(reads) = self.entries_reads.get_mut(&id) else { return };
         reads.under_way -= 1;
         if reads.under_way == 0 {
-            let mut next = self.entries_reads.remove(&id).map(|reads| reads.next).unwrap_or_default();
-            next.sort_unstable();
-            next.dedup();
-            self.read_entries(id, &next);
+            let next = self.entries_reads.remove(&id).map(|reads| reads.next).unwrap_or_default();
+            self.read_entries(id, &next.into_iter().collect::<Vec<_>>());
         }
     }
 

@@ -210,3 +210,20 @@ async fn a_room_that_looks_otherwise_is_told_whole_to_whoever_is_in_it() {
     let entry = amy.next_of("room").await;
     assert_eq!((&entry["id"], &entry["kind"], &entry["members"]), (&json!(7), &json!("private"), &json!(2)));
 }
+
+/// Found by reading: what was read before somebody got another role came behind it, and had the last word.
+#[tokio::test]
+async fn what_was_read_before_somebody_got_another_role_is_not_told_behind_it() {
+    let mut house = House::open(HubOptions { shards: 1, ..small() });
+    house.comes_in(TEA, 1, None);
+    let mut amy = house.welcomed(1, json!([])).await;
+    house.past.v1.entries.forget_permits(Semaphore::MAX_PERMITS);
+    house.is_titled(TEA, "Tea");
+    house.looks(1).await;
+    house.becomes_moderator(TEA, 1);
+    assert_eq!(amy.next_of("room").await["role"], "moderator");
+    house.past.v1.entries.add_permits(10);
+    // The title is still to be told, with what she is by now.
+    assert_eq!(amy.next_of("room").await["role"], "moderator");
+    assert_eq!(amy.until_heartbeat().await, [""; 0]);
+}
