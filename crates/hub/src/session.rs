@@ -46,8 +46,9 @@ pub(crate) enum Stage {
     /// It has until then to say hello.
     Ungreeted { until: Moment },
     /// It said hello, and what it begins with is being read. What it asks behind its hello is begun when it is
-    /// welcomed, and what becomes of its rooms meanwhile is told then; both wait here, in order.
-    Greeting { until: Moment, asked: Vec<Receipt>, changes: Vec<Delivery> },
+    /// welcomed, and what becomes of its rooms meanwhile is told then; both wait here, in order. Of its answers so
+    /// many were there before, and do not wait.
+    Greeting { until: Moment, answers_before: usize, asked: Vec<Receipt>, changes: Vec<Delivery> },
     /// It was welcomed.
     Live,
 }
@@ -184,14 +185,27 @@ impl Session {
         self.replies.push_back(frame);
     }
 
-    /// Puts the welcome before all answers, which waited for it.
-    pub(crate) fn welcome(&mut self, frame: Bytes, count_told: u64) {
-        self.replies.push_front(frame);
+    /// It said hello: what it asks from here on is answered behind its welcome. Says whether it had yet to.
+    pub(crate) fn begin_greeting(&mut self) -> bool {
+        let answers_before = self.replies.len();
+        let Some(v1) = &mut self.v1 else { return false };
+        let Stage::Ungreeted { until } = v1.stage else { return false };
+        v1.stage = Stage::Greeting { until, answers_before, asked: Vec::new(), changes: Vec::new() };
+        true
+    }
+
+    /// Puts the welcome before all answers that waited for it. Gives what waited besides: what it asked, and what
+    /// became of its rooms.
+    pub(crate) fn welcome(&mut self, frame: Bytes, count_told: u64) -> (Vec<Receipt>, Vec<Delivery>) {
         self.count_told = count_told;
         self.count_due = false;
-        if let Some(v1) = &mut self.v1 {
-            v1.stage = Stage::Live;
-        }
+        let stage = self.v1.as_mut().map(|v1| std::mem::replace(&mut v1.stage, Stage::Live));
+        let (place, asked, changes) = match stage {
+            Some(Stage::Greeting { answers_before, asked, changes, .. }) => (answers_before, asked, changes),
+            _ => (0, Vec::new(), Vec::new()),
+        };
+        self.replies.insert(place, frame);
+        (asked, changes)
     }
 
     /// Whether so many answers wait that its requests are left in the socket until it reads.
@@ -357,18 +371,7 @@ impl Session {
     where
         T: Fn(RoomId) -> Option<&'a Tail>,
     {
-        if !self.is_greeting() || self.closing {
-            // What was asked behind the hello is answered behind the welcome.
-            while !batch.is_full()
-                && let Some(frame) = self.replies.pop_front()
-            {
-                batch.push(frame);
-            }
-            if self.replies.is_empty() {
-                // Most sessions are answered once in their life, and shall not keep room for more.
-                self.replies = VecDeque::new();
-            }
-        }
+        self.gather_replies(batch);
         if self.closing || batch.is_full() || !self.is_live() {
             return;
         }
@@ -385,6 +388,26 @@ impl Session {
             {
                 cursor.gather(reader, tail, batch, wants);
             }
+        }
+    }
+
+    fn gather_replies(&mut self, batch: &mut Batch) {
+        let mut all = self.replies.len();
+        let due = match self.v1.as_mut().map(|v1| &mut v1.stage) {
+            // What was asked behind the hello is answered behind the welcome.
+            Some(Stage::Greeting { answers_before, .. }) if !self.closing => answers_before,
+            _ => &mut all,
+        };
+        while *due > 0
+            && !batch.is_full()
+            && let Some(frame) = self.replies.pop_front()
+        {
+            batch.push(frame);
+            *due -= 1;
+        }
+        if self.replies.is_empty() {
+            // Most sessions are answered once in their life, and shall not keep room for more.
+            self.replies = VecDeque::new();
         }
     }
 

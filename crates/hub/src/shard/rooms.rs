@@ -29,10 +29,7 @@ impl State {
 
     /// A v1 session said hello: from now on, until it is welcomed, what happens is kept for it.
     pub(super) fn begin_greeting(&mut self, slot: usize) {
-        if let Some(v1) = &mut self.slots[slot].session.v1
-            && let Stage::Ungreeted { until } = v1.stage
-        {
-            v1.stage = Stage::Greeting { until, asked: Vec::new(), changes: Vec::new() };
+        if self.slots[slot].session.begin_greeting() {
             self.greeting += 1;
         }
     }
@@ -70,13 +67,9 @@ impl State {
 
     /// Welcomes a session: its rooms are its to hear from the versions on that it is told.
     pub(super) fn greet(&mut self, slot: usize, greeting: Greeting) {
-        let Some(v1) = &mut self.slots[slot].session.v1 else { return };
-        if !matches!(v1.stage, Stage::Greeting { .. }) {
+        if !self.slots[slot].session.is_greeting() {
             return;
         }
-        let stage = std::mem::replace(&mut v1.stage, Stage::Live);
-        let Stage::Greeting { asked, changes, .. } = stage else { return };
-
         for entry in &greeting.rooms {
             self.enter_room(slot, entry);
         }
@@ -100,7 +93,7 @@ impl State {
         };
         let online = &self.online;
         let frame = text_frame(&v1::welcome(greeting.id.as_deref(), &welcome, |user| online.contains(user)));
-        session.welcome(frame, users);
+        let (asked, changes) = session.welcome(frame, users);
         self.welcomed_apart |= users != self.count.users;
         // What became of its rooms while it was greeted is told now, as if it happened now, and before what was to
         // be told of those rooms by then.

@@ -359,3 +359,16 @@ async fn who_comes_while_a_page_is_being_read_is_not_given_that_one() {
         assert_eq!(short(&amy.next_event().await), told);
     }
 }
+
+#[tokio::test]
+async fn a_welcome_does_not_overtake_what_an_earlier_hello_was_answered() {
+    let mut house = House::open(small());
+    let mut amy = house.v1(1).await;
+    let refused = json!({"type": "hello", "id": "one", "data": {"epoch": "refused"}});
+    let hello = json!({"type": "hello", "id": "two", "data": {}});
+    let beat = json!({"type": "heartbeat", "id": "behind"});
+    amy.send(&format!("{refused}\n{hello}\n{beat}")).await;
+    for kind in ["error", "welcome", "ack"] {
+        assert_eq!(amy.envelope().await["type"], kind);
+    }
+}
