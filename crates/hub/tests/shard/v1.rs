@@ -293,6 +293,30 @@ async fn a_drain_gives_each_v1_session_its_own_time_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_drain_sends_v1_sessions_away_at_once_and_classic_ones_one_after_the_other() {
+    let mut house = House::open(HubOptions { shards: 1, ..small() });
+    let mut classic = Vec::new();
+    for user in 101..=102 {
+        classic.push(house.connect(user).await);
+    }
+    let mut v1 = Vec::new();
+    for user in 1..=20 {
+        v1.push(house.welcomed(user, json!([])).await);
+    }
+    // Of twenty-two sessions one goes at once, and the next after some minutes: a classic one has no other word for
+    // when to come back than when it is closed.
+    let hub = house.hub.clone();
+    let drain = tokio::spawn(async move { hub.drain(Duration::from_secs(3600)).await });
+    for tab in &mut v1 {
+        assert_eq!(tab.end().await.0, 1012);
+    }
+    let last = classic.last_mut().unwrap();
+    last.send("echo still here").await;
+    last.hear_text_with("still here").await;
+    drain.abort();
+}
+
+#[tokio::test]
 async fn a_frame_carries_as_many_envelopes_as_it_has_lines() {
     let mut house = House::open(small());
     let mut amy = house.welcomed(1, json!([])).await;
