@@ -195,6 +195,8 @@ pub struct Entry {
     pub read_seq: u64,
     pub unread: u64,
     pub members: u64,
+    #[serde(default)]
+    pub role: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Peer>,
     #[serde(default, with = "by_id", skip_serializing_if = "BTreeMap::is_empty")]

@@ -4,6 +4,7 @@
 mod batch;
 mod cursor;
 mod health;
+mod told;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use teahouse_protocol::v1;
 pub(crate) use batch::Batch;
 pub(crate) use cursor::{Cursor, Page, Reader, Want};
 pub(crate) use health::{Health, Verdict};
+use told::Personal;
 
 use crate::clock::Moment;
 use crate::inbox::{Delivery, Topic};
@@ -39,20 +41,14 @@ pub(crate) struct Count {
     pub(crate) frame: Bytes,
 }
 
-/// What a session is told besides rooms, as long as any waits.
-#[derive(Debug, Default)]
-pub(crate) struct Personal {
-    told: VecDeque<(Topic, Bytes)>,
-    missed: bool,
-}
-
 /// How far a v1 session is.
 pub(crate) enum Stage {
     /// It has until then to say hello.
     Ungreeted { until: Moment },
     /// It said hello, and what it begins with is being read. What it asks behind its hello is begun when it is
-    /// welcomed, and what becomes of its rooms meanwhile is told then; both wait here, in order.
-    Greeting { until: Moment, asked: Vec<Receipt>, changes: Vec<Delivery> },
+    /// welcomed, and what becomes of its rooms meanwhile is told then; both wait here, in order. Of its answers so
+    /// many were there before, and do not wait.
+    Greeting { until: Moment, answers_before: usize, asked: Vec<Receipt>, changes: Vec<Delivery> },
     /// It was welcomed.
     Live,
 }
@@ -182,21 +178,34 @@ impl Session {
         self.v1.as_ref().is_none_or(|v1| matches!(v1.stage, Stage::Live))
     }
 
-    // ── Answers and what it is told ──
+    // ── Answers ──
 
     /// Puts an answer behind the others.
     pub(crate) fn reply(&mut self, frame: Bytes) {
         self.replies.push_back(frame);
     }
 
-    /// Puts the welcome before all answers, which waited for it.
-    pub(crate) fn welcome(&mut self, frame: Bytes, count_told: u64) {
-        self.replies.push_front(frame);
+    /// It said hello: what it asks from here on is answered behind its welcome. Says whether it had yet to.
+    pub(crate) fn begin_greeting(&mut self) -> bool {
+        let answers_before = self.replies.len();
+        let Some(v1) = &mut self.v1 else { return false };
+        let Stage::Ungreeted { until } = v1.stage else { return false };
+        v1.stage = Stage::Greeting { until, answers_before, asked: Vec::new(), changes: Vec::new() };
+        true
+    }
+
+    /// Puts the welcome before all answers that waited for it. Gives what waited besides: what it asked, and what
+    /// became of its rooms.
+    pub(crate) fn welcome(&mut self, frame: Bytes, count_told: u64) -> (Vec<Receipt>, Vec<Delivery>) {
         self.count_told = count_told;
         self.count_due = false;
-        if let Some(v1) = &mut self.v1 {
-            v1.stage = Stage::Live;
-        }
+        let stage = self.v1.as_mut().map(|v1| std::mem::replace(&mut v1.stage, Stage::Live));
+        let (place, asked, changes) = match stage {
+            Some(Stage::Greeting { answers_before, asked, changes, .. }) => (answers_before, asked, changes),
+            _ => (0, Vec::new(), Vec::new()),
+        };
+        self.replies.insert(place, frame);
+        (asked, changes)
     }
 
     /// Whether so many answers wait that its requests are left in the socket until it reads.
@@ -220,67 +229,6 @@ impl Session {
         }
         self.malformed.push_back(now);
         self.malformed.len() > BAD_ENVELOPES_MAX
-    }
-
-    /// Puts something outside of rooms before it, behind all that waits, since it may speak of that; what still
-    /// waits of the same topic goes. Beyond `waiting_envelopes_max` it is told that it missed something instead;
-    /// only what becomes of its own rooms is never missed, and bounded by their number.
-    pub(crate) fn tell(&mut self, topic: Topic, frame: Bytes, waiting_envelopes_max: usize) {
-        if topic != Topic::Published {
-            self.take_waiting_of(topic);
-        }
-        let personal = self.personal.get_or_insert_default();
-        if personal.told.len() < waiting_envelopes_max || matches!(topic, Topic::Membership(_) | Topic::Entry(_)) {
-            personal.told.push_back((topic, frame));
-        } else {
-            personal.missed = true;
-        }
-    }
-
-    /// Whether something of this topic still waits.
-    pub(crate) fn has_waiting_of(&self, topic: Topic) -> bool {
-        self.personal.as_ref().is_some_and(|personal| personal.told.iter().any(|(waiting, _)| *waiting == topic))
-    }
-
-    /// Takes back what still waits of this topic.
-    pub(crate) fn take_waiting_of(&mut self, topic: Topic) -> Option<Bytes> {
-        let told = &mut self.personal.as_mut()?.told;
-        let place = told.iter().position(|(waiting, _)| *waiting == topic)?;
-        told.remove(place).map(|(_, frame)| frame)
-    }
-
-    /// Takes back what still waits about a room that it is no longer in.
-    pub(crate) fn forget_told_of(&mut self, room: RoomId) {
-        if let Some(personal) = &mut self.personal {
-            personal.told.retain(|(topic, _)| topic.room() != Some(room));
-        }
-    }
-
-    /// Sets aside what waits, so that something can be told before it.
-    pub(crate) fn set_told_aside(&mut self) -> Option<Box<Personal>> {
-        self.personal.take()
-    }
-
-    /// Puts what was set aside behind what waits by now.
-    pub(crate) fn put_behind(&mut self, aside: Option<Box<Personal>>) {
-        if let Some(aside) = aside {
-            let personal = self.personal.get_or_insert_default();
-            personal.told.extend(aside.told);
-            personal.missed |= aside.missed;
-        }
-    }
-
-    /// Takes back what still waits about rooms that it is not in, but that it is not in them.
-    pub(crate) fn forget_told_elsewhere(&mut self) {
-        if let Some(personal) = &mut self.personal {
-            let is_in = |room: RoomId| self.cursors.binary_search_by_key(&room, |cursor| cursor.room).is_ok();
-            personal.told.retain(|(topic, _)| matches!(topic, Topic::Membership(_)) || topic.room().is_none_or(is_in));
-        }
-    }
-
-    /// Something was to be told and could not be kept for it.
-    pub(crate) fn missed_something(&mut self) {
-        self.personal.get_or_insert_default().missed = true;
     }
 
     /// Welcomes a classic session with the number of people online.
@@ -423,18 +371,7 @@ impl Session {
     where
         T: Fn(RoomId) -> Option<&'a Tail>,
     {
-        if !self.is_greeting() || self.closing {
-            // What was asked behind the hello is answered behind the welcome.
-            while !batch.is_full()
-                && let Some(frame) = self.replies.pop_front()
-            {
-                batch.push(frame);
-            }
-            if self.replies.is_empty() {
-                // Most sessions are answered once in their life, and shall not keep room for more.
-                self.replies = VecDeque::new();
-            }
-        }
+        self.gather_replies(batch);
         if self.closing || batch.is_full() || !self.is_live() {
             return;
         }
@@ -454,26 +391,28 @@ impl Session {
         }
     }
 
-    fn gather_told<T>(&mut self, sources: &Sources<'_, T>, batch: &mut Batch) {
-        if let Some(personal) = &mut self.personal {
-            let entering: &[(RoomId, Version)] = self.v1.as_ref().map_or(&[], |v1| &v1.entering);
-            let mut next = 0;
-            while !batch.is_full()
-                && let Some((topic, _)) = personal.told.get(next)
-            {
-                if topic.room().is_some_and(|room| entering.iter().any(|(other, _)| *other == room)) {
-                    next += 1;
-                } else if let Some((_, frame)) = personal.told.remove(next) {
-                    batch.push(frame);
-                }
-            }
-            if personal.told.is_empty() {
-                if personal.missed {
-                    batch.push((sources.events_missed)(self.language, self.dialect()));
-                }
-                self.personal = None;
-            }
+    fn gather_replies(&mut self, batch: &mut Batch) {
+        let mut all = self.replies.len();
+        let due = match self.v1.as_mut().map(|v1| &mut v1.stage) {
+            // What was asked behind the hello is answered behind the welcome.
+            Some(Stage::Greeting { answers_before, .. }) if !self.closing => answers_before,
+            _ => &mut all,
+        };
+        while *due > 0
+            && !batch.is_full()
+            && let Some(frame) = self.replies.pop_front()
+        {
+            batch.push(frame);
+            *due -= 1;
         }
+        if self.replies.is_empty() {
+            // Most sessions are answered once in their life, and shall not keep room for more.
+            self.replies = VecDeque::new();
+        }
+    }
+
+    fn gather_told<T>(&mut self, sources: &Sources<'_, T>, batch: &mut Batch) {
+        self.gather_personal(sources.events_missed, batch);
         if std::mem::take(&mut self.count_due) {
             self.count_told = sources.count.users;
             batch.push(sources.count.frame.clone());

@@ -4,6 +4,7 @@
 
 mod connection;
 mod delivery;
+mod entries;
 mod poll;
 mod presence;
 mod requests;

@@ -21,6 +21,8 @@ pub struct RoomView {
     pub title: String,
     /// How many are in it.
     pub members: u64,
+    /// What one is in it.
+    pub role: String,
     /// Who types.
     pub typing: Vec<u64>,
     /// Up to where one has read it.
@@ -98,6 +100,7 @@ impl RoomView {
     pub(super) fn renew(&mut self, entry: &Entry) {
         self.title.clone_from(&entry.title);
         self.members = entry.members;
+        self.role.clone_from(&entry.role);
         self.read_seq = self.read_seq.max(entry.read_seq);
         if self.low == u64::MAX {
             // Who named a version that they never held learns here where the seqs stand.

@@ -231,6 +231,7 @@ impl Model {
                     read_seq: room.members[&user],
                     unread: self.truth.unread(*id, user, room.members[&user]),
                     members: room.members.len() as u64,
+                    role: "member".to_owned(),
                     peer: peer.map(|(id, seq)| Peer { id: *id, online: self.online.contains(id), read_seq: *seq }),
                     reads: others().filter(|_| room.kind == "private").map(|(id, seq)| (*id, *seq)).collect(),
                 }

@@ -198,13 +198,25 @@ fn a_v1_session_hears_nothing_of_rooms_before_its_welcome_and_then_the_welcome_f
     session.tell(Topic::Published, frame("event"), 10);
     let tail = tail(10, 1..=2);
     assert_eq!(gather(&mut session, &tail).0, ["error: say hello first"]);
-    let greeting = Stage::Greeting { until: at(10), asked: vec![], changes: vec![] };
-    session.v1.as_mut().unwrap().stage = greeting;
+    session.reply(frame("error: not now"));
+    assert!(session.begin_greeting() && !session.begin_greeting());
     session.reply(frame("ack"));
+    assert_eq!(gather(&mut session, &tail).0, ["error: not now"]);
     assert_eq!(gather(&mut session, &tail).0, [""; 0]);
     session.enter(Cursor::at(LOBBY, (Version(1), Seq(1))));
     session.welcome(frame("welcome"), 2);
     assert_eq!(gather(&mut session, &tail).0, ["welcome", "ack", "event", "v2"]);
+}
+
+#[test]
+fn what_was_answered_before_a_hello_goes_out_before_its_welcome() {
+    let mut session = Session::new(newcomer(Some(at(10))), at(0));
+    session.reply(frame("error: not now"));
+    session.begin_greeting();
+    session.reply(frame("ack"));
+    // Nothing could be sent until here.
+    session.welcome(frame("welcome"), 2);
+    assert_eq!(gather(&mut session, &tail(10, 1..=2)).0, ["error: not now", "welcome", "ack"]);
 }
 
 #[test]

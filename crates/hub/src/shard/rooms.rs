@@ -1,36 +1,22 @@
 //! v1 sessions and their rooms: being welcomed, coming into rooms and going out of them, asking for changes
 //! again, typing. Who may be in a room was decided by the store; here it only comes to pass.
 
-use teahouse_core::limits::{ENTRY_MEMBERS_MAX, TYPING_EXPIRY, TYPING_MEMBERS_MAX};
+use teahouse_core::limits::{TYPING_EXPIRY, TYPING_MEMBERS_MAX};
 use teahouse_core::{CloseCode, ErrorCode, LOBBY, RoomEntry, RoomId, Seq, SessionId, UserId, Version};
 use teahouse_protocol::v1;
 
-use super::state::{Room, Slot, State};
+use super::state::{Room, State};
 use crate::inbox::{Delivery, Topic};
 use crate::seams::{Ask, Dialect, Greeting, Receipt};
-use crate::session::{Cursor, Session, Stage, Want};
+use crate::session::{Cursor, Session, Stage};
 use crate::websocket::text_frame;
-
-/// Members for whom a room's entry is read at once; each takes some tenths of a millisecond.
-const ENTRIES_PER_READ: usize = 100;
-
-/// Reads under way of how a room looks to its members.
-#[derive(Debug, Default)]
-pub(super) struct EntriesReads {
-    under_way: usize,
-    /// To whom it is to be read how it looks once those are over.
-    next: Vec<UserId>,
-}
 
 impl State {
     // ── Hello ──
 
     /// A v1 session said hello: from now on, until it is welcomed, what happens is kept for it.
     pub(super) fn begin_greeting(&mut self, slot: usize) {
-        if let Some(v1) = &mut self.slots[slot].session.v1
-            && let Stage::Ungreeted { until } = v1.stage
-        {
-            v1.stage = Stage::Greeting { until, asked: Vec::new(), changes: Vec::new() };
+        if self.slots[slot].session.begin_greeting() {
             self.greeting += 1;
         }
     }
@@ -68,13 +54,9 @@ impl State {
 
     /// Welcomes a session: its rooms are its to hear from the versions on that it is told.
     pub(super) fn greet(&mut self, slot: usize, greeting: Greeting) {
-        let Some(v1) = &mut self.slots[slot].session.v1 else { return };
-        if !matches!(v1.stage, Stage::Greeting { .. }) {
+        if !self.slots[slot].session.is_greeting() {
             return;
         }
-        let stage = std::mem::replace(&mut v1.stage, Stage::Live);
-        let Stage::Greeting { asked, changes, .. } = stage else { return };
-
         for entry in &greeting.rooms {
             self.enter_room(slot, entry);
         }
@@ -98,7 +80,7 @@ impl State {
         };
         let online = &self.online;
         let frame = text_frame(&v1::welcome(greeting.id.as_deref(), &welcome, |user| online.contains(user)));
-        session.welcome(frame, users);
+        let (asked, changes) = session.welcome(frame, users);
         self.welcomed_apart |= users != self.count.users;
         // What became of its rooms while it was greeted is told now, as if it happened now, and before what was to
         // be told of those rooms by then.
@@ -199,6 +181,7 @@ impl State {
                 self.pump(slot);
             }
         }
+        self.read_again(entry.id, user);
     }
 
     fn member_here(&mut self, slot: usize, entry: &RoomEntry, asker: Option<SessionId>) {
@@ -278,6 +261,7 @@ impl State {
     /// Something became of a user's membership and nobody knows what: their v1 sessions begin once more.
     pub(super) fn unsure(&mut self, room: RoomId, user: UserId) {
         self.watch_anew(room);
+        self.read_again(room, user);
         if room != LOBBY {
             // How many are in it now nobody knows either.
             self.entry_moved(room);
@@ -304,54 +288,6 @@ impl State {
     pub(super) fn has_read(&mut self, slot: usize, room: RoomId, held: bool) -> bool {
         let session = &mut self.slots[slot].session;
         session.has_read(room) == held && (held || !session.is_in(room))
-    }
-
-    fn members_are(&mut self, id: RoomId, members: u32) {
-        self.moved_meanwhile(id);
-        self.members_seen(id, members);
-    }
-
-    /// A room has so many members, the street says, or the store, which is ahead of it for whoever looks.
-    fn members_seen(&mut self, id: RoomId, members: u32) {
-        if let Some(room) = self.rooms.get_mut(&id)
-            && room.members != members
-        {
-            room.members = members;
-            // Whoever comes to a crowd is no news for everybody in it.
-            if members <= ENTRY_MEMBERS_MAX && id != LOBBY {
-                self.entries_moved.insert(id);
-            }
-        }
-    }
-
-    /// A room looks otherwise than before to everybody in it. They are told with the next tick.
-    pub(super) fn entry_moved(&mut self, id: RoomId) {
-        self.entries_moved.insert(id);
-        self.moved_meanwhile(id);
-    }
-
-    /// The same, for sessions that are being greeted: their entries may have been read before.
-    pub(super) fn moved_meanwhile(&mut self, id: RoomId) {
-        if self.greeting > 0 {
-            self.moved_meanwhile.insert(id);
-        }
-    }
-
-    /// The store said how a room looks to these of its members.
-    pub(super) fn entries_came(&mut self, id: RoomId, entries: &[(UserId, RoomEntry)]) {
-        for (user, entry) in entries {
-            self.members_seen(id, entry.members);
-            let online = &self.online;
-            let frame = text_frame(&v1::room(entry, |user| online.contains(user)));
-            for slot in self.slots_of(*user) {
-                let session = &mut self.slots[slot].session;
-                if session.is_live() && session.dialect() == Dialect::V1 && session.is_in(id) {
-                    session.tell(Topic::Entry(id), frame.clone(), self.options.waiting_envelopes_max);
-                    self.is_ready(slot);
-                }
-            }
-        }
-        self.entries_are_read(id);
     }
 
     // ── What it asks of the hub ──
@@ -422,8 +358,8 @@ impl State {
         }
     }
 
-    /// Tells who is typing, where that changed or is over, and how many members rooms have now.
-    pub(super) fn tell_rooms(&mut self) {
+    /// Tells who is typing, where that changed or is over.
+    pub(super) fn tell_typing(&mut self) {
         let now = self.now;
         for id in std::mem::take(&mut self.typing_rooms) {
             let Some(room) = self.rooms.get_mut(&id) else { continue };
@@ -438,51 +374,6 @@ impl State {
                 room.typing_told = users;
                 self.tell_room(id, Topic::Typing(id), &frame);
             }
-        }
-        for id in std::mem::take(&mut self.entries_moved) {
-            if self.entries_reads.contains_key(&id) {
-                // Also when nobody is in it now: what is under way may be older than what the next one is told.
-                self.entries_moved.insert(id);
-                continue;
-            }
-            let Some(room) = self.rooms.get(&id) else { continue };
-            let is_v1 = |entry: &Slot| entry.session.dialect() == Dialect::V1 && !entry.session.closing;
-            let mut users: Vec<UserId> = if id == LOBBY {
-                self.slots.iter().filter(|(_, entry)| is_v1(entry)).map(|(_, entry)| entry.session.user).collect()
-            } else {
-                room.subscribers
-                    .iter()
-                    .filter_map(|slot| self.slots.get(*slot))
-                    .map(|entry| entry.session.user)
-                    .collect()
-            };
-            users.sort_unstable();
-            users.dedup();
-            self.read_entries(id, &users);
-        }
-    }
-
-    /// Asks the store how a room looks to these of its members. Of two reads under way the one that looked first
-    /// may come last, and would have the last word; so who asks meanwhile waits until the ones before are over.
-    fn read_entries(&mut self, id: RoomId, users: &[UserId]) {
-        if let Some(reads) = self.entries_reads.get_mut(&id) {
-            reads.next.extend_from_slice(users);
-            return;
-        }
-        for users in users.chunks(ENTRIES_PER_READ) {
-            self.entries_reads.entry(id).or_default().under_way += 1;
-            self.queue_read(Want::Entries(id, users.to_vec()));
-        }
-    }
-
-    fn entries_are_read(&mut self, id: RoomId) {
-        let Some(reads) = self.entries_reads.get_mut(&id) else { return };
-        reads.under_way -= 1;
-        if reads.under_way == 0 {
-            let mut next = self.entries_reads.remove(&id).map(|reads| reads.next).unwrap_or_default();
-            next.sort_unstable();
-            next.dedup();
-            self.read_entries(id, &next);
         }
     }
 

@@ -15,8 +15,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::Connection;
 use super::delivery::Waiters;
+use super::entries::EntriesReads;
 use super::presence::Watch;
-use super::rooms::EntriesReads;
 use super::run::{Seams, Setup};
 use super::upkeep::Drain;
 use crate::clock::Moment;

@@ -52,7 +52,8 @@ impl State {
         self.apply(effects);
 
         self.tell_presence();
-        self.tell_rooms();
+        self.tell_typing();
+        self.tell_entries();
         let users = self.online.count();
         if self.now >= self.count_due && (std::mem::take(&mut self.welcomed_apart) || users != self.count.users) {
             self.count = count_of(users);

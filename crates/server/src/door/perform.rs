@@ -12,7 +12,7 @@ use teahouse_protocol::v1::{
     Cards, Changed, Changes, History, HistoryFrom, Marked, Members, PresenceNow, Request, RoomBody, Stored, Users,
     own_reactions,
 };
-use teahouse_store::{Membership, SeqFrom};
+use teahouse_store::{Membership, RoomError, SeqFrom};
 
 use crate::app::App;
 use crate::http::refusal::Refusal;
@@ -96,13 +96,15 @@ pub async fn perform(app: Arc<App>, asker: Asker, request: Request) -> Result<Pe
         }
         // Sessions are brought this in brackets, by the hub; whoever asks once has it in one answer.
         Request::Sync { room, since } => {
-            let changes = catch_up(app, user, room, since).await?;
+            let changes = catch_up(app, user, room, since).await.map_err(of_a_stranger)?;
             let own = own_reactions(changes.own_reactions);
             let page = &changes.page;
             Ok(done(&Changes::new(app.store.epoch(), page.reset, &page.messages, page.through, &own)))
         }
         // Sessions are told what changes as well, by the hub; whoever asks once hears how it is now.
-        Request::Presence { room, .. } => Ok(done(&presence(look_around(app, user, room).await?))),
+        Request::Presence { room, .. } => {
+            Ok(done(&presence(look_around(app, user, room).await.map_err(of_a_stranger)?)))
+        }
         Request::Rooms { query, after } => {
             let (cards, more) = browse_rooms(app, user, query.as_deref(), after).await?;
             Ok(done(&Cards::new(&cards, more)))
@@ -153,6 +155,14 @@ fn entry(app: &App, entry: &RoomEntry) -> Performed {
 
 fn entered(app: &App, room: &RoomEntry) -> Performed {
     Performed { entered: Some((room.id, room.version)), ..entry(app, room) }
+}
+
+/// The hub, which answers these over a socket, knows of no rooms but those that one is in.
+fn of_a_stranger(error: RoomError) -> Refusal {
+    match error {
+        RoomError::NotFound | RoomError::Forbidden => Refusal::new(ErrorCode::NotFound),
+        other => other.into(),
+    }
 }
 
 fn presence(present: Present) -> PresenceNow {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use teahouse_core::{
     Audience, Change, Commit, ErrorCode, LOBBY, Language, Message, MessageChange, MessageId, MessageKind, Profile,
-    RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp, UserId, Version,
+    Role, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp, UserId, Version,
 };
 use teahouse_protocol::{classic, v1};
 
@@ -28,6 +28,8 @@ pub(super) struct Room {
     pub(super) pair: Option<[u64; 2]>,
     /// Who is in it, and up to where they have read.
     pub(super) members: BTreeMap<u64, u64>,
+    /// Who of them is more than a member.
+    pub(super) moderators: BTreeSet<u64>,
     /// Who has a direct room in their list.
     pub(super) listed: BTreeSet<u64>,
     pub(super) messages: Vec<Message>,
@@ -45,6 +47,7 @@ impl Room {
         Self {
             kind,
             pair: None,
+            moderators: BTreeSet::new(),
             members: members.into_iter().map(|user| (user, 0)).collect(),
             listed: BTreeSet::new(),
             messages: Vec::new(),
@@ -61,6 +64,10 @@ impl Room {
 
     pub(super) fn is_listed_for(&self, user: u64) -> bool {
         self.members.contains_key(&user) && (self.pair.is_none() || self.listed.contains(&user))
+    }
+
+    pub(super) fn role_of(&self, user: u64) -> Role {
+        if self.moderators.contains(&user) { Role::Moderator } else { Role::Member }
     }
 
     /// Whether a user may know what the room was at this version: somebody who went knows nothing newer.
@@ -304,9 +311,12 @@ impl Store {
             Write::Leave { room } => self.take_out(user, *room, user),
             Write::Remove { room, user: other } => self.take_out(user, *room, *other),
             Write::Role { room, user: other } => {
-                // What one is in a room is no part of the model: its entry is told anew.
-                if !self.room_of(*room, user)?.members.contains_key(other) || !self.rooms[room].is_listed_for(*other) {
+                let found = self.room_of(*room, user)?;
+                if !found.is_listed_for(*other) {
                     return Err(ErrorCode::NotFound);
+                }
+                if !found.moderators.remove(other) {
+                    found.moderators.insert(*other);
                 }
                 self.tell_entry(*room, *other, None);
                 Ok((seen(&self.entry(*room, user)), None))
@@ -342,6 +352,7 @@ impl Store {
             return Err(ErrorCode::Forbidden);
         }
         found.members.remove(&other).ok_or(ErrorCode::NotFound)?;
+        found.moderators.remove(&other);
         let members = found.members.len() as u32;
         found.gone.insert(other, u64::MAX);
         self.tell(room, Change::Left { user: UserId(other), members });

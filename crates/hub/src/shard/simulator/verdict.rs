@@ -77,6 +77,8 @@ fn shows_room(world: &World, store: &Store, client: &Client, id: u64, view: &Roo
     let read = room.members[&client.user];
     ensure!(view.read_seq == read, "read up to {}, and it is {read}", view.read_seq);
     ensure!(view.title == room.title.to_string(), "titled {}, and it is {}", view.title, room.title);
+    let role = room.role_of(client.user).as_str();
+    ensure!(view.role == role, "a {} of it, and it is a {role}", view.role);
     ensure!(
         view.members as usize == room.members.len(),
         "{} members, and they are {}",

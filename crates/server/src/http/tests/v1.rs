@@ -80,7 +80,15 @@ async fn what_is_wrong_in_a_query_is_400_and_in_a_body_422() {
             r#"{"content":"a","reply_to":"7"}"#,
             (422, "bad_request", Some("reply_to")),
         ),
+        ("POST", "/api/v1/rooms/1/messages", r#"{"content":"a","content":"b"}"#, (422, "bad_request", Some("content"))),
+        (
+            "POST",
+            "/api/v1/rooms/1/messages",
+            r#"{"content":"a","client_id":"c","client_id":"c"}"#,
+            (422, "bad_request", Some("client_id")),
+        ),
         ("PATCH", "/api/v1/messages/1", "{}", (422, "bad_request", Some("content"))),
+        ("PATCH", "/api/v1/messages/1", r#"{"content":"a","content":"a"}"#, (422, "bad_request", Some("content"))),
         ("POST", "/api/v1/rooms/1/read", r#"{"seq":-1}"#, (422, "bad_request", Some("seq"))),
         ("POST", "/api/v1/rooms", r#"{"name":"tea"}"#, (422, "bad_request", Some("kind"))),
         ("POST", "/api/v1/rooms", r#"{"kind":"secret","name":"tea"}"#, (422, "bad_request", Some("kind"))),
@@ -116,7 +124,7 @@ async fn what_the_address_says_is_not_overruled_and_what_nobody_knows_is_ignored
     assert_eq!(stage.ask(asked).await.status, 201);
     assert_eq!(stage.told.messages()[0].0.room.0, 1);
     // What takes nothing takes an empty body, or none at all.
-    for body in ["", "{}", r#"{"room":999}"#] {
+    for body in ["", "{}", r#"{"room":999}"#, r#"{"room":998,"room":999,"x":1,"x":2}"#] {
         let asked = request("POST", "/api/v1/rooms/1/join", Some(&amy)).body(Body::from(body)).unwrap();
         assert_eq!(stage.ask(asked).await.status, 200, "{body:?}");
     }

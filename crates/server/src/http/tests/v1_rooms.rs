@@ -178,8 +178,10 @@ async fn presence_lists_small_rooms_and_counts_the_lobby() {
     assert_eq!(there.body["data"], json!({ "online": [bob.id], "count": 1, "truncated": false }));
     let lobby = stage.v1("GET", "/rooms/1/presence", &amy, Value::Null).await;
     assert_eq!(lobby.body["data"], json!({ "online": [], "count": 2, "truncated": true }));
-    let outside = stage.v1("GET", &format!("/rooms/{room}/presence"), &eve, Value::Null).await;
-    assert_eq!(outside.refusal().1, "forbidden");
+    for path in ["presence", "changes?since=0"] {
+        let outside = stage.v1("GET", &format!("/rooms/{room}/{path}"), &eve, Value::Null).await;
+        assert_eq!(outside.refusal(), (404, "not_found", None), "{path}");
+    }
 }
 
 #[tokio::test]

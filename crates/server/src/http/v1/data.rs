@@ -1,12 +1,13 @@
 //! A request's `data`, put together from what came in its path, its query and its body. What the address
 //! says is never overruled by the body.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
-use serde::Serialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use teahouse_core::ErrorCode;
 
@@ -43,42 +44,50 @@ fn value(name: &str, text: &str) -> Result<Box<RawValue>, Refusal> {
     }
 }
 
-/// The fields of a request's `data`.
+/// The fields of a request's `data`, as they came. One that stands there twice is kept twice, so that whoever reads
+/// them refuses it as over a socket.
 #[derive(Default)]
-pub(super) struct Data(BTreeMap<String, Box<RawValue>>);
+pub(super) struct Data(Vec<(String, Box<RawValue>)>);
 
 impl Data {
     /// Those of the body; an empty one has none.
     pub(super) async fn read(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
         let Fields(fields) = Fields::from_request(request, app).await?;
-        Ok(Self(fields))
+        Ok(fields)
     }
 
     /// Sets a field, whatever it was.
     pub(super) fn set(&mut self, name: &str, value: &impl Serialize) {
-        self.0.insert(name.to_owned(), raw(value));
+        self.put(name, raw(value));
     }
 
     /// Sets every field of the address.
     pub(super) fn set_all(&mut self, address: &Address) {
-        self.0.extend(address.0.iter().cloned());
+        address.0.iter().for_each(|(name, value)| self.put(name, value.clone()));
+    }
+
+    fn put(&mut self, name: &str, value: Box<RawValue>) {
+        self.0.retain(|(other, _)| other != name);
+        self.0.push((name.to_owned(), value));
     }
 
     /// Gives a message its `client_id`: from the header, which is another name for the field, or from the
     /// body; a message that has none gets one that nobody else has.
     pub(super) fn name_message(&mut self, header: Option<&str>) -> Result<(), Refusal> {
         const FIELD: &str = "client_id";
-        let own = self.0.get(FIELD).map(|own| own.get()).filter(|own| *own != "null");
-        match (header, own) {
-            (None, Some(_)) => {}
-            (None, None) => self.set(FIELD, &random_hex::<16>()),
-            (Some(header), own) => {
+        let mut own = self.0.iter().filter(|(name, _)| name == FIELD).map(|(_, own)| own.get());
+        match (header, own.next(), own.next()) {
+            // One too many, which is refused where all are read.
+            (_, Some(_), Some(_)) => {}
+            (None, Some(own), None) if own != "null" => {}
+            (None, ..) => self.set(FIELD, &random_hex::<16>()),
+            (Some(header), own, _) => {
                 let header = raw(&header);
-                if own.is_some_and(|own| !is_same(own, header.get())) {
+                if own.is_some_and(|own| own != "null" && !is_same(own, header.get())) {
                     let refusal = Refusal::new(ErrorCode::BadRequest).naming(IDEMPOTENCY_KEY);
                     return Err(refusal.saying(sentence::two_keys()));
                 }
-                self.0.insert(FIELD.to_owned(), header);
+                self.put(FIELD, header);
             }
         }
         Ok(())
@@ -86,8 +95,36 @@ impl Data {
 
     /// All of them as one JSON object.
     pub(super) fn json(&self) -> String {
-        // A map of text to JSON is JSON; there is no way for it to fail.
-        serde_json::to_string(&self.0).unwrap_or_default()
+        // Pieces of JSON under names are JSON; there is no way for it to fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl Serialize for Data {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Data {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Data;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Data, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Data(fields))
+            }
+        }
+        deserializer.deserialize_map(Object)
     }
 }
 

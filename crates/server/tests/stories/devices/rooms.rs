@@ -27,6 +27,18 @@ async fn a_room_is_made_found_joined_and_left() {
     // Joining starts at the room's head; the past comes by history, to strangers too.
     his.does("history", json!({"room": room})).await;
     his.is_refused("message", json!({"room": room, "content": "hi", "client_id": "k"}), "forbidden").await;
+    // Of what only members have there is nothing for a stranger, by whichever door.
+    for (kind, data) in [
+        ("sync", json!({"room": room, "since": 0})),
+        ("presence", json!({"room": room, "on": true})),
+        ("typing", json!({"room": room, "on": true})),
+        ("leave", json!({"room": room})),
+    ] {
+        his.is_refused(kind, data, "not_found").await;
+    }
+    for path in ["changes?since=0", "presence"] {
+        bea.get(&format!("/api/v1/rooms/{room}/{path}")).await.refused(404, "not_found");
+    }
     let joined = his.does("join", json!({"room": room})).await;
     let numbers = ["version", "last_seq", "read_seq", "unread", "members"].map(|field| joined[field].as_u64().unwrap());
     assert_eq!((numbers, &joined["role"]), ([3, 3, 3, 0, 2], &json!("member")));

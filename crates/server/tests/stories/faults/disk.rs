@@ -165,6 +165,12 @@ async fn h13_a_disk_that_hangs_is_noticed_the_bound_of_what_waits_is_told_and_wh
     // Nobody else is kept waiting.
     bea.get("/api/chat/messages").await.expect(200);
     tab.is_alive().await;
+    // However much more is asked, nothing of it is kept.
+    insists(&mut device, 200).await;
+    let before = server.memory_kib();
+    insists(&mut device, 5000).await;
+    let grown = server.memory_kib().saturating_sub(before);
+    assert!(grown < 8 * 1024, "{grown} KiB, by some 20 MB that were refused");
 
     faults.syncs_take(Duration::ZERO);
     let mut acknowledged = Vec::new();
@@ -180,4 +186,14 @@ async fn h13_a_disk_that_hangs_is_noticed_the_bound_of_what_waits_is_told_and_wh
     assert_eq!(stored, acknowledged, "what was acknowledged, and nothing that was refused");
     device.is_alive().await;
     assert_one_life(&mut server, pid);
+}
+
+/// Says so many long messages that there is no room for.
+async fn insists(device: &mut Device, times: usize) {
+    let long = "x".repeat(4000);
+    for _ in 0..times {
+        let key = device.fresh_key();
+        let data = json!({"room": 1, "content": long, "client_id": key});
+        device.is_refused("message", data, "overloaded").await;
+    }
 }

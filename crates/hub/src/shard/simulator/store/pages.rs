@@ -2,9 +2,7 @@
 //! snapshot. It changes nothing.
 
 use teahouse_core::ErrorCode;
-use teahouse_core::{
-    Message, MessageId, Role, RoomEntry, RoomId, RoomKind, Seq, Timestamp, User, UserId, UserRole, Version,
-};
+use teahouse_core::{Message, MessageId, RoomEntry, RoomId, RoomKind, Seq, Timestamp, User, UserId, UserRole, Version};
 use teahouse_protocol::v1;
 
 use super::{EPOCH, Store, profile};
@@ -36,7 +34,7 @@ impl Store {
             version,
             last_seq,
             members: room.members.len() as u32,
-            role: Role::Member,
+            role: room.role_of(user),
             read_seq: Seq(read),
             unread: unread as u32,
             muted: false,
