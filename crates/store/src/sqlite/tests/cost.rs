@@ -105,3 +105,14 @@ async fn a_statement_with_a_limit_is_compiled_once() {
     let by_the_writer = store.change(move |group| Ok(compiled_again(group.conn))).await.unwrap();
     assert_eq!(by_the_writer, 0);
 }
+
+#[test]
+fn sqlite_is_built_as_the_project_says() {
+    let conn = Connection::open_in_memory().unwrap();
+    let mut statement = conn.prepare("PRAGMA compile_options").unwrap();
+    let options: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    // The one that matters most (`.cargo/config.toml`) SQLite does not list; it comes with these.
+    for option in ["DEFAULT_MEMSTATUS=0", "OMIT_SHARED_CACHE", "DQS=0"] {
+        assert!(options.iter().any(|built| built == option), "{option} is not among {options:?}");
+    }
+}
