@@ -22,6 +22,18 @@ impl Spoken {
     fn cpu(&self) -> Result<f64, BenchError> {
         self.report.server_cpu_micros_per_delivery.ok_or(BenchError::Untold("processor time"))
     }
+
+    /// How many deliveries went into a write, and what that write cost.
+    fn write(&self) -> Result<(f64, f64), BenchError> {
+        Ok((self.batch, self.batch * self.cpu()?))
+    }
+}
+
+/// What a write of `batch` deliveries costs, by those that were measured, which are in the order of their size.
+fn write_of(batch: f64, measured: &[(f64, f64)]) -> Option<f64> {
+    let after = measured.iter().position(|(size, _)| *size >= batch).unwrap_or(measured.len() - 1).max(1);
+    let ((less, cheap), (more, dear)) = (*measured.get(after - 1)?, *measured.get(after)?);
+    Some(cheap + (dear - cheap) * (batch - less) / (more - less))
 }
 
 pub fn speech(bench: &Bench, pace: Pace, pid: u32) -> Fanout {
@@ -66,18 +78,29 @@ pub fn fanout(bench: &mut Bench, book: &mut Book) -> Result<(), BenchError> {
                 served.push(speak(bench, &server, &mut crowd, pace)?);
             }
         }
-        for ((pace, name), served) in paces.into_iter().zip(served) {
+        let mut floors = Vec::new();
+        for (pace, _) in paces {
             // Where nothing can be gathered, a send a frame is the floor.
             let sends = if pace == Pace::W1 { FloorSends::Frames } else { FloorSends::Batches };
             let house = bench.house.floor(sends)?;
             let mut crowd = fanout::gather(&house.target, subscribers, Dialect::Classic, &mut bench.progress)?;
-            let floor = speak(bench, &house, &mut crowd, pace)?;
+            floors.push(speak(bench, &house, &mut crowd, pace)?);
+        }
+        let floor_writes = floors.iter().map(Spoken::write).collect::<Result<Vec<_>, _>>()?;
+        for (((_, name), served), floor) in paces.into_iter().zip(served).zip(floors) {
             let what = format!("fan-out to {subscribers}, {name}");
-            let line = Line::new(format!("{what}: deliveries"), Unit::PerSecond);
             book.add(
-                line.reaching("≥ 0.85 of the floor", |_, ratio| ratio >= Some(0.85)),
+                Line::new(format!("{what}: deliveries"), Unit::PerSecond),
                 served.report.deliveries_per_second,
                 Some(floor.report.deliveries_per_second),
+            );
+            let (batch, write) = served.write()?;
+            // 0.85 of the floor's rate, at the same number of deliveries in a write.
+            let line = Line::new(format!("{what}: server CPU for each write, the floor's of as many"), Unit::Micros);
+            book.add(
+                line.reaching("≤ 1.18 × the floor", |_, ratio| ratio <= Some(1.0 / 0.85)),
+                write,
+                write_of(batch, &floor_writes),
             );
             book.add(
                 Line::new(format!("{what}: server CPU for each delivery"), Unit::Micros),
@@ -139,4 +162,16 @@ pub fn shards(bench: &mut Bench, book: &mut Book) -> Result<(), BenchError> {
         book.add(line, two / one, None);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::write_of;
+
+    #[test]
+    fn what_a_write_costs_lies_between_those_that_were_measured() {
+        let measured = [(1.0, 7.0), (8.0, 9.0), (32.0, 12.0)];
+        let costs = [1.0, 4.5, 8.0, 20.0, 32.0, 40.0].map(|batch| write_of(batch, &measured));
+        assert_eq!(costs, [7.0, 8.0, 9.0, 10.5, 12.0, 13.0].map(Some));
+    }
 }

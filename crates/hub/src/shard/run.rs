@@ -241,8 +241,11 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: Arc<Inbox>, mut 
     }
 
     shard.turn(|state, _| state.forget_all());
-    while shard.has_work() {
+    loop {
         shard.take_in();
+        if !shard.has_work() {
+            break;
+        }
         shard.inbox.rung().await;
     }
 }

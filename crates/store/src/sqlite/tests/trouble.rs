@@ -338,8 +338,14 @@ async fn beside_a_writer_that_has_pauses_the_checkpointing_thread_is_enough() {
     };
     let (store, _, amy) = opened(options).await;
     let mut longest = 0;
-    for _ in 0..20_000 {
+    for round in 0..20_000 {
         store.append(text(amy, &"x".repeat(4000))).await.unwrap();
+        if round % 50 == 0 {
+            // The writer's pause, some milliseconds, in which others read.
+            for _ in 0..200 {
+                store.user(amy).await.unwrap();
+            }
+        }
         if metrics.wal_bytes.get() < longest {
             return;
         }
