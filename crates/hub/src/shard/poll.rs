@@ -14,9 +14,8 @@ use teahouse_core::SessionId;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Events taken from the kernel at once: when ten thousand sockets are reset, who lives on is not found behind
-/// forty turns of the loop.
-const EVENTS_MAX: usize = 4096;
+/// Events taken from the kernel at once.
+const EVENTS_MAX: usize = 1024;
 
 /// What happened to a socket.
 #[derive(Clone, Copy, Debug)]

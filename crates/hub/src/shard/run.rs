@@ -40,6 +40,8 @@ const STEPS_PER_LOOK: u32 = 16;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Control messages handled in one turn.
 const CONTROLS_PER_TURN: usize = 64;
+/// How often in a row the kernel is asked what happened to sockets: for more events than a process may have sockets.
+const TAKES_MAX: usize = 256;
 /// How often a drain sends the next ones away.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
@@ -108,9 +110,16 @@ impl Shard {
         !self.work.borrow().is_empty()
     }
 
-    /// Sees to it that sockets to which something happened are looked after.
+    /// Sees to it that sockets to which something happened are looked after, those of `events` first and then all others:
+    /// when ten thousand are cut off, who lives on may be the last.
     fn notice(&self, events: &mut Vec<epoll::Event>) {
-        self.turn(|state, _| events.drain(..).for_each(|event| state.noticed(poll::read(event))));
+        for _ in 0..TAKES_MAX {
+            let is_full = events.len() == events.capacity();
+            self.turn(|state, _| events.drain(..).for_each(|event| state.noticed(poll::read(event))));
+            if !is_full || self.sockets.take(events).is_err() {
+                break;
+            }
+        }
     }
 
     /// All work that has come to its end by now. What was begun since the last time is begun in truth.
@@ -197,7 +206,7 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: Arc<Inbox>, mut 
         }
         let more = shard.turn(slice);
         if more && shard.sockets.take(&mut events).is_ok() {
-            // On a busy shard the choice below would come to the sockets by luck.
+            // On a busy shard the choice below comes to the sockets by luck.
             shard.notice(&mut events);
         }
         tokio::select! {

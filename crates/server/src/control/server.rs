@@ -128,7 +128,8 @@ async fn answer(stream: UnixStream, handler: &dyn Handler, shutdown: &Cancellati
     let mut told = 0;
     let answer = loop {
         tokio::select! {
-            answer = &mut handling => break answer,
+            // How far it is goes out before what comes next, and before the answer.
+            biased;
             Ok(()) = done.changed() => {
                 let progress = *done.borrow_and_update();
                 if listening.is_ok() && told != percent(progress) {
@@ -136,6 +137,7 @@ async fn answer(stream: UnixStream, handler: &dyn Handler, shutdown: &Cancellati
                     listening = say(&mut writing, &Line::Progress { progress }).await;
                 }
             }
+            answer = &mut handling => break answer,
             () = tokio::time::sleep(SIGN_OF_LIFE), if listening.is_ok() => {
                 let progress = *done.borrow();
                 listening = say(&mut writing, &Line::Progress { progress }).await;
