@@ -263,12 +263,12 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: Arc<Inbox>, mut 
 /// and with closing sockets, for a slice of time each. Says whether anything is left of them.
 fn slice(state: &mut State, buffer: &mut [u8]) -> bool {
     let called_left = state.look_after_called(buffer, slice_of_time());
-    let deserted_left = state.look_after_deserted(buffer, slice_of_time());
+    let passing_left = state.look_after_passing(buffer, slice_of_time());
     let ready_left = state.write_to_ready(slice_of_time());
     let visits_left = state.continue_pass(slice_of_time());
     let behind_left = state.write_to_behind(slice_of_time());
     let burials_left = state.bury(slice_of_time());
-    [called_left, deserted_left, ready_left, visits_left, behind_left, burials_left].contains(&true)
+    [called_left, passing_left, ready_left, visits_left, behind_left, burials_left].contains(&true)
 }
 
 /// Says after each step whether the slice is over.

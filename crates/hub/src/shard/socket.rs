@@ -142,7 +142,8 @@ impl State {
         if let Some(entry) = self.slots.get_mut(slot)
             && !std::mem::replace(&mut entry.is_called, true)
         {
-            let queue = if entry.ended { &mut self.deserted } else { &mut self.called };
+            let is_passing = entry.ended || !entry.session.is_live();
+            let queue = if is_passing { &mut self.passing } else { &mut self.called };
             queue.push_back(slot);
         }
     }
@@ -161,19 +162,19 @@ impl State {
         !self.called.is_empty()
     }
 
-    /// The same for those whose peer has gone.
-    pub(crate) fn look_after_deserted(&mut self, buffer: &mut [u8], mut is_over: impl FnMut() -> bool) -> bool {
-        for _ in 0..self.deserted.len() {
-            let Some(slot) = self.deserted.pop_front() else { break };
+    /// The same for those who are not welcomed yet or whose peer has gone.
+    pub(crate) fn look_after_passing(&mut self, buffer: &mut [u8], mut is_over: impl FnMut() -> bool) -> bool {
+        for _ in 0..self.passing.len() {
+            let Some(slot) = self.passing.pop_front() else { break };
             self.look_after_one(slot, buffer);
             if is_over() {
                 break;
             }
         }
-        if self.deserted.is_empty() {
-            self.deserted = VecDeque::new();
+        if self.passing.is_empty() {
+            self.passing = VecDeque::new();
         }
-        !self.deserted.is_empty()
+        !self.passing.is_empty()
     }
 
     fn look_after_one(&mut self, slot: usize, buffer: &mut [u8]) {

@@ -140,8 +140,9 @@ pub(crate) struct State {
     pub(super) behind: VecDeque<usize>,
     /// Sessions that are to be looked after, in order.
     pub(super) called: VecDeque<usize>,
-    /// The same, of those whose peer has gone: when all are cut off at once, they must not keep the living waiting.
-    pub(super) deserted: VecDeque<usize>,
+    /// The same, of those who are not welcomed yet or whose peer has gone: when all are cut off and come back at once,
+    /// they must not keep the living waiting.
+    pub(super) passing: VecDeque<usize>,
     /// Sockets of sessions that are gone, which the kernel has still to be asked to close. That takes it
     /// longer than all the rest of a leave, and ten thousand at once must not keep the living waiting.
     departed: Vec<(Connection, Option<OwnedSemaphorePermit>)>,
@@ -227,7 +228,7 @@ impl State {
             ready: VecDeque::new(),
             behind: VecDeque::new(),
             called: VecDeque::new(),
-            deserted: VecDeque::new(),
+            passing: VecDeque::new(),
             departed: Vec::new(),
             effects: Vec::new(),
             wants: Vec::new(),
@@ -450,7 +451,7 @@ impl State {
 
     /// Whether the loop has something to do that nobody rang for.
     pub(crate) fn is_busy(&self) -> bool {
-        let queues = [&self.ready, &self.behind, &self.called, &self.deserted];
+        let queues = [&self.ready, &self.behind, &self.called, &self.passing];
         !self.departed.is_empty() || queues.iter().any(|queue| !queue.is_empty())
     }
 

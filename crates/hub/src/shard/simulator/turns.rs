@@ -28,7 +28,7 @@ impl World {
         let had = state.is_busy() || state.pass.is_some();
         self.turn(shard, |state, buffer| {
             state.look_after_called(buffer, &mut is_over);
-            state.look_after_deserted(buffer, &mut is_over);
+            state.look_after_passing(buffer, &mut is_over);
             state.write_to_ready(&mut is_over);
             state.continue_pass(&mut is_over);
             state.write_to_behind(&mut is_over);
