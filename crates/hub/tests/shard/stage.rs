@@ -213,6 +213,12 @@ impl House {
     }
 
     pub fn commit(&mut self, room: RoomId, audience: Audience, sender: u64, content: &str) {
+        self.lay(room, audience, sender, content);
+        self.feed.answered();
+    }
+
+    /// Something is said, and whoever said it is not answered yet.
+    pub fn lay(&mut self, room: RoomId, audience: Audience, sender: u64, content: &str) {
         self.next_message += 1;
         let at = self.rooms.entry(room).or_default();
         *at += 1;
@@ -235,7 +241,6 @@ impl House {
         self.past.messages.lock().unwrap().push(message.clone());
         let change = Change::Message { last_seq: message.seq, message, what: MessageChange::New };
         self.feed.committed(vec![Commit { room, audience, change }]);
-        self.feed.answered();
     }
 }
 

@@ -5,12 +5,29 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use teahouse_core::token::Revoked;
-use teahouse_core::{Revocation, RoomId, TokenKey, UserId};
+use teahouse_core::{Audience, LOBBY, Revocation, RoomId, TokenKey, UserId};
 use teahouse_hub::{HubOptions, Publication, PublishTo};
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::stage::{CAKE, Heard, House, TEA, mark, short, small};
+
+#[tokio::test]
+async fn what_is_committed_and_the_answer_to_whoever_asked_leave_in_one_write() {
+    let mut house = House::open(HubOptions { shards: 1, ..small() });
+    house.past.v1.reads.forget_permits(Semaphore::MAX_PERMITS);
+    let mut amy = house.welcomed(1, json!([])).await;
+    amy.ask(json!({"type": "history", "id": "y", "data": {"room": 8}})).await;
+    assert_eq!(amy.until_heartbeat().await, [""; 0]);
+    let writes = house.hub.metrics().writes.get();
+    house.lay(LOBBY, Audience::Room, 1, "hello");
+    house.past.v1.reads.add_permits(1);
+    house.feed.answered();
+    let mut heard = [amy.next_event().await, amy.next_event().await].map(|event| event["type"].to_string());
+    heard.sort();
+    assert_eq!(heard, ["\"ack\"", "\"message\""]);
+    assert_eq!(house.hub.metrics().writes.get(), writes + 1);
+}
 
 #[tokio::test]
 async fn what_happens_between_a_hello_and_its_welcome_is_neither_lost_nor_doubled() {

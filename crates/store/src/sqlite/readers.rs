@@ -142,6 +142,9 @@ impl Readers {
     }
 
     fn run_small(&self, conn: &Connection, some: Vec<Small>) {
+        if some.is_empty() {
+            return;
+        }
         let execute = |sql| conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
         if let Err(error) = execute("BEGIN") {
             let error = store_error(&error, &self.metrics);
