@@ -289,6 +289,10 @@ impl State {
         if entry.blocked || entry.done {
             return;
         }
+        if self.pass.is_some() {
+            // It would be visited for that anyway, and is written to once.
+            entry.session.is_due_in(LOBBY);
+        }
         let rooms = &self.rooms;
         let events_missed = |language: Language, dialect: Dialect| match dialect {
             Dialect::Classic => text_frame(&classic::events_missed(language)),

@@ -212,6 +212,12 @@ impl House {
         self.commit(RoomId(9), Audience::Direct(Box::new([profile(1), profile(2)])), 1, content);
     }
 
+    /// Writes to sockets so far, by shards that are at rest.
+    pub async fn writes(&self) -> u64 {
+        assert!(self.hub.probe(Duration::from_secs(10)).await);
+        self.hub.metrics().writes.get()
+    }
+
     pub fn commit(&mut self, room: RoomId, audience: Audience, sender: u64, content: &str) {
         self.lay(room, audience, sender, content);
         self.feed.answered();

@@ -19,14 +19,14 @@ async fn what_is_committed_and_the_answer_to_whoever_asked_leave_in_one_write() 
     let mut amy = house.welcomed(1, json!([])).await;
     amy.ask(json!({"type": "history", "id": "y", "data": {"room": 8}})).await;
     assert_eq!(amy.until_heartbeat().await, [""; 0]);
-    let writes = house.hub.metrics().writes.get();
+    let writes = house.writes().await;
     house.lay(LOBBY, Audience::Room, 1, "hello");
     house.past.v1.reads.add_permits(1);
     house.feed.answered();
     let mut heard = [amy.next_event().await, amy.next_event().await].map(|event| event["type"].to_string());
     heard.sort();
     assert_eq!(heard, ["\"ack\"", "\"message\""]);
-    assert_eq!(house.hub.metrics().writes.get(), writes + 1);
+    assert_eq!(house.writes().await, writes + 1);
 }
 
 #[tokio::test]
