@@ -35,15 +35,12 @@ pub struct Feed {
     metrics: HubMetrics,
     /// What the commits at hand are for each shard; kept to keep its room.
     sorted: Vec<Vec<Delivery>>,
-    /// Whether something was laid into the shard's inbox that it was not rung for.
-    laid: Vec<bool>,
 }
 
 impl Feed {
     pub(crate) fn new(inboxes: Arc<[Arc<Inbox>]>, lobby: Arc<LobbyHead>, metrics: HubMetrics) -> Self {
         let sorted = inboxes.iter().map(|_| Vec::new()).collect();
-        let laid = inboxes.iter().map(|_| false).collect();
-        Self { inboxes, lobby, metrics, sorted, laid }
+        Self { inboxes, lobby, metrics, sorted }
     }
 
     /// These changes are durable, in this order. Returns at once. They are delivered when [`Feed::answered`] says
@@ -52,21 +49,16 @@ impl Feed {
         for commit in commits {
             self.sort(commit);
         }
-        for ((inbox, deliveries), laid) in self.inboxes.iter().zip(&mut self.sorted).zip(&mut self.laid) {
+        for (inbox, deliveries) in self.inboxes.iter().zip(&mut self.sorted) {
             if !deliveries.is_empty() {
                 inbox.lay(deliveries.drain(..), &self.metrics);
-                *laid = true;
             }
         }
     }
 
     /// Whoever asked for what was committed has been answered: now it is delivered.
     pub fn answered(&mut self) {
-        for (inbox, laid) in self.inboxes.iter().zip(&mut self.laid) {
-            if std::mem::take(laid) {
-                inbox.answered();
-            }
-        }
+        self.inboxes.iter().for_each(|inbox| inbox.answered());
     }
 
     /// Encodes a commit, once for all sockets, and lays it out for the shards that it concerns.

@@ -207,10 +207,12 @@ impl Inbox {
         laid.answers_follow = true;
     }
 
-    /// Whoever asked for what was laid in has been answered.
+    /// Whoever asked for what was laid in, if anything was, has been answered: it rings.
     pub(crate) fn answered(&self) {
-        self.lock().answers_follow = false;
-        self.bell.notify_one();
+        let was_laid = std::mem::take(&mut self.lock().answers_follow);
+        if was_laid {
+            self.bell.notify_one();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Laid> {

@@ -150,31 +150,35 @@ impl State {
 
     /// Looks after those who are called until `is_over` says that the slice of time is used up. Says whether
     /// any are left.
-    pub(crate) fn look_after_called(&mut self, buffer: &mut [u8], mut is_over: impl FnMut() -> bool) -> bool {
-        // Who calls again meanwhile has its turn when the others had theirs, and the loop its own.
-        for _ in 0..self.called.len() {
-            let Some(slot) = self.called.pop_front() else { break };
-            self.look_after_one(slot, buffer);
-            if is_over() {
-                break;
-            }
-        }
-        !self.called.is_empty()
+    pub(crate) fn look_after_called(&mut self, buffer: &mut [u8], is_over: impl FnMut() -> bool) -> bool {
+        self.look_after_all(|state| &mut state.called, buffer, is_over)
     }
 
     /// The same for those who are not welcomed yet or whose peer has gone.
-    pub(crate) fn look_after_passing(&mut self, buffer: &mut [u8], mut is_over: impl FnMut() -> bool) -> bool {
-        for _ in 0..self.passing.len() {
-            let Some(slot) = self.passing.pop_front() else { break };
+    pub(crate) fn look_after_passing(&mut self, buffer: &mut [u8], is_over: impl FnMut() -> bool) -> bool {
+        let are_left = self.look_after_all(|state| &mut state.passing, buffer, is_over);
+        if !are_left {
+            // A storm leaves room for all of them behind.
+            self.passing = VecDeque::new();
+        }
+        are_left
+    }
+
+    fn look_after_all(
+        &mut self,
+        queue: fn(&mut Self) -> &mut VecDeque<usize>,
+        buffer: &mut [u8],
+        mut is_over: impl FnMut() -> bool,
+    ) -> bool {
+        // Who calls again meanwhile has its turn when the others had theirs, and the loop its own.
+        for _ in 0..queue(self).len() {
+            let Some(slot) = queue(self).pop_front() else { break };
             self.look_after_one(slot, buffer);
             if is_over() {
                 break;
             }
         }
-        if self.passing.is_empty() {
-            self.passing = VecDeque::new();
-        }
-        !self.passing.is_empty()
+        !queue(self).is_empty()
     }
 
     fn look_after_one(&mut self, slot: usize, buffer: &mut [u8]) {

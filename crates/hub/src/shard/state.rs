@@ -32,7 +32,7 @@ use crate::session::{Batch, Count, Cursor, GOODBYE_TIMEOUT, Newcomer, Session, W
 use crate::tail::Tail;
 use crate::websocket::{self, Decoder};
 
-/// Work that the shard's loop starts as a task of its own.
+/// Work that takes time, which the shard's loop begins and sees to its end.
 pub(crate) enum Job {
     /// Await this and give the session what comes of it.
     Answer(SessionId, BoxFuture<Answer>),
