@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use teahouse_core::{AcceptOrder, Seq, SessionId, UserId, Version};
+use teahouse_core::{AcceptOrder, MessageId, Seq, SessionId, UserId, Version};
 use teahouse_hub::clock::Moment;
 use teahouse_hub::registry::{Farewell, Registry};
 use teahouse_hub::tail::{Ahead, Entry, Tail};
@@ -119,7 +119,9 @@ fn entry(version: u64) -> Entry {
         classic_only: None,
         v1: frame,
         is_new: true,
+        message: MessageId(version),
         author: UserId(1),
+        is_reacted: false,
     }
 }
 

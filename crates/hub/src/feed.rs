@@ -115,7 +115,9 @@ impl Feed {
             classic_only: receiver.map(|profile| profile.id),
             v1: text_frame(&v1::message(message, Some(what))),
             is_new: *what == MessageChange::New,
+            message: message.id,
             author: message.sender.id,
+            is_reacted: !message.reactions.is_empty(),
         };
         if room == LOBBY {
             self.lobby.move_to((entry.version, entry.last_seq));

@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use teahouse_core::{Seq, UserId, Version};
+use teahouse_core::{MessageId, Seq, UserId, Version};
+use teahouse_protocol::v1;
+
+use crate::websocket::{text_frame_of, text_of};
 
 /// One change of a room, as it goes to sockets.
 #[derive(Clone, Debug)]
@@ -20,8 +23,12 @@ pub struct Entry {
     pub v1: Bytes,
     /// The change is a new message.
     pub is_new: bool,
-    /// Who said what changed.
+    /// What changed.
+    pub message: MessageId,
+    /// Who said it.
     pub author: UserId,
+    /// Somebody reacted to it.
+    pub is_reacted: bool,
 }
 
 impl Entry {
@@ -31,21 +38,45 @@ impl Entry {
         (Version(self.version.0 - 1), Seq(self.last_seq.0 - u64::from(self.is_new)))
     }
 
+    /// The v1 dialect's whole frame as it is in a bracket.
+    pub(crate) fn v1_in_bracket(&self) -> Bytes {
+        text_frame_of(&v1::message_in_bracket(text_of(&self.v1)))
+    }
+
     /// A change of which no dialect says anything.
     #[cfg(test)]
     pub(crate) fn bare(version: Version, last_seq: Seq) -> Self {
-        Self { version, last_seq, classic: None, classic_only: None, v1: Bytes::new(), is_new: true, author: UserId(0) }
+        Self {
+            version,
+            last_seq,
+            classic: None,
+            classic_only: None,
+            v1: Bytes::new(),
+            is_new: true,
+            message: MessageId(last_seq.0),
+            author: UserId(0),
+            is_reacted: false,
+        }
     }
 }
 
 /// The newest changes of a room without a hole: every version in `(start, head]`.
 #[derive(Debug)]
 pub struct Tail {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Kept>,
     start: Version,
+    /// Up to here senders may have other names by now than the changes say.
+    named: Version,
     head: Version,
     head_seq: Seq,
     envelopes_max: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    entry: Entry,
+    /// The next change of the same message, once there is one.
+    superseded: Option<Version>,
 }
 
 /// What a cursor finds in a tail.
@@ -63,7 +94,8 @@ impl Tail {
     /// An empty tail of a room that stands at this version and seq.
     #[must_use]
     pub fn new(head: Version, head_seq: Seq, envelopes_max: usize) -> Self {
-        Self { entries: VecDeque::new(), start: head, head, head_seq, envelopes_max: envelopes_max.max(1) }
+        let envelopes_max = envelopes_max.max(1);
+        Self { entries: VecDeque::new(), start: head, named: head, head, head_seq, envelopes_max }
     }
 
     /// Puts the next change in. One that is known already is dropped; one behind a hole makes the tail
@@ -78,11 +110,15 @@ impl Tail {
         }
         self.head = entry.version;
         self.head_seq = self.head_seq.max(entry.last_seq);
-        self.entries.push_back(entry);
+        if !entry.is_new {
+            let earlier = self.entries.iter_mut().filter(|kept| kept.entry.message == entry.message);
+            earlier.for_each(|kept| kept.superseded = kept.superseded.or(Some(entry.version)));
+        }
+        self.entries.push_back(Kept { entry, superseded: None });
         if self.entries.len() > self.envelopes_max
             && let Some(oldest) = self.entries.pop_front()
         {
-            self.start = oldest.version;
+            self.start = oldest.entry.version;
         }
     }
 
@@ -96,6 +132,11 @@ impl Tail {
         }
     }
 
+    /// Somebody goes by another name: what was said before may show the old one.
+    pub fn names_changed(&mut self) {
+        self.named = self.head;
+    }
+
     /// What comes after `cursor`.
     #[must_use]
     pub fn ahead(&self, cursor: Version) -> Ahead<'_> {
@@ -105,8 +146,26 @@ impl Tail {
         if cursor < self.start {
             return Ahead::TooOld;
         }
-        let index = usize::try_from(cursor.0 - self.start.0).unwrap_or(usize::MAX);
-        self.entries.get(index).map_or(Ahead::TooOld, Ahead::Next)
+        self.entries.get(self.place_after(cursor)).map_or(Ahead::TooOld, |kept| Ahead::Next(&kept.entry))
+    }
+
+    /// Whether whoever holds this version can be caught up from here, with each message as it is now and its sender as
+    /// they are called now.
+    #[must_use]
+    pub fn reaches_back_to(&self, version: Version) -> bool {
+        (self.start.max(self.named)..=self.head).contains(&version)
+    }
+
+    /// Whether the message that came with this change had changed again by `until`.
+    #[must_use]
+    pub fn is_superseded(&self, version: Version, until: Version) -> bool {
+        let kept = self.entries.get(self.place_after(Version(version.0.saturating_sub(1))));
+        kept.and_then(|kept| kept.superseded).is_some_and(|next| next <= until)
+    }
+
+    /// Where the change after `cursor` is, which is not older than the tail.
+    fn place_after(&self, cursor: Version) -> usize {
+        usize::try_from(cursor.0.saturating_sub(self.start.0)).unwrap_or(usize::MAX)
     }
 
     /// The version of the newest change.
@@ -148,6 +207,31 @@ mod tests {
         tail.push(entry(12));
         assert_eq!([10, 11, 12, 13].map(|cursor| ahead(&tail, cursor)), [Some(11), Some(12), Some(13), Some(0)]);
         assert_eq!(ahead(&tail, 9), None);
+    }
+
+    #[test]
+    fn a_message_that_changed_again_is_superseded_from_then_on() {
+        let mut tail = Tail::new(Version(0), Seq(0), 8);
+        (1..=2).for_each(|version| tail.push(entry(version)));
+        for version in 3..=4 {
+            tail.push(Entry { is_new: false, message: MessageId(1), ..entry(version) });
+        }
+        let superseded_by =
+            |until| (1..=4).filter(|v| tail.is_superseded(Version(*v), Version(until))).collect::<Vec<u64>>();
+        assert_eq!([2, 3, 4].map(superseded_by), [vec![], vec![1], vec![1, 3]]);
+    }
+
+    #[test]
+    fn it_catches_up_nobody_with_names_that_changed() {
+        let mut tail = Tail::new(Version(3), Seq(3), 2);
+        let reach = |tail: &Tail| (0..=9).filter(|v| tail.reaches_back_to(Version(*v))).collect::<Vec<_>>();
+        (4..=6).for_each(|version| tail.push(entry(version)));
+        assert_eq!(reach(&tail), [4, 5, 6]);
+        tail.names_changed();
+        tail.push(entry(7));
+        assert_eq!(reach(&tail), [6, 7]);
+        tail.skip_to(Version(9), Seq(9));
+        assert_eq!(reach(&tail), [9]);
     }
 
     #[test]

@@ -276,6 +276,22 @@ pub fn text_frame(text: &str) -> Bytes {
     frame(TEXT, text.as_bytes())
 }
 
+/// What a [`text_frame`] carries, as bytes.
+#[must_use]
+pub fn text_of(frame: &[u8]) -> &[u8] {
+    let head = match frame.get(1) {
+        Some(126) => 4,
+        Some(127) => 10,
+        _ => 2,
+    };
+    frame.get(head..).unwrap_or_default()
+}
+
+/// A whole text frame of bytes that are known to be text.
+pub(crate) fn text_frame_of(text: &[u8]) -> Bytes {
+    frame(TEXT, text)
+}
+
 /// A whole binary frame.
 #[must_use]
 pub fn binary_frame(payload: &[u8]) -> Bytes {

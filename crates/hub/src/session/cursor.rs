@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use teahouse_core::limits::CATCH_UP_CHANGES_MAX;
 use teahouse_core::{MessageId, RoomId, Seq, UserId, Version};
 use teahouse_protocol::v1::{self, OwnReactions};
 
@@ -48,6 +49,8 @@ pub(crate) enum Source {
     Tail,
     /// It is to be caught up; nothing was asked of the store yet.
     Pending,
+    /// From the room's tail, as messages in a bracket, up to this version.
+    Recent(Version),
     /// A page, or one's own reactions, was asked of the store.
     Waiting,
     /// From this page, from this frame on.
@@ -63,6 +66,8 @@ pub(crate) struct Bracket {
     from: CatchUpFrom,
     /// What `catch_up` names.
     held: Version,
+    /// Where the session stood before: it is not to end behind that.
+    stood: Version,
     opened: bool,
     /// The last page was read.
     complete: bool,
@@ -73,6 +78,17 @@ pub(crate) struct Bracket {
     sync: Option<String>,
     /// What was asked for while it was under way, to begin behind it.
     next: VecDeque<(Version, Option<String>)>,
+}
+
+impl Bracket {
+    /// The version that is to be caught up from, if the tail has all that came after it: an absence was short. A tail can
+    /// be behind the snapshot that the session began with, and then does not know. Of too many changes the store says
+    /// that the room begins anew.
+    fn recent(&self, tail: &Tail) -> Option<Version> {
+        let (CatchUpFrom::Held(version) | CatchUpFrom::Since(version)) = self.from else { return None };
+        let knows = tail.head() >= self.stood && tail.reaches_back_to(version);
+        (knows && tail.head().0 - version.0 <= u64::from(CATCH_UP_CHANGES_MAX)).then_some(version)
+    }
 }
 
 /// A page of the store, encoded once for all sessions that stand at the same place.
@@ -128,8 +144,8 @@ impl Cursor {
             CatchUpFrom::Anew => Version(0),
         };
         let (opened, complete, reacted, own) = (false, false, Vec::new(), OwnReactions::new());
-        let next = VecDeque::new();
-        self.bracket = Some(Box::new(Bracket { from, held, opened, complete, reacted, own, sync, next }));
+        let (stood, next) = (self.version, VecDeque::new());
+        self.bracket = Some(Box::new(Bracket { from, held, stood, opened, complete, reacted, own, sync, next }));
         self.source = Source::Pending;
         self.due = true;
     }
@@ -210,6 +226,7 @@ impl Cursor {
                 Source::Waiting => false,
                 Source::Tail => self.read_tail(reader, tail, batch, wants),
                 Source::Pending => self.begin_page(tail, batch, wants),
+                Source::Recent(until) => self.read_recent(*until, reader, tail, batch, wants),
                 Source::Page(page, next) => {
                     let (page, next) = (Rc::clone(page), *next);
                     self.read_page(&page, next, reader, batch, wants)
@@ -256,39 +273,75 @@ impl Cursor {
         }
     }
 
-    /// Asks for the next page of a bracket, unless there is nothing to be brought.
+    /// Asks for the next page of a bracket, unless the tail has all that is to be brought.
     fn begin_page(&mut self, tail: &Tail, batch: &mut Batch, wants: &mut Vec<Want>) -> bool {
         let Some(bracket) = &self.bracket else {
             self.source = Source::Tail;
             return true;
         };
-        if !bracket.opened
-            && let CatchUpFrom::Held(version) | CatchUpFrom::Since(version) = bracket.from
-            && self.is_all_at(version, tail)
-        {
-            (self.version, self.seq) = (version, tail.head_seq());
-            batch.push(text_frame(&v1::catch_up(self.room, version, false)));
-            self.close_bracket(batch);
+        let from = bracket.from;
+        if let Some(version) = bracket.recent(tail) {
+            self.open_bracket(false, batch);
+            self.version = version;
+            self.source = Source::Recent(tail.head());
             return true;
         }
-        wants.push(Want::Changes(self.room, bracket.from));
+        wants.push(Want::Changes(self.room, from));
         self.source = Source::Waiting;
         false
-    }
-
-    /// Whether nothing is to be brought to whoever holds this version. A tail can be behind the snapshot that the
-    /// session began with, and then does not know.
-    fn is_all_at(&self, version: Version, tail: &Tail) -> bool {
-        version == tail.head() && version >= self.version
     }
 
     /// Asks for the first page of a bracket whose turn to be sent has not come yet.
     pub(crate) fn ask_ahead(&mut self, tail: &Tail, wants: &mut Vec<Want>) {
         if let (Source::Pending, Some(bracket)) = (&self.source, &self.bracket)
-            && !matches!(bracket.from, CatchUpFrom::Held(version) if self.is_all_at(version, tail))
+            && bracket.recent(tail).is_none()
         {
             wants.push(Want::Changes(self.room, bracket.from));
             self.source = Source::Waiting;
+        }
+    }
+
+    fn open_bracket(&mut self, reset: bool, batch: &mut Batch) {
+        if let Some(bracket) = &mut self.bracket
+            && !std::mem::replace(&mut bracket.opened, true)
+        {
+            batch.push(text_frame(&v1::catch_up(self.room, bracket.held, reset)));
+        }
+    }
+
+    /// Brings the next message of the tail into the bracket, unless it comes again before the end.
+    fn read_recent(
+        &mut self,
+        until: Version,
+        reader: Reader,
+        tail: &Tail,
+        batch: &mut Batch,
+        wants: &mut Vec<Want>,
+    ) -> bool {
+        let Some(bracket) = &mut self.bracket else {
+            self.source = Source::Tail;
+            return true;
+        };
+        let ahead = if self.version < until { tail.ahead(self.version) } else { Ahead::Nothing };
+        match ahead {
+            Ahead::Next(entry) => {
+                (self.version, self.seq) = (entry.version, self.seq.max(entry.last_seq));
+                if !tail.is_superseded(entry.version, until) {
+                    if entry.is_reacted {
+                        bracket.reacted.push(entry.message);
+                    }
+                    batch.deliveries += 1;
+                    batch.push(entry.v1_in_bracket());
+                }
+                true
+            }
+            // Too slow for the tail by now.
+            Ahead::TooOld => {
+                bracket.from = CatchUpFrom::Since(self.version);
+                self.source = Source::Pending;
+                true
+            }
+            Ahead::Nothing => self.ask_reactions(true, reader, wants),
         }
     }
 
@@ -300,11 +353,7 @@ impl Cursor {
         batch: &mut Batch,
         wants: &mut Vec<Want>,
     ) -> bool {
-        if let Some(bracket) = &mut self.bracket
-            && !std::mem::replace(&mut bracket.opened, true)
-        {
-            batch.push(text_frame(&v1::catch_up(self.room, bracket.held, page.reset)));
-        }
+        self.open_bracket(page.reset, batch);
         if let Some((frame, only)) = page.frames.get(next) {
             self.source = Source::Page(Rc::clone(page), next + 1);
             if only.is_none_or(|only| only == reader.user) {
@@ -326,18 +375,27 @@ impl Cursor {
             }
             Some(bracket) => {
                 bracket.reacted.extend(&page.reacted);
-                bracket.complete = page.complete;
                 bracket.from = CatchUpFrom::Since(page.reached.0);
-                let enough = page.complete || bracket.reacted.len() >= REACTED_MAX;
-                if enough && !bracket.reacted.is_empty() {
-                    wants.push(Want::Reactions(self.room, reader.user, bracket.reacted.clone()));
-                    self.source = Source::Waiting;
-                    return false;
+                if page.complete || bracket.reacted.len() >= REACTED_MAX {
+                    return self.ask_reactions(page.complete, reader, wants);
                 }
-                self.source = if page.complete { Source::Reacted } else { Source::Pending };
+                self.source = Source::Pending;
                 true
             }
         }
+    }
+
+    /// All, or enough for now, was brought: one's own reactions to it are asked for.
+    fn ask_reactions(&mut self, complete: bool, reader: Reader, wants: &mut Vec<Want>) -> bool {
+        let Some(bracket) = &mut self.bracket else { return false };
+        bracket.complete = complete;
+        if bracket.reacted.is_empty() {
+            self.source = Source::Reacted;
+            return true;
+        }
+        wants.push(Want::Reactions(self.room, reader.user, bracket.reacted.clone()));
+        self.source = Source::Waiting;
+        false
     }
 
     fn close_bracket(&mut self, batch: &mut Batch) {

@@ -111,16 +111,7 @@ fn tail(envelopes_max: usize, versions: std::ops::RangeInclusive<u64>) -> Tail {
     let mut tail = Tail::new(Version(versions.start() - 1), Seq(versions.start() - 1), envelopes_max);
     for version in versions {
         let (classic, v1) = (Some(Bytes::from(format!("m{version}"))), Bytes::from(format!("v{version}")));
-        let (is_new, author) = (true, UserId(9));
-        tail.push(Entry {
-            version: Version(version),
-            last_seq: Seq(version),
-            classic,
-            classic_only: None,
-            v1,
-            is_new,
-            author,
-        });
+        tail.push(Entry { classic, v1, ..Entry::bare(Version(version), Seq(version)) });
     }
     tail
 }

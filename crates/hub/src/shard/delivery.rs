@@ -8,7 +8,7 @@ use teahouse_protocol::{classic, v1};
 
 use super::socket;
 use super::state::{Job, State};
-use crate::inbox::{Delivery, Mail, To, Told};
+use crate::inbox::{Delivery, Mail, To, Told, Topic};
 use crate::maps::HashSet;
 use crate::seams::{BoxFuture, ChangesPage, ClassicPage, Dialect};
 use crate::session::{Cursor, Page, Sources, Want};
@@ -67,6 +67,7 @@ impl State {
         for to in mail.missed {
             match to {
                 To::Everyone => {
+                    self.names_changed();
                     self.ring.skip();
                     self.begin_pass();
                 }
@@ -167,6 +168,9 @@ impl State {
     fn told(&mut self, told: &Told) {
         match told.to {
             To::Everyone => {
+                if let Topic::Profile(_) = told.topic {
+                    self.names_changed();
+                }
                 self.ring.push(told.classic.clone(), told.v1.clone());
                 self.begin_pass();
             }
@@ -194,6 +198,11 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Whoever was away when somebody took another name reads what was said before from the store, which knows it.
+    fn names_changed(&mut self) {
+        self.rooms.values_mut().for_each(|room| room.tail.names_changed());
     }
 
     pub(super) fn slots_of(&self, user: UserId) -> Vec<usize> {

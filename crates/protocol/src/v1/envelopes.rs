@@ -143,6 +143,17 @@ pub fn message(message: &Message, change: Option<&MessageChange>) -> String {
     envelope("message", MessageBody::new(message, change))
 }
 
+/// A live [`message`] as it is in a bracket: without what just happened.
+#[must_use]
+pub fn message_in_bracket(live: &[u8]) -> Vec<u8> {
+    // It is the last field, and no text can look like it: a quotation mark in a text is escaped.
+    const CHANGE: &[u8] = br#","change":{"kind":""#;
+    match live.windows(CHANGE.len()).rposition(|bytes| bytes == CHANGE) {
+        Some(place) => [&live[..place], b"}}"].concat(),
+        None => live.to_vec(),
+    }
+}
+
 /// `read`: somebody has read a room up to a seq.
 #[must_use]
 pub fn read(room: RoomId, user: UserId, seq: Seq) -> String {

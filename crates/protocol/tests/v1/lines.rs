@@ -56,4 +56,18 @@ proptest! {
         is_one_line(&heartbeat(Some(&a), stage::NOW));
         is_one_line(&published(&a, &RawValue::from_string(format!("{{\n\"text\":\r\n{}}}", serde_json::json!(b))).unwrap()));
     }
+
+    /// Whatever a message says, also what looks like the end of an envelope.
+    #[test]
+    fn a_live_message_becomes_one_in_a_bracket(before in text(), after in text(), emoji in text()) {
+        use teahouse_protocol::v1::{message, message_in_bracket};
+        let content = format!("{before},\"change\":{{\"kind\":\"new\"}}}}}}{after}");
+        let said = Message { content, ..stage::message("") };
+        let by = UserId(9);
+        let react = MessageChange::React { by, emoji, on: false };
+        for what in [MessageChange::New, MessageChange::Edit { by }, MessageChange::Delete { by }, react] {
+            let in_bracket = message_in_bracket(message(&said, Some(&what)).as_bytes());
+            prop_assert_eq!(String::from_utf8(in_bracket).unwrap(), message(&said, None));
+        }
+    }
 }

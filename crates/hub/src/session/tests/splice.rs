@@ -12,7 +12,7 @@ use teahouse_protocol::v1;
 
 use super::*;
 use crate::seams::CatchUpFrom;
-use crate::websocket::text_frame;
+use crate::websocket::{text_frame, text_of};
 
 const CHANGES_MAX: usize = 20;
 const RESET_MESSAGES: usize = 5;
@@ -111,12 +111,7 @@ struct Client {
 
 impl Client {
     fn read(&mut self, frame: &Bytes) {
-        let header = match frame[1] {
-            126 => 4,
-            127 => 10,
-            _ => 2,
-        };
-        let envelope: Value = serde_json::from_slice(&frame[header..]).unwrap();
+        let envelope: Value = serde_json::from_slice(text_of(frame)).unwrap();
         let data = &envelope["data"];
         let number = |name: &str| data[name].as_u64().unwrap();
         match envelope["type"].as_str().unwrap() {
@@ -208,7 +203,9 @@ impl World {
             classic_only: None,
             v1: text_frame(&v1::message(&message, Some(&change))),
             is_new: change == MessageChange::New,
+            message: message.id,
             author: message.sender.id,
+            is_reacted: !message.reactions.is_empty(),
         };
         self.street.push_back((room, entry));
     }
@@ -263,7 +260,7 @@ proptest! {
     #[test]
     fn what_a_session_shows_in_the_end_is_exactly_the_rooms(
         past in 0..60_u64,
-        tail_max in 1..8_usize,
+        tail_max in 1..30_usize,
         held in proptest::collection::vec(proptest::option::of(0..70_u64), 3),
         another_epoch in proptest::bool::weighted(0.1),
         steps in steps(),
