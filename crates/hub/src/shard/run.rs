@@ -36,6 +36,8 @@ use crate::session::{GOODBYE_TIMEOUT, Want};
 const SLICE: Duration = Duration::from_millis(1);
 /// How many sockets are written to or closed between two looks at the clock; either takes microseconds.
 const STEPS_PER_LOOK: u32 = 16;
+/// And how many that are behind: each takes up to [`ROUNDS_MAX`](socket::ROUNDS_MAX) full batches.
+const BEHIND_PER_LOOK: u32 = 1;
 /// What one read takes from a socket, at most.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Control messages handled in one turn.
@@ -266,18 +268,22 @@ fn slice(state: &mut State, buffer: &mut [u8]) -> bool {
     let passing_left = state.look_after_passing(buffer, slice_of_time());
     let ready_left = state.write_to_ready(slice_of_time());
     let visits_left = state.continue_pass(slice_of_time());
-    let behind_left = state.write_to_behind(slice_of_time());
+    let behind_left = state.write_to_behind(slice_of(BEHIND_PER_LOOK));
     let burials_left = state.bury(slice_of_time());
     [called_left, passing_left, ready_left, visits_left, behind_left, burials_left].contains(&true)
 }
 
 /// Says after each step whether the slice is over.
 fn slice_of_time() -> impl FnMut() -> bool {
+    slice_of(STEPS_PER_LOOK)
+}
+
+fn slice_of(steps_per_look: u32) -> impl FnMut() -> bool {
     let began = Instant::now();
     let mut steps = 0;
     move || {
         steps += 1;
-        steps % STEPS_PER_LOOK == 0 && began.elapsed() >= SLICE
+        steps % steps_per_look == 0 && began.elapsed() >= SLICE
     }
 }
 
