@@ -48,13 +48,21 @@ fn read_message(row: &Row<'_>) -> Sql<Message> {
 
 /// The messages of a [`select_messages`], with what people reacted to them.
 fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<Message>> {
-    let mut messages: Vec<Message> =
-        conn.prepare_cached(sql)?.query_map(params, read_message)?.collect::<Result<_, _>>()?;
-    let mut reactions = reactions(conn, &messages)?;
-    for message in &mut messages {
+    let mut messages = read_plain(conn, sql, params)?;
+    add_reactions(conn, &mut messages)?;
+    Ok(messages)
+}
+
+fn read_plain(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<Message>> {
+    conn.prepare_cached(sql)?.query_map(params, read_message)?.collect()
+}
+
+fn add_reactions(conn: &Connection, messages: &mut [Message]) -> Sql<()> {
+    let mut reactions = reactions(conn, messages)?;
+    for message in messages {
         message.reactions = reactions.remove(&message.id).unwrap_or_default();
     }
-    Ok(messages)
+    Ok(())
 }
 
 /// How many reacted with what to each of these messages, in one statement.
@@ -116,23 +124,41 @@ pub(super) fn history(conn: &Connection, room: RoomId, query: HistoryQuery) -> S
     Ok(HistoryPage { messages, has_more })
 }
 
-/// How many messages of the room have an id below `message`, which is the seq of the last of them: ids
-/// grow with seq and seqs have no holes, so halving finds it for any number, in one statement.
+/// The statement that gives the seq of the last message of room `?1` for which this holds, by halving: it holds for all
+/// up to some seq, and seqs have no holes.
+macro_rules! last_seq_where {
+    ($holds:literal) => {
+        concat!(
+            "WITH RECURSIVE span (low, high) AS (
+                 SELECT 0, last_seq + 1 FROM rooms WHERE id = ?1
+                 UNION ALL
+                 SELECT
+                     iif((SELECT ",
+            $holds,
+            " FROM messages WHERE room = ?1 AND seq = (low + high) / 2), (low + high) / 2, low),
+                     iif((SELECT ",
+            $holds,
+            " FROM messages WHERE room = ?1 AND seq = (low + high) / 2), high, (low + high) / 2)
+                 FROM span WHERE high - low > 1
+             )
+             SELECT low FROM span WHERE high - low <= 1"
+        )
+    };
+}
+
+/// How many messages of the room have an id below `message`, which is the seq of the last of them.
 fn seqs_below(conn: &Connection, room: RoomId, message: i64) -> Sql<i64> {
-    conn.prepare_cached(
-        "WITH RECURSIVE span (low, high) AS (
-             SELECT 0, last_seq + 1 FROM rooms WHERE id = ?1
-             UNION ALL
-             SELECT
-                 iif((SELECT id FROM messages WHERE room = ?1 AND seq = (low + high) / 2) < ?2, (low + high) / 2, low),
-                 iif((SELECT id FROM messages WHERE room = ?1 AND seq = (low + high) / 2) < ?2, high, (low + high) / 2)
-             FROM span WHERE high - low > 1
-         )
-         SELECT low FROM span WHERE high - low <= 1",
-    )?
-    .query_row(params![id(room.0), message], |row| row.get(0))
-    .optional()
-    .map(|seq| seq.unwrap_or(0))
+    last_seq(conn, last_seq_where!("id < ?2"), room, message)
+}
+
+/// How many messages of the room were first stored by this version.
+fn seqs_by(conn: &Connection, room: RoomId, version: Version) -> Sql<i64> {
+    last_seq(conn, last_seq_where!("first_version <= ?2"), room, id(version.0))
+}
+
+fn last_seq(conn: &Connection, sql: &str, room: RoomId, bound: i64) -> Sql<i64> {
+    let seq = conn.prepare_cached(sql)?.query_row(params![id(room.0), bound], |row| row.get(0)).optional()?;
+    Ok(seq.unwrap_or(0))
 }
 
 /// A page by seq, oldest first, deleted ones too: seqs have no holes, so that the page is a span of them.
@@ -182,20 +208,48 @@ pub(super) fn catch_up(
     let Some(since) = since.filter(|since| *since <= head.version) else {
         return anew(conn, room, head, bounds.reset_messages);
     };
+    let held = seqs_by(conn, room, since)?;
     if let Some(changes_max) = bounds.changes_max
-        && more_changes_than(conn, room, since, changes_max)?
+        && more_changes_than(conn, &head, room, since, held, changes_max)?
     {
         return anew(conn, room, head, bounds.reset_messages);
     }
-    let messages = read(
+    let limit = i64::from(bounds.limit);
+    let said = read_plain(
         conn,
-        select_messages!("WHERE m.room = ?1 AND m.version > ?2 ORDER BY m.version LIMIT ?3"),
-        params![id(room.0), id(since.0), bounds.limit],
+        select_messages!(
+            "WHERE m.room = ?1 AND m.seq > ?2 AND m.seq <= ?3 AND m.version = m.first_version ORDER BY m.seq"
+        ),
+        params![id(room.0), held, held + limit],
     )?;
-    // Every version up to the room's is on some message or was overtaken by a higher one on the same: the
-    // last change of all has the room's own.
-    let through = messages.last().map_or(since, |last| last.version);
+    // Up to which version all is known.
+    let is_all = held + limit >= id(head.last_seq.0);
+    let mut through = if is_all { head.version } else { first_version(conn, room, held + limit)? };
+    let mut messages = read_plain(
+        conn,
+        select_messages!(
+            "WHERE m.room = ?1 AND m.version > ?2 AND m.version <= ?3 AND m.version <> m.first_version \
+             ORDER BY m.version LIMIT ?4"
+        ),
+        params![id(room.0), id(since.0), id(through.0), limit],
+    )?;
+    if let Some(last) = messages.last().filter(|_| messages.len() == bounds.limit as usize) {
+        through = last.version;
+    }
+    messages.extend(said.into_iter().filter(|message| message.version <= through));
+    messages.sort_unstable_by_key(|message| message.version);
+    if messages.len() > bounds.limit as usize {
+        messages.truncate(bounds.limit as usize);
+        through = messages.last().map_or(since, |last| last.version);
+    }
+    add_reactions(conn, &mut messages)?;
     Ok(CatchUpPage { reset: false, messages, through, last_seq: head.last_seq, complete: through == head.version })
+}
+
+/// The version that this message of the room took when it was first stored.
+fn first_version(conn: &Connection, room: RoomId, seq: i64) -> Sql<Version> {
+    conn.prepare_cached("SELECT first_version FROM messages WHERE room = ?1 AND seq = ?2")?
+        .query_row(params![id(room.0), seq], |row| get(row, 0).map(Version))
 }
 
 /// The newest messages, deleted ones too, in version order.
@@ -206,12 +260,25 @@ fn anew(conn: &Connection, room: RoomId, head: RoomHead, limit: u32) -> Sql<Catc
     Ok(CatchUpPage { reset: true, messages, through: head.version, last_seq: head.last_seq, complete: true })
 }
 
-/// Counts no further than it must.
-fn more_changes_than(conn: &Connection, room: RoomId, since: Version, changes_max: u32) -> Sql<bool> {
+/// Whether more than so many messages changed since a version by which `held` messages had been said: all that were said
+/// later, and of the others those that changed again. Counts no further than it must.
+fn more_changes_than(
+    conn: &Connection,
+    head: &RoomHead,
+    room: RoomId,
+    since: Version,
+    held: i64,
+    changes_max: u32,
+) -> Sql<bool> {
+    let left = i64::from(changes_max) - (id(head.last_seq.0) - held);
+    if left < 0 {
+        return Ok(true);
+    }
     conn.prepare_cached(
-        "SELECT count(*) > ?3 FROM (SELECT 1 FROM messages WHERE room = ?1 AND version > ?2 LIMIT ?3 + 1)",
+        "SELECT count(*) > ?4 FROM (SELECT 1 FROM messages \
+         WHERE room = ?1 AND version > ?2 AND version <> first_version AND +seq <= ?3 LIMIT ?4 + 1)",
     )?
-    .query_row(params![id(room.0), id(since.0), changes_max], |row| row.get(0))
+    .query_row(params![id(room.0), id(since.0), held, left], |row| row.get(0))
 }
 
 /// A user's own reactions to these messages, in one statement.
@@ -230,7 +297,10 @@ pub(super) fn own_reactions(conn: &Connection, user: UserId, messages: &[Message
 pub(super) fn page_by_seq(conn: &Connection, room: RoomId, since: Version, after: Seq, limit: u32) -> Sql<SeqPage> {
     let (head, pair) = room_and_pair(conn, room)?;
     let deleted = conn
-        .prepare_cached("SELECT id FROM messages WHERE room = ?1 AND version > ?2 AND +seq <= ?3 AND state <> 0")?
+        .prepare_cached(
+            "SELECT id FROM messages \
+             WHERE room = ?1 AND version > ?2 AND version <> first_version AND +seq <= ?3 AND state <> 0",
+        )?
         .query_map(params![id(room.0), id(since.0), id(after.0)], |row| Ok(MessageId(get(row, 0)?)))?
         .collect::<Result<_, _>>()?;
     let messages = read(

@@ -138,6 +138,9 @@ fn refuse_the_unknown(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     if found > known {
         return Err(OpenError::Newer { path: path(), found, known });
     }
+    if found < known {
+        tracing::info!(found, known, "the schema is brought up to date; with millions of messages that takes a minute");
+    }
     let reached: Option<String> =
         conn.query_row("SELECT value FROM meta WHERE key = 'schema'", [], |row| row.get(0)).optional()?;
     if reached.as_deref() != Some(found.to_string().as_str()) {
