@@ -5,7 +5,7 @@ mod splice;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
-use teahouse_core::{Seq, TokenKey, Version};
+use teahouse_core::{MessageId, Seq, TokenKey, Version};
 
 use super::cursor::Source;
 use super::*;
@@ -260,6 +260,25 @@ fn what_is_newer_than_a_page_of_the_past_goes_out_behind_it() {
     session.quit(RoomId(7));
     session.enter(Cursor::at(RoomId(7), (Version(2), Seq(2))));
     assert!(!session.has_read(RoomId(7)));
+}
+
+#[test]
+fn a_message_that_changed_again_comes_once_in_a_bracket() {
+    let mut tail = Tail::new(Version(0), Seq(0), 8);
+    for (version, message, kind) in [(1, 1, "new"), (2, 2, "new"), (3, 1, "edit"), (4, 1, "delete")] {
+        let v1 = text_frame(&format!(r#"{{"data":{{"version":{version},"change":{{"kind":"{kind}"}}}}}}"#));
+        let bare = Entry::bare(Version(version), Seq(version.min(2)));
+        tail.push(Entry { v1, message: MessageId(message), is_new: kind == "new", ..bare });
+    }
+    let mut session = Session::new(newcomer(Some(at(10))), at(0));
+    session.welcome(frame("welcome"), 2);
+    session.enter(Cursor::at(LOBBY, (Version(4), Seq(2))));
+    session.resume(LOBBY, Some(Version(0)));
+    let (heard, wants) = gather(&mut session, &tail);
+    assert_eq!(wants, [], "the tail has it all");
+    let [welcome, begin, second, first, end] = &heard[..] else { panic!("{heard:?}") };
+    assert!(welcome == "welcome" && begin.contains("catch_up") && end.contains(r#""version":4"#), "{heard:?}");
+    assert!(second.ends_with(r#"{"data":{"version":2}}"#) && first.ends_with(r#"{"data":{"version":4}}"#), "{heard:?}");
 }
 
 #[test]

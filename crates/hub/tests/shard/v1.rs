@@ -128,6 +128,34 @@ async fn a_returning_session_is_brought_what_it_missed_in_the_order_of_its_wishe
 }
 
 #[tokio::test]
+async fn a_short_absence_needs_nothing_of_the_store_unless_somebody_took_another_name() {
+    let mut house = House::open(HubOptions { shards: 1, ..small() });
+    for text in ["a", "b", "c"] {
+        house.say(2, text);
+    }
+    let brought = ["catch_up 1", "1@2: b", "1@3: c", "caught_up 1"];
+    house.past.v1.reads.forget_permits(Semaphore::MAX_PERMITS);
+    let mut amy = house.welcomed(1, json!([{"room": 1, "version": 1}])).await;
+    for told in brought {
+        assert_eq!(short(&amy.next_event().await), told);
+    }
+    // What was said may show another name than its sender has by now.
+    house.takes_another_name(2);
+    let mut bob = house.welcomed(2, json!([{"room": 1, "version": 1}])).await;
+    assert_eq!(bob.until_heartbeat().await, [""; 0]);
+    house.past.v1.reads.add_permits(1);
+    for told in brought {
+        assert_eq!(short(&bob.next_event().await), told);
+    }
+    house.past.v1.reads.forget_permits(Semaphore::MAX_PERMITS);
+    house.say(2, "d");
+    let mut late = house.welcomed(3, json!([{"room": 1, "version": 3}])).await;
+    for told in ["catch_up 1", "1@4: d", "caught_up 1"] {
+        assert_eq!(short(&late.next_event().await), told);
+    }
+}
+
+#[tokio::test]
 async fn a_room_tells_who_is_typing_and_who_comes_and_goes() {
     let mut house = House::open(small());
     for user in 1..=3 {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use teahouse_core::{Message, MessageChange, MessageId, MessageKind, Profile, Seq, Timestamp, Version};
+use teahouse_core::{Message, MessageChange, MessageKind, Profile, Seq, Timestamp, Version};
 use teahouse_protocol::v1;
 
 use super::*;

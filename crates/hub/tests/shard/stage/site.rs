@@ -206,6 +206,10 @@ impl House {
         self.tell_members(room, Change::Room { name: None, title: title.into() });
     }
 
+    pub fn takes_another_name(&mut self, user: u64) {
+        self.tell_members(LOBBY, Change::Profile(profile(user)));
+    }
+
     fn tell_members(&mut self, room: RoomId, change: Change) {
         self.feed.committed(vec![Commit { room, audience: Audience::Room, change }]);
         self.feed.answered();
