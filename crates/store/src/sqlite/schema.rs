@@ -140,7 +140,11 @@ fn refuse_the_unknown(conn: &Connection, path: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Newer { path: path(), found, known });
     }
     if found < known {
-        tracing::info!(found, known, "the schema is brought up to date; with millions of messages that takes a minute");
+        tracing::info!(
+            found,
+            known,
+            "the schema is brought up to date; that takes a second for each million messages or so"
+        );
     }
     let reached: Option<String> =
         conn.query_row("SELECT value FROM meta WHERE key = 'schema'", [], |row| row.get(0)).optional()?;
