@@ -66,8 +66,6 @@ pub(crate) struct Bracket {
     from: CatchUpFrom,
     /// What `catch_up` names.
     held: Version,
-    /// Where the session stood before: it is not to end behind that.
-    stood: Version,
     opened: bool,
     /// The last page was read.
     complete: bool,
@@ -78,17 +76,6 @@ pub(crate) struct Bracket {
     sync: Option<String>,
     /// What was asked for while it was under way, to begin behind it.
     next: VecDeque<(Version, Option<String>)>,
-}
-
-impl Bracket {
-    /// The version that is to be caught up from, if the tail has all that came after it: an absence was short. A tail can
-    /// be behind the snapshot that the session began with, and then does not know. Of too many changes the store says
-    /// that the room begins anew.
-    fn recent(&self, tail: &Tail) -> Option<Version> {
-        let (CatchUpFrom::Held(version) | CatchUpFrom::Since(version)) = self.from else { return None };
-        let knows = tail.head() >= self.stood && tail.reaches_back_to(version);
-        (knows && tail.head().0 - version.0 <= u64::from(CATCH_UP_CHANGES_MAX)).then_some(version)
-    }
 }
 
 /// A page of the store, encoded once for all sessions that stand at the same place.
@@ -144,8 +131,8 @@ impl Cursor {
             CatchUpFrom::Anew => Version(0),
         };
         let (opened, complete, reacted, own) = (false, false, Vec::new(), OwnReactions::new());
-        let (stood, next) = (self.version, VecDeque::new());
-        self.bracket = Some(Box::new(Bracket { from, held, stood, opened, complete, reacted, own, sync, next }));
+        let next = VecDeque::new();
+        self.bracket = Some(Box::new(Bracket { from, held, opened, complete, reacted, own, sync, next }));
         self.source = Source::Pending;
         self.due = true;
     }
@@ -280,7 +267,7 @@ impl Cursor {
             return true;
         };
         let from = bracket.from;
-        if let Some(version) = bracket.recent(tail) {
+        if let Some(version) = self.recent(tail) {
             self.open_bracket(false, batch);
             self.version = version;
             self.source = Source::Recent(tail.head());
@@ -291,10 +278,20 @@ impl Cursor {
         false
     }
 
+    /// The version that is to be caught up from, if the tail has all that came after it: an absence was short. A tail can
+    /// be behind the snapshot that the session began with, or behind a page that the bracket began with, and then does
+    /// not know. Of too many changes the store says that the room begins anew.
+    fn recent(&self, tail: &Tail) -> Option<Version> {
+        let bracket = self.bracket.as_ref().filter(|bracket| !bracket.opened)?;
+        let (CatchUpFrom::Held(version) | CatchUpFrom::Since(version)) = bracket.from else { return None };
+        let knows = tail.head() >= self.version && tail.reaches_back_to(version);
+        (knows && tail.head().0 - version.0 <= u64::from(CATCH_UP_CHANGES_MAX)).then_some(version)
+    }
+
     /// Asks for the first page of a bracket whose turn to be sent has not come yet.
     pub(crate) fn ask_ahead(&mut self, tail: &Tail, wants: &mut Vec<Want>) {
         if let (Source::Pending, Some(bracket)) = (&self.source, &self.bracket)
-            && bracket.recent(tail).is_none()
+            && self.recent(tail).is_none()
         {
             wants.push(Want::Changes(self.room, bracket.from));
             self.source = Source::Waiting;

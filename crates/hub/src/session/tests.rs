@@ -282,6 +282,30 @@ fn a_message_that_changed_again_comes_once_in_a_bracket() {
 }
 
 #[test]
+fn a_bracket_that_began_with_a_page_of_the_store_goes_on_with_the_next() {
+    // The store knows of a version 5, which changed message 3; the street has brought its shard version 4.
+    let mut tail = Tail::new(Version(2), Seq(2), 8);
+    (3..=4).for_each(|version| tail.push(Entry::bare(Version(version), Seq(version))));
+    let reader = Reader { user: UserId(7), dialect: Dialect::V1 };
+    let mut cursor = Cursor::at(LOBBY, (Version(4), Seq(4)));
+    cursor.resume(Some(Version(0)));
+    let gather = |cursor: &mut Cursor| {
+        let (mut batch, mut wants) = (Batch::default(), Vec::new());
+        cursor.gather(reader, &tail, &mut batch, &mut wants);
+        (batch.frames.len(), wants)
+    };
+    let want = Want::Changes(LOBBY, crate::seams::CatchUpFrom::Held(Version(0)));
+    assert_eq!(gather(&mut cursor), (0, vec![want.clone()]));
+    let frames = ["message 1", "message 2", "message 4"].map(|message| (frame(message), None)).to_vec();
+    let reached = (Version(4), Seq(4));
+    assert!(
+        cursor.page_came(&want, &Rc::new(Page { frames, reset: false, reacted: vec![], reached, complete: false }))
+    );
+    let next = Want::Changes(LOBBY, crate::seams::CatchUpFrom::Since(Version(4)));
+    assert_eq!(gather(&mut cursor), (4, vec![next]), "the bracket is open: message 3 is missing");
+}
+
+#[test]
 fn whoever_asks_to_sync_is_not_taken_back_behind_what_they_were_sent() {
     // The session began with a snapshot of version 5; of that the street has brought its shard version 3.
     let room = RoomId(7);
