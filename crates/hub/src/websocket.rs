@@ -273,7 +273,12 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, WireError> {
 /// A whole text frame, header included; every socket is given the same bytes.
 #[must_use]
 pub fn text_frame(text: &str) -> Bytes {
-    frame(TEXT, text.as_bytes())
+    text_frame_of(text.as_bytes())
+}
+
+/// The same of bytes that are known to be text.
+pub(crate) fn text_frame_of(text: &[u8]) -> Bytes {
+    frame(TEXT, text)
 }
 
 /// What a [`text_frame`] carries, as bytes.
@@ -285,11 +290,6 @@ pub fn text_of(frame: &[u8]) -> &[u8] {
         _ => 2,
     };
     frame.get(head..).unwrap_or_default()
-}
-
-/// A whole text frame of bytes that are known to be text.
-pub(crate) fn text_frame_of(text: &[u8]) -> Bytes {
-    frame(TEXT, text)
 }
 
 /// A whole binary frame.

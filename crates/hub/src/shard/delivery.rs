@@ -67,7 +67,6 @@ impl State {
         for to in mail.missed {
             match to {
                 To::Everyone => {
-                    self.names_changed();
                     self.ring.skip();
                     self.begin_pass();
                 }

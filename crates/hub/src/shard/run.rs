@@ -36,7 +36,7 @@ use crate::session::{GOODBYE_TIMEOUT, Want};
 const SLICE: Duration = Duration::from_millis(1);
 /// How many sockets are written to or closed between two looks at the clock; either takes microseconds.
 const STEPS_PER_LOOK: u32 = 16;
-/// And how many that are behind: each takes up to [`ROUNDS_MAX`](socket::ROUNDS_MAX) full batches.
+/// And how many that are behind: each takes up to `socket::ROUNDS_MAX` full batches.
 const BEHIND_PER_LOOK: u32 = 1;
 /// What one read takes from a socket, at most.
 const READ_BUFFER_BYTES: usize = 16 * 1024;

@@ -271,8 +271,8 @@ fn more_changes_than(
     changes_max: u32,
 ) -> Sql<bool> {
     let left = i64::from(changes_max) - (id(head.last_seq.0) - held);
-    if left < 0 {
-        return Ok(true);
+    if left < 0 || left >= held {
+        return Ok(left < 0);
     }
     conn.prepare_cached(
         "SELECT count(*) > ?4 FROM (SELECT 1 FROM messages \
