@@ -282,6 +282,21 @@ fn a_message_that_changed_again_comes_once_in_a_bracket() {
 }
 
 #[test]
+fn of_more_changes_than_are_brought_one_by_one_the_store_says_that_the_room_begins_anew() {
+    let reader = Reader { user: UserId(7), dialect: Dialect::V1 };
+    let asked = |changes: u64| {
+        let tail = tail(1024, 1..=changes);
+        let mut cursor = Cursor::at(LOBBY, (Version(changes), Seq(changes)));
+        cursor.resume(Some(Version(0)));
+        let (mut batch, mut wants) = (Batch::default(), Vec::new());
+        cursor.gather(reader, &tail, &mut batch, &mut wants);
+        wants
+    };
+    assert_eq!(asked(500), []);
+    assert_eq!(asked(501), [Want::Changes(LOBBY, crate::seams::CatchUpFrom::Held(Version(0)))]);
+}
+
+#[test]
 fn a_bracket_that_began_with_a_page_of_the_store_goes_on_with_the_next() {
     // The store knows of a version 5, which changed message 3; the street has brought its shard version 4.
     let mut tail = Tail::new(Version(2), Seq(2), 8);
