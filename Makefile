@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: chaos help check-docs setup setup-web run test fmt clippy test-rust test-page lint types check-types autobahn autobahn-expect test-autobahn fuzz fuzz-keep test-fuzz audit picture bench bench-pure clean
+.PHONY: chaos help check-docs setup setup-npm run test fmt clippy test-rust test-page lint types check-types autobahn autobahn-expect test-autobahn fuzz fuzz-keep test-fuzz audit picture bench bench-pure clean
 # Each step of `test` builds on what the one before it built.
 .NOTPARALLEL:
 
@@ -41,10 +41,10 @@ test: setup fmt clippy test-rust lint check-types test-page check-docs test-auto
 	@echo "==> All is well"
 
 setup: ## Install what building and testing need and this machine lacks
-	@scripts/setup.sh build fuzz browser web sdk
+	@scripts/setup.sh build fuzz browser npm
 
-setup-web:
-	@scripts/setup.sh web
+setup-npm:
+	@scripts/setup.sh npm
 
 fmt:
 	@echo "==> Formatting (cargo fmt mends it)"
@@ -58,30 +58,30 @@ test-rust: ## The Rust tests alone
 	@echo "==> Rust tests"
 	@$(CARGO) test --workspace --locked
 
-lint: setup-web ## Look over the page's scripts
+lint: setup-npm ## Look over the page's scripts
 	@echo "==> The page's scripts"
-	@npm --prefix web run --silent lint
+	@npm --workspace web/chat run --silent lint
 
 test-page: ## The page's journeys alone, in a real browser
-	@scripts/setup.sh browser web
+	@scripts/setup.sh browser npm
 	@echo "==> The page in a browser"
 	@$(BUILD_TESTED)
-	@npm --prefix web test --silent
+	@npm --workspace web/chat test --silent
 
 check-docs: ## Whether docs/configuration.md names every key
 	@echo "==> The configuration's page"
 	@$(BUILD_TESTED)
 	@scripts/check-docs.sh target/debug/teahouse
 
-types: ## Make docs/openapi.json and sdk/types/protocol.ts anew, from the protocol's own types
-	@echo "==> docs/openapi.json, sdk/types/protocol.ts"
+types: ## Make docs/openapi.json and packages/types/protocol.ts anew, from the protocol's own types
+	@echo "==> docs/openapi.json, packages/types/protocol.ts"
 	@$(BUILD_TESTED)
 	@target/debug/examples/schema .
 
 check-types: ## Whether these two are what the code says
 	@echo "==> The API's description and the SDK's types"
 	@$(BUILD_TESTED)
-	@scripts/setup.sh sdk
+	@scripts/setup.sh npm
 	@scripts/check-types.sh target/debug/examples/schema
 
 autobahn: ## The Autobahn fuzzing client against our WebSocket codec; needs Python 2.7
@@ -104,7 +104,7 @@ fuzz: ## Look for input that breaks something, SECONDS=… for each target, TARG
 	@echo "==> Fuzzing, $(SECONDS) s a target"
 	@scripts/fuzz.sh $(SECONDS) $(TARGETS)
 
-fuzz-keep: ## Take into fuzz/corpus what fuzzing learned
+fuzz-keep: ## Take into tools/fuzz/corpus what fuzzing learned
 	@scripts/setup.sh fuzz
 	@scripts/fuzz.sh keep
 
@@ -122,9 +122,9 @@ audit: ## Licences, advisories, sources and bans of what we depend on
 	@scripts/audit.sh
 
 picture: ## The README's picture, anew
-	@scripts/setup.sh browser web fonts
+	@scripts/setup.sh browser npm fonts
 	@$(BUILD_TESTED)
-	@SCREENSHOT=1 npm --prefix web test --silent -- --test-name-pattern='a picture'
+	@SCREENSHOT=1 npm --workspace web/chat test --silent -- --test-name-pattern='a picture'
 
 bench: ## Measure beside the kernel's floor; the table goes to docs/performance.md. ROUNDS=1 is quick, ROWS=list tells what there is
 	@echo "==> Building what is measured, and the floor"
@@ -146,4 +146,4 @@ bench-pure: ## The benches of the pure parts: frames, envelopes, registry, tails
 
 clean: ## Remove what was built
 	@$(CARGO) clean
-	@rm -rf web/node_modules sdk/node_modules
+	@rm -rf node_modules

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Looks for bytes for which a check of fuzz/ does not hold, guided by coverage (libFuzzer on the stable toolchain).
 #   fuzz.sh [SECONDS [TARGET…]]   every target for so many seconds, two at a time
-#   fuzz.sh keep                  takes into fuzz/corpus what reaches code that nothing there reaches, and leaves out the rest
+#   fuzz.sh keep                  takes into tools/fuzz/corpus what reaches code that nothing there reaches, and leaves out the rest
 # What was found lies in target/fuzz/found; what is learned on the way in target/fuzz/corpus, for the next time.
 set -eu
 cd "$(dirname "$0")/.."
@@ -20,10 +20,10 @@ export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
 cargo build --quiet --locked --package teahouse-fuzz --features libfuzzer --bin fuzz --target "$host" --target-dir "$home/build"
 fuzz=$home/build/$host/debug/fuzz
 
-[ $# -gt 0 ] || set -- $(cd fuzz/corpus && echo *)
+[ $# -gt 0 ] || set -- $(cd tools/fuzz/corpus && echo *)
 mkdir -p "$home/found" "$home/log"
 for target in "$@"; do
-    [ -d "fuzz/corpus/$target" ] || { echo "!!! There is no target \"$target\"." >&2; exit 1; }
+    [ -d "tools/fuzz/corpus/$target" ] || { echo "!!! There is no target \"$target\"." >&2; exit 1; }
     mkdir -p "$home/corpus/$target"
 done
 
@@ -40,12 +40,12 @@ if [ "$seconds" = keep ]; then
         rm -rf "$home/kept"
         mkdir -p "$home/kept"
         # Names that say something are of inputs that once failed or were written by hand; those stay.
-        find "fuzz/corpus/$target" -type f -name '*[!0-9a-f]*' -exec cp {} "$home/kept" \;
+        find "tools/fuzz/corpus/$target" -type f -name '*[!0-9a-f]*' -exec cp {} "$home/kept" \;
         # By code that is reached, not by how often: a few hundred small files are enough for a repository.
-        run "$target" -merge=1 -use_counters=0 -max_len=1024 "$home/kept" "fuzz/corpus/$target" "$home/corpus/$target"
-        rm -rf "fuzz/corpus/$target"
-        mv "$home/kept" "fuzz/corpus/$target"
-        echo "$target: $(find "fuzz/corpus/$target" -type f | wc -l) inputs, $(du -sb "fuzz/corpus/$target" | cut -f 1) bytes"
+        run "$target" -merge=1 -use_counters=0 -max_len=1024 "$home/kept" "tools/fuzz/corpus/$target" "$home/corpus/$target"
+        rm -rf "tools/fuzz/corpus/$target"
+        mv "$home/kept" "tools/fuzz/corpus/$target"
+        echo "$target: $(find "tools/fuzz/corpus/$target" -type f | wc -l) inputs, $(du -sb "tools/fuzz/corpus/$target" | cut -f 1) bytes"
     done
     exit 0
 fi
@@ -63,7 +63,7 @@ tell() {
 !!! $1 found an input for which it does not hold: $input
 $(od -A d -t x1z "$input" | head -n 20)
     To play it again:    TEAHOUSE_FUZZ_INPUT=$input cargo test -p teahouse-fuzz --test corpus
-    When it is cured, keep it under a name that tells its story: fuzz/corpus/$1/a-story
+    When it is cured, keep it under a name that tells its story: tools/fuzz/corpus/$1/a-story
 SAY
 }
 
@@ -71,13 +71,13 @@ failed=0
 while [ $# -gt 0 ]; do
     first=$1
     shift
-    run "$first" "-max_total_time=$seconds" "$home/corpus/$first" "fuzz/corpus/$first" &
+    run "$first" "-max_total_time=$seconds" "$home/corpus/$first" "tools/fuzz/corpus/$first" &
     first_pid=$!
     second=""
     if [ $# -gt 0 ]; then
         second=$1
         shift
-        run "$second" "-max_total_time=$seconds" "$home/corpus/$second" "fuzz/corpus/$second" &
+        run "$second" "-max_total_time=$seconds" "$home/corpus/$second" "tools/fuzz/corpus/$second" &
         second_pid=$!
     fi
     tell "$first" "$first_pid"

@@ -3,8 +3,7 @@
 #   build    a C compiler, for the SQLite that is built in
 #   browser  Chromium, for the page's tests
 #   fonts    fonts with Chinese, for the README's picture
-#   web      the packages in web/package-lock.json
-#   sdk      the packages in sdk/package-lock.json
+#   npm      the packages in package-lock.json, for the page and the TypeScript packages
 #   fuzz     a C++ compiler, for libFuzzer
 #   autobahn the Autobahn fuzzing client, in target/autobahn; exit status 3 where there is no Python 2.7
 set -eu
@@ -31,7 +30,7 @@ for thing in "$@"; do
         ;;
     autobahn) ;;
     fonts) command -v fc-list >/dev/null && [ -n "$(fc-list :lang=zh)" ] || want "fontconfig fonts-noto-cjk" ;;
-    web | sdk)
+    npm)
         command -v node >/dev/null || fail "Node.js is missing: version 20 or later, from your distribution or https://nodejs.org"
         [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || fail "Node.js $(node --version) is too old: version 20 or later is needed."
         ;;
@@ -59,14 +58,13 @@ if [ -n "$lacking" ]; then
 fi
 
 for thing in "$@"; do
-    if [ "$thing" = web ] || [ "$thing" = sdk ]; then
-        # npm leaves its own note of what it installed; older than the lock means: install anew.
-        note=$thing/node_modules/.package-lock.json
-        if [ ! -e "$note" ] || [ "$thing/package-lock.json" -nt "$note" ]; then
-            echo "==> Installing the test tools of $thing"
-            npm --prefix "$thing" ci --no-audit --no-fund --loglevel=error || fail "npm could not install what $thing/package-lock.json lists (the network, perhaps?)."
-            touch "$note"
-        fi
+    [ "$thing" = npm ] || continue
+    # npm writes this file at the end of an installation, so an older one means that the lock file changed since.
+    installed=node_modules/.package-lock.json
+    if [ ! -e "$installed" ] || [ package-lock.json -nt "$installed" ]; then
+        echo "==> Installing the npm packages"
+        npm ci --no-audit --no-fund --loglevel=error || fail "npm could not install what package-lock.json lists (the network, perhaps?)."
+        touch "$installed"
     fi
 done
 

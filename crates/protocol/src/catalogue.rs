@@ -1,5 +1,5 @@
 //! Everything that is said in the v1 dialect and in the server API, as JSON Schemas: what `docs/openapi.json`,
-//! `sdk/types` and tests are made from.
+//! `packages/types` and tests are made from.
 
 use std::collections::BTreeMap;
 

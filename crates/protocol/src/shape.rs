@@ -1,4 +1,4 @@
-//! How plain values look in the JSON Schemas from which `docs/openapi.json` and `sdk/types` are made.
+//! How plain values look in the JSON Schemas from which `docs/openapi.json` and `packages/types` are made.
 //! Nothing here is alive: these types only name what others carry.
 
 use std::borrow::Cow;

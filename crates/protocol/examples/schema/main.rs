@@ -1,4 +1,4 @@
-//! Writes what is made from the protocol's own types: `docs/openapi.json` and `sdk/types/protocol.ts`, below the
+//! Writes what is made from the protocol's own types: `docs/openapi.json` and `packages/types/protocol.ts`, below the
 //! directory that is named (`make types`: the project itself). Its test says whether they are up to date.
 
 mod openapi;
@@ -11,7 +11,7 @@ use teahouse_protocol::catalogue::catalogue;
 
 fn made() -> [(&'static str, String); 2] {
     let catalogue = catalogue();
-    [("docs/openapi.json", openapi::document(&catalogue)), ("sdk/types/protocol.ts", typescript::module(&catalogue))]
+    [("docs/openapi.json", openapi::document(&catalogue)), ("packages/types/protocol.ts", typescript::module(&catalogue))]
 }
 
 fn main() -> std::io::Result<()> {

@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-const DOCUMENT: &str = include_str!("../../../../web/first/index.html");
-const SCRIPT: &str = include_str!("../../../../web/first/teahouse.js");
+const DOCUMENT: &str = include_str!("../../../../web/chat/index.html");
+const SCRIPT: &str = include_str!("../../../../web/chat/teahouse.js");
 
 /// The page's routes: `/` and `/teahouse.js`.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {

@@ -1,4 +1,4 @@
-//! A v1 client. What it shows, and the protocol's rules about it, are the checker's (`crates/checker`); here is what
+//! A v1 client. What it shows, and the protocol's rules about it, are the checker's (`tools/checker`); here is what
 //! no recorded run can be asked: whether what it is told was ever so.
 
 use std::collections::BTreeMap;

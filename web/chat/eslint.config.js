@@ -19,7 +19,7 @@ export default [
     },
   },
   {
-    files: ['first/*.js'],
+    files: ['teahouse.js'],
     languageOptions: { sourceType: 'script', globals: globals.browser },
     rules: {
       'no-restricted-properties': [
@@ -34,12 +34,12 @@ export default [
     },
   },
   {
-    files: ['first/test/*.mjs', '*.js'],
+    files: ['test/*.mjs', 'eslint.config.js'],
     languageOptions: { globals: globals.node },
   },
   {
     // Functions given to `evaluate` run in the page.
-    files: ['first/test/*.mjs'],
+    files: ['test/*.mjs'],
     languageOptions: { globals: { window: 'readonly', document: 'readonly', MutationObserver: 'readonly', KeyboardEvent: 'readonly' } },
   },
 ];
