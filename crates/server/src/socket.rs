@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use teahouse_hub::{Caller, Door, Receipt};
+use teahouse_hub::{RequestHandler, RequestOutcome, SessionContext};
 
 use crate::app::App;
 use crate::errors::ApiError;
@@ -28,19 +28,19 @@ impl SocketHandler {
     }
 }
 
-impl Door for SocketHandler {
-    fn receive(&self, caller: &Caller, text: &str) -> Receipt {
-        classic::receive(&self.app, caller, text)
+impl RequestHandler for SocketHandler {
+    fn handle_classic(&self, session: &SessionContext, text: &str) -> RequestOutcome {
+        classic::receive(&self.app, session, text)
     }
 
-    fn receive_v1(&self, caller: &Caller, greeted: bool, text: &str) -> Receipt {
-        v1::receive(&self.app, caller, greeted, text)
+    fn handle_v1(&self, session: &SessionContext, greeted: bool, text: &str) -> RequestOutcome {
+        v1::receive(&self.app, session, greeted, text)
     }
 }
 
 /// Counts an envelope against its sender's rate. A message counts in `send_message` instead.
-fn check_rate(app: &App, caller: &Caller) -> Result<(), ApiError> {
-    app.limits.user(UserLimit::Envelope, caller.user).map_err(ApiError::rate_limited)
+fn check_rate(app: &App, session: &SessionContext) -> Result<(), ApiError> {
+    app.limits.user(UserLimit::Envelope, session.user).map_err(ApiError::rate_limited)
 }
 
 #[cfg(test)]

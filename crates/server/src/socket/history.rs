@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use teahouse_core::{Message, MessageId, RoomEntry, RoomId, Seq, UserId, Version};
-use teahouse_hub::{BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, History};
+use teahouse_hub::{BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, HistoryReader};
 use teahouse_store::{Store, StoreError};
 
 use crate::app::Clock;
@@ -62,7 +62,7 @@ impl StoreHistory {
     }
 }
 
-impl History for StoreHistory {
+impl HistoryReader for StoreHistory {
     fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {
         self.read("classic page", async move |store| {
             let page = store.page_by_seq(room, after.0, after.1, PAGE_MESSAGES).await?;
@@ -79,7 +79,7 @@ impl History for StoreHistory {
         let from = match from {
             CatchUpFrom::Since(version) => ChangesFrom::Since(version),
             CatchUpFrom::Held(version) => ChangesFrom::SinceOrReset(version),
-            CatchUpFrom::Anew => ChangesFrom::Reset,
+            CatchUpFrom::Reset => ChangesFrom::Reset,
         };
         self.read("changes", async move |store| {
             let page = read_changes_page(store.as_ref(), room, from, PAGE_MESSAGES).await?;

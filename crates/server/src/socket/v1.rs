@@ -7,62 +7,62 @@ use std::time::Duration;
 
 use teahouse_core::limits::{CONTENT_CHARS_MAX, FRAME_BYTES_MAX, PAGE_MESSAGES_MAX};
 use teahouse_core::{ErrorCode, RoomId, Version};
-use teahouse_hub::{Answer, Ask, BoxFuture, Caller, Greeting, Receipt, Then};
+use teahouse_hub::{BoxFuture, HubRequest, RequestOutcome, Response, SessionContext, SessionEffect, WelcomeData};
 use teahouse_protocol::v1::{self, Envelope, ErrorBody, LimitsBody, Renewed, Request};
 
 use super::check_rate;
 use crate::app::App;
-use crate::dispatch::{RequestContext, Response, dispatch};
+use crate::dispatch::{self, RequestContext, dispatch};
 use crate::errors::{ApiError, messages as texts};
 use crate::use_cases::accounts::renew_token::renew_token;
 use crate::use_cases::rooms::load_welcome::load_welcome;
 
 /// Handles one envelope. `greeted` says whether the session has sent hello.
-pub(super) fn receive(app: &Arc<App>, caller: &Caller, greeted: bool, text: &str) -> Receipt {
+pub(super) fn receive(app: &Arc<App>, session: &SessionContext, greeted: bool, text: &str) -> RequestOutcome {
     let Envelope { id, request } = match v1::read_envelope(text) {
         Ok(envelope) => envelope,
         Err(invalid) => {
-            let error = check_rate(app, caller).err().unwrap_or_else(|| invalid.fault.into());
-            return Receipt::Malformed(refuse(app, caller, invalid.id.as_deref(), &error));
+            let error = check_rate(app, session).err().unwrap_or_else(|| invalid.fault.into());
+            return RequestOutcome::Malformed(refuse(app, session, invalid.id.as_deref(), &error));
         }
     };
-    if let Err(error) = admit(app, caller, greeted, &request) {
-        return Receipt::Reply(refuse(app, caller, id.as_deref(), &error));
+    if let Err(error) = admit(app, session, greeted, &request) {
+        return RequestOutcome::Reply(refuse(app, session, id.as_deref(), &error));
     }
-    let (own, caller) = (Arc::clone(app), *caller);
+    let (own, session) = (Arc::clone(app), *session);
     match request {
         Request::Hello { epoch, rooms, .. } => {
-            let work = hello(Arc::clone(&own), caller, id.clone(), epoch, rooms);
-            Receipt::Hello(respond_later(own, caller, id, work))
+            let work = hello(Arc::clone(&own), session, id.clone(), epoch, rooms);
+            RequestOutcome::Hello(respond_later(own, session, id, work))
         }
         Request::Auth { token } => {
-            let work = auth(Arc::clone(&own), caller, id.clone(), token);
-            Receipt::Later(respond_later(own, caller, id, work))
+            let work = auth(Arc::clone(&own), session, id.clone(), token);
+            RequestOutcome::Pending(respond_later(own, session, id, work))
         }
         // A heartbeat gets its response even without a reference: the client needs the sign of life.
-        Request::Heartbeat {} => Receipt::Reply(v1::heartbeat(id.as_deref(), app.now())),
-        Request::Sync { room, since } => Receipt::Ask { id, ask: Ask::Sync(room, since) },
-        Request::Presence { room, on } => Receipt::Ask { id, ask: Ask::Presence(room, on) },
-        Request::Typing { room, on } => Receipt::Ask { id, ask: Ask::Typing(room, on) },
+        Request::Heartbeat {} => RequestOutcome::Reply(v1::heartbeat(id.as_deref(), app.now())),
+        Request::Sync { room, since } => RequestOutcome::Hub { id, request: HubRequest::Sync(room, since) },
+        Request::Presence { room, on } => RequestOutcome::Hub { id, request: HubRequest::Presence(room, on) },
+        Request::Typing { room, on } => RequestOutcome::Hub { id, request: HubRequest::Typing(room, on) },
         Request::History { room, .. } => {
             let work =
-                respond_later(Arc::clone(&own), caller, id.clone(), dispatched(own, caller, id.clone(), request));
-            Receipt::Reading { room, id, work }
+                respond_later(Arc::clone(&own), session, id.clone(), dispatched(own, session, id.clone(), request));
+            RequestOutcome::ReadingHistory { room, id, work }
         }
         request => {
-            let work = dispatched(Arc::clone(&own), caller, id.clone(), request);
-            Receipt::Later(respond_later(own, caller, id, work))
+            let work = dispatched(Arc::clone(&own), session, id.clone(), request);
+            RequestOutcome::Pending(respond_later(own, session, id, work))
         }
     }
 }
 
 /// Checks the sender's rate and the order of requests: hello first, and only once.
-fn admit(app: &App, caller: &Caller, greeted: bool, request: &Request) -> Result<(), ApiError> {
+fn admit(app: &App, session: &SessionContext, greeted: bool, request: &Request) -> Result<(), ApiError> {
     let is_hello = matches!(request, Request::Hello { .. });
     let is_in_order = is_hello != greeted;
     // A message in order counts in `send_message`, as one over HTTP does.
     if !(is_in_order && matches!(request, Request::Message { .. })) {
-        check_rate(app, caller)?;
+        check_rate(app, session)?;
     }
     match (is_in_order, is_hello) {
         (true, _) => Ok(()),
@@ -74,36 +74,41 @@ fn admit(app: &App, caller: &Caller, greeted: bool, request: &Request) -> Result
 /// Boxes the work for the hub; an error becomes an `error` envelope with the request's reference.
 fn respond_later(
     app: Arc<App>,
-    caller: Caller,
+    session: SessionContext,
     id: Option<String>,
-    work: impl Future<Output = Result<Answer, ApiError>> + Send + 'static,
-) -> BoxFuture<Answer> {
-    Box::pin(
-        async move { work.await.unwrap_or_else(|error| Answer::saying(refuse(&app, &caller, id.as_deref(), &error))) },
-    )
+    work: impl Future<Output = Result<Response, ApiError>> + Send + 'static,
+) -> BoxFuture<Response> {
+    Box::pin(async move {
+        work.await.unwrap_or_else(|error| Response::with_envelope(refuse(&app, &session, id.as_deref(), &error)))
+    })
 }
 
-async fn dispatched(app: Arc<App>, caller: Caller, id: Option<String>, request: Request) -> Result<Answer, ApiError> {
+async fn dispatched(
+    app: Arc<App>,
+    session: SessionContext,
+    id: Option<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
     // Without a reference there is no response, so the session gets a room that it enters by the entry that all sessions
     // of the user get.
-    let session = id.is_some().then_some(caller.session);
-    let context = RequestContext { user: caller.user, address: caller.address, session };
-    let Response { body, entered } = dispatch(app, context, request).await?;
-    let then = entered.map(|(room, version)| Then::Enter(room, version));
-    Ok(Answer { envelope: id.map(|id| v1::ack(&id, &body)), then })
+    let receiver = id.is_some().then_some(session.session);
+    let context = RequestContext { user: session.user, address: session.address, session: receiver };
+    let dispatch::Response { body, entered } = dispatch(app, context, request).await?;
+    let effect = entered.map(|(room, version)| SessionEffect::EnterRoom(room, version));
+    Ok(Response { envelope: id.map(|id| v1::ack(&id, &body)), effect })
 }
 
 async fn hello(
     app: Arc<App>,
-    caller: Caller,
+    session: SessionContext,
     id: Option<String>,
     epoch: Option<String>,
     rooms: Vec<(RoomId, Version)>,
-) -> Result<Answer, ApiError> {
-    let welcome = load_welcome(&app, caller.user).await?;
+) -> Result<Response, ApiError> {
+    let welcome = load_welcome(&app, session.user).await?;
     // Versions of another epoch, or of an unknown one, mean nothing in this one.
     let is_same_epoch = epoch.as_deref() == Some(app.store.epoch());
-    let greeting = Greeting {
+    let welcome_data = WelcomeData {
         id,
         user: welcome.user,
         epoch: app.store.epoch().to_owned(),
@@ -112,7 +117,7 @@ async fn hello(
         rooms: welcome.rooms,
         held: rooms.into_iter().map(|(room, version)| (room, is_same_epoch.then_some(version))).collect(),
     };
-    Ok(Answer { envelope: None, then: Some(Then::Greet(Box::new(greeting))) })
+    Ok(Response { envelope: None, effect: Some(SessionEffect::Welcome(Box::new(welcome_data))) })
 }
 
 fn limits(app: &App) -> LimitsBody {
@@ -128,19 +133,19 @@ fn limits(app: &App) -> LimitsBody {
     }
 }
 
-async fn auth(app: Arc<App>, caller: Caller, id: Option<String>, token: String) -> Result<Answer, ApiError> {
-    let mark = renew_token(&app, caller.user, &token, caller.address).await?;
+async fn auth(app: Arc<App>, session: SessionContext, id: Option<String>, token: String) -> Result<Response, ApiError> {
+    let mark = renew_token(&app, session.user, &token, session.address).await?;
     let left_ms = mark.expires_at.saturating_mul(1000).saturating_sub(app.now().0);
     let expires_in_ms = u64::try_from(left_ms).unwrap_or(0);
-    let then = Then::Renew(mark, Duration::from_millis(expires_in_ms));
-    Ok(Answer { envelope: id.map(|id| v1::ack(&id, &Renewed { expires_in_ms })), then: Some(then) })
+    let effect = SessionEffect::RenewToken(mark, Duration::from_millis(expires_in_ms));
+    Ok(Response { envelope: id.map(|id| v1::ack(&id, &Renewed { expires_in_ms })), effect: Some(effect) })
 }
 
-fn refuse(app: &App, caller: &Caller, id: Option<&str>, error: &ApiError) -> String {
+fn refuse(app: &App, session: &SessionContext, id: Option<&str>, error: &ApiError) -> String {
     app.rejections.count(error.code());
     let body = ErrorBody {
         code: error.code().as_str(),
-        message: error.message(caller.language),
+        message: error.message(session.language),
         field: error.field(),
         retry_after_ms: error.retry_after_ms(),
     };
