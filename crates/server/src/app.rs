@@ -17,11 +17,11 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::config::Config;
+use crate::crypto::random_bytes;
 use crate::limits::Limits;
 use crate::metrics::Rejections;
 use crate::passwords::Passwords;
 use crate::request_ids::RequestIds;
-use crate::secrets::random_bytes;
 use crate::tokens::Tokens;
 
 /// What the door needs of the live half.
@@ -111,7 +111,7 @@ impl App {
             config,
             rejections,
             online_turn,
-            request_ids: RequestIds::from_chance(random_bytes()),
+            request_ids: RequestIds::from_seed(random_bytes()),
             clock,
             draining,
             tasks,

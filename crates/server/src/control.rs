@@ -17,11 +17,12 @@ use teahouse_protocol::rfc3339;
 use tokio::sync::watch;
 
 pub use controller::Controller;
-pub use offline::Nobody;
 pub use operator::operate;
 pub use server::{BindError, ControlServer};
 
 use client::{ReachError, ask};
+
+use crate::config::{Secret, exposed_secret};
 
 const SOCKET: &str = "control.sock";
 /// A request is a name and a few words.
@@ -44,7 +45,8 @@ pub enum ControlRequest {
         /// The role's name.
         role: String,
         /// What is kept of the password.
-        password_hash: Hidden,
+        #[serde(with = "exposed_secret")]
+        password_hash: Secret,
     },
     /// A page of all users.
     UserList {
@@ -56,7 +58,8 @@ pub enum ControlRequest {
         /// The username.
         name: String,
         /// What is kept of the password.
-        password_hash: Hidden,
+        #[serde(with = "exposed_secret")]
+        password_hash: Secret,
     },
     /// Set a user's role.
     UserRole {
@@ -87,7 +90,8 @@ pub enum ControlRequest {
         /// Its name, checked.
         name: String,
         /// What is kept of it, in hex.
-        key: Hidden,
+        #[serde(with = "exposed_secret")]
+        key: Secret,
     },
     /// All keys.
     KeyList,
@@ -101,17 +105,6 @@ pub enum ControlRequest {
         /// Where to, from the root on.
         into: String,
     },
-}
-
-/// Something that is not for logs.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Hidden(pub String);
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(set)")
-    }
 }
 
 /// What became of it.
@@ -211,13 +204,13 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// How a key's hash is spelled in a request.
-fn key_text(key: TokenKey) -> Hidden {
-    Hidden(crate::secrets::hex(&key.0))
+fn key_text(key: TokenKey) -> Secret {
+    Secret::new(crate::crypto::hex(&key.0))
 }
 
-fn key_of_text(text: &Hidden) -> Option<TokenKey> {
-    let bytes = u128::from_str_radix(&text.0, 16).ok()?.to_be_bytes();
-    (crate::secrets::hex(&bytes) == text.0).then_some(TokenKey(bytes))
+fn key_of_text(text: &Secret) -> Option<TokenKey> {
+    let bytes = u128::from_str_radix(text.expose(), 16).ok()?.to_be_bytes();
+    (crate::crypto::hex(&bytes) == text.expose()).then_some(TokenKey(bytes))
 }
 
 /// The socket's address, through a descriptor of its directory: a socket's path may have 107 bytes at

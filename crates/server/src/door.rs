@@ -41,7 +41,7 @@ impl Door for SocketDoor {
 
 /// Every envelope counts: messages at the rate of sending (the use case counts them), all others at this one.
 fn within_rate(app: &App, caller: &Caller) -> Result<(), Refusal> {
-    app.limits.user(UserLimit::Envelope, caller.user).map_err(Refusal::too_fast)
+    app.limits.take_for_user(UserLimit::Envelope, caller.user).map_err(Refusal::too_fast)
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use teahouse_protocol::rfc3339;
 use teahouse_store::{ApiKeyError, CreateUserError, NewUser, Store, StoreError};
 
 use super::{ControlAnswer, ControlRequest, PAGE_USERS, Progress, UserLine, UserPage, key_of_text};
-use crate::backup::{BackUpError, back_up};
-use crate::config::Config;
+use crate::backup::{CreateBackupError, create_backup};
+use crate::config::{Config, Secret};
 
 /// What requests are applied to.
 pub struct Desk<'a> {
@@ -57,14 +57,14 @@ async fn try_apply(desk: &Desk<'_>, request: ControlRequest, progress: Progress)
     Ok(match request {
         ControlRequest::UserCreate { name, email, role, password_hash } => {
             let Some(role) = UserRole::parse(&role) else { return Ok(no_such_role(&role)) };
-            create_user(desk, (name, email), role, password_hash.0).await?.into()
+            create_user(desk, (name, email), role, password_hash.expose().to_owned()).await?.into()
         }
         ControlRequest::UserList { after } => {
             let users = store.list_users(UserId(after), PAGE_USERS).await?;
             let has_more = u32::try_from(users.len()) == Ok(PAGE_USERS);
             ControlAnswer::Users(UserPage { users: users.iter().map(UserLine::from).collect(), has_more }).into()
         }
-        ControlRequest::UserPasswd { name, password_hash } => set_password(desk, &name, &password_hash.0).await?,
+        ControlRequest::UserPasswd { name, password_hash } => set_password(desk, &name, password_hash.expose()).await?,
         ControlRequest::UserRole { name, role } => {
             let Some(role) = UserRole::parse(&role) else { return Ok(no_such_role(&role)) };
             let changed = store.set_role(&name, role).await?;
@@ -98,10 +98,10 @@ async fn try_apply(desk: &Desk<'_>, request: ControlRequest, progress: Progress)
         ControlRequest::Backup { into } => {
             // Nobody may be listening any more.
             let tell = move |done| _ = progress.send(done);
-            let copied = back_up(store, &desk.config.server.data, Path::new(&into), tell).await;
+            let copied = create_backup(store, &desk.config.server.data, Path::new(&into), tell).await;
             match copied {
                 Ok(()) => ControlAnswer::Done(format!("everything is in {into}")),
-                Err(error @ BackUpError::NotEmpty(_)) => ControlAnswer::Refused(error.to_string()),
+                Err(error @ CreateBackupError::NotEmpty(_)) => ControlAnswer::Refused(error.to_string()),
                 Err(error) => ControlAnswer::Failed(error.to_string()),
             }
             .into()
@@ -156,7 +156,7 @@ async fn set_password(desk: &Desk<'_>, name: &str, hash: &str) -> Result<Applied
     Ok(Applied { answer, revoked: Some(Revoked { user: id, what }) })
 }
 
-async fn create_key(desk: &Desk<'_>, name: &str, key: &super::Hidden) -> Result<ControlAnswer, StoreError> {
+async fn create_key(desk: &Desk<'_>, name: &str, key: &Secret) -> Result<ControlAnswer, StoreError> {
     let Some(key) = key_of_text(key) else {
         return Ok(ControlAnswer::BadRequest("this is no key's hash".to_owned()));
     };

@@ -1,17 +1,15 @@
 //! Whom the command line asks: the running server or, when there is none, the store, which it then opens
 //! itself and closes in the end.
 
-use std::time::SystemTime;
-
-use teahouse_core::{Commit, Timestamp};
-use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore, Store};
+use teahouse_store::{OpenError, SqliteStore, Store};
 use tokio::sync::watch;
 
 use super::apply::{Desk, apply};
 use super::client::connect;
 use super::{ControlAnswer, ControlRequest, ReachError, ask};
-use crate::backup::DATABASE;
+use crate::clock;
 use crate::config::Config;
+use crate::offline::{DATABASE_FILE, open_store};
 
 /// Why neither a server nor the store could be asked.
 #[derive(Debug, thiserror::Error)]
@@ -25,13 +23,6 @@ pub enum ChangeError {
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-}
-
-/// Nobody listens to commits when no server runs; what is stored is read when one starts.
-pub struct Nobody;
-
-impl CommitSink for Nobody {
-    fn committed(&mut self, _: Vec<Commit>) {}
 }
 
 /// Whoever can be asked: a running server, or the store.
@@ -53,10 +44,10 @@ impl<'a> Answerer<'a> {
             Err(ReachError::NotRunning) => {}
             Err(error) => return Err(error.into()),
         }
-        if !directory.join(DATABASE).exists() {
+        if !directory.join(DATABASE_FILE).exists() {
             return Err(ChangeError::NoData(directory.display().to_string()));
         }
-        let store = SqliteStore::open(SqliteOptions::new(directory), Box::new(Nobody))?;
+        let store = open_store(directory)?;
         Ok(Self { config, store: Some(store) })
     }
 
@@ -71,7 +62,7 @@ impl<'a> Answerer<'a> {
     ) -> Result<ControlAnswer, ChangeError> {
         let Some(store) = &self.store else { return Ok(ask(&self.config.server.data, &request, progress).await?) };
         let (sender, mut done) = watch::channel(0.0);
-        let desk = Desk { store, config: self.config, now: Timestamp::from(SystemTime::now()) };
+        let desk = Desk { store, config: self.config, now: clock::wall() };
         let mut applying = std::pin::pin!(apply(&desk, request, sender));
         loop {
             tokio::select! {

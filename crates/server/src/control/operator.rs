@@ -9,12 +9,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::offline::{Answerer, ChangeError};
 use super::stdin::{StdinError, read_password};
-use super::{ControlAnswer, ControlRequest, Hidden, UserLine, key_text};
-use crate::backup::{DATABASE, InTheWay, restore};
+use super::{ControlAnswer, ControlRequest, UserLine, key_text};
+use crate::backup::{ExistingData, restore_backup};
 use crate::cli::{Command, EXIT_USAGE, KeyCommand, UserCommand};
-use crate::config::Config;
+use crate::config::{Config, Secret};
+use crate::crypto::random_bytes;
+use crate::offline::DATABASE_FILE;
 use crate::passwords::{PasswordError, Passwords};
-use crate::secrets::{ApiKey, random_bytes};
+use crate::secrets::ApiKey;
 use crate::use_cases::credentials::{PasswordFault, check_password};
 
 /// Exit status when something that was to be there was not, or the other way round.
@@ -131,7 +133,7 @@ async fn change_keys(config: &Config, command: KeyCommand) -> Result<u8, Operate
     match command {
         KeyCommand::Create { name } => {
             let key = ApiKey::random();
-            let request = ControlRequest::KeyCreate { name: name.clone(), key: key_text(key.key()) };
+            let request = ControlRequest::KeyCreate { name: name.clone(), key: key_text(key.fingerprint()) };
             match ask(config, request).await? {
                 ControlAnswer::Done(sentence) => {
                     eprintln!("{sentence}. It is shown this once; the server keeps only a hash of it.");
@@ -168,7 +170,7 @@ async fn make_backup(config: &Config, directory: &Path) -> Result<u8, OperateErr
     answerer.close().await;
     bar.end();
     let answer = answer?;
-    if matches!(answer, ControlAnswer::Done(_)) && !directory.join(DATABASE).exists() {
+    if matches!(answer, ControlAnswer::Done(_)) && !directory.join(DATABASE_FILE).exists() {
         complain(&format!(
             "the running server wrote to {}, but that cannot be seen from here: it has directories of its own (a container, \
              or PrivateTmp of systemd); name one that both see, such as one beside the data",
@@ -181,9 +183,9 @@ async fn make_backup(config: &Config, directory: &Path) -> Result<u8, OperateErr
 
 async fn put_back(config: &Config, backup: &Path, replace: bool) -> u8 {
     let data = &config.server.data;
-    let in_the_way = if replace { InTheWay::MoveAside } else { InTheWay::Refuse };
+    let in_the_way = if replace { ExistingData::MoveAside } else { ExistingData::Refuse };
     let mut bar = Bar::new("restore");
-    let restored = restore(backup, data, in_the_way, &mut |done| bar.show(done)).await;
+    let restored = restore_backup(backup, data, in_the_way, &mut |done| bar.show(done)).await;
     bar.end();
     match restored {
         Ok(aside) => {
@@ -231,7 +233,7 @@ async fn with_password(
     config: &Config,
     name: &str,
     generate: Generate,
-    request: impl FnOnce(Hidden) -> ControlRequest,
+    request: impl FnOnce(Secret) -> ControlRequest,
 ) -> Result<u8, OperateError> {
     // Whoever types a password is told before that it would be for nothing.
     let answerer = Answerer::open(config).await?;
@@ -241,7 +243,7 @@ async fn with_password(
             Generate::No => read_password(name).await?,
         };
         check_password(&password)?;
-        let hash = Hidden(Passwords::new(1)?.hash(password.clone()).await?);
+        let hash = Secret::new(Passwords::new(1)?.hash(password.clone()).await?);
         Ok::<_, OperateError>((answerer.ask(request(hash), &mut |_| {}).await?, password))
     };
     let answered = answered.await;

@@ -62,7 +62,7 @@ impl FromRequestParts<Arc<App>> for Actor {
 
 async fn within(limit: UserLimit, parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Refusal> {
     let caller = Caller::from_request_parts(parts, app).await?;
-    app.limits.user(limit, caller.id()).map_err(Refusal::too_fast)?;
+    app.limits.take_for_user(limit, caller.id()).map_err(Refusal::too_fast)?;
     Ok(caller)
 }
 

@@ -191,6 +191,6 @@ async fn admit(app: &Arc<App>, route: &Route, parts: &mut Parts) -> Result<Calle
         (_, Asks::Request("message")) => return Ok(caller),
         _ => UserLimit::Envelope,
     };
-    app.limits.user(limit, caller.id()).map_err(Refusal::too_fast)?;
+    app.limits.take_for_user(limit, caller.id()).map_err(Refusal::too_fast)?;
     Ok(caller)
 }

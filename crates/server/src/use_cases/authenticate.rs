@@ -54,7 +54,7 @@ pub async fn authenticate(app: &App, token: &str, address: IpAddr) -> Result<Aut
         && !matches!(error, AuthenticateError::Store(_))
     {
         tracing::debug!(%error, "a token was refused");
-        app.limits.address(AddressLimit::BadToken, address).map_err(AuthenticateError::TooFast)?;
+        app.limits.take_for_address(AddressLimit::BadToken, address).map_err(AuthenticateError::TooFast)?;
     }
     outcome
 }

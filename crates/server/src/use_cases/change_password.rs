@@ -57,13 +57,13 @@ pub async fn change_password(
     check_password(&change.new)?;
     let (id, name) = (caller.user.profile.id, caller.user.profile.username);
     // The same turns as for logging in: this is as good a place to guess passwords.
-    let wait = app.limits.account(&name, change.address).map_err(ChangePasswordError::TooFast)?;
+    let wait = app.limits.password_attempt(&name, change.address).map_err(ChangePasswordError::TooFast)?;
     tokio::time::sleep(wait).await;
     let hash = app.store.password_hash(id).await?;
     if app.passwords.verify(change.current, hash).await? == Verdict::Wrong {
         return Err(ChangePasswordError::Current);
     }
-    app.limits.account_right(&name, change.address);
+    app.limits.refund_password_attempt(&name, change.address);
     let hash = app.passwords.hash(change.new).await?;
     let (own, except) = (Arc::clone(app), Some(caller.mark.login.unwrap_or(caller.mark.token)));
     app.run_to_end(async move {

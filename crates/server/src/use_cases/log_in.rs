@@ -39,11 +39,11 @@ pub enum LogInError {
 /// Nobody is logged in.
 pub async fn log_in(app: &Arc<App>, name: &str, password: String, address: IpAddr) -> Result<Login, LogInError> {
     let name = name.trim();
-    app.limits.address(AddressLimit::Login, address).map_err(LogInError::TooFast)?;
-    let wait = app.limits.account(name, address).map_err(LogInError::TooFast)?;
+    app.limits.take_for_address(AddressLimit::Login, address).map_err(LogInError::TooFast)?;
+    let wait = app.limits.password_attempt(name, address).map_err(LogInError::TooFast)?;
     tokio::time::sleep(wait).await;
     let (user, verified) = check_password(app, name, password.clone()).await?;
-    app.limits.account_right(name, address);
+    app.limits.refund_password_attempt(name, address);
     if user.disabled {
         return Err(LogInError::Disabled);
     }
@@ -78,7 +78,7 @@ async fn check_password(app: &App, name: &str, password: String) -> Result<(User
     let verdict = app.passwords.verify(password.clone(), hash.clone()).await?;
     match (user, hash, verdict) {
         (Some(user), Some(hash), Verdict::Right) => Ok((user, hash)),
-        (Some(user), Some(hash), Verdict::RightButRenew) => {
+        (Some(user), Some(hash), Verdict::RightButRehash) => {
             let hash = renew(app, &user, hash, password).await;
             Ok((user, hash))
         }

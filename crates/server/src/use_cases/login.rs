@@ -26,7 +26,7 @@ pub struct RefreshSecret(String);
 impl RefreshSecret {
     /// A new one: 256 random bits.
     pub(super) fn random() -> Self {
-        Self(crate::secrets::random_hex::<32>())
+        Self(crate::crypto::random_hex::<32>())
     }
 
     /// What somebody presents as one.
@@ -43,7 +43,7 @@ impl RefreshSecret {
 
     /// What the store knows of it.
     pub(super) fn key(&self) -> TokenKey {
-        crate::tokens::key_of(self.0.as_bytes())
+        crate::crypto::fingerprint(self.0.as_bytes())
     }
 }
 

@@ -11,7 +11,7 @@ use teahouse_store::{
 };
 
 use crate::app::App;
-use crate::tokens::OWN_SUBJECTS;
+use crate::tokens::RESERVED_SUBJECT_PREFIX;
 
 /// The account under which the site itself speaks; made when it speaks first, and not to be logged in to.
 const SYSTEM: &str = "system";
@@ -107,7 +107,7 @@ async fn come_in_and_say(app: &App, append: Append) -> Result<Appended, PostErro
 }
 
 async fn system_user(app: &App) -> Result<UserId, StoreError> {
-    let subject = format!("{OWN_SUBJECTS}{SYSTEM}");
+    let subject = format!("{RESERVED_SUBJECT_PREFIX}{SYSTEM}");
     if let Some(known) = app.store.user_by_subject(&subject).await? {
         return Ok(known);
     }

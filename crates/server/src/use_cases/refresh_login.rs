@@ -35,7 +35,7 @@ pub async fn refresh_login(app: &Arc<App>, old: RefreshSecret, address: IpAddr) 
     match continued {
         Some(login) => Ok(login),
         None => {
-            app.limits.address(AddressLimit::BadToken, address).map_err(RefreshError::TooFast)?;
+            app.limits.take_for_address(AddressLimit::BadToken, address).map_err(RefreshError::TooFast)?;
             Err(RefreshError::Void)
         }
     }

@@ -69,7 +69,7 @@ pub async fn register(app: &Arc<App>, typed: Registration) -> Result<Login, Regi
     let username = check_username(&typed.username)?.to_owned();
     check_password(&typed.password)?;
     let email = check_email(&typed.email)?.to_owned();
-    app.limits.address(AddressLimit::Register, typed.address).map_err(RegisterError::TooFast)?;
+    app.limits.take_for_address(AddressLimit::Register, typed.address).map_err(RegisterError::TooFast)?;
     let password_hash = app.passwords.hash(typed.password).await?;
     let ids_start = if app.config.auth.site_tokens() { OWN_IDS_START } else { 1 };
     let account = NewUser { username, email: Some(email), password_hash, now: app.now(), ids_start };

@@ -108,10 +108,10 @@ pub fn begin_send(
     // Every try counts (ANCESTOR.md H15): one that is refused for what it says as any other envelope, so
     // that a slip costs no turn of sending.
     if checked.is_err() {
-        app.limits.user(UserLimit::Envelope, sender).map_err(SendError::TooFast)?;
+        app.limits.take_for_user(UserLimit::Envelope, sender).map_err(SendError::TooFast)?;
     }
     let append = checked?;
-    let turn = app.limits.user(UserLimit::Send, sender).map_err(SendError::TooFast);
+    let turn = app.limits.take_for_user(UserLimit::Send, sender).map_err(SendError::TooFast);
     if append.client_id.is_none() {
         turn.clone()?;
     }
@@ -120,14 +120,14 @@ pub fn begin_send(
         if let Err(too_fast) = turn {
             // It may be a repeat: that is answered as the first time, however fast the sender is by now.
             // Looking is bounded like any other reading.
-            app.limits.user(UserLimit::Read, sender).map_err(SendError::TooFast)?;
+            app.limits.take_for_user(UserLimit::Read, sender).map_err(SendError::TooFast)?;
             return app.store.appended(&append).await?.ok_or(too_fast);
         }
         let stored = app.store.append(append).await?;
         // A repeat costs no turn, but a reading: who comes back and sends again what was not answered has
         // not used up what comes after it.
-        if stored.duplicate && app.limits.user(UserLimit::Read, sender).is_ok() {
-            app.limits.user_back(UserLimit::Send, sender);
+        if stored.duplicate && app.limits.take_for_user(UserLimit::Read, sender).is_ok() {
+            app.limits.refund_user(UserLimit::Send, sender);
         }
         Ok(stored)
     })

@@ -46,8 +46,8 @@ impl FromRequestParts<Arc<App>> for Backend {
         let Ok(context) = Context::from_request_parts(parts, app).await;
         let refused = || Refusal::new(ErrorCode::Unauthorized).saying(sentences::no_key());
         let presented = presented(&parts.headers).ok_or_else(refused).map_err(NotTheBackend)?;
-        let known = match ApiKey::presented(presented) {
-            Some(key) => app.store.api_key(key.key()).await.map_err(|error| NotTheBackend(error.into()))?,
+        let known = match ApiKey::parse(presented) {
+            Some(key) => app.store.api_key(key.fingerprint()).await.map_err(|error| NotTheBackend(error.into()))?,
             None => None,
         };
         match known {
@@ -56,7 +56,7 @@ impl FromRequestParts<Arc<App>> for Backend {
                 Ok(Self)
             }
             // A good key is never held to its address's limit; a bad one counts, as a bad token does.
-            None => Err(NotTheBackend(match app.limits.address(AddressLimit::BadToken, context.address) {
+            None => Err(NotTheBackend(match app.limits.take_for_address(AddressLimit::BadToken, context.address) {
                 Ok(()) => refused(),
                 Err(retry_after) => Refusal::too_fast(retry_after),
             })),

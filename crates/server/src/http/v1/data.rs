@@ -12,12 +12,12 @@ use serde_json::value::{RawValue, to_raw_value};
 use teahouse_core::ErrorCode;
 
 use crate::app::App;
+use crate::crypto::random_hex;
 use crate::http::body::Fields;
 use crate::http::parameters::{self, not_an_id, number};
 use crate::http::refusal::Refusal;
 use crate::http::refusals::IDEMPOTENCY_KEY;
 use crate::http::sentence;
-use crate::secrets::random_hex;
 
 /// What stands in a request's path and query.
 pub(super) struct Address(Vec<(String, Box<RawValue>)>);
