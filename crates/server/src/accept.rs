@@ -1,5 +1,5 @@
-//! The accept loop: it turns sockets into HTTP connections, or into sessions at once, within bounds. It notes the order of
-//! first bytes, which decides the order of a user's connections. It interprets no request.
+//! The accept loop: it turns sockets into HTTP connections, or into sessions at once, within bounds. It notes the order
+//! of first bytes, which decides the order of a user's connections. It interprets no request.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
@@ -36,8 +36,8 @@ use crate::websocket::{Handshakes, RefusedHandshake};
 
 /// The backlog of a listener; the kernel caps it (`net.core.somaxconn`).
 const BACKLOG: i32 = 65_535;
-/// First requests in progress at once, from head to answer. Each holds 8 KiB of hyper's and the memory of its handshake,
-/// and the heap keeps its peak (docs/performance.md).
+/// First requests in progress at once, from head to answer. Each holds 8 KiB of hyper's and the memory of its
+/// handshake, and the heap keeps its peak (docs/performance.md).
 const FIRST_REQUESTS_MAX: usize = 64;
 /// Bytes of a first request that one read takes; most requests are shorter.
 const FIRST_BYTES_MAX: usize = 4096;
@@ -204,8 +204,8 @@ async fn wait_for_first_byte(shared: &Shared, stream: std::net::TcpStream) -> Op
         Ok(_) | Err(_) => return None,
     }
     let stream = TcpStream::from_std(stream).ok()?;
-    // A silent connection costs a descriptor and this task, for at most the header timeout. Peek, and not only readiness,
-    // since a runtime may report a new socket as readable that is not.
+    // A silent connection costs a descriptor and this task, for at most the header timeout. Peek, and not only
+    // readiness, since a runtime may report a new socket as readable that is not.
     let mut first = [0];
     let peeked = tokio::time::timeout(shared.header_timeout, stream.peek(&mut first));
     let arrived = tokio::select! {

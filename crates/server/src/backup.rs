@@ -37,8 +37,8 @@ pub enum CreateBackupError {
     Store(#[from] BackupError),
 }
 
-/// Copies the secrets of a data directory and its store, while the store stays in use. `progress` receives the completed
-/// part, from 0 to 1. The first start from a backup gives the history a new epoch.
+/// Copies the secrets of a data directory and its store, while the store stays in use. `progress` receives the
+/// completed part, from 0 to 1. The first start from a backup gives the history a new epoch.
 ///
 /// # Errors
 /// There is no backup, and the target is as it was.

@@ -1,6 +1,6 @@
-//! The configuration: one file, the environment and a few flags, read in two stages. `raw.rs` collects the texts and their
-//! sources; `schema.rs` defines every key, so that a new key is one line there. Only this module reads the environment.
-//! It never prints a secret.
+//! The configuration: one file, the environment and a few flags, read in two stages. `raw.rs` collects the texts and
+//! their sources; `schema.rs` defines every key, so that a new key is one line there. Only this module reads the
+//! environment. It never prints a secret.
 
 mod raw;
 mod reference;

@@ -1,5 +1,5 @@
-//! What fuzz targets call: the server's pure readers of configuration and requests, with their results as an operator or
-//! client sees them. Nothing else calls this module.
+//! What fuzz targets call: the server's pure readers of configuration and requests, with their results as an operator
+//! or client sees them. Nothing else calls this module.
 
 use std::ffi::OsString;
 

@@ -1,5 +1,5 @@
-//! The HTTP door: requests become use cases, and what comes of them becomes answers. What a body looks
-//! like is the protocol's business; what happens is the use cases'.
+//! The HTTP interface: handlers turn requests into calls of use cases, and their results into answers. The protocol crate
+//! defines the bodies, and the use cases define the behaviour.
 
 pub mod address;
 pub mod answer;

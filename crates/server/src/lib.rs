@@ -101,8 +101,8 @@ fn operate(config: &Config, command: Command) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Raises the soft limit to the hard limit: every session needs a descriptor, and the soft limit is usually 1024 for the
-/// sake of programs that use `select`.
+/// Raises the soft limit to the hard limit: every session needs a descriptor, and the soft limit is usually 1024 for
+/// the sake of programs that use `select`.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

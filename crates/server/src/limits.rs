@@ -1,5 +1,5 @@
-//! Rate limits: per user over HTTP, WebSocket and reconnects, and per client address before the user is known. It counts
-//! and decides; its callers refuse. Memory is bounded.
+//! Rate limits: per user over HTTP, WebSocket and reconnects, and per client address before the user is known. It
+//! counts and decides; its callers refuse. Memory is bounded.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -108,9 +108,9 @@ impl Limits {
         self.addresses(what).take(IpPrefix::of(address), clock::monotonic())
     }
 
-    /// Takes one password attempt for an account, and returns the delay before the password may be checked. Attempts are
-    /// counted by account *and* address, so that an attacker slows down only itself. Fast attempts are delayed instead of
-    /// refused, so that the right password still passes; [`Limits::refund_password_attempt`] refunds it.
+    /// Takes one password attempt for an account, and returns the delay before the password may be checked. Attempts
+    /// are counted by account *and* address, so that an attacker slows down only itself. Fast attempts are delayed
+    /// instead of refused, so that the right password still passes; [`Limits::refund_password_attempt`] refunds it.
     ///
     /// # Errors
     /// Too many attempts are waiting.
@@ -171,8 +171,8 @@ impl IpPrefix {
     }
 }
 
-/// Token buckets, one a key, by the generic cell rate algorithm: each is the single time at which it will be full again.
-/// A full bucket needs no memory.
+/// Token buckets, one a key, by the generic cell rate algorithm: each is the single time at which it will be full
+/// again. A full bucket needs no memory.
 #[derive(Debug)]
 struct Buckets<K> {
     /// The time in which one token is refilled; `None` when nothing ever passes.

@@ -1,5 +1,5 @@
-//! Hashes passwords with argon2id, and verifies them against that or against the bcrypt of an older site. A few run at a
-//! time, on blocking threads; more wait, and still more are refused. It logs nothing.
+//! Hashes passwords with argon2id, and verifies them against that or against the bcrypt of an older site. A few run at
+//! a time, on blocking threads; more wait, and still more are refused. It logs nothing.
 
 use std::sync::Arc;
 
@@ -74,8 +74,8 @@ impl Passwords {
         self.run(move || hash(&password)).await
     }
 
-    /// Checks a password against a hash. Without a hash the check takes as long and the password is wrong, so that timing
-    /// does not reveal who has an account. (A bcrypt hash takes another time, until it is replaced.)
+    /// Checks a password against a hash. Without a hash the check takes as long and the password is wrong, so that
+    /// timing does not reveal who has an account. (A bcrypt hash takes another time, until it is replaced.)
     ///
     /// # Errors
     /// Too many are waiting, or the hash is invalid.

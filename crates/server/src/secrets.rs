@@ -40,7 +40,7 @@ pub enum SecretsError {
     },
     /// The file does not contain a secret that this server wrote.
     #[error(
-        "{0} does not contain a secret of {SECRET_BYTES} bytes in hex; restore the file or remove it (removing it ends all logins)"
+        "{0} does not contain a secret of {SECRET_BYTES} bytes in hex; restore the file, or remove it (ends all logins)"
     )]
     Damaged(PathBuf),
 }

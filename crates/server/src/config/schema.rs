@@ -1,5 +1,5 @@
-//! The table of all keys: type, default, bounds and documentation. The structs, the environment variables, `teahouse config`
-//! and docs/configuration.md (`make docs`) are generated from it. `value.rs` parses and prints the types.
+//! The table of all keys: type, default, bounds and documentation. The structs, the environment variables, `teahouse
+//! config` and docs/configuration.md (`make docs`) are generated from it. `value.rs` parses and prints the types.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -97,8 +97,8 @@ schema! {
         data: PathBuf = "./teahouse-data";
         /// Number of threads that own sessions.
         shards: usize = cores() => "one per core", in 1..=1024;
-        /// Maximum duration of a shutdown: sessions are closed gradually and accepted requests finish. Docker kills after 10
-        /// seconds.
+        /// Maximum duration of a shutdown: sessions are closed gradually and accepted requests finish. Docker kills
+        /// after 10 seconds.
         drain_timeout: Duration = "10s", in Duration::ZERO..=HOUR;
         /// Maximum number of open connections; more wait in the kernel. The default leaves 1,000 descriptors for
         /// everything else.
@@ -115,8 +115,8 @@ schema! {
     }
     /// Tokens, logins and registration.
     auth: Auth {
-        /// Secret (HS256) with which the site's backend signs its tokens. If not set, the server generates one and accepts
-        /// only tokens of local accounts.
+        /// Secret (HS256) with which the site's backend signs its tokens. If not set, the server generates one and
+        /// accepts only tokens of local accounts.
         jwt_secret: Option<Secret> = "";
         /// PEM file with the public key (RS256, ES256 or EdDSA) of a site that signs its tokens.
         public_key_file: Option<PathBuf> = "";
@@ -140,7 +140,8 @@ schema! {
     sessions: Sessions {
         /// Maximum number of live sessions of a user; a further one displaces the oldest.
         per_user: usize = limits::SESSIONS_PER_USER, in 1..=100;
-        /// Time for which a user stays online after the last session was lost without a close frame. Hides page refreshes.
+        /// Time for which a user stays online after the last session was lost without a close frame. Hides page
+        /// refreshes.
         presence_linger: Duration = limits::PRESENCE_LINGER, in Duration::ZERO..=HOUR;
         /// Interval between pings on a socket.
         ping_interval: Duration = limits::PING_INTERVAL, in SECOND..=HOUR;
@@ -152,12 +153,12 @@ schema! {
         token_grace: Duration = limits::TOKEN_GRACE, in Duration::ZERO..=HOUR;
         /// Maximum time for a v1 client to send `hello`.
         hello_timeout: Duration = limits::HELLO_TIMEOUT, in SECOND..=HOUR;
-        /// Idle time after which a v1 client is asked to send a heartbeat. Keep it below the idle timeout of every proxy
-        /// between client and server.
+        /// Idle time after which a v1 client is asked to send a heartbeat. Keep it below the idle timeout of every
+        /// proxy between client and server.
         heartbeat_interval: Duration = limits::HEARTBEAT_INTERVAL, in SECOND..=HOUR;
     }
-    /// Rate limits (token buckets): per user once the user is known, per client address before that. A burst is the number
-    /// allowed at once. A rate or burst of zero lets nothing pass.
+    /// Rate limits (token buckets): per user once the user is known, per client address before that. A burst is the
+    /// number allowed at once. A rate or burst of zero lets nothing pass.
     limits: Limits {
         /// Messages per second that a user sends, over HTTP and WebSocket together.
         sends_per_second: u32 = 3;
@@ -195,11 +196,11 @@ schema! {
     }
     /// Bounds of the store's write queue.
     store: StoreBounds {
-        /// Maximum number of waiting writes; more are refused as `overloaded`. The default is about a tenth of a second of
-        /// work.
+        /// Maximum number of waiting writes; more are refused as `overloaded`. The default is about a tenth of a second
+        /// of work.
         queue_max: usize = 4096, in 1..=1_000_000;
-        /// Maximum number of writes in one transaction, which share its fsync. At 15 microseconds each, the first waits at
-        /// most 15 ms for the last.
+        /// Maximum number of writes in one transaction, which share its fsync. At 15 microseconds each, the first waits
+        /// at most 15 ms for the last.
         group_max: usize = 1024, in 1..=100_000;
     }
     /// Metrics for Prometheus.
@@ -256,8 +257,8 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Reserves 1,000 descriptors, or half of them where there are few, for files, the database and HTTP. The hard limit counts,
-/// since the server raises the soft limit to it. Two cores carried 100,000 connections in measurements.
+/// Reserves 1,000 descriptors, or half of them where there are few, for files, the database and HTTP. The hard limit
+/// counts, since the server raises the soft limit to it. Two cores carried 100,000 connections in measurements.
 fn connections_from_descriptors() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let descriptors = usize::try_from(limit.maximum.or(limit.current).unwrap_or(1_000_000)).unwrap_or(usize::MAX);

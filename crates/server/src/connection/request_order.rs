@@ -1,4 +1,5 @@
-//! Gives each request of a connection the order of its first byte, and holds the permit of the connection's first request.
+//! Gives each request of a connection the order of its first byte, and holds the permit of the connection's first
+//! request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

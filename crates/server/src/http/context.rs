@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{
@@ -14,7 +15,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use teahouse_core::Language;
-use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::address::{ClientAddr, resolve_client_addr};
@@ -22,6 +22,7 @@ use super::answer::enveloped;
 use super::language::preferred_language;
 use super::redaction::redacted;
 use crate::app::App;
+use crate::clock;
 use crate::connection::PeerAddr;
 
 /// The header with the id of a request.
@@ -79,7 +80,7 @@ impl<S: Sync> FromRequestParts<S> for Context {
 
 /// The outermost layer.
 pub(super) async fn with_context(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
+    let started = clock::monotonic();
     // Without a peer address (in a test) no proxy is trusted.
     let peer = request.extensions().get::<PeerAddr>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
     let context = Context::of(request.headers(), peer, &app);

@@ -1,8 +1,8 @@
-//! Health checks: `/live` (the process answers), `/health` (the store and the hub work) and `/ready` (a load balancer may
-//! send traffic here). A result is cached for a second, so that probes cost nothing.
+//! Health checks: `/live` (the process answers), `/health` (the store and the hub work) and `/ready` (a load balancer
+//! may send traffic here). A result is cached for a second, so that probes cost nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,9 +10,10 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use teahouse_protocol::classic::http::Wellness;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::app::App;
+use crate::clock;
 
 /// How long a result is cached, and the timeout of the store and of the hub.
 const SECOND: Duration = Duration::from_secs(1);
@@ -43,7 +44,7 @@ impl HealthCache {
             Some((at, health)) if at.elapsed() < SECOND => health,
             _ => {
                 let health = check(app).await;
-                *last = Some((Instant::now(), health));
+                *last = Some((clock::monotonic(), health));
                 health
             }
         }

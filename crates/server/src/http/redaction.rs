@@ -1,5 +1,5 @@
-//! Redacts secrets in a request's URL for the log (docs/internals/regressions.md, P18): the classic front end has to put
-//! its token into the URL.
+//! Redacts secrets in a request's URL for the log (docs/internals/regressions.md, P18): the classic front end has to
+//! put its token into the URL.
 
 /// Maximum characters of a URL in a log line.
 const LOGGED_CHARS_MAX: usize = 512;
@@ -22,8 +22,8 @@ pub fn redacted(path_and_query: &str) -> String {
     }
 }
 
-/// Appends a pair, without everything after the first secret name. A careless client joins pairs with `?`, so a name may
-/// follow one.
+/// Appends a pair, without everything after the first secret name. A careless client joins pairs with `?`, so a name
+/// may follow one.
 fn push_redacted(pair: &str, line: &mut String) {
     for (index, piece) in pair.split('?').enumerate() {
         if index > 0 {

@@ -1,5 +1,5 @@
-//! The keys that verify tokens. Each is bound to one algorithm, so that no token's header can make a public key serve as
-//! an HMAC secret. The server reads and checks all keys once, at the start.
+//! The keys that verify tokens. Each is bound to one algorithm, so that no token's header can make a public key serve
+//! as an HMAC secret. The server reads and checks all keys once, at the start.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -218,11 +218,11 @@ fn each_public_key_opens_its_own_algorithm_only() {
             let expect = if by == algorithm { Ok(()) } else { Err(TokenError::UnknownKey) };
             assert_eq!(tokens.verify(&token, at(NOW)).map(drop), expect, "{signer} for {name}");
         }
-        // The classic confusion: the public key, which everybody has, used as a secret.
+        // Algorithm confusion: a token signed with the public key as an HMAC secret.
         let public = EncodingKey::from_secret(&pem(&format!("{name}_public.pem")));
         let confused = signed(Header::new(Algorithm::HS256), &go_claims(), &public);
         assert_eq!(tokens.verify(&confused, at(NOW)), Err(TokenError::UnknownKey), "{name}");
-        // With our own kid it is looked at with our own secret, which nobody has.
+        // The server's own kid selects the generated secret, which is not public.
         let ours = Header { kid: Some(OWN_KID.to_owned()), ..Header::new(Algorithm::HS256) };
         let mut claims = go_claims();
         claims["sid"] = json!("0".repeat(32));

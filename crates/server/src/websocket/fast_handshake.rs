@@ -5,10 +5,10 @@
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use bytes::Bytes;
-use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{AcceptedSocket, Handshakes, RefusedHandshake, wants_upgrade};
+use crate::clock;
 use crate::connection::FirstRequest;
 use crate::http::context::{Context, X_REQUEST_ID, log_access};
 use crate::http::panics::catch_panic;
@@ -20,10 +20,10 @@ pub const PATH: &str = "/api/chat/ws";
 const HEADERS_MAX: usize = 100;
 
 impl Handshakes {
-    /// Attaches a connection whose first bytes are a complete handshake that passes all checks. Otherwise it returns the
-    /// connection for HTTP, with the refusal if there is one.
+    /// Attaches a connection whose first bytes are a complete handshake that passes all checks. Otherwise it returns
+    /// the connection for HTTP, with the refusal if there is one.
     pub async fn try_attach(&self, first: FirstRequest) -> Option<(FirstRequest, Option<RefusedHandshake>)> {
-        let started = Instant::now();
+        let started = clock::monotonic();
         let Some((head, length)) = read_head(&first.bytes) else { return Some((first, None)) };
         let context = Context::of(&head.headers, first.peer.ip(), &self.app);
         let checking = catch_panic(self.check(&context, &head).instrument(context.span()));
