@@ -18,11 +18,11 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::config::Config;
+use crate::crypto::random_bytes;
 use crate::limits::Limits;
 use crate::metrics::Rejections;
 use crate::passwords::Passwords;
 use crate::request_ids::RequestIds;
-use crate::secrets::random_bytes;
 use crate::tokens::Tokens;
 
 /// The hub, as use cases see it.
@@ -110,7 +110,7 @@ impl App {
             config,
             rejections: Rejections::default(),
             online_users_permit: Semaphore::new(1),
-            request_ids: RequestIds::from_chance(random_bytes()),
+            request_ids: RequestIds::from_seed(random_bytes()),
             clock,
             draining: AtomicBool::new(false),
             tasks: TaskTracker::new(),

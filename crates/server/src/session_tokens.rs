@@ -28,7 +28,7 @@ impl RefreshSecret {
     /// A new secret of 256 random bits.
     #[must_use]
     pub fn random() -> Self {
-        Self(crate::secrets::random_hex::<32>())
+        Self(crate::crypto::random_hex::<32>())
     }
 
     /// The secret that a client presents.
@@ -46,7 +46,7 @@ impl RefreshSecret {
     /// The hash under which the store keeps it.
     #[must_use]
     pub fn key(&self) -> TokenKey {
-        crate::tokens::key_of(self.0.as_bytes())
+        crate::crypto::fingerprint(self.0.as_bytes())
     }
 }
 

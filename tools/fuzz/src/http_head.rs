@@ -54,7 +54,7 @@ pub(crate) fn check(bytes: &[u8]) {
         names(&refused, "Idempotency-Key");
     }
     assert!(head.cookie.is_none_or(|cookie| !cookie.contains(';')));
-    let [stranger, proxy] = head.whence;
+    let [stranger, proxy] = head.client_addrs;
     assert_eq!(stranger, (peer, false), "a stranger speaks for nobody");
     assert!(proxy.1);
     if head.may_connect {

@@ -1,16 +1,14 @@
 //! Sends commands to the running server or, when none runs, opens its store and runs them here.
 
-use std::time::SystemTime;
-
-use teahouse_core::{Commit, Timestamp};
-use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore, Store};
+use teahouse_store::{OpenError, SqliteStore, Store};
 use tokio::sync::watch;
 
 use super::connection::{ConnectionError, connect, send_command};
 use super::execute::execute;
 use super::{ControlRequest, ControlResponse};
-use crate::backup::DATABASE;
+use crate::clock;
 use crate::config::Config;
+use crate::offline::{DATABASE_FILE, open_store};
 use crate::use_cases::admin::AdminContext;
 
 /// Why a command could be sent neither to a server nor to a store.
@@ -25,13 +23,6 @@ pub enum ControlClientError {
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-}
-
-/// Ignores commits. Without a running server nobody needs them; the next server reads the store when it starts.
-pub struct NullSink;
-
-impl CommitSink for NullSink {
-    fn committed(&mut self, _: Vec<Commit>) {}
 }
 
 /// A client of a running server, or of the store.
@@ -53,10 +44,10 @@ impl<'a> ControlClient<'a> {
             Err(ConnectionError::NotRunning) => {}
             Err(error) => return Err(error.into()),
         }
-        if !directory.join(DATABASE).exists() {
+        if !directory.join(DATABASE_FILE).exists() {
             return Err(ControlClientError::NoData(directory.display().to_string()));
         }
-        let store = SqliteStore::open(SqliteOptions::new(directory), Box::new(NullSink))?;
+        let store = open_store(directory)?;
         Ok(Self { config, store: Some(store) })
     }
 
@@ -73,7 +64,7 @@ impl<'a> ControlClient<'a> {
             return Ok(send_command(&self.config.server.data, &command, progress).await?);
         };
         let (sender, mut done) = watch::channel(0.0);
-        let context = AdminContext { store, live: None, config: self.config, now: Timestamp::from(SystemTime::now()) };
+        let context = AdminContext { store, live: None, config: self.config, now: clock::wall() };
         let mut executing = std::pin::pin!(execute(&context, command, sender));
         loop {
             tokio::select! {

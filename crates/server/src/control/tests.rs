@@ -6,9 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{ConnectionError, send_command};
 use super::execute::execute;
-use super::protocol::{Hidden, UserPage, key_from_text, key_to_text};
+use super::protocol::{UserPage, key_from_text, key_to_text};
 use super::*;
-use crate::config::{self, Config, Sources};
+use crate::config::{self, Config, Secret, Sources};
 use crate::http::tests::stage::{StillLife, stage};
 use crate::use_cases::admin::AdminContext;
 
@@ -211,19 +211,18 @@ async fn a_server_that_shuts_down_starts_no_backup_and_runs_other_commands() {
 
 #[test]
 fn secrets_are_not_in_debug_output() {
-    let hash = Hidden("$argon2id$".to_owned());
+    let hash = Secret::new("$argon2id$".to_owned());
     let request = ControlRequest::UserPasswd { name: "amy".to_owned(), password_hash: hash };
     assert!(!format!("{request:?}").contains("argon2"));
-    let key = crate::secrets::ApiKey::random().key();
+    let key = crate::secrets::ApiKey::random().fingerprint();
     assert_eq!(key_from_text(&key_to_text(key)), Some(key));
     for other in ["", "7", "x", &"0".repeat(33)] {
-        assert_eq!(key_from_text(&Hidden(other.to_owned())), None, "{other}");
+        assert_eq!(key_from_text(&Secret::new(other.to_owned())), None, "{other}");
     }
 }
 
 fn store_in(directory: &Path) -> teahouse_store::SqliteStore {
-    let options = teahouse_store::SqliteOptions::new(directory);
-    teahouse_store::SqliteStore::open(options, Box::new(NullSink)).unwrap()
+    crate::offline::open_store(directory).unwrap()
 }
 
 fn defaults() -> Config {
@@ -255,7 +254,7 @@ async fn h17_a_name_that_is_another_users_address_changes_only_its_own_user() {
     let (response, revoked) = run(&store, disable("eve")).await;
     assert_eq!((response.exit_status(), revoked), (1, vec![]));
     // The command must not change the password of bob, whose e-mail address the name is.
-    let password_hash = Hidden("$argon2id$".to_owned());
+    let password_hash = Secret::new("$argon2id$".to_owned());
     let request = ControlRequest::UserPasswd { name: "amy@example.org".to_owned(), password_hash };
     let (_, revoked) = run(&store, request).await;
     assert!(!revoked.contains(&UserId(8)), "{revoked:?}");

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
 use axum::{Extension, Router, middleware};
 
-use super::health::Findings;
+use super::health::HealthCache;
 use super::{account, chat, context, conversations, cors, health, page, panics, server_api, v1};
 use crate::app::App;
 
@@ -40,17 +40,17 @@ pub fn router(app: Arc<App>, others: Router<Arc<App>>) -> Router {
         .merge(server_api::routes())
         .merge(v1::routes())
         .merge(page::routes())
-        .layer(Extension(Arc::<Findings>::default()))
+        .layer(Extension(Arc::<HealthCache>::default()))
         .merge(others);
-    surrounded(routes, app)
+    with_layers(routes, app)
 }
 
 /// What stands around every route, outermost last. The old socket is outside of all of it.
-fn surrounded(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
+fn with_layers(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
     routes
-        .layer(middleware::from_fn(panics::caught))
+        .layer(middleware::from_fn(panics::with_panics_caught))
         .layer(cors::layer(&app.config.server.allowed_origins))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), context::surround))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), context::with_context))
         .route("/api/ws", any(old_socket))
         .with_state(app)
 }
@@ -73,6 +73,6 @@ pub(super) mod testing {
         async fn panics() -> StatusCode {
             panic!("a bug of ours")
         }
-        surrounded(Router::new().route("/api/panics", get(panics)), app)
+        with_layers(Router::new().route("/api/panics", get(panics)), app)
     }
 }

@@ -189,6 +189,6 @@ async fn admit(app: &Arc<App>, route: &Route, parts: &mut Parts) -> Result<Calle
         (_, Asks::Request("message")) => return Ok(caller),
         _ => UserLimit::Envelope,
     };
-    app.limits.user(limit, caller.id()).map_err(ApiError::rate_limited)?;
+    app.limits.take_for_user(limit, caller.id()).map_err(ApiError::rate_limited)?;
     Ok(caller)
 }

@@ -25,7 +25,7 @@ async fn h13_ready_says_yes_when_all_is_well_and_no_on_the_way_down() {
     probe.write(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n").await;
     nobody.get("/live").await.expect(200);
     server.terminate();
-    server.log_line("going down");
+    server.log_line("draining");
     probe.write(b"\r\n").await;
     let (status, body) = probe.read_answer().await;
     assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()["draining"].clone()), (503, json!(true)));
@@ -76,7 +76,7 @@ async fn p22_sigterm_finishes_what_was_accepted_and_says_goodbye() {
 
     let begun = Instant::now();
     server.terminate();
-    server.log_line("going down");
+    server.log_line("draining");
     half.write(body.as_bytes()).await;
     let (status, body) = half.read_answer().await;
     assert_eq!(status, 200, "{body}");

@@ -31,7 +31,7 @@ async fn site() -> Site {
 async fn site_with(keys: &[(&str, &str)]) -> Site {
     let stage = stage_with(keys);
     let key = ApiKey::random();
-    stage.app.store.add_api_key("backend", key.key(), stage.app.now()).await.unwrap();
+    stage.app.store.add_api_key("backend", key.fingerprint(), stage.app.now()).await.unwrap();
     Site { stage, key: key.expose().to_owned() }
 }
 

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use crate::app::{App, LiveSessions, Parts};
 use crate::config::{self, Sources};
-use crate::http::address::Peer;
+use crate::connection::PeerAddr;
 use crate::http::router::router;
 use crate::limits::Limits;
 use crate::passwords::Passwords;
@@ -123,7 +123,7 @@ pub fn stage_with(keys: &[(&str, &str)]) -> Stage {
     let app = App::new(Parts {
         store: Arc::new(store),
         live: Arc::clone(&live) as Arc<dyn LiveSessions>,
-        tokens: Tokens::new(&config.auth, &Secrets::load_or_make(data.path()).unwrap()).unwrap(),
+        tokens: Tokens::new(&config.auth, &Secrets::load_or_create(data.path()).unwrap()).unwrap(),
         passwords: Passwords::new(2).unwrap(),
         limits: Limits::new(&config.limits),
         clock: Arc::new(move || Timestamp(clock.load(Ordering::Relaxed))),
@@ -194,7 +194,7 @@ impl Stage {
 }
 
 pub fn request(method: &str, path: &str, who: Option<&Person>) -> axum::http::request::Builder {
-    let builder = Request::builder().method(method).uri(path).extension(Peer(([203, 0, 113, 9], 4711).into()));
+    let builder = Request::builder().method(method).uri(path).extension(PeerAddr(([203, 0, 113, 9], 4711).into()));
     match who {
         Some(person) => builder.header("authorization", format!("Bearer {}", person.token)),
         None => builder,
@@ -203,7 +203,7 @@ pub fn request(method: &str, path: &str, who: Option<&Person>) -> axum::http::re
 
 /// The same request from somewhere else.
 pub fn from(address: &str, mut request: Request<Body>) -> Request<Body> {
-    request.extensions_mut().insert(Peer(SocketAddr::new(address.parse().unwrap(), 4711)));
+    request.extensions_mut().insert(PeerAddr(SocketAddr::new(address.parse().unwrap(), 4711)));
     request
 }
 

@@ -12,10 +12,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use teahouse_core::ErrorCode;
 
 use crate::app::App;
+use crate::crypto::random_hex;
 use crate::errors::{ApiError, messages as texts};
 use crate::http::body::JsonBody;
 use crate::http::parameters::{IDEMPOTENCY_KEY, invalid_id, parse_integer, parse_limit};
-use crate::secrets::random_hex;
 
 /// What stands in a request's path and query.
 pub(super) struct Address(Vec<(String, Box<RawValue>)>);

@@ -58,7 +58,7 @@ pub async fn authenticate(app: &App, token: Option<&str>, address: IpAddr) -> Re
         && !matches!(error, AuthenticateError::Store(_))
     {
         tracing::debug!(%error, "token refused");
-        app.limits.address(AddressLimit::BadToken, address).map_err(AuthenticateError::RateLimited)?;
+        app.limits.take_for_address(AddressLimit::BadToken, address).map_err(AuthenticateError::RateLimited)?;
     }
     outcome
 }

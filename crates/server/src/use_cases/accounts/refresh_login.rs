@@ -35,7 +35,7 @@ pub async fn refresh_login(app: &Arc<App>, old: RefreshSecret, address: IpAddr) 
     match login {
         Some(login) => Ok(login),
         None => {
-            app.limits.address(AddressLimit::BadToken, address).map_err(RefreshError::RateLimited)?;
+            app.limits.take_for_address(AddressLimit::BadToken, address).map_err(RefreshError::RateLimited)?;
             Err(RefreshError::Invalid)
         }
     }

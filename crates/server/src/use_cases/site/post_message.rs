@@ -11,7 +11,7 @@ use teahouse_store::{
 };
 
 use crate::app::App;
-use crate::tokens::OWN_SUBJECTS;
+use crate::tokens::RESERVED_SUBJECT_PREFIX;
 use crate::validation::client_id::{InvalidClientId, check_client_id};
 
 /// The account that posts a site's notices. It is created with the first one, and nobody can log in to it.
@@ -105,7 +105,7 @@ async fn join_and_append(app: &App, append: Append) -> Result<Appended, PostErro
 }
 
 async fn system_user(app: &App) -> Result<UserId, StoreError> {
-    let subject = format!("{OWN_SUBJECTS}{SYSTEM}");
+    let subject = format!("{RESERVED_SUBJECT_PREFIX}{SYSTEM}");
     if let Some(known) = app.store.user_by_subject(&subject).await? {
         return Ok(known);
     }

@@ -1,14 +1,14 @@
-// The first chat page: the classic dialect of docs/protocol.md, in one file and without a build.
-// What others wrote reaches the page through textContent only.
+// The chat page: speaks the classic dialect of docs/protocol.md, in one file without a build.
+// Texts of other users reach the document through textContent only.
 
-const words = {
+const texts = {
   en: {
     name: 'Teahouse',
     otherLanguage: '简体中文',
     login: 'Log in',
     register: 'Register',
-    loginTitle: 'Come in',
-    registerTitle: 'Make an account',
+    loginTitle: 'Welcome',
+    registerTitle: 'Create an account',
     toRegister: 'New here? Register',
     toLogin: 'I have an account',
     loginName: 'Username or e-mail address',
@@ -17,38 +17,38 @@ const words = {
     password: 'Password',
     passwordRule: '6 to 50 characters, with a letter and a digit',
     logout: 'Log out',
-    panes: 'Parts of the page',
+    panes: 'Views',
     chat: 'Chat',
     rooms: 'Rooms',
     lobby: 'Lobby',
-    lobbyNote: 'everybody is here',
+    lobbyNote: 'visible to everyone',
     private: 'Private messages',
-    privateNote: 'only the two of you',
-    noConversations: 'Choose somebody who is online to write to.',
+    privateNote: 'visible only to the two of you',
+    noConversations: 'Select a user who is online to start a conversation.',
     online: 'Online',
     you: 'you',
-    crowd: 'A full house: too many to list here.',
+    crowd: 'Too many users to list.',
     write: 'Your message',
     writeTo: (name) => `Write to ${name}`,
-    writeLobby: 'Write to everybody',
+    writeLobby: 'Write to everyone',
     send: 'Send',
     left: (count) => (count < 0 ? `${-count} characters too many` : `${count} characters left`),
     earlier: 'Earlier messages',
     newer: 'New messages',
-    nothingYet: 'Nothing has been said here yet.',
+    nothingYet: 'No messages yet.',
     sending: 'sending…',
     notSent: 'Not sent.',
     sendAgain: 'Send again',
-    dropIt: 'Discard',
+    discard: 'Discard',
     read: 'read',
     unread: (count) => `${count} unread`,
     connecting: 'Connecting…',
-    lost: 'The connection is lost. Coming back…',
-    noSocket: 'The server answers, but the live connection does not open. Coming back…',
+    lost: 'Connection lost. Reconnecting…',
+    noSocket: 'The server answers, but the live connection does not open. Reconnecting…',
     tryNow: 'Try now',
     elsewhere: 'You are connected elsewhere.',
     useHere: 'Use it here',
-    ended: 'The server ended this connection.',
+    ended: 'The server closed this connection.',
     connectAgain: 'Connect again',
     loginAgain: 'Please log in again.',
     unreachable: 'The server cannot be reached. Please try again.',
@@ -73,13 +73,13 @@ const words = {
     chat: '聊天',
     rooms: '房间',
     lobby: '大厅',
-    lobbyNote: '所有人都在这里',
+    lobbyNote: '所有人可见',
     private: '私信',
     privateNote: '只有你们两人可见',
-    noConversations: '从在线列表里选一个人，开始私聊。',
+    noConversations: '从在线列表中选择一位用户，开始私聊。',
     online: '在线',
     you: '我',
-    crowd: '高朋满座，人数太多，不在此列出。',
+    crowd: '在线人数太多，不在此列出。',
     write: '消息内容',
     writeTo: (name) => `发私信给 ${name}`,
     writeLobby: '对大家说点什么',
@@ -87,11 +87,11 @@ const words = {
     left: (count) => (count < 0 ? `超出 ${-count} 个字符` : `还可输入 ${count} 个字符`),
     earlier: '更早的消息',
     newer: '有新消息',
-    nothingYet: '这里还没有人说话。',
+    nothingYet: '还没有消息。',
     sending: '发送中…',
     notSent: '未发送。',
     sendAgain: '重新发送',
-    dropIt: '放弃',
+    discard: '放弃',
     read: '已读',
     unread: (count) => `${count} 条未读`,
     connecting: '正在连接…',
@@ -100,7 +100,7 @@ const words = {
     tryNow: '立即重试',
     elsewhere: '你的账号已在别处连接。',
     useHere: '在此处使用',
-    ended: '服务器结束了此连接。',
+    ended: '服务器关闭了此连接。',
     connectAgain: '重新连接',
     loginAgain: '请重新登录。',
     unreachable: '无法连接服务器，请重试。',
@@ -111,29 +111,29 @@ const words = {
 const LOBBY_CHARS_MAX = 500;
 const PRIVATE_CHARS_MAX = 1000;
 const PAGE_MESSAGES = 50;
-// What stays in the page of a thread while one reads its end; the server has the rest.
+// Messages of a thread that stay in the document; the server has the rest.
 const THREAD_MESSAGES_MAX = 1000;
-// Beyond this many the list of names is not fetched: every page fetching it on every change is a square.
-const LISTED_PEOPLE_MAX = 300;
-// Each page asks for lists at most this often, however often it has a reason to.
+// With more users online the page does not fetch the list: every page fetching it on every change is quadratic.
+const LISTED_USERS_MAX = 300;
+// Minimum interval between two fetches of the same list.
 const LIST_INTERVAL_MS = 1000;
 const HEARTBEAT_MS = 20_000;
-const ANSWER_MS = 10_000;
-// After the network or the page woke up, a dead socket is to be noticed soon.
-const PROBE_MS = 3_000;
+const ANSWER_TIMEOUT_MS = 10_000;
+// After the network or the page wakes up, a dead socket is detected sooner.
+const PROBE_TIMEOUT_MS = 3_000;
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 30_000;
-// A connection that lived this long starts the backoff anew.
+// A connection that lasted this long resets the backoff.
 const STABLE_MS = 10_000;
-const PATIENCE_MS = 800;
+const CONNECTING_NOTICE_MS = 800;
 const TOAST_MS = 6_000;
-// Two messages of one person within this time stand under one name.
-const TOGETHER_MS = 5 * 60_000;
+// Messages of one user within this time are grouped under one name.
+const GROUP_MS = 5 * 60_000;
 
 const byId = (id) => document.getElementById(id);
 const all = (selector) => document.querySelectorAll(selector);
 
-function make(tag, properties, ...children) {
+function createElement(tag, properties, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
   return element;
@@ -142,14 +142,14 @@ function make(tag, properties, ...children) {
 // ── Language ──
 
 let language = localStorage.getItem('teahouse.language') ?? (navigator.language.startsWith('zh') ? 'zh' : 'en');
-if (!(language in words)) language = 'en';
+if (!(language in texts)) language = 'en';
 
 const t = (key, ...values) => {
-  const word = words[language][key];
+  const word = texts[language][key];
   return typeof word === 'function' ? word(...values) : word;
 };
 
-function speak() {
+function translate() {
   document.documentElement.lang = language === 'zh' ? 'zh-CN' : 'en';
   for (const element of all('[data-t]')) element.textContent = t(element.dataset.t);
   for (const element of all('[data-label]')) element.setAttribute('aria-label', t(element.dataset.label));
@@ -157,8 +157,8 @@ function speak() {
     button.textContent = t('otherLanguage');
     button.lang = language === 'zh' ? 'en' : 'zh-CN';
   }
-  gate.speak();
-  house?.speak();
+  loginView.translate();
+  chat?.translate();
 }
 
 const clock = (time) => new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: 'short' }).format(time);
@@ -166,34 +166,33 @@ const day = (time) => new Intl.DateTimeFormat(document.documentElement.lang, { d
 
 function toast(text, level = 'info') {
   if (!text) return;
-  const element = make('div', { className: `toast ${level}`, textContent: text });
+  const element = createElement('div', { className: `toast ${level}`, textContent: text });
   byId('toasts').append(element);
   setTimeout(() => element.remove(), TOAST_MS);
 }
 
 // ── The account and its token ──
 
-// The token lives in this tab's sessionStorage, so a refresh of the page keeps it and a closed tab forgets it. A new tab
-// gets one of its own by the HttpOnly refresh cookie; the mark below only says that there may be such a cookie, so
-// that a first visit need not ask for nothing.
-const MARK = 'teahouse.returning';
-const LEFT = 'teahouse.left';
+// The token is in this tab's sessionStorage: a page refresh keeps it, closing the tab drops it. A new tab gets its own
+// token with the HttpOnly refresh cookie. RETURNING says that the cookie may exist, so that a first visit skips the request.
+const RETURNING = 'teahouse.returning';
+const LOGGED_OUT = 'teahouse.left';
 const account = {
   token: sessionStorage.getItem('teahouse.token'),
 
   keep(token) {
     this.token = token;
     sessionStorage.setItem('teahouse.token', token);
-    localStorage.setItem(MARK, '1');
+    localStorage.setItem(RETURNING, '1');
   },
 
   forget() {
     this.token = null;
     sessionStorage.clear();
-    localStorage.removeItem(MARK);
+    localStorage.removeItem(RETURNING);
   },
 
-  // One refresh at a time: the cookie is rotated, and a second use of the old one would be refused.
+  // One refresh at a time: it rotates the cookie, and the server refuses a second use of the old one.
   refreshing: null,
   refresh() {
     this.refreshing ??= request('POST', '/api/auth/refresh', { bare: true })
@@ -203,10 +202,10 @@ const account = {
   },
 };
 
-class Refused extends Error {
+class RequestError extends Error {
   constructor(status, message) {
     super(message);
-    this.status = status; // 0: there was no answer at all.
+    this.status = status; // 0 when there was no answer.
   }
 }
 
@@ -219,34 +218,34 @@ async function request(method, path, { body, key, bare } = {}) {
   try {
     response = await fetch(path, { method, headers, body: body && JSON.stringify(body), cache: 'no-store' });
   } catch {
-    throw new Refused(0, t('unreachable'));
+    throw new RequestError(0, t('unreachable'));
   }
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refused(response.status, answer.message || t('unreachable'));
+  if (!response.ok) throw new RequestError(response.status, answer.message || t('unreachable'));
   return answer.data;
 }
 
-// A request of the person who is logged in: an expired token is renewed once, and if that fails the gate is shown.
-async function ask(method, path, options) {
-  const asking = house;
+// A request of the user who is logged in. It renews an expired token once; if that fails, the login form appears.
+async function authorizedRequest(method, path, options) {
+  const asking = chat;
   try {
     return await request(method, path, options);
-  } catch (trouble) {
-    if (trouble.status !== 401 || asking === null || asking !== house) throw trouble;
+  } catch (error) {
+    if (error.status !== 401 || asking === null || asking !== chat) throw error;
     await asking.renew();
     return request(method, path, options);
   }
 }
 
-// Runs `work` soon, never twice at once, at most once in LIST_INTERVAL_MS, and once more when asked meanwhile.
-function gathered(work) {
+// Runs `work` at most once in LIST_INTERVAL_MS and never concurrently; a call in between runs it once more afterwards.
+function throttled(work) {
   let busy = false;
   let again = false;
   return async function run() {
     if (busy) return void (again = true);
     busy = true;
     again = false;
-    await work().catch(() => {}); // A list that could not be fetched is fetched with the next reason for it.
+    await work().catch(() => {}); // The next call fetches the list again.
     setTimeout(() => {
       busy = false;
       if (again) run();
@@ -256,114 +255,114 @@ function gathered(work) {
 
 // ── One connection ──
 
-// Every handler below belongs to this one connection. Once it is over it tells nobody anything, so that the late `close`
-// of an old socket cannot touch what the new one has set up.
+// Every handler belongs to this one connection. An ended connection calls nothing, so that the late `close` of an old
+// socket cannot affect the state of the new one.
 class Connection {
   #socket;
-  #over = false;
-  #alive = false;
+  #ended = false;
+  #live = false;
   #openedAt = 0;
   #timer = null;
 
-  // on: { alive(), envelope(type, data), over({ code, reason, opened, stableMs }) }
-  constructor(token, on) {
-    this.on = on;
+  // handlers: { live(), envelope(type, data), ended({ code, reason, opened, stableMs }) }
+  constructor(token, handlers) {
+    this.handlers = handlers;
     const url = new URL('/api/chat/ws', location.href);
     url.protocol = url.protocol.replace('http', 'ws');
-    // A browser can send no header with a WebSocket but the subprotocol, and it breaks the connection off when the server
-    // answers none of those it offered. Only `teahouse.v1` could be answered, which would select the other dialect:
-    // so the classic one takes the token in the query, as the old front end does. The server redacts it in its logs.
+    // A browser can set no header of a WebSocket but the subprotocol, and it closes the connection when the server selects
+    // none of the offered ones. The server could only select `teahouse.v1`, which is the other dialect. So the token is in
+    // the query, as in the old front end; the server redacts it in its logs.
     url.searchParams.set('token', token);
     this.#socket = new WebSocket(url);
-    // A busy server lets handshakes wait for their turn: more patience than with a socket that is open.
-    this.#giveUpAfter(2 * ANSWER_MS);
+    // Longer than for an open socket, since handshakes queue on a busy server.
+    this.#closeAfter(2 * ANSWER_TIMEOUT_MS);
     this.#socket.onopen = () => {
       this.#openedAt = performance.now();
-      // The answer shows that the session is live in the lobby; what is fetched after it leaves no gap.
-      this.probe(ANSWER_MS);
+      // The answer proves that the session is live in the lobby, so that a fetch after it leaves no gap.
+      this.probe(ANSWER_TIMEOUT_MS);
     };
     this.#socket.onmessage = ({ data }) => this.#receive(data);
     this.#socket.onclose = ({ code, reason }) => this.#end(code, reason);
   }
 
   #receive(text) {
-    if (this.#over) return;
+    if (this.#ended) return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.probe(ANSWER_MS), HEARTBEAT_MS);
+    this.#timer = setTimeout(() => this.probe(ANSWER_TIMEOUT_MS), HEARTBEAT_MS);
     let envelope;
     try {
       envelope = JSON.parse(text);
     } catch {
       return;
     }
-    if (!this.#alive) {
-      this.#alive = true;
-      this.on.alive();
+    if (!this.#live) {
+      this.#live = true;
+      this.handlers.live();
     }
-    this.on.envelope(envelope.type, envelope.data ?? {});
+    this.handlers.envelope(envelope.type, envelope.data ?? {});
   }
 
-  // Asks for a sign of life; a socket that gives none in time is given up without waiting for its `close`.
-  probe(withinMs) {
-    if (this.#over || this.#socket.readyState !== WebSocket.OPEN) return;
+  // Sends a heartbeat. Without an answer in time, the connection ends without waiting for the socket's `close`.
+  probe(timeoutMs) {
+    if (this.#ended || this.#socket.readyState !== WebSocket.OPEN) return;
     this.#socket.send('{"type":"heartbeat","data":{}}');
-    this.#giveUpAfter(withinMs);
+    this.#closeAfter(timeoutMs);
   }
 
-  #giveUpAfter(ms) {
+  #closeAfter(ms) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#socket.close(4001, 'no sign of life');
-      this.#end(4001, 'no sign of life');
+      this.#socket.close(4001, 'heartbeat timeout');
+      this.#end(4001, 'heartbeat timeout');
     }, ms);
   }
 
-  // Leaves for good: 1000 says goodbye, so the others see it at once.
+  // Ends the connection for good. Code 1000 means that the user goes offline at once.
   leave() {
-    this.#over = true;
+    this.#ended = true;
     clearTimeout(this.#timer);
     this.#socket.close(1000);
   }
 
   #end(code, reason) {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.#ended) return;
+    this.#ended = true;
     clearTimeout(this.#timer);
     const stableMs = this.#openedAt ? performance.now() - this.#openedAt : 0;
-    this.on.over({ code, reason, opened: this.#openedAt > 0, stableMs });
+    this.handlers.ended({ code, reason, opened: this.#openedAt > 0, stableMs });
   }
 }
 
-// ── Threads: the lobby, and each private conversation ──
+// ── Threads: the lobby and each private conversation ──
 
-const person = ({ id, user_id, username, nickname }) => ({ id: id ?? user_id, username, name: nickname || username });
+const toUser = ({ id, user_id, username, nickname }) => ({ id: id ?? user_id, username, name: nickname || username });
 
-function face({ name, id }) {
-  const element = make('span', { className: 'face', textContent: [...name][0] ?? '?', ariaHidden: 'true' });
+function avatar({ name, id }) {
+  const element = createElement('span', { className: 'avatar', textContent: [...name][0] ?? '?', ariaHidden: 'true' });
   element.style.setProperty('--hue', (id * 137) % 360);
   return element;
 }
 
 class Thread {
   messages = new Map(); // id → { message, row }
-  heldThrough = 0; // Up to this id nothing is missing here.
+  completeThrough = 0; // No message up to this id is missing.
   filled = false;
-  #marks = 0;
+  #readMarks = 0;
   #filling = Promise.resolve();
 
   constructor(me, { peer = null, conversation = null } = {}) {
     this.me = me;
     this.peer = peer;
     this.conversation = conversation;
-    this.earlier = make('button', { className: 'earlier link', hidden: true, onclick: () => this.fetchEarlier() });
-    this.rows = make('ol');
-    this.drafts = make('ol');
-    this.empty = make('p', { className: 'empty', hidden: true });
-    this.element = make('div', {}, this.earlier, this.empty, this.rows, this.drafts);
+    this.earlier = createElement('button', { className: 'earlier link', hidden: true, onclick: () => this.fetchEarlier() });
+    this.rows = createElement('ol');
+    this.drafts = createElement('ol');
+    this.empty = createElement('p', { className: 'empty', hidden: true });
+    this.element = createElement('div', {}, this.earlier, this.empty, this.rows, this.drafts);
     this.element.setAttribute('role', 'log');
     this.element.ariaLive = 'polite';
     this.draft = '';
-    this.speak();
+    this.translate();
   }
 
   get charsMax() {
@@ -374,18 +373,18 @@ class Thread {
     return this.peer ? `/api/conversations/${this.conversation}/messages` : '/api/chat/messages';
   }
 
-  speak() {
+  translate() {
     this.earlier.textContent = t('earlier');
     this.empty.textContent = t('nothingYet');
     this.element.ariaLabel = this.peer ? this.peer.name : t('lobby');
     for (const { message, row } of this.messages.values()) this.#write(row, message);
     for (const row of this.rows.children) this.#group(row);
-    for (const row of this.drafts.children) row.speak();
+    for (const row of this.drafts.children) row.translate();
   }
 
-  // Both spellings of the wire, as one.
+  // A message of the lobby or of a conversation, which have different shapes on the wire.
   #message(wire) {
-    const author = wire.sender ? person(wire.sender) : person({ ...wire, id: wire.user_id });
+    const author = wire.sender ? toUser(wire.sender) : toUser({ ...wire, id: wire.user_id });
     return {
       id: wire.id,
       author,
@@ -396,7 +395,7 @@ class Thread {
     };
   }
 
-  // Shows a message in its place by id; one that is here already is only brought up to date.
+  // Shows a message at its position by id, or updates the one that is shown. Returns whether it is new.
   put(wire) {
     const message = this.#message(wire);
     const held = this.messages.get(message.id);
@@ -407,7 +406,7 @@ class Thread {
       }
       return false;
     }
-    const row = make('li', { className: message.own ? 'message own' : 'message' });
+    const row = createElement('li', { className: message.own ? 'message own' : 'message' });
     row.dataset.id = message.id;
     this.#write(row, message);
     let before = this.rows.lastElementChild;
@@ -417,8 +416,8 @@ class Thread {
     this.messages.set(message.id, { message, row });
     this.#group(row);
     if (row.nextElementSibling) this.#group(row.nextElementSibling);
-    if (message.own) this.#meet(message);
-    this.#sayIfEmpty();
+    if (message.own) this.#hideDraft(message);
+    this.#updateEmpty();
     return true;
   }
 
@@ -429,7 +428,7 @@ class Thread {
     held.row.remove();
     this.messages.delete(id);
     if (next) this.#group(next);
-    this.#sayIfEmpty();
+    this.#updateEmpty();
   }
 
   // Drops the oldest rows of a long thread.
@@ -440,9 +439,9 @@ class Thread {
     }
   }
 
-  // The other one has read everything up to now. What is on its way to the server may be among it: see `say`.
+  // The peer has read everything so far, possibly including a message that is being sent: see `send`.
   markRead() {
-    this.#marks += 1;
+    this.#readMarks += 1;
     for (const held of this.messages.values()) {
       if (!held.message.own || held.message.read) continue;
       held.message.read = true;
@@ -452,39 +451,39 @@ class Thread {
 
   #write(row, { author, text, time, read, own }) {
     row.replaceChildren(
-      face(author),
-      make(
+      avatar(author),
+      createElement(
         'div',
         { className: 'body' },
-        make(
+        createElement(
           'div',
-          { className: 'who' },
-          make('span', { className: 'name', textContent: author.name, title: `@${author.username}` }),
-          make('time', { dateTime: time.toISOString(), textContent: clock(time), title: day(time) }),
+          { className: 'author' },
+          createElement('span', { className: 'name', textContent: author.name, title: `@${author.username}` }),
+          createElement('time', { dateTime: time.toISOString(), textContent: clock(time), title: day(time) }),
         ),
-        make('p', { className: 'said', textContent: text }),
+        createElement('p', { className: 'content', textContent: text }),
       ),
     );
-    if (own && read) row.lastChild.append(make('p', { className: 'mark', textContent: t('read') }));
+    if (own && read) row.lastChild.append(createElement('p', { className: 'mark', textContent: t('read') }));
   }
 
-  // A row that continues what stands above it has no name of its own; the first one of a day says which day.
+  // Groups a row with the one above it: a grouped row shows no name, and the first row of a day shows the date.
   #group(row) {
     const { message } = this.messages.get(Number(row.dataset.id));
     const above = this.messages.get(Number(row.previousElementSibling?.dataset.id))?.message;
     const newDay = above?.time.toDateString() !== message.time.toDateString();
     if (newDay) row.dataset.day = day(message.time);
     else delete row.dataset.day;
-    const together = above?.author.id === message.author.id && message.time - above.time < TOGETHER_MS;
-    row.classList.toggle('more', together && !newDay);
+    const grouped = above?.author.id === message.author.id && message.time - above.time < GROUP_MS;
+    row.classList.toggle('more', grouped && !newDay);
   }
 
-  #sayIfEmpty() {
+  #updateEmpty() {
     this.empty.hidden = !this.filled || this.messages.size > 0 || this.drafts.childElementCount > 0;
   }
 
-  // Fetches what is missing: the newest page at first, later all that came after what is held. One at a time, and each
-  // to its end: one that began before the present connection did may have read too little for it.
+  // Fetches missing messages: first the newest page, later everything after `completeThrough`. Fetches run one after the
+  // other, since one that began before the current connection may have read too little.
   fill() {
     const next = () => (this.peer ? this.#fillPrivate() : this.#fillLobby());
     this.#filling = this.#filling.then(next, next);
@@ -494,42 +493,42 @@ class Thread {
   async #fillLobby() {
     this.element.ariaBusy = 'true';
     try {
-      if (this.heldThrough === 0) {
-        const page = await ask('GET', `${this.path}?limit=${PAGE_MESSAGES}`);
+      if (this.completeThrough === 0) {
+        const page = await authorizedRequest('GET', `${this.path}?limit=${PAGE_MESSAGES}`);
         this.#take(page.messages);
-        this.heldThrough = page.messages.at(-1)?.id ?? 0;
+        this.completeThrough = page.messages.at(-1)?.id ?? 0;
         this.earlier.hidden = !page.has_more;
       } else {
         for (let more = true; more; ) {
-          const page = await ask('GET', `${this.path}/new?after_id=${this.heldThrough}&limit=100`);
+          const page = await authorizedRequest('GET', `${this.path}/new?after_id=${this.completeThrough}&limit=100`);
           this.#take(page.messages);
-          this.heldThrough = page.messages.at(-1)?.id ?? this.heldThrough;
+          this.completeThrough = page.messages.at(-1)?.id ?? this.completeThrough;
           more = page.has_more && page.messages.length > 0;
         }
       }
       this.filled = true;
-      this.#sayIfEmpty();
+      this.#updateEmpty();
     } finally {
       this.element.ariaBusy = 'false';
     }
   }
 
-  // A conversation has no "after": from its newest page backwards until what is held.
+  // The history of a conversation has no `after`: it fetches pages backwards from the newest to `completeThrough`.
   async #fillPrivate() {
     this.element.ariaBusy = 'true';
     try {
-      let newest = this.heldThrough;
+      let newest = this.completeThrough;
       for (let before = 0, more = true; more; ) {
-        const { messages } = await ask('GET', `${this.path}?limit=${PAGE_MESSAGES}&before_id=${before}`);
+        const { messages } = await authorizedRequest('GET', `${this.path}?limit=${PAGE_MESSAGES}&before_id=${before}`);
         this.#take(messages);
         newest = Math.max(newest, messages.at(-1)?.id ?? 0);
-        if (this.heldThrough === 0) this.earlier.hidden = messages.length < PAGE_MESSAGES;
-        more = this.heldThrough > 0 && messages.length === PAGE_MESSAGES && messages[0].id > this.heldThrough;
+        if (this.completeThrough === 0) this.earlier.hidden = messages.length < PAGE_MESSAGES;
+        more = this.completeThrough > 0 && messages.length === PAGE_MESSAGES && messages[0].id > this.completeThrough;
         before = messages[0]?.id;
       }
-      this.heldThrough = newest;
+      this.completeThrough = newest;
       this.filled = true;
-      this.#sayIfEmpty();
+      this.#updateEmpty();
     } finally {
       this.element.ariaBusy = 'false';
     }
@@ -539,10 +538,10 @@ class Thread {
     for (const message of messages) this.put(message);
   }
 
-  // Shows what came live. It proves that nothing before it is missing only if nothing was missing when it came
-  // (`complete`); else the mark stays where it is, and the next `fill` brings what is behind it once more.
+  // Shows a live message. Only if nothing was missing before it (`complete`) does it advance `completeThrough`; otherwise
+  // the next `fill` fetches it again.
   live(wire, complete) {
-    if (complete) this.heldThrough = Math.max(this.heldThrough, wire.id);
+    if (complete) this.completeThrough = Math.max(this.completeThrough, wire.id);
     return this.put(wire);
   }
 
@@ -550,76 +549,77 @@ class Thread {
     const oldest = Number(this.rows.firstElementChild?.dataset.id ?? 0);
     this.earlier.disabled = true;
     try {
-      const page = await ask('GET', `${this.path}?limit=${PAGE_MESSAGES}&before_id=${oldest}`);
+      const page = await authorizedRequest('GET', `${this.path}?limit=${PAGE_MESSAGES}&before_id=${oldest}`);
       const scroll = this.element.parentElement;
       const below = scroll ? scroll.scrollHeight - scroll.scrollTop : 0;
       for (const message of page.messages) this.put(message);
       if (scroll) scroll.scrollTop = scroll.scrollHeight - below;
       this.earlier.hidden = !(page.has_more ?? page.messages.length === PAGE_MESSAGES);
-    } catch (trouble) {
-      toast(trouble.message, 'error');
+    } catch (error) {
+      toast(error.message, 'error');
     } finally {
       this.earlier.disabled = false;
     }
   }
 
-  // ── What one says oneself ──
+  // ── Sending ──
 
-  // The message stays here until the server has it: sending, then failed with "send again", under the same key, so
+  // Sends a message. Its draft row stays until the server has stored it. "Send again" uses the same idempotency key, so
   // that a message whose answer was lost is not stored twice.
-  say(text) {
+  send(text) {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
-    const draft = { text, key: Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(''), echoes: new Map() };
-    const said = make('p', { className: 'said', textContent: text });
-    const mark = make('p', { className: 'mark' });
-    const row = make('li', { className: 'message own' }, make('div', { className: 'body' }, said, mark));
-    let trouble = null;
+    const draft = { text, key: Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('') };
+    const content = createElement('p', { className: 'content', textContent: text });
+    const mark = createElement('p', { className: 'mark' });
+    const body = createElement('div', { className: 'body' }, content, mark);
+    const row = createElement('li', { className: 'message own' }, body);
+    let failure = null;
     row.draft = draft;
-    row.speak = () => {
-      row.className = trouble === null ? 'message own waiting' : 'message own failed';
-      mark.replaceChildren(trouble === null ? t('sending') : make('span', { textContent: `${t('notSent')} ${trouble}` }));
-      if (trouble === null) return;
-      mark.append(
-        make('button', { type: 'button', className: 'link', textContent: t('sendAgain'), onclick: () => send() }),
-        make('button', { type: 'button', className: 'link', textContent: t('dropIt'), onclick: () => row.remove() }),
+    row.translate = () => {
+      row.className = failure === null ? 'message own waiting' : 'message own failed';
+      if (failure === null) return mark.replaceChildren(t('sending'));
+      mark.replaceChildren(
+        createElement('span', { textContent: `${t('notSent')} ${failure}` }),
+        createElement('button', { type: 'button', className: 'link', textContent: t('sendAgain'), onclick: () => post() }),
+        createElement('button', { type: 'button', className: 'link', textContent: t('discard'), onclick: () => row.remove() }),
       );
     };
-    const send = async () => {
-      trouble = null;
-      row.speak();
-      const marks = this.#marks;
+    const post = async () => {
+      failure = null;
+      row.translate();
+      const readMarks = this.#readMarks;
       try {
         const answer = await this.#post(draft);
         this.put({
           id: answer.message_id,
           sender: { ...this.me, nickname: this.me.name },
           content: text,
-          // The answer for a private message carries no time; the next page of history will.
+          // The answer to a private message has no time; the next page of history has it.
           created_at: answer.send_time ?? new Date().toISOString(),
         });
         row.remove();
-        // A read mark that came faster than this answer may or may not mean this message: the history knows.
-        if (marks !== this.#marks) this.fill().catch(() => {});
+        // A read mark that overtook this answer may or may not cover the message: the history says it.
+        if (readMarks !== this.#readMarks) this.fill().catch(() => {});
       } catch (error) {
-        trouble = error.message;
+        failure = error.message;
         row.hidden = false;
-        row.speak();
+        row.translate();
       }
-      this.#sayIfEmpty();
+      this.#updateEmpty();
     };
     this.drafts.append(row);
-    this.#sayIfEmpty();
-    return send();
+    this.#updateEmpty();
+    return post();
   }
 
   #post({ text, key }) {
     return this.peer
-      ? ask('POST', '/api/messages/send', { body: { receiver_id: this.peer.id, content: text }, key })
-      : ask('POST', '/api/chat/send', { body: { content: text }, key });
+      ? authorizedRequest('POST', '/api/messages/send', { body: { receiver_id: this.peer.id, content: text }, key })
+      : authorizedRequest('POST', '/api/chat/send', { body: { content: text }, key });
   }
 
-  // One's own message may come live before the answer to its sending: the draft steps aside, so that it is seen once.
-  #meet({ text }) {
+  // The user's own message may arrive live before the answer to its request: hides the draft, so that it shows once.
+  #hideDraft({ text }) {
     for (const row of this.drafts.children) {
       if (row.hidden || row.draft.text !== text || !row.classList.contains('waiting')) continue;
       row.hidden = true;
@@ -628,217 +628,217 @@ class Thread {
   }
 }
 
-// ── The gate ──
+// ── The login form ──
 
-const gate = {
+const loginView = {
   registering: false,
 
-  open(sentence) {
-    byId('house').hidden = true;
-    byId('gate').hidden = false;
-    document.body.dataset.state = 'gate';
-    this.trouble(sentence);
-    this.speak();
-    byId('gate').querySelector('[name=username]').focus();
+  open(message) {
+    byId('chat').hidden = true;
+    byId('login').hidden = false;
+    document.body.dataset.state = 'login';
+    this.showError(message);
+    this.translate();
+    byId('login').querySelector('[name=username]').focus();
   },
 
-  trouble(sentence) {
-    byId('gate-trouble').textContent = sentence ?? '';
-    byId('gate-trouble').hidden = !sentence;
+  showError(message) {
+    byId('login-error').textContent = message ?? '';
+    byId('login-error').hidden = !message;
   },
 
-  speak() {
+  translate() {
     const { registering } = this;
-    byId('gate-title').textContent = t(registering ? 'registerTitle' : 'loginTitle');
-    byId('gate-name').textContent = t(registering ? 'registerName' : 'loginName');
-    byId('gate-go').textContent = t(registering ? 'register' : 'login');
-    byId('gate-other').textContent = t(registering ? 'toLogin' : 'toRegister');
-    byId('gate-email').hidden = !registering;
-    byId('gate-rule').hidden = !registering;
-    const form = byId('gate').firstElementChild;
+    byId('login-title').textContent = t(registering ? 'registerTitle' : 'loginTitle');
+    byId('login-name').textContent = t(registering ? 'registerName' : 'loginName');
+    byId('login-submit').textContent = t(registering ? 'register' : 'login');
+    byId('login-switch').textContent = t(registering ? 'toLogin' : 'toRegister');
+    byId('login-email').hidden = !registering;
+    byId('login-rule').hidden = !registering;
+    const form = byId('login').firstElementChild;
     form.elements.email.required = registering;
     form.elements.password.autocomplete = registering ? 'new-password' : 'current-password';
   },
 
-  async enter(form) {
+  async submit(form) {
     const { username, password, email } = Object.fromEntries(new FormData(form));
     const path = this.registering ? '/api/auth/register' : '/api/auth/login';
     const body = this.registering ? { username: username.trim(), password, email } : { username: username.trim(), password };
-    this.trouble(null);
-    byId('gate-go').disabled = true;
+    this.showError(null);
+    byId('login-submit').disabled = true;
     try {
       const { token, user } = await request('POST', path, { body, bare: true });
       account.keep(token);
       form.reset();
       this.registering = false;
       enter(user);
-    } catch (trouble) {
-      this.trouble(trouble.message);
+    } catch (error) {
+      this.showError(error.message);
     } finally {
-      byId('gate-go').disabled = false;
+      byId('login-submit').disabled = false;
     }
   },
 };
 
-// ── The house: one person, logged in ──
+// ── The chat of one user who is logged in ──
 
-class House {
+class ChatView {
   #connection = null;
-  #complete = false; // The lobby holds everything up to the newest live message.
-  #tries = 0;
-  #retry = null;
+  #complete = false; // The lobby has no gap before the newest live message.
+  #attempts = 0;
+  #retryTimer = null;
   #threads = new Map(); // conversation → Thread
   #unread = 0;
   #state = null;
-  #patience = null;
+  #connectingTimer = null;
 
   constructor(me) {
     this.me = me;
     this.lobby = new Thread(me);
     this.open = this.lobby;
-    this.people = [];
+    this.onlineUsers = [];
     this.count = null;
     this.conversations = [];
-    this.fetchPeople = gathered(() => this.#fetchPeople());
-    this.fetchConversations = gathered(() => this.#fetchConversations());
+    this.fetchOnlineUsers = throttled(() => this.#fetchOnlineUsers());
+    this.fetchConversations = throttled(() => this.#fetchConversations());
     byId('own-name').textContent = me.name;
     byId('own-name').title = `@${me.username}`;
-    byId('gate').hidden = true;
-    byId('house').hidden = false;
+    byId('login').hidden = true;
+    byId('chat').hidden = false;
     this.show(this.lobby);
-    this.speak();
+    this.translate();
     this.connect();
-    // Who is online can change while the count stays.
-    this.timer = setInterval(() => this.fetchPeople(), 60_000);
+    // The list can change while the count stays the same.
+    this.timer = setInterval(() => this.fetchOnlineUsers(), 60_000);
   }
 
-  // Ends everything that belongs to this person in this page.
+  // Ends everything that belongs to this user in the page.
   close() {
     clearInterval(this.timer);
-    clearTimeout(this.#retry);
-    clearTimeout(this.#patience);
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#connectingTimer);
     this.#connection?.leave();
     this.#connection = null;
-    house = null;
+    chat = null;
     document.title = t('name');
     for (const id of ['scroll', 'online', 'conversations', 'toasts']) byId(id).replaceChildren();
     byId('compose').reset();
   }
 
-  speak() {
-    for (const thread of [this.lobby, ...this.#threads.values()]) thread.speak();
+  translate() {
+    for (const thread of [this.lobby, ...this.#threads.values()]) thread.translate();
     this.#title();
-    this.#listPeople();
+    this.#listOnlineUsers();
     this.#listConversations();
-    if (this.#state) this.say(...this.#state);
+    if (this.#state) this.showState(...this.#state);
     this.measure();
   }
 
   // ── Connecting ──
 
   connect() {
-    clearTimeout(this.#retry);
+    clearTimeout(this.#retryTimer);
     this.#connection?.leave();
-    if (!this.#away) this.say('connecting');
+    if (!this.#reconnecting) this.showState('connecting');
     this.#complete = false;
     const connection = new Connection(account.token, {
-      alive: () => {
-        if (connection === this.#connection) this.#alive(connection);
+      live: () => {
+        if (connection === this.#connection) this.#onLive(connection);
       },
       envelope: (type, data) => {
         if (connection === this.#connection) this.#receive(type, data);
       },
-      over: (end) => {
-        if (connection === this.#connection) this.#over(end);
+      ended: (end) => {
+        if (connection === this.#connection) this.#onEnded(end);
       },
     });
     this.#connection = connection;
   }
 
-  // The session is live from here on; what was missed is behind it.
-  async #alive(connection) {
+  // The session is live from now on: fetches everything that it missed.
+  async #onLive(connection) {
     this.fetchConversations();
-    this.fetchPeople();
+    this.fetchOnlineUsers();
     try {
       await this.lobby.fill();
       if (connection !== this.#connection) return;
       this.#complete = true;
       if (this.open !== this.lobby) await this.#readOpen();
     } catch {
-      // The live half works and the durable one does not answer: begin again, a little later.
+      // The socket works and the store does not answer: reconnect later.
       if (connection === this.#connection) {
         connection.leave();
-        this.#over({ code: 1013, reason: '', opened: true, stableMs: 0 });
+        this.#onEnded({ code: 1013, reason: '', opened: true, stableMs: 0 });
       }
       return;
     }
     if (connection !== this.#connection) return;
-    this.say('live');
-    this.#settle();
+    this.showState('live');
+    this.#keepAtEnd();
   }
 
-  async #over({ code, reason, opened, stableMs }) {
+  async #onEnded({ code, reason, opened, stableMs }) {
     this.#connection = null;
     this.#complete = false;
-    if (code === 4501) return this.say('elsewhere', 'useHere');
-    if (code === 1008 || code === 1002 || reason.includes('Unauthorized')) return this.say('ended', 'connectAgain');
-    if (stableMs >= STABLE_MS) this.#tries = 0;
-    // A random part of the whole range, so that a restart does not bring everybody back in the same moment.
-    const longest = Math.min(RETRY_MAX_MS, 2 * RETRY_MIN_MS * 2 ** this.#tries);
-    this.#tries += 1;
-    this.say('lost', 'tryNow');
-    clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.connect(), RETRY_MIN_MS + Math.random() * (longest - RETRY_MIN_MS));
-    if (opened || this.#tries < 3) return;
-    // A browser does not say why a socket did not open. If the token is the reason, `ask` renews it or shows the gate.
-    const answered = await ask('GET', '/api/auth/me').catch(() => null);
-    if (answered && house === this && this.#state?.[0] === 'lost') this.say('noSocket', 'tryNow');
+    if (code === 4501) return this.showState('elsewhere', 'useHere');
+    if (code === 1008 || code === 1002 || reason.includes('Unauthorized')) return this.showState('ended', 'connectAgain');
+    if (stableMs >= STABLE_MS) this.#attempts = 0;
+    // Jitter over the whole range, so that clients do not reconnect at the same time after a restart.
+    const longest = Math.min(RETRY_MAX_MS, 2 * RETRY_MIN_MS * 2 ** this.#attempts);
+    this.#attempts += 1;
+    this.showState('lost', 'tryNow');
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => this.connect(), RETRY_MIN_MS + Math.random() * (longest - RETRY_MIN_MS));
+    if (opened || this.#attempts < 3) return;
+    // A browser hides why a socket did not open. If the token is the reason, this request renews it or shows the login form.
+    const answered = await authorizedRequest('GET', '/api/auth/me').catch(() => null);
+    if (answered && chat === this && this.#state?.[0] === 'lost') this.showState('noSocket', 'tryNow');
   }
 
-  // The button of the line that says how the connection is.
-  async go() {
-    this.#tries = 0;
-    if (this.#state[0] === 'ended') await this.renew().catch((trouble) => house === this && toast(trouble.message, 'error'));
-    if (house === this) this.connect();
+  // The action of the connection state's button.
+  async runStateAction() {
+    this.#attempts = 0;
+    if (this.#state[0] === 'ended') await this.renew().catch((error) => chat === this && toast(error.message, 'error'));
+    if (chat === this) this.connect();
   }
 
   wake() {
-    if (this.#connection) this.#connection.probe(PROBE_MS);
-    else if (this.#away) this.connect();
+    if (this.#connection) this.#connection.probe(PROBE_TIMEOUT_MS);
+    else if (this.#reconnecting) this.connect();
   }
 
-  // Not connected, and coming back by itself.
-  get #away() {
+  // Whether the page is disconnected and reconnects by itself.
+  get #reconnecting() {
     return this.#state?.[0] === 'lost' || this.#state?.[0] === 'noSocket';
   }
 
-  // A fresh token by the refresh cookie. The cookie may be another account's by now (somebody else logged in in another
-  // tab): then this one is over here, and nothing of it is shown to the other.
+  // Gets a new token with the refresh cookie. The cookie may belong to another account now (a login in another tab): then
+  // this user is logged out here, and the other one sees nothing of this chat.
   async renew() {
-    const refused = (sentence) => {
-      leave(sentence);
-      throw new Refused(401, sentence);
+    const refuse = (message) => {
+      logOut(message);
+      throw new RequestError(401, message);
     };
     try {
       await account.refresh();
       const me = await request('GET', '/api/auth/me');
-      if (me.id !== this.me.id) refused(t('loginAgain'));
-    } catch (trouble) {
-      if (trouble.status === 401 && house === this) refused(t('loginAgain'));
-      throw trouble;
+      if (me.id !== this.me.id) refuse(t('loginAgain'));
+    } catch (error) {
+      if (error.status === 401 && chat === this) refuse(t('loginAgain'));
+      throw error;
     }
   }
 
-  say(state, action) {
+  showState(state, action) {
     this.#state = [state, action];
     document.body.dataset.state = state;
-    clearTimeout(this.#patience);
-    // Connecting takes a moment, as a rule; it is worth a word only when it takes longer.
+    clearTimeout(this.#connectingTimer);
+    // Connecting is usually instant; the notice appears only when it takes longer.
     byId('state').hidden = state === 'live' || state === 'connecting';
-    if (state === 'connecting') this.#patience = setTimeout(() => (byId('state').hidden = false), PATIENCE_MS);
+    if (state === 'connecting') this.#connectingTimer = setTimeout(() => (byId('state').hidden = false), CONNECTING_NOTICE_MS);
     byId('state-text').textContent = state === 'live' ? '' : t(state);
-    byId('state-go').hidden = !action;
-    byId('state-go').textContent = action ? t(action) : '';
+    byId('state-action').hidden = !action;
+    byId('state-action').textContent = action ? t(action) : '';
   }
 
   #receive(type, data) {
@@ -851,75 +851,76 @@ class House {
         break;
       case 'online_count':
         this.count = data.count;
-        this.#listPeople();
-        this.fetchPeople();
+        this.#listOnlineUsers();
+        this.fetchOnlineUsers();
         break;
       case 'private_message':
-        this.#privately(data.message);
+        this.#onPrivateMessage(data.message);
         break;
       case 'message_read':
         if (data.reader_id !== this.me.id) this.#threads.get(data.conversation_id)?.markRead();
         break;
       case 'notification':
-        // Being displaced is said by the line above the chat, which has the button.
+        // The state line shows a displaced session, with its button.
         if (data.code !== 'displaced') toast(data.message, data.level === 'error' ? 'error' : 'info');
         break;
       default:
-      // The heartbeat's answer, and what a site's backend publishes for its own pages.
+      // Answers to heartbeats, and events of the site's backend for its own pages.
     }
   }
 
-  #privately(message) {
+  #onPrivateMessage(message) {
     const thread = this.#threads.get(message.conversation_id);
     if (thread) thread.live(message, false);
-    if (thread && thread === this.open && talkIsSeen()) {
+    if (thread && thread === this.open && isThreadVisible()) {
       this.#arrived(thread, message.sender.id);
-      ask('POST', `/api/conversations/${message.conversation_id}/mark-read`)
+      authorizedRequest('POST', `/api/conversations/${message.conversation_id}/mark-read`)
         .catch(() => {}) // Opening the conversation marks it again.
         .then(() => this.fetchConversations());
       return;
     }
     if (thread) thread.stale = true;
-    const { name } = person(message.sender);
+    const { name } = toUser(message.sender);
     toast(t('says', name, message.content.length > 80 ? `${message.content.slice(0, 80)}…` : message.content));
     this.fetchConversations();
   }
 
   // ── Who is online ──
 
-  async #fetchPeople() {
-    if (house !== this) return;
-    if (this.count > LISTED_PEOPLE_MAX) {
-      this.people = [];
+  async #fetchOnlineUsers() {
+    if (chat !== this) return;
+    if (this.count > LISTED_USERS_MAX) {
+      this.onlineUsers = [];
     } else {
-      const { users } = await ask('GET', '/api/chat/online-users');
-      this.people = users.map((user) => person({ ...user, id: user.user_id }));
+      const { users } = await authorizedRequest('GET', '/api/chat/online-users');
+      this.onlineUsers = users.map((user) => toUser({ ...user, id: user.user_id }));
     }
-    if (house === this) this.#listPeople();
+    if (chat === this) this.#listOnlineUsers();
   }
 
-  #listPeople() {
+  #listOnlineUsers() {
     for (const element of all('.online-count')) element.textContent = this.count === null ? '' : this.count;
-    byId('crowd').hidden = !(this.count > LISTED_PEOPLE_MAX);
+    byId('crowd').hidden = !(this.count > LISTED_USERS_MAX);
     const own = ({ id }) => id === this.me.id;
-    const sorted = [...this.people].sort((a, b) => own(b) - own(a) || a.name.localeCompare(b.name, language));
-    this.#list(byId('online'), sorted, ({ id }) => id, (who) => {
-      const text = make('span', { className: 'text' }, make('span', { textContent: who.name }));
-      if (own(who)) text.append(make('small', { textContent: t('you') }));
-      const entry = make(own(who) ? 'div' : 'button', { className: 'entry', title: `@${who.username}` }, face(who), text);
-      if (!own(who)) entry.onclick = () => this.writeTo(who);
+    const sorted = [...this.onlineUsers].sort((a, b) => own(b) - own(a) || a.name.localeCompare(b.name, language));
+    this.#list(byId('online'), sorted, ({ id }) => id, (user) => {
+      const text = createElement('span', { className: 'text' }, createElement('span', { textContent: user.name }));
+      if (own(user)) text.append(createElement('small', { textContent: t('you') }));
+      const tag = own(user) ? 'div' : 'button';
+      const entry = createElement(tag, { className: 'entry', title: `@${user.username}` }, avatar(user), text);
+      if (!own(user)) entry.onclick = () => this.writeTo(user);
       return entry;
     });
   }
 
-  // Fills a list and leaves the keyboard's focus where it was.
+  // Redraws a list and keeps the keyboard focus.
   #list(list, entries, keyOf, draw) {
     const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     list.replaceChildren(
       ...entries.map((entry) => {
         const element = draw(entry);
         element.dataset.key = keyOf(entry);
-        return make('li', {}, element);
+        return createElement('li', {}, element);
       }),
     );
     if (focused !== null) list.querySelector(`[data-key="${focused}"]`)?.focus();
@@ -928,9 +929,9 @@ class House {
   // ── Private conversations ──
 
   async #fetchConversations() {
-    if (house !== this) return;
-    const { conversations, total_unread } = await ask('GET', '/api/conversations');
-    if (house !== this) return;
+    if (chat !== this) return;
+    const { conversations, total_unread } = await authorizedRequest('GET', '/api/conversations');
+    if (chat !== this) return;
     this.conversations = conversations;
     this.#unread = total_unread;
     this.#listConversations();
@@ -945,12 +946,12 @@ class House {
       badge.title = t('unread', this.#unread);
     }
     this.#list(byId('conversations'), this.conversations, ({ id }) => id, (entry) => {
-      const peer = person(entry.other_user);
-      const text = make('span', { className: 'text' }, make('span', { className: 'name', textContent: peer.name }));
-      if (entry.last_message) text.append(make('small', { textContent: entry.last_message }));
-      const button = make('button', { className: 'entry' }, face(peer), text);
+      const peer = toUser(entry.other_user);
+      const text = createElement('span', { className: 'text' }, createElement('span', { className: 'name', textContent: peer.name }));
+      if (entry.last_message) text.append(createElement('small', { textContent: entry.last_message }));
+      const button = createElement('button', { className: 'entry' }, avatar(peer), text);
       if (entry.unread_count > 0) {
-        const badge = make('span', { className: 'badge', textContent: entry.unread_count });
+        const badge = createElement('span', { className: 'badge', textContent: entry.unread_count });
         badge.ariaLabel = t('unread', entry.unread_count);
         button.append(badge);
       }
@@ -960,12 +961,12 @@ class House {
     });
   }
 
-  async writeTo(who) {
+  async writeTo(user) {
     try {
-      const { conversation_id } = await ask('POST', `/api/conversations/start/${who.id}`);
-      if (house === this) this.showConversation(conversation_id, who);
-    } catch (trouble) {
-      toast(trouble.message, 'error');
+      const { conversation_id } = await authorizedRequest('POST', `/api/conversations/start/${user.id}`);
+      if (chat === this) this.showConversation(conversation_id, user);
+    } catch (error) {
+      toast(error.message, 'error');
     }
   }
 
@@ -976,24 +977,24 @@ class House {
       this.#threads.set(conversation, thread);
     }
     this.show(thread);
-    this.#readOpen().catch((trouble) => toast(trouble.message, 'error'));
+    this.#readOpen().catch((error) => toast(error.message, 'error'));
   }
 
-  // Fetching a conversation tells its author that it was read: only while somebody can see it.
+  // Fetching a conversation marks it as read, so this fetches only while the thread is visible.
   async #readOpen() {
     const thread = this.open;
     if (thread === this.lobby) return;
     thread.stale = true;
-    if (!talkIsSeen()) return;
+    if (!isThreadVisible()) return;
     await thread.fill();
     thread.stale = false;
-    if (house !== this) return;
-    this.#settle();
+    if (chat !== this) return;
+    this.#keepAtEnd();
     this.fetchConversations();
   }
 
-  seen() {
-    if (this.open.stale) this.#readOpen().catch(() => {}); // It stays stale, and is read with the next reason.
+  onVisible() {
+    if (this.open.stale) this.#readOpen().catch(() => {}); // It stays stale until the next call.
   }
 
   // ── The open thread ──
@@ -1041,8 +1042,8 @@ class House {
     this.#toEnd();
   }
 
-  // After rows came or grew: who was at the end stays there, who reads further up is left alone.
-  #settle() {
+  // After rows were added or grew: keeps the end in view, if it was in view.
+  #keepAtEnd() {
     if (this.#atEnd) this.#toEnd();
   }
 
@@ -1072,57 +1073,57 @@ class House {
     const thread = this.open;
     textarea.value = '';
     this.measure();
-    const sent = thread.say(text);
+    const sent = thread.send(text);
     this.#toEnd();
     sent.then(() => {
-      if (house !== this) return;
-      if (this.open === thread) this.#settle();
+      if (chat !== this) return;
+      if (this.open === thread) this.#keepAtEnd();
       if (thread.peer) this.fetchConversations();
     });
   }
 }
 
-let house = null;
+let chat = null;
 
 function enter(user) {
   const nickname = user.nickname || user.profile?.nickname;
-  house?.close();
-  house = new House(person({ ...user, nickname }));
+  chat?.close();
+  chat = new ChatView(toUser({ ...user, nickname }));
 }
 
-function leave(sentence) {
-  house?.close();
+function logOut(message) {
+  chat?.close();
   account.forget();
-  gate.open(sentence);
+  loginView.open(message);
 }
 
-// Whether somebody can see the open thread: not in a hidden tab, and not behind another pane of a narrow page.
-const talkIsSeen = () => document.visibilityState === 'visible' && byId('scroll').getClientRects().length > 0;
+// Whether the open thread is visible: not in a hidden tab, and not behind another pane of a narrow page.
+const isThreadVisible = () => document.visibilityState === 'visible' && byId('scroll').getClientRects().length > 0;
 
 function pane(name) {
-  byId('house').dataset.pane = name;
+  byId('chat').dataset.pane = name;
   for (const button of all('#tabs button')) button.ariaPressed = String(button.dataset.pane === name);
-  if (name === 'people') house?.fetchPeople();
-  if (name === 'talk') house?.seen();
+  if (name === 'people') chat?.fetchOnlineUsers();
+  if (name === 'talk') chat?.onVisible();
 }
 
-async function begin() {
-  speak();
+async function start() {
+  translate();
   try {
-    if (!account.token && localStorage.getItem(MARK)) await account.refresh();
-    if (!account.token) return gate.open();
+    if (!account.token && localStorage.getItem(RETURNING)) await account.refresh();
+    if (!account.token) return loginView.open();
     let me;
     try {
       me = await request('GET', '/api/auth/me');
-    } catch (trouble) {
-      if (trouble.status !== 401) throw trouble;
+    } catch (error) {
+      if (error.status !== 401) throw error;
       await account.refresh();
       me = await request('GET', '/api/auth/me');
     }
     enter(me);
-  } catch (trouble) {
-    if (trouble.status === 401) account.forget();
-    gate.open(trouble.message);
+  } catch (error) {
+    if (error.status === 401) account.forget();
+    loginView.open(error.message);
   }
 }
 
@@ -1130,49 +1131,49 @@ for (const button of all('.language')) {
   button.onclick = () => {
     language = language === 'zh' ? 'en' : 'zh';
     localStorage.setItem('teahouse.language', language);
-    speak();
+    translate();
   };
 }
 for (const button of all('#tabs button')) button.onclick = () => pane(button.dataset.pane);
-byId('gate').firstElementChild.onsubmit = (event) => {
+byId('login').firstElementChild.onsubmit = (event) => {
   event.preventDefault();
-  gate.enter(event.target);
+  loginView.submit(event.target);
 };
-byId('gate-other').onclick = () => {
-  gate.registering = !gate.registering;
-  gate.trouble(null);
-  gate.speak();
+byId('login-switch').onclick = () => {
+  loginView.registering = !loginView.registering;
+  loginView.showError(null);
+  loginView.translate();
 };
 byId('logout').onclick = async () => {
-  const goodbye = request('POST', '/api/auth/logout');
-  localStorage.setItem(LEFT, `${house.me.id} ${Date.now()}`);
-  leave();
-  await goodbye.catch((trouble) => trouble.status !== 401 && toast(trouble.message, 'error'));
+  const loggingOut = request('POST', '/api/auth/logout');
+  localStorage.setItem(LOGGED_OUT, `${chat.me.id} ${Date.now()}`);
+  logOut();
+  await loggingOut.catch((error) => error.status !== 401 && toast(error.message, 'error'));
 };
-byId('state-go').onclick = () => house?.go();
-byId('lobby').onclick = () => house?.show(house.lobby);
-byId('newer').onclick = () => house?.toEnd();
-byId('scroll').onscroll = () => house?.scrolled();
+byId('state-action').onclick = () => chat?.runStateAction();
+byId('lobby').onclick = () => chat?.show(chat.lobby);
+byId('newer').onclick = () => chat?.toEnd();
+byId('scroll').onscroll = () => chat?.scrolled();
 byId('compose').onsubmit = (event) => {
   event.preventDefault();
-  house?.submit();
+  chat?.submit();
 };
-byId('compose').elements.content.oninput = () => house?.measure();
+byId('compose').elements.content.oninput = () => chat?.measure();
 byId('compose').elements.content.onkeydown = (event) => {
-  // Enter that ends a word of an input method is not for us (229 is how Safari says so).
+  // Enter that confirms an input method's composition does not send (Safari reports keyCode 229).
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
   event.preventDefault();
-  house?.submit();
+  chat?.submit();
 };
-addEventListener('online', () => house?.wake());
+addEventListener('online', () => chat?.wake());
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState !== 'visible') return;
-  house?.wake();
-  house?.seen();
+  chat?.wake();
+  chat?.onVisible();
 });
-// The same person logged out in another tab: here too.
+// A logout in another tab logs the same user out here.
 addEventListener('storage', ({ key, newValue }) => {
-  if (key === LEFT && house && newValue?.startsWith(`${house.me.id} `)) leave();
+  if (key === LOGGED_OUT && chat && newValue?.startsWith(`${chat.me.id} `)) logOut();
 });
 
-begin();
+start();

@@ -1,57 +1,40 @@
-//! The short way of a handshake that comes whole, as the first thing on its connection: past HTTP, since
-//! that costs several times the handshake itself (docs/performance.md). Every check is the one of the
-//! long way; what is refused, and all else, goes there to be answered.
-
-use std::net::{SocketAddr, TcpStream};
+//! The fast path of a handshake that arrives complete and first on its connection. It skips HTTP, which costs several
+//! times the handshake itself (docs/performance.md). It runs the same checks as the HTTP route, which answers every
+//! refusal and every other request.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use bytes::Bytes;
-use teahouse_core::AcceptOrder;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::{Handshakes, Refused, Socket, wants_upgrade};
+use super::{AcceptedSocket, Handshakes, RefusedHandshake, wants_upgrade};
+use crate::clock;
+use crate::connection::FirstRequest;
 use crate::http::context::{Context, X_REQUEST_ID, log_access};
-use crate::http::panics::unpanicked;
+use crate::http::panics::catch_panic;
 use crate::http::redaction::redacted;
 
-/// The path of handshakes.
+/// The path of the WebSocket route.
 pub const PATH: &str = "/api/chat/ws";
-/// Header lines of a request, as many as hyper takes.
+/// Maximum header lines of a request, as in hyper.
 const HEADERS_MAX: usize = 100;
 
-/// A connection whose first bytes have come.
-pub struct First {
-    /// The socket, nonblocking.
-    pub stream: TcpStream,
-    /// When its first byte came.
-    pub accepted: AcceptOrder,
-    /// The other end.
-    pub peer: SocketAddr,
-    /// What has come.
-    pub bytes: Bytes,
-    /// Its place among all that are allowed.
-    pub place: OwnedSemaphorePermit,
-}
-
 impl Handshakes {
-    /// Takes a connection whose first bytes are a handshake that is let in. What it gives back goes the long
-    /// way: it is no handshake, or not whole, or refused.
-    pub async fn take(&self, first: First) -> Option<(First, Option<Refused>)> {
-        let started = Instant::now();
+    /// Attaches a connection whose first bytes are a complete handshake that passes all checks. Otherwise it returns
+    /// the connection for HTTP, with the refusal if there is one.
+    pub async fn try_attach(&self, first: FirstRequest) -> Option<(FirstRequest, Option<RefusedHandshake>)> {
+        let started = clock::monotonic();
         let Some((head, length)) = read_head(&first.bytes) else { return Some((first, None)) };
         let context = Context::of(&head.headers, first.peer.ip(), &self.app);
-        let admit = unpanicked(self.admit(&context, &head).instrument(context.span()));
-        let admitted = match admit.await.and_then(|outcome| outcome) {
-            Ok(admitted) => admitted,
-            Err(refusal) => return Some((first, Some(Refused(refusal)))),
+        let checking = catch_panic(self.check(&context, &head).instrument(context.span()));
+        let accepted_handshake = match checking.await.and_then(|outcome| outcome) {
+            Ok(accepted_handshake) => accepted_handshake,
+            Err(refusal) => return Some((first, Some(RefusedHandshake(refusal)))),
         };
         let mut answer = String::with_capacity(256);
         answer.push_str("HTTP/1.1 101 Switching Protocols\r\n");
         let id = (X_REQUEST_ID, (*context.request_id).to_owned().into());
-        for (name, value) in admitted.answer().chain([id]) {
+        for (name, value) in accepted_handshake.response_headers().chain([id]) {
             for part in [name.as_str(), ": ", &value, "\r\n"] {
                 answer.push_str(part);
             }
@@ -60,15 +43,15 @@ impl Handshakes {
         let address = redacted(head.uri.path_and_query().map_or(PATH, |address| address.as_str()));
         log_access(&head.method, PATH, &address, StatusCode::SWITCHING_PROTOCOLS, started, &context);
 
-        let First { stream, accepted, bytes, place, .. } = first;
+        let FirstRequest { stream, accepted, bytes, permit, .. } = first;
         let early = Bytes::copy_from_slice(&bytes[length..]);
-        let socket = Socket { accepted, stream, early, place: Some(place), answer: answer.into() };
-        admitted.attach(&self.hub, socket).await;
+        let socket = AcceptedSocket { accepted, stream, early, permit: Some(permit), answer: answer.into() };
+        accepted_handshake.attach(&self.hub, socket).await;
         None
     }
 }
 
-/// The head of a handshake, if these bytes begin with a whole one, and its length.
+/// The head of a handshake and its length, if these bytes start with a complete one.
 fn read_head(bytes: &Bytes) -> Option<(Parts, usize)> {
     let after = bytes.strip_prefix(b"GET ")?.strip_prefix(PATH.as_bytes())?;
     if !matches!(after.first(), Some(b' ' | b'?')) {
@@ -85,7 +68,7 @@ fn read_head(bytes: &Bytes) -> Option<(Parts, usize)> {
     head.headers.reserve(request.headers.len());
     for line in &*request.headers {
         let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
-        // What has a body is for HTTP to find the end of.
+        // HTTP refuses a handshake with a body.
         if name == "content-length" || name == "transfer-encoding" {
             return None;
         }
@@ -105,9 +88,9 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_handshake_is_taken() {
+    fn only_a_complete_handshake_is_taken() {
         assert_eq!(length(GOOD), Some(GOOD.len()));
-        assert_eq!(length(&format!("{GOOD}\u{1}frames")), Some(GOOD.len()), "what comes behind it is not of it");
+        assert_eq!(length(&format!("{GOOD}\u{1}frames")), Some(GOOD.len()), "the bytes after it are not part of it");
         assert_eq!(length(&GOOD.replace("?token=a.b.c", "")), Some(GOOD.len() - "?token=a.b.c".len()));
         for end in 0..GOOD.len() {
             assert_eq!(length(&GOOD[..end]), None, "{end} bytes of it");
@@ -130,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_what_stood_there() {
+    fn a_head_is_read_as_it_was_written() {
         let text = GOOD.replace("Host", "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b\r\nHOST");
         let (head, _) = read_head(&Bytes::from(text)).unwrap();
         assert_eq!((head.method, head.version, head.uri.query()), (Method::GET, Version::HTTP_11, Some("token=a.b.c")));
