@@ -10,15 +10,13 @@ use std::time::SystemTime;
 use rustix::fs::{FlockOperation, flock};
 use teahouse_core::Timestamp;
 use teahouse_protocol::rfc3339;
-use teahouse_store::{BackupError, OpenError, SqliteOptions, SqliteStore, Store};
+use teahouse_store::Lifecycle;
+pub use teahouse_store_sqlite::DATABASE_FILE as DATABASE;
+use teahouse_store_sqlite::{BackupError, Backups, LOCK_FILE as LOCK, OpenError, SqliteOptions, SqliteStore};
 
 use crate::control::Nobody;
 use crate::secrets;
 
-/// The store's file, whose name is its own business but for this look.
-pub const DATABASE: &str = "teahouse.db";
-/// The file by which a store holds its directory.
-const LOCK: &str = "teahouse.lock";
 /// Where what is restored lies in the data directory until it has shown that it is good.
 const STAGE: &str = ".restoring";
 /// What is read of a file at once.
@@ -38,6 +36,9 @@ pub enum BackUpError {
         /// What the system said.
         error: io::Error,
     },
+    /// The store cannot be copied into a directory.
+    #[error("this server's database has no backup into a directory; use the tools of the database")]
+    NoBackups,
     /// The store could not be copied.
     #[error(transparent)]
     Store(#[from] BackupError),
@@ -49,11 +50,12 @@ pub enum BackUpError {
 /// # Errors
 /// There is no backup; what was there before is as it was.
 pub async fn back_up(
-    store: &dyn Store,
+    backups: Option<&Backups>,
     data: &Path,
     into: &Path,
     progress: impl FnMut(f64) + Send + 'static,
 ) -> Result<(), BackUpError> {
+    let backups = backups.ok_or(BackUpError::NoBackups)?;
     let mut unfinished = begin(into)?;
     for name in secrets::FILES {
         let (from, to) = (data.join(name), into.join(name));
@@ -64,7 +66,7 @@ pub async fn back_up(
             Err(error) => return Err(BackUpError::Io { path: from, error }),
         }
     }
-    match store.backup(into, Box::new(progress)).await {
+    match backups.copy_to(into, Box::new(progress)).await {
         Ok(()) => {
             // It is whole, and stays.
             std::mem::forget(unfinished);

@@ -18,6 +18,7 @@ mod passwords;
 mod request_ids;
 mod secrets;
 mod serve;
+mod storage;
 mod tokens;
 mod use_cases;
 mod websocket;

@@ -11,9 +11,10 @@ use axum::Router;
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 use teahouse_core::token::Revoked;
-use teahouse_core::{Commit, LOBBY, Timestamp, UserId};
+use teahouse_core::{LOBBY, Timestamp, UserId};
 use teahouse_hub::{Feed, Hub, HubOptions, Publication};
-use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
+use teahouse_store::{CommitGroup, CommitSink, StoreError};
+use teahouse_store_sqlite::OpenError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,6 +27,7 @@ use crate::door::{SocketDoor, StoredHistory};
 use crate::limits::Limits;
 use crate::passwords::{PasswordError, Passwords};
 use crate::secrets::{Secrets, SecretsError};
+use crate::storage::Storage;
 use crate::tokens::{KeyError, Tokens};
 use crate::websocket::{self, Handshakes};
 use crate::{accept, http, metrics};
@@ -79,11 +81,10 @@ pub enum StartError {
 struct FeedSink(Feed);
 
 impl CommitSink for FeedSink {
-    fn committed(&mut self, commits: Vec<Commit>) {
-        self.0.committed(commits);
-    }
-
-    fn answered(&mut self) {
+    fn commit(&mut self, mut group: CommitGroup<'_>) {
+        self.0.committed(group.take_commits());
+        // The shards are notified after the answers, so that an answer and a commit leave in one write.
+        group.answer_callers();
         self.0.answered();
     }
 }
@@ -152,14 +153,10 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     let (prepared, feed) = Hub::prepare(hub_options(&config));
     let mut registry = Registry::with_prefix("teahouse");
     prepared.metrics().register(&mut registry);
-    let options = SqliteOptions {
-        queue_max: config.store.queue_max,
-        group_max: config.store.group_max,
-        ..SqliteOptions::new(&config.server.data)
-    };
-    options.metrics.register(&mut registry);
     // Opening blocks, and nothing else is to be done before it is over.
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options, Box::new(FeedSink(feed)))?);
+    let storage = Storage::open(&config, Box::new(FeedSink(feed)))?;
+    storage.register_metrics(&mut registry);
+    let store = storage.store;
     let control = ControlServer::bind(&config.server.data).await?;
     let listener = bind(config.server.listen)?;
     let metrics_listener = config.metrics.listen.map(bind).transpose()?;
@@ -201,7 +198,8 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
         tasks.spawn(async move { accept::serve(listener, router, None, &app.config.server, closing).await });
     }
     {
-        let (controller, closing) = (Controller::new(Arc::clone(&app), closing.clone()), closing.clone());
+        let (controller, closing) =
+            (Controller::new(Arc::clone(&app), storage.backups, closing.clone()), closing.clone());
         tasks.spawn(control.serve(Arc::new(controller), closing));
     }
     tasks.spawn(prune(Arc::clone(&app), closing.clone()));

@@ -11,9 +11,11 @@ mod keys;
 mod users;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use teahouse_core::{Commit, Timestamp, UserRole};
-use teahouse_store::{CommitSink, NewUser, SqliteOptions, SqliteStore, Store};
+use teahouse_core::{Timestamp, UserRole};
+use teahouse_store::{CommitGroup, CommitSink, NewUser, Store};
+use teahouse_store_sqlite::{SqliteOptions, SqliteStore};
 
 use house::{Run, run};
 
@@ -131,11 +133,11 @@ fn help_teaches_and_mistakes_of_usage_exit_64() {
 struct Nobody;
 
 impl CommitSink for Nobody {
-    fn committed(&mut self, _: Vec<Commit>) {}
+    fn commit(&mut self, _: CommitGroup<'_>) {}
 }
 
-fn open_store(directory: &Path) -> SqliteStore {
-    SqliteStore::open(SqliteOptions::new(directory), Box::new(Nobody)).unwrap()
+fn open_store(directory: &Path) -> Arc<dyn Store> {
+    Arc::new(SqliteStore::open(SqliteOptions::new(directory), Box::new(Nobody)).unwrap())
 }
 
 #[tokio::test]

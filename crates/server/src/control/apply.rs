@@ -9,6 +9,7 @@ use teahouse_core::token::Revoked;
 use teahouse_core::{Revocation, Timestamp, User, UserId, UserRole};
 use teahouse_protocol::rfc3339;
 use teahouse_store::{ApiKeyError, CreateUserError, NewUser, Store, StoreError};
+use teahouse_store_sqlite::Backups;
 
 use super::{ControlAnswer, ControlRequest, PAGE_USERS, Progress, UserLine, UserPage, key_of_text};
 use crate::backup::{BackUpError, back_up};
@@ -18,6 +19,8 @@ use crate::config::Config;
 pub struct Desk<'a> {
     /// The store.
     pub store: &'a dyn Store,
+    /// What copies it, where it can be copied into a directory.
+    pub backups: Option<&'a Backups>,
     /// The operator's configuration.
     pub config: &'a Config,
     /// The time.
@@ -98,10 +101,12 @@ async fn try_apply(desk: &Desk<'_>, request: ControlRequest, progress: Progress)
         ControlRequest::Backup { into } => {
             // Nobody may be listening any more.
             let tell = move |done| _ = progress.send(done);
-            let copied = back_up(store, &desk.config.server.data, Path::new(&into), tell).await;
+            let copied = back_up(desk.backups, &desk.config.server.data, Path::new(&into), tell).await;
             match copied {
                 Ok(()) => ControlAnswer::Done(format!("everything is in {into}")),
-                Err(error @ BackUpError::NotEmpty(_)) => ControlAnswer::Refused(error.to_string()),
+                Err(error @ (BackUpError::NotEmpty(_) | BackUpError::NoBackups)) => {
+                    ControlAnswer::Refused(error.to_string())
+                }
                 Err(error) => ControlAnswer::Failed(error.to_string()),
             }
             .into()

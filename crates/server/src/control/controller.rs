@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use teahouse_store_sqlite::Backups;
 use tokio_util::sync::CancellationToken;
 
 use super::apply::{Desk, apply};
@@ -13,14 +14,15 @@ use crate::app::App;
 /// Does what the command line asks of a running server.
 pub struct Controller {
     app: Arc<App>,
+    backups: Option<Backups>,
     closing: CancellationToken,
 }
 
 impl Controller {
     /// Of this server, which goes down when `closing` is cancelled.
     #[must_use]
-    pub fn new(app: Arc<App>, closing: CancellationToken) -> Self {
-        Self { app, closing }
+    pub fn new(app: Arc<App>, backups: Option<Backups>, closing: CancellationToken) -> Self {
+        Self { app, backups, closing }
     }
 }
 
@@ -28,7 +30,8 @@ impl Controller {
 impl Handler for Controller {
     async fn handle(&self, request: ControlRequest, progress: Progress) -> ControlAnswer {
         let app = &self.app;
-        let desk = Desk { store: app.store.as_ref(), config: &app.config, now: app.now() };
+        let backups = self.backups.as_ref();
+        let desk = Desk { store: app.store.as_ref(), backups, config: &app.config, now: app.now() };
         let copies = matches!(request, ControlRequest::Backup { .. });
         let applied = tokio::select! {
             biased;

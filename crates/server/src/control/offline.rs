@@ -3,8 +3,9 @@
 
 use std::time::SystemTime;
 
-use teahouse_core::{Commit, Timestamp};
-use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore, Store};
+use teahouse_core::Timestamp;
+use teahouse_store::{CommitGroup, CommitSink};
+use teahouse_store_sqlite::OpenError;
 use tokio::sync::watch;
 
 use super::apply::{Desk, apply};
@@ -12,6 +13,7 @@ use super::client::connect;
 use super::{ControlAnswer, ControlRequest, ReachError, ask};
 use crate::backup::DATABASE;
 use crate::config::Config;
+use crate::storage::Storage;
 
 /// Why neither a server nor the store could be asked.
 #[derive(Debug, thiserror::Error)]
@@ -31,14 +33,14 @@ pub enum ChangeError {
 pub struct Nobody;
 
 impl CommitSink for Nobody {
-    fn committed(&mut self, _: Vec<Commit>) {}
+    fn commit(&mut self, _: CommitGroup<'_>) {}
 }
 
 /// Whoever can be asked: a running server, or the store.
 pub struct Answerer<'a> {
     config: &'a Config,
     /// The store, when no server runs.
-    store: Option<SqliteStore>,
+    storage: Option<Storage>,
 }
 
 impl<'a> Answerer<'a> {
@@ -49,15 +51,15 @@ impl<'a> Answerer<'a> {
     pub async fn open(config: &'a Config) -> Result<Self, ChangeError> {
         let directory = &config.server.data;
         match connect(directory).await {
-            Ok(_) => return Ok(Self { config, store: None }),
+            Ok(_) => return Ok(Self { config, storage: None }),
             Err(ReachError::NotRunning) => {}
             Err(error) => return Err(error.into()),
         }
         if !directory.join(DATABASE).exists() {
             return Err(ChangeError::NoData(directory.display().to_string()));
         }
-        let store = SqliteStore::open(SqliteOptions::new(directory), Box::new(Nobody))?;
-        Ok(Self { config, store: Some(store) })
+        let storage = Storage::open(config, Box::new(Nobody))?;
+        Ok(Self { config, storage: Some(storage) })
     }
 
     /// Asks; `progress` hears how much is done, from 0 to 1.
@@ -69,9 +71,16 @@ impl<'a> Answerer<'a> {
         request: ControlRequest,
         progress: &mut dyn FnMut(f64),
     ) -> Result<ControlAnswer, ChangeError> {
-        let Some(store) = &self.store else { return Ok(ask(&self.config.server.data, &request, progress).await?) };
+        let Some(storage) = &self.storage else {
+            return Ok(ask(&self.config.server.data, &request, progress).await?);
+        };
         let (sender, mut done) = watch::channel(0.0);
-        let desk = Desk { store, config: self.config, now: Timestamp::from(SystemTime::now()) };
+        let desk = Desk {
+            store: &*storage.store,
+            backups: storage.backups.as_ref(),
+            config: self.config,
+            now: Timestamp::from(SystemTime::now()),
+        };
         let mut applying = std::pin::pin!(apply(&desk, request, sender));
         loop {
             tokio::select! {
@@ -83,8 +92,8 @@ impl<'a> Answerer<'a> {
 
     /// Closes what was opened.
     pub async fn close(self) {
-        if let Some(store) = self.store {
-            store.close().await;
+        if let Some(storage) = self.storage {
+            storage.store.close().await;
         }
     }
 }

@@ -194,7 +194,7 @@ async fn a_server_that_goes_down_begins_no_copy_and_still_does_the_rest() {
     let stage = crate::http::tests::stage::stage();
     stage.join("amy").await;
     let closing = CancellationToken::new();
-    let controller = Controller::new(Arc::clone(&stage.app), closing.clone());
+    let controller = Controller::new(Arc::clone(&stage.app), None, closing.clone());
     let parent = tempfile::tempdir().unwrap();
     let copy = parent.path().join("copy");
     let backup = || ControlRequest::Backup { into: copy.to_str().unwrap().to_owned() };
@@ -218,9 +218,9 @@ fn what_is_secret_stands_in_no_log() {
 }
 
 /// Nobody listens to what these tests store.
-fn store_in(directory: &Path) -> teahouse_store::SqliteStore {
-    let options = teahouse_store::SqliteOptions::new(directory);
-    teahouse_store::SqliteStore::open(options, Box::new(Nobody)).unwrap()
+fn store_in(directory: &Path) -> Arc<dyn teahouse_store::Store> {
+    let options = teahouse_store_sqlite::SqliteOptions::new(directory);
+    Arc::new(teahouse_store_sqlite::SqliteStore::open(options, Box::new(Nobody)).unwrap())
 }
 
 fn defaults() -> Config {
@@ -228,13 +228,13 @@ fn defaults() -> Config {
 }
 
 async fn applied(store: &dyn teahouse_store::Store, request: ControlRequest) -> Applied {
-    let desk = Desk { store, config: &defaults(), now: Timestamp(1_795_328_736_120) };
+    let desk = Desk { store, backups: None, config: &defaults(), now: Timestamp(1_795_328_736_120) };
     apply(&desk, request, Progress::new(0.0)).await
 }
 
 #[tokio::test]
 async fn h17_who_was_changed_is_said_also_when_the_name_is_somebody_elses_address() {
-    use teahouse_store::{SiteUser, Store, Subject};
+    use teahouse_store::{SiteUser, Subject};
     let directory = tempfile::tempdir().unwrap();
     let store = store_in(directory.path());
     // A site may call its users by their addresses, and names in its tokens are held to no rule.
@@ -243,22 +243,22 @@ async fn h17_who_was_changed_is_said_also_when_the_name_is_somebody_elses_addres
         let (username, email) = (username.to_owned(), email.map(str::to_owned));
         store.ensure_site_user(SiteUser { subject, username, email, now: Timestamp(0) }).await.unwrap();
     }
-    let disabled = applied(&store, disable("amy@example.org")).await;
+    let disabled = applied(&*store, disable("amy@example.org")).await;
     assert_eq!(disabled.answer.exit_status(), 0);
     assert_eq!(disabled.revoked.map(|revoked| revoked.user), Some(UserId(7)));
-    let nobody = applied(&store, disable("eve")).await;
+    let nobody = applied(&*store, disable("eve")).await;
     assert_eq!((nobody.answer.exit_status(), nobody.revoked), (1, None));
     // Bob is not given a password that was meant for somebody else.
     let password_hash = Hidden("$argon2id$".to_owned());
     let request = ControlRequest::UserPasswd { name: "amy@example.org".to_owned(), password_hash };
-    let changed = applied(&store, request).await;
+    let changed = applied(&*store, request).await;
     assert_ne!(changed.revoked.map(|revoked| revoked.user), Some(UserId(8)));
     assert_eq!(store.password_hash(UserId(8)).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn users_are_listed_in_pages_and_none_is_left_out() {
-    use teahouse_store::{NewUser, Store};
+    use teahouse_store::NewUser;
     let directory = tempfile::tempdir().unwrap();
     let store = store_in(directory.path());
     let people = PAGE_USERS + 1;
@@ -268,7 +268,7 @@ async fn users_are_listed_in_pages_and_none_is_left_out() {
         store.create_user(new).await.unwrap();
     }
     let mut seen = Vec::new();
-    let page = async |after| match applied(&store, ControlRequest::UserList { after }).await.answer {
+    let page = async |after| match applied(&*store, ControlRequest::UserList { after }).await.answer {
         ControlAnswer::Users(page) => page,
         other => panic!("{other:?}"),
     };

@@ -47,7 +47,7 @@ pub async fn log_out(
         });
     }
     if let Some(refresh) = refresh
-        && let Some(refresh) = app.store.refresh(refresh.key(), app.now()).await?
+        && let Some(refresh) = app.store.refresh_token(refresh.key(), app.now()).await?
         && !ended.iter().any(|ended| ended.key == refresh.login)
     {
         ended.push(Ended { user: refresh.user, key: refresh.login, until: last_expiry(app) });

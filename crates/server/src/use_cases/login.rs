@@ -2,7 +2,7 @@
 //! (a cookie) is the door's business; the store keeps only its key.
 
 use teahouse_core::{Timestamp, TokenKey, User};
-use teahouse_store::{Refresh, StoreError};
+use teahouse_store::{RefreshToken, StoreError};
 
 use crate::app::App;
 use crate::tokens::{Issued, LoginId};
@@ -58,7 +58,7 @@ pub(super) async fn begin(app: &App, user: User) -> Result<Login, StoreError> {
     let (login, refresh) = (LoginId::random(), RefreshSecret::random());
     let expires_at = refresh_expiry(app);
     app.store
-        .add_refresh(Refresh { key: refresh.key(), user: user.profile.id, login: login.key(), expires_at })
+        .add_refresh_token(RefreshToken { key: refresh.key(), user: user.profile.id, login: login.key(), expires_at })
         .await?;
     let issued = issue(app, &user, login).await?;
     Ok(Login { user, issued, refresh, id: login })

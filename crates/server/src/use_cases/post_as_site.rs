@@ -7,7 +7,7 @@ use teahouse_core::limits::{CLIENT_ID_CHARS_MAX, CONTENT_CHARS_MAX};
 use teahouse_core::text::{TextError, check_content, longer_than};
 use teahouse_core::{MessageKind, RoomId, UserId};
 use teahouse_store::{
-    Append, AppendError, Appended, Membership, MembershipChange, Place, RoomError, SiteUser, StoreError, Subject,
+    Append, AppendError, Appended, Destination, Membership, MembershipChange, RoomError, SiteUser, StoreError, Subject,
 };
 
 use crate::app::App;
@@ -67,7 +67,7 @@ pub async fn post_as_site(app: &Arc<App>, draft: SiteDraft) -> Result<Appended, 
             None => (system_user(&own).await?, MessageKind::System),
         };
         let append = Append {
-            place: Place::Room(draft.room),
+            destination: Destination::Room(draft.room),
             sender,
             client_id: Some(draft.client_id),
             content,
@@ -90,7 +90,7 @@ pub async fn post_as_site(app: &Arc<App>, draft: SiteDraft) -> Result<Appended, 
 
 /// Into a public room everybody may come: whoever speaks there comes in first. Nobody comes into others.
 async fn come_in_and_say(app: &App, append: Append) -> Result<Appended, PostError> {
-    let Place::Room(room) = append.place else { return Err(AppendError::Forbidden.into()) };
+    let Destination::Room(room) = append.destination else { return Err(AppendError::Forbidden.into()) };
     if app.store.room_head(room).await?.is_none() {
         return Err(AppendError::NotFound.into());
     }

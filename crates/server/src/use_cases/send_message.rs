@@ -10,7 +10,7 @@ use teahouse_core::limits::{
 };
 use teahouse_core::text::{TextError, check_content, longer_than};
 use teahouse_core::{LOBBY, MessageId, MessageKind, RoomId, UserId};
-use teahouse_store::{Append, AppendError, Appended, Place};
+use teahouse_store::{Append, AppendError, Appended, Destination};
 
 use crate::app::App;
 use crate::limits::{RetryAfter, UserLimit};
@@ -18,7 +18,7 @@ use crate::limits::{RetryAfter, UserLimit};
 /// What somebody wants to say.
 pub struct Draft {
     /// Where.
-    pub place: Place,
+    pub destination: Destination,
     /// Who.
     pub sender: UserId,
     /// What, as it was typed.
@@ -37,13 +37,13 @@ impl Draft {
     /// Something for a room, as v1 says it.
     #[must_use]
     pub fn room(sender: UserId, room: RoomId, content: String, client_id: String, address: IpAddr) -> Self {
-        Self::new(Place::Room(room), CONTENT_CHARS_MAX, sender, content, Some(client_id), address)
+        Self::new(Destination::Room(room), CONTENT_CHARS_MAX, sender, content, Some(client_id), address)
     }
 
     /// Something for the lobby, as the classic dialect says it.
     #[must_use]
     pub fn lobby(sender: UserId, content: String, client_id: Option<String>, address: IpAddr) -> Self {
-        Self::new(Place::Room(LOBBY), CLASSIC_CONTENT_CHARS_MAX, sender, content, client_id, address)
+        Self::new(Destination::Room(LOBBY), CLASSIC_CONTENT_CHARS_MAX, sender, content, client_id, address)
     }
 
     /// Something for one other user, as the classic dialect says it.
@@ -55,18 +55,18 @@ impl Draft {
         client_id: Option<String>,
         address: IpAddr,
     ) -> Self {
-        Self::new(Place::Direct(receiver), PRIVATE_CONTENT_CHARS_MAX, sender, content, client_id, address)
+        Self::new(Destination::Direct(receiver), PRIVATE_CONTENT_CHARS_MAX, sender, content, client_id, address)
     }
 
     fn new(
-        place: Place,
+        destination: Destination,
         content_chars_max: usize,
         sender: UserId,
         content: String,
         client_id: Option<String>,
         address: IpAddr,
     ) -> Self {
-        Self { place, sender, content, content_chars_max, client_id, reply_to: None, address }
+        Self { destination, sender, content, content_chars_max, client_id, reply_to: None, address }
     }
 
     /// And it answers this message.
@@ -148,7 +148,7 @@ fn check(app: &App, draft: Draft) -> Result<Append, SendError> {
         return Err(SendError::ClientId);
     }
     Ok(Append {
-        place: draft.place,
+        destination: draft.destination,
         sender: draft.sender,
         client_id: draft.client_id,
         content,
