@@ -23,6 +23,7 @@ use crate::limits::Limits;
 use crate::metrics::Rejections;
 use crate::passwords::Passwords;
 use crate::request_ids::RequestIds;
+use crate::storage::Backups;
 use crate::tokens::Tokens;
 
 /// The hub, as use cases see it.
@@ -57,6 +58,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct App {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Copies the store; `None` when the database has its own tools for that.
+    pub backups: Option<Backups>,
     /// The hub.
     pub live: Arc<dyn LiveSessions>,
     /// Verifies and issues tokens.
@@ -82,6 +85,8 @@ pub struct App {
 pub struct Parts {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Copies the store; `None` when the database has its own tools for that.
+    pub backups: Option<Backups>,
     /// The hub.
     pub live: Arc<dyn LiveSessions>,
     /// Verifies and issues tokens.
@@ -100,9 +105,10 @@ impl App {
     /// An app that is not draining and has no tasks.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, live, tokens, passwords, limits, config, clock } = parts;
+        let Parts { store, backups, live, tokens, passwords, limits, config, clock } = parts;
         Arc::new(Self {
             store,
+            backups,
             live,
             tokens,
             passwords,

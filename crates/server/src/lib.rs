@@ -25,6 +25,7 @@ mod secrets;
 mod serve;
 mod session_tokens;
 mod socket;
+mod storage;
 mod tokens;
 mod use_cases;
 mod validation;

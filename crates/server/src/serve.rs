@@ -12,9 +12,10 @@ use axum::Router;
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 use teahouse_core::token::Revoked;
-use teahouse_core::{Commit, LOBBY, UserId};
+use teahouse_core::{LOBBY, UserId};
 use teahouse_hub::{Feed, Hub, HubOptions, Publication};
-use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
+use teahouse_store::{CommitGroup, CommitSink, StoreError};
+use teahouse_store_sqlite::OpenError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,7 @@ use crate::limits::Limits;
 use crate::passwords::{PasswordError, Passwords};
 use crate::secrets::{Secrets, SecretsError};
 use crate::socket::{SocketHandler, StoreHistory};
+use crate::storage::Storage;
 use crate::tokens::{KeyError, Tokens};
 use crate::websocket::{self, Handshakes};
 use crate::{accept, clock, http, metrics};
@@ -81,11 +83,10 @@ pub enum StartError {
 struct FeedSink(Feed);
 
 impl CommitSink for FeedSink {
-    fn committed(&mut self, commits: Vec<Commit>) {
-        self.0.push_commits(commits);
-    }
-
-    fn answered(&mut self) {
+    fn commit(&mut self, mut group: CommitGroup<'_>) {
+        self.0.push_commits(group.take_commits());
+        // The shards are notified after the responses, so that a response and its commit leave in one write.
+        group.answer_callers();
         self.0.flush_notify();
     }
 }
@@ -195,7 +196,9 @@ impl Server {
         let mut registry = Registry::with_prefix("teahouse");
         prepared.metrics().register(&mut registry);
         // Opening the store blocks this thread; nothing else can start before it.
-        let store = open_store(&config, feed, &mut registry)?;
+        let storage = Storage::open(&config, Box::new(FeedSink(feed)))?;
+        storage.register_metrics(&mut registry);
+        let Storage { store, backups, .. } = storage;
         let control = ControlServer::bind(&config.server.data).await?;
         let listener = bind(config.server.listen)?;
         let metrics_listener = config.metrics.listen.map(bind).transpose()?;
@@ -204,6 +207,7 @@ impl Server {
         let clock: Clock = Arc::new(clock::wall);
         let app = App::new(Parts {
             store: Arc::clone(&store),
+            backups,
             live: Arc::clone(&live) as Arc<dyn LiveSessions>,
             tokens,
             passwords,
@@ -272,16 +276,6 @@ impl Server {
         hub.stop().await;
         tracing::info!("shutdown complete");
     }
-}
-
-fn open_store(config: &Config, feed: Feed, registry: &mut Registry) -> Result<Arc<dyn Store>, StartError> {
-    let options = SqliteOptions {
-        queue_max: config.store.queue_max,
-        group_max: config.store.group_max,
-        ..SqliteOptions::new(&config.server.data)
-    };
-    options.metrics.register(registry);
-    Ok(Arc::new(SqliteStore::open(options, Box::new(FeedSink(feed)))?))
 }
 
 fn spawn_listener(

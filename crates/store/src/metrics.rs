@@ -1,7 +1,5 @@
 //! What the store counts of itself. Metrics are handles: clone them, register one clone.
 
-use std::sync::atomic::AtomicU64;
-
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,7 +9,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 /// Why something was refused with `Overloaded`, as a label.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-pub struct Refusal {
+pub struct OverloadLabel {
     /// `write_queue`, `read_queue` (full) or `disk` (full, read-only, busy).
     pub reason: &'static str,
 }
@@ -32,9 +30,7 @@ pub struct StoreMetrics {
     /// Reads that wait for a reader.
     pub reads_waiting: Gauge,
     /// What was refused with `Overloaded`, by reason.
-    pub refusals: Family<Refusal, Counter>,
-    /// Bytes of the write-ahead log that are in use.
-    pub wal_bytes: Gauge<u64, AtomicU64>,
+    pub refusals: Family<OverloadLabel, Counter>,
 }
 
 impl Default for StoreMetrics {
@@ -47,7 +43,6 @@ impl Default for StoreMetrics {
             writes_waiting: Gauge::default(),
             reads_waiting: Gauge::default(),
             refusals: Family::default(),
-            wal_bytes: Gauge::default(),
         }
     }
 }
@@ -63,11 +58,11 @@ impl StoreMetrics {
         registry.register("writes_waiting", "Writes that wait for the writer", self.writes_waiting.clone());
         registry.register("reads_waiting", "Reads that wait for a reader", self.reads_waiting.clone());
         registry.register("refusals", "Refused as overloaded, by reason", self.refusals.clone());
-        registry.register_with_unit("wal", "The write-ahead log in use", Unit::Bytes, self.wal_bytes.clone());
     }
 
-    pub(crate) fn refused(&self, reason: &'static str) {
-        self.refusals.get_or_create(&Refusal { reason }).inc();
+    /// Counts a request that was refused with `Overloaded`.
+    pub fn count_overload(&self, reason: &'static str) {
+        self.refusals.get_or_create(&OverloadLabel { reason }).inc();
     }
 }
 
@@ -80,11 +75,11 @@ mod tests {
         let metrics = StoreMetrics::default();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
-        metrics.refused("disk");
+        metrics.count_overload("disk");
         metrics.commits.inc();
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics can be encoded");
-        for line in ["store_commits_total 1", "store_refusals_total{reason=\"disk\"} 1", "store_wal_bytes 0"] {
+        for line in ["store_commits_total 1", "store_refusals_total{reason=\"disk\"} 1"] {
             assert!(text.contains(line), "{line} is missing in {text}");
         }
     }

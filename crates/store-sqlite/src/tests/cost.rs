@@ -1,0 +1,117 @@
+//! What must stay cheap however much is stored: counted in steps of SQLite's own machine, so that the same is
+//! the same on every machine. A plan that goes by the wrong index shows here.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::StatementStatus;
+use teahouse_core::{MessageId, RoomId, Seq, Version};
+
+use super::*;
+
+const LAST: CatchUpBounds = CatchUpBounds { limit: 10, changes_max: Some(20), reset_messages: 10 };
+
+/// How many steps the one reader took for `call`.
+async fn steps(store: &SqliteStore, call: impl Future) -> u64 {
+    let steps = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&steps);
+    let count = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        false
+    };
+    let install = move |conn: &mut Connection| conn.progress_handler(1, Some(count)).unwrap();
+    assert!(store.readers.queue.try_push(Box::new(install)).is_ok());
+    call.await;
+    steps.load(Ordering::Relaxed)
+}
+
+/// So many messages in the lobby, and as many between the two; much of it is deleted, or was reacted to.
+async fn talk(store: &Arc<SqliteStore>, reader: UserId, speaker: UserId, count: usize) -> Vec<MessageId> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..count {
+        let store = Arc::clone(store);
+        tasks.spawn(async move {
+            store.append(Append { destination: Destination::Direct(reader), ..text(speaker, "hi") }).await.unwrap();
+            let message = store.append(text(speaker, "hi")).await.unwrap().id;
+            if number % 3 == 0 {
+                store.delete_message(None, message, speaker).await.unwrap();
+            } else if number % 7 == 0 {
+                let emoji = "👍".to_owned();
+                store.react(Reaction { message, actor: reader, emoji, on: true, now: Timestamp(0) }).await.unwrap();
+            }
+            message
+        });
+    }
+    let mut said = tasks.join_all().await;
+    said.sort_unstable();
+    said
+}
+
+#[tokio::test]
+async fn what_is_new_costs_the_same_however_long_the_room_and_its_past_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _, amy) = opened(SqliteOptions { readers: 1, ..options(&directory) }).await;
+    let bob = person(&store, "bob").await;
+    let mut said: Vec<MessageId> = Vec::new();
+    let mut costs = Vec::new();
+    for length in [100, 3000] {
+        said.extend(talk(&store, amy, bob, length - said.len()).await);
+        let direct = store.open_direct(amy, bob, Timestamp(0), None).await.unwrap().id;
+        for room in [LOBBY, direct] {
+            store.mark_read(room, amy, None).await.unwrap();
+        }
+        let head = store.room_head(LOBBY).await.unwrap().unwrap();
+        let (version, seq) = (Version(head.version.0 - 5), Seq(head.last_seq.0 - 5));
+        let by_seq = |from| store.room_history(amy, RoomHistoryQuery { room: LOBBY, from, limit: 10 });
+        let by_id = |from| store.history(LOBBY, HistoryQuery { from, limit: 10 });
+        costs.push([
+            ("page by seq", steps(&store, store.page_by_seq(LOBBY, version, seq, 10)).await),
+            ("catching up", steps(&store, store.catch_up(LOBBY, Some(version), LAST)).await),
+            ("beginning anew", steps(&store, store.catch_up(LOBBY, None, LAST)).await),
+            ("too much", steps(&store, store.catch_up(LOBBY, Some(Version(1)), LAST)).await),
+            ("newest", steps(&store, by_seq(SeqFrom::Newest)).await),
+            ("around", steps(&store, by_seq(SeqFrom::Around(Seq(50)))).await),
+            ("newest by id", steps(&store, by_id(HistoryFrom::Newest)).await),
+            ("before", steps(&store, by_id(HistoryFrom::Before(said[90]))).await),
+            ("welcome", steps(&store, store.rooms_of(amy, Timestamp(0))).await),
+            ("entries", steps(&store, store.room_entries(LOBBY, &[amy], Timestamp(0))).await),
+            ("conversations", steps(&store, store.conversations(amy)).await),
+            ("own reactions", steps(&store, store.own_reactions(amy, &said[80..90])).await),
+            ("head", steps(&store, store.room_head(RoomId(1))).await),
+        ]);
+    }
+    for ((what, short), (_, long)) in costs[0].iter().zip(&costs[1]) {
+        assert!(*short > 0, "{what} was counted");
+        // Deeper trees, and halving: a little more, and not thirty times as much.
+        assert!(*long < short * 2, "{what}: {short} steps, then {long}");
+    }
+}
+
+#[tokio::test]
+async fn a_statement_with_a_limit_is_compiled_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _, _) = opened(SqliteOptions { readers: 1, ..options(&directory) }).await;
+    let compiled_again = |conn: &Connection| {
+        let mut statement = conn.prepare("SELECT id FROM messages WHERE room = 1 ORDER BY seq LIMIT ?1").unwrap();
+        for limit in [1, 1, 7] {
+            statement.query([limit]).unwrap().next().unwrap();
+        }
+        statement.get_status(StatementStatus::RePrepare)
+    };
+    let (told, heard) = tokio::sync::oneshot::channel();
+    let look = move |conn: &mut Connection| told.send(compiled_again(conn)).unwrap();
+    assert!(store.readers.queue.try_push(Box::new(look)).is_ok());
+    assert_eq!(heard.await.unwrap(), 0, "by a reader");
+    let by_the_writer = store.change(move |group| Ok(compiled_again(group.conn))).await.unwrap();
+    assert_eq!(by_the_writer, 0);
+}
+
+#[test]
+fn sqlite_is_built_as_the_project_says() {
+    let conn = Connection::open_in_memory().unwrap();
+    let mut statement = conn.prepare("PRAGMA compile_options").unwrap();
+    let options: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    // The one that matters most (`.cargo/config.toml`) SQLite does not list; it comes with these.
+    for option in ["DEFAULT_MEMSTATUS=0", "OMIT_SHARED_CACHE", "DQS=0"] {
+        assert!(options.iter().any(|built| built == option), "{option} is not among {options:?}");
+    }
+}
