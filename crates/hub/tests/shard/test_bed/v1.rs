@@ -1,4 +1,4 @@
-//! The stage for v1: rooms and who is in them, what a hello is answered with, and what v1 tabs say and hear.
+//! The v1 part of the fixture: rooms and members, the handler of v1 requests, and what v1 clients send and receive.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,35 +10,35 @@ use tokio::sync::Semaphore;
 
 use super::*;
 
-/// Who is in which room, beside the lobby, and as what; and whether hellos are answered.
-pub struct Site {
+/// Members of rooms besides the lobby, and gates that hold back replies and reads.
+pub struct V1State {
     members: Mutex<BTreeMap<RoomId, Vec<u64>>>,
     moderators: Mutex<BTreeSet<(RoomId, u64)>>,
-    /// Hellos whose snapshot was taken.
+    /// Hellos whose snapshot was read.
     pub hellos: AtomicU64,
-    /// A hello takes one of these between its snapshot and its answer.
-    pub gate: Arc<Semaphore>,
-    /// Requests to come into a room that were begun.
+    /// A hello takes a permit between its snapshot and its welcome.
+    pub welcome_gate: Arc<Semaphore>,
+    /// Joins that began.
     pub joins: AtomicU64,
-    /// Looking at who is in a room, or what changed there, takes one of these.
-    pub reads: Arc<Semaphore>,
-    /// Looks at how a room is to its members that were begun; each takes one of these before it is answered.
-    looks: AtomicU64,
-    pub entries: Arc<Semaphore>,
+    /// Reads of members and of changes take a permit, and so do joins.
+    pub read_gate: Arc<Semaphore>,
+    /// Reads of room entries that began; each takes a permit of `entry_gate` before it completes.
+    entry_reads: AtomicU64,
+    pub entry_gate: Arc<Semaphore>,
 }
 
-impl Default for Site {
+impl Default for V1State {
     fn default() -> Self {
         let open = || Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
         Self {
             members: Mutex::default(),
             moderators: Mutex::default(),
             hellos: AtomicU64::new(0),
-            gate: open(),
+            welcome_gate: open(),
             joins: AtomicU64::new(0),
-            reads: open(),
-            looks: AtomicU64::new(0),
-            entries: open(),
+            read_gate: open(),
+            entry_reads: AtomicU64::new(0),
+            entry_gate: open(),
         }
     }
 }
@@ -46,13 +46,13 @@ impl Default for Site {
 pub const TEA: RoomId = RoomId(7);
 pub const CAKE: RoomId = RoomId(8);
 
-impl Site {
+impl V1State {
     pub fn members(&self, room: RoomId) -> Vec<UserId> {
         self.members.lock().unwrap().get(&room).into_iter().flatten().map(|user| UserId(*user)).collect()
     }
 
-    pub fn looked(&self) {
-        self.looks.fetch_add(1, Ordering::Relaxed);
+    pub fn record_entry_read(&self) {
+        self.entry_reads.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn changes(&self, all: &[Message], room: RoomId, from: CatchUpFrom) -> ChangesPage {
@@ -67,9 +67,9 @@ impl Site {
     }
 }
 
-pub fn entry(past: &Past, room: RoomId, user: UserId) -> RoomEntry {
-    let is_moderator = past.v1.moderators.lock().unwrap().contains(&(room, user.0));
-    let at = past.messages.lock().unwrap().iter().filter(|m| m.room == room).count() as u64;
+pub fn entry(history: &ModelHistory, room: RoomId, user: UserId) -> RoomEntry {
+    let is_moderator = history.v1.moderators.lock().unwrap().contains(&(room, user.0));
+    let at = history.messages.lock().unwrap().iter().filter(|m| m.room == room).count() as u64;
     RoomEntry {
         id: room,
         kind: if room == LOBBY { RoomKind::Public } else { RoomKind::Private },
@@ -88,8 +88,13 @@ pub fn entry(past: &Past, room: RoomId, user: UserId) -> RoomEntry {
     }
 }
 
-fn greeting(past: &Past, user: UserId, id: Option<String>, rooms: Vec<(RoomId, Version)>) -> WelcomeData {
-    let members = past.v1.members.lock().unwrap();
+fn welcome_data(
+    history: &ModelHistory,
+    user: UserId,
+    id: Option<String>,
+    rooms: Vec<(RoomId, Version)>,
+) -> WelcomeData {
+    let members = history.v1.members.lock().unwrap();
     let mine = members.iter().filter(|(_, users)| users.contains(&user.0)).map(|(room, _)| *room);
     WelcomeData {
         id,
@@ -113,34 +118,39 @@ fn greeting(past: &Past, user: UserId, id: Option<String>, rooms: Vec<(RoomId, V
             envelopes_burst: 60,
             history_messages_max: 100,
         },
-        rooms: [LOBBY].into_iter().chain(mine).map(|room| entry(past, room, user)).collect(),
+        rooms: [LOBBY].into_iter().chain(mine).map(|room| entry(history, room, user)).collect(),
         held: rooms.into_iter().map(|(room, version)| (room, Some(version))).collect(),
     }
 }
 
-/// A door that welcomes, passes on what the hub itself answers, and lets people join at once.
-pub fn receive(past: &Arc<Past>, caller: &SessionContext, greeted: bool, text: &str) -> RequestOutcome {
+/// Handles v1 requests: it welcomes, passes on what the hub performs itself, and lets users join.
+pub fn handle(
+    history: &Arc<ModelHistory>,
+    session: &SessionContext,
+    has_said_hello: bool,
+    text: &str,
+) -> RequestOutcome {
     let Ok(v1::Envelope { id, request }) = v1::read_envelope(text) else {
         return RequestOutcome::Malformed("malformed".to_owned());
     };
-    let user = caller.user;
+    let user = session.user;
     match request {
         Request::Hello { epoch: Some(epoch), .. } if epoch == "refused" => RequestOutcome::Hello(Box::pin(async {
             Response::with_envelope(json!({"type": "error", "id": "h"}).to_string())
         })),
-        Request::Hello { rooms, .. } if !greeted => {
-            let past = Arc::clone(past);
+        Request::Hello { rooms, .. } if !has_said_hello => {
+            let history = Arc::clone(history);
             RequestOutcome::Hello(Box::pin(async move {
-                let greeting = greeting(&past, user, id, rooms);
-                past.v1.hellos.fetch_add(1, Ordering::Relaxed);
-                let _turn = past.v1.gate.acquire().await.unwrap();
-                Response { envelope: None, effect: Some(SessionEffect::Welcome(Box::new(greeting))) }
+                let welcome = welcome_data(&history, user, id, rooms);
+                history.v1.hellos.fetch_add(1, Ordering::Relaxed);
+                let _permit = history.v1.welcome_gate.acquire().await.unwrap();
+                Response { envelope: None, effect: Some(SessionEffect::Welcome(Box::new(welcome))) }
             }))
         }
         Request::Auth { .. } => {
             let envelope = v1::ack(&id.unwrap(), &v1::Nothing {});
             let effect = SessionEffect::RenewToken(
-                TokenMark { token: TokenKey([77; 16]), ..mark(user.0) },
+                TokenMark { token: TokenKey([77; 16]), ..token_mark(user.0) },
                 Duration::from_secs(60),
             );
             RequestOutcome::Pending(Box::pin(
@@ -152,21 +162,23 @@ pub fn receive(past: &Arc<Past>, caller: &SessionContext, greeted: bool, text: &
         Request::Typing { room, on } => RequestOutcome::Hub { id, request: HubRequest::Typing(room, on) },
         Request::Heartbeat {} => RequestOutcome::Reply(v1::ack(&id.unwrap(), &v1::Nothing {})),
         Request::Join { room } => {
-            let past = Arc::clone(past);
+            let history = Arc::clone(history);
             RequestOutcome::Pending(Box::pin(async move {
-                let entry = entry(&past, room, user);
-                past.v1.joins.fetch_add(1, Ordering::Relaxed);
-                let _turn = past.v1.reads.acquire().await.unwrap();
+                let entry = entry(&history, room, user);
+                history.v1.joins.fetch_add(1, Ordering::Relaxed);
+                let _permit = history.v1.read_gate.acquire().await.unwrap();
                 let envelope = v1::ack(&id.unwrap(), &v1::RoomBody::new(&entry, |_| false));
                 Response { envelope: Some(envelope), effect: Some(SessionEffect::EnterRoom(room, entry.version)) }
             }))
         }
         Request::History { room, .. } => {
-            let (past, reference) = (Arc::clone(past), id.clone());
+            let (history, reference) = (Arc::clone(history), id.clone());
             let work = Box::pin(async move {
-                let said = past.messages.lock().unwrap().iter().filter(|message| message.room == room).count();
-                let _turn = past.v1.reads.acquire().await.unwrap();
-                Response::with_envelope(json!({"type": "ack", "id": reference, "data": {"said": said}}).to_string())
+                let messages = history.messages.lock().unwrap().iter().filter(|message| message.room == room).count();
+                let _permit = history.v1.read_gate.acquire().await.unwrap();
+                Response::with_envelope(
+                    json!({"type": "ack", "id": reference, "data": {"messages": messages}}).to_string(),
+                )
             });
             RequestOutcome::ReadingHistory { room, id, work }
         }
@@ -174,91 +186,91 @@ pub fn receive(past: &Arc<Past>, caller: &SessionContext, greeted: bool, text: &
     }
 }
 
-impl House {
-    pub async fn v1(&mut self, user: u64) -> Tab {
-        let order = self.order();
-        self.connect_speaking(Dialect::V1, user, order, None, &[]).await
+impl TestBed {
+    pub async fn connect_v1(&mut self, user: u64) -> Client {
+        let order = self.next_order();
+        self.connect_with(Dialect::V1, user, order, None, &[]).await
     }
 
-    pub async fn welcomed(&mut self, user: u64, held: Value) -> Tab {
-        let mut tab = self.v1(user).await;
-        tab.ask(json!({"type": "hello", "id": "h", "data": {"rooms": held}})).await;
+    pub async fn connect_welcomed(&mut self, user: u64, held: Value) -> Client {
+        let mut tab = self.connect_v1(user).await;
+        tab.send_json(json!({"type": "hello", "id": "h", "data": {"rooms": held}})).await;
         let welcome = tab.envelope().await;
         assert_eq!((welcome["type"].as_str(), welcome["id"].as_str()), (Some("welcome"), Some("h")));
         tab
     }
 
-    pub fn say_in(&mut self, room: RoomId, content: &str) {
+    pub fn post_in(&mut self, room: RoomId, content: &str) {
         self.commit(room, Audience::Room, 1, content);
     }
 
-    pub fn comes_in(&mut self, room: RoomId, user: u64, asker: Option<teahouse_core::SessionId>) {
-        self.past.v1.members.lock().unwrap().entry(room).or_default().push(user);
-        self.tell_entry(room, user, asker);
+    pub fn add_member(&mut self, room: RoomId, user: u64, requester: Option<SessionId>) {
+        self.history.v1.members.lock().unwrap().entry(room).or_default().push(user);
+        self.push_entry(room, user, requester);
     }
 
-    pub fn becomes_moderator(&mut self, room: RoomId, user: u64) {
-        self.past.v1.moderators.lock().unwrap().insert((room, user));
-        self.tell_entry(room, user, None);
+    pub fn make_moderator(&mut self, room: RoomId, user: u64) {
+        self.history.v1.moderators.lock().unwrap().insert((room, user));
+        self.push_entry(room, user, None);
     }
 
-    fn tell_entry(&mut self, room: RoomId, user: u64, asker: Option<teahouse_core::SessionId>) {
-        let entry = Box::new(entry(&self.past, room, UserId(user)));
-        self.tell_members(room, Change::Entry { user: UserId(user), entry, requester: asker });
+    fn push_entry(&mut self, room: RoomId, user: u64, requester: Option<SessionId>) {
+        let entry = Box::new(entry(&self.history, room, UserId(user)));
+        self.push_change(room, Change::Entry { user: UserId(user), entry, requester });
     }
 
-    pub fn is_titled(&mut self, room: RoomId, title: &str) {
-        self.tell_members(room, Change::Room { name: None, title: title.into() });
+    pub fn set_title(&mut self, room: RoomId, title: &str) {
+        self.push_change(room, Change::Room { name: None, title: title.into() });
     }
 
-    pub fn takes_another_name(&mut self, user: u64) {
-        self.tell_members(LOBBY, Change::Profile(profile(user)));
+    pub fn rename_user(&mut self, user: u64) {
+        self.push_change(LOBBY, Change::Profile(profile(user)));
     }
 
-    fn tell_members(&mut self, room: RoomId, change: Change) {
+    fn push_change(&mut self, room: RoomId, change: Change) {
         self.feed.push_commits(vec![Commit { room, audience: Audience::Room, change }]);
         self.feed.flush_notify();
     }
 
-    pub fn goes_out(&mut self, room: RoomId, user: u64) {
-        self.past.v1.members.lock().unwrap().get_mut(&room).unwrap().retain(|other| *other != user);
-        self.tell_members(room, Change::Left { user: UserId(user), members: 1 });
+    pub fn remove_member(&mut self, room: RoomId, user: u64) {
+        self.history.v1.members.lock().unwrap().get_mut(&room).unwrap().retain(|other| *other != user);
+        self.push_change(room, Change::Left { user: UserId(user), members: 1 });
     }
 
-    /// So many requests to come into a room have looked at it, and are not answered.
-    pub async fn joins(&self, count: u64) {
-        while self.past.v1.joins.load(Ordering::Relaxed) < count {
+    /// Waits until this many joins have read their room.
+    pub async fn wait_for_joins(&self, count: u64) {
+        while self.history.v1.joins.load(Ordering::Relaxed) < count {
             tokio::task::yield_now().await;
         }
     }
 
-    /// So many looks at how a room is to its members were begun.
-    pub async fn looks(&self, count: u64) {
-        while self.past.v1.looks.load(Ordering::Relaxed) < count {
+    /// Waits until this many reads of entries began.
+    pub async fn wait_for_entry_reads(&self, count: u64) {
+        while self.history.v1.entry_reads.load(Ordering::Relaxed) < count {
             tokio::task::yield_now().await;
         }
     }
 
-    pub async fn snapshots(&self, count: u64) {
-        while self.past.v1.hellos.load(Ordering::Relaxed) < count {
+    pub async fn wait_for_snapshots(&self, count: u64) {
+        while self.history.v1.hellos.load(Ordering::Relaxed) < count {
             tokio::task::yield_now().await;
         }
     }
 }
 
-impl Tab {
-    pub async fn ask(&mut self, envelope: Value) {
+impl Client {
+    pub async fn send_json(&mut self, envelope: Value) {
         self.send(&envelope.to_string()).await;
     }
 
     pub async fn envelope(&mut self) -> Value {
-        match self.hear().await {
-            Heard::Text(text) => serde_json::from_str(&text).unwrap(),
+        match self.receive().await {
+            Received::Text(text) => serde_json::from_str(&text).unwrap(),
             other => panic!("{other:?}"),
         }
     }
 
-    /// The next envelope that is not about how many are online.
+    /// The next envelope that is no online count.
     pub async fn next_event(&mut self) -> Value {
         loop {
             let envelope = self.envelope().await;
@@ -277,9 +289,9 @@ impl Tab {
         }
     }
 
-    /// What comes up to the answer to a heartbeat, in short.
+    /// Everything that arrives before the reply to a heartbeat, in short.
     pub async fn until_heartbeat(&mut self) -> Vec<String> {
-        self.ask(json!({"type": "heartbeat", "id": "beat"})).await;
+        self.send_json(json!({"type": "heartbeat", "id": "beat"})).await;
         let mut all = Vec::new();
         loop {
             let envelope = self.next_event().await;

@@ -1,7 +1,7 @@
-//! What the tests of the shards play on: a hub, a door and a history of their own, users and their tabs. The wire is
-//! spoken by another library, so that the codec is not its own witness.
+//! The fixture of the shard tests: a hub with a test handler and a model history, and clients. Clients use another
+//! WebSocket library, so that the codec does not verify itself.
 
-mod site;
+mod v1;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use teahouse_core::{
     AcceptOrder, Audience, Change, Commit, LOBBY, Language, Message, MessageChange, MessageId, MessageKind, Profile,
-    RoomEntry, RoomId, Seq, Timestamp, TokenKey, TokenMark, UserId, Version,
+    RoomEntry, RoomId, Seq, SessionId, Timestamp, TokenKey, TokenMark, UserId, Version,
 };
 use teahouse_hub::{
     BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Feed, HistoryReader, Hub, HubOptions, Identity,
@@ -24,25 +24,25 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Wire;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-pub use site::{CAKE, Site, TEA, short};
+pub use v1::{CAKE, TEA, V1State, short};
 
-/// Long enough for a busy machine; no test waits for it unless something is wrong.
+/// Long enough for a busy machine. Only a failing test waits for it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A door that answers `echo …`, panics at `panic`, and finds all else malformed.
-pub struct TestDoor {
-    pub past: Arc<Past>,
+/// Handles `echo …`, `panic`, `panic later` and `later`; everything else is malformed.
+pub struct TestHandler {
+    pub history: Arc<ModelHistory>,
 }
 
-impl RequestHandler for TestDoor {
-    fn handle_v1(&self, caller: &SessionContext, greeted: bool, text: &str) -> RequestOutcome {
-        site::receive(&self.past, caller, greeted, text)
+impl RequestHandler for TestHandler {
+    fn handle_v1(&self, session: &SessionContext, has_said_hello: bool, text: &str) -> RequestOutcome {
+        v1::handle(&self.history, session, has_said_hello, text)
     }
 
     fn handle_classic(&self, _: &SessionContext, text: &str) -> RequestOutcome {
         match text {
-            "panic" => panic!("a bug of ours, on purpose"),
-            "panic later" => RequestOutcome::Pending(Box::pin(async { panic!("another one, on purpose") })),
+            "panic" => panic!("on purpose"),
+            "panic later" => RequestOutcome::Pending(Box::pin(async { panic!("later, on purpose") })),
             "later" => RequestOutcome::Pending(Box::pin(async {
                 tokio::task::yield_now().await;
                 Response::with_envelope("later indeed".to_owned())
@@ -55,23 +55,23 @@ impl RequestHandler for TestDoor {
     }
 }
 
-/// Everything that was said, as the store would tell it.
+/// A model of the store: every message that was posted.
 #[derive(Default)]
-pub struct Past {
+pub struct ModelHistory {
     pub messages: Mutex<Vec<Message>>,
     pub pages: AtomicU64,
-    /// So many reads fail first.
+    /// This many reads fail first.
     pub failures: AtomicU64,
-    pub v1: Site,
+    pub v1: V1State,
 }
 
-impl HistoryReader for Past {
+impl HistoryReader for ModelHistory {
     fn changes(&self, room: RoomId, from: CatchUpFrom) -> BoxFuture<Option<ChangesPage>> {
         let page = self.v1.changes(&self.messages.lock().unwrap(), room, from);
         self.pages.fetch_add(1, Ordering::Relaxed);
-        let reads = Arc::clone(&self.v1.reads);
+        let reads = Arc::clone(&self.v1.read_gate);
         Box::pin(async move {
-            let _turn = reads.acquire().await.unwrap();
+            let _permit = reads.acquire().await.unwrap();
             Some(page)
         })
     }
@@ -81,20 +81,20 @@ impl HistoryReader for Past {
     }
 
     fn entries(&self, room: RoomId, users: Vec<UserId>) -> BoxFuture<Option<Vec<(UserId, RoomEntry)>>> {
-        let entries = users.into_iter().map(|user| (user, site::entry(self, room, user))).collect();
-        self.v1.looked();
-        let gate = Arc::clone(&self.v1.entries);
+        let entries = users.into_iter().map(|user| (user, v1::entry(self, room, user))).collect();
+        self.v1.record_entry_read();
+        let gate = Arc::clone(&self.v1.entry_gate);
         Box::pin(async move {
-            let _turn = gate.acquire().await.unwrap();
+            let _permit = gate.acquire().await.unwrap();
             Some(entries)
         })
     }
 
     fn members(&self, room: RoomId) -> BoxFuture<Option<Vec<UserId>>> {
         let members = self.v1.members(room);
-        let reads = Arc::clone(&self.v1.reads);
+        let reads = Arc::clone(&self.v1.read_gate);
         Box::pin(async move {
-            let _turn = reads.acquire().await.unwrap();
+            let _permit = reads.acquire().await.unwrap();
             Some(members)
         })
     }
@@ -120,33 +120,33 @@ impl HistoryReader for Past {
     }
 }
 
-pub struct House {
+pub struct TestBed {
     pub hub: Hub,
     pub feed: Feed,
-    pub past: Arc<Past>,
-    pub orders: u64,
+    pub history: Arc<ModelHistory>,
+    pub last_order: u64,
     pub next_message: u64,
     pub rooms: HashMap<RoomId, u64>,
-    /// When everybody's tokens were looked at, unless a test says otherwise.
+    /// When the tokens of new connections were checked.
     pub checked_at: Instant,
-    /// Where the lobby stood when handshakes were answered, unless it is where it stands now.
+    /// The lobby's position when handshakes were answered; by default its position now.
     pub lobby: Option<(Version, Seq)>,
-    /// When everybody's tokens were issued, likewise.
+    /// When the tokens of new connections were issued.
     pub issued_at: i64,
 }
 
-impl House {
-    pub fn open(options: HubOptions) -> Self {
+impl TestBed {
+    pub fn start(options: HubOptions) -> Self {
         let (prepared, feed) = Hub::prepare(options);
-        let past = Arc::new(Past::default());
-        let history = Arc::clone(&past) as Arc<dyn HistoryReader>;
-        let door = Arc::new(TestDoor { past: Arc::clone(&past) });
-        let hub = prepared.start(door, history, (Version(0), Seq(0))).unwrap();
+        let history = Arc::new(ModelHistory::default());
+        let reader = Arc::clone(&history) as Arc<dyn HistoryReader>;
+        let handler = Arc::new(TestHandler { history: Arc::clone(&history) });
+        let hub = prepared.start(handler, reader, (Version(0), Seq(0))).unwrap();
         Self {
             hub,
             feed,
-            past,
-            orders: 0,
+            history,
+            last_order: 0,
             next_message: 0,
             rooms: HashMap::new(),
             checked_at: Instant::now(),
@@ -155,37 +155,37 @@ impl House {
         }
     }
 
-    pub fn order(&mut self) -> AcceptOrder {
-        self.orders += 1;
-        AcceptOrder(self.orders)
+    pub fn next_order(&mut self) -> AcceptOrder {
+        self.last_order += 1;
+        AcceptOrder(self.last_order)
     }
 
-    pub async fn connect(&mut self, user: u64) -> Tab {
-        let order = self.order();
+    pub async fn connect(&mut self, user: u64) -> Client {
+        let order = self.next_order();
         self.connect_as(user, order, None, &[]).await
     }
 
-    pub async fn connect_as(&self, user: u64, accepted: AcceptOrder, device: Option<&str>, early: &[u8]) -> Tab {
-        self.connect_speaking(Dialect::Classic, user, accepted, device, early).await
+    pub async fn connect_as(&self, user: u64, accepted: AcceptOrder, device: Option<&str>, early: &[u8]) -> Client {
+        self.connect_with(Dialect::Classic, user, accepted, device, early).await
     }
 
-    pub async fn connect_speaking(
+    pub async fn connect_with(
         &self,
         dialect: Dialect,
         user: u64,
         accepted: AcceptOrder,
         device: Option<&str>,
         early: &[u8],
-    ) -> Tab {
+    ) -> Client {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (theirs, _) = listener.accept().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let arrival = NewConnection {
+        let connection = NewConnection {
             identity: Identity {
                 user: UserId(user),
-                token: TokenMark { issued_at: self.issued_at, ..mark(user) },
+                token: TokenMark { issued_at: self.issued_at, ..token_mark(user) },
                 language: Language::En,
                 address: Ipv4Addr::LOCALHOST.into(),
             },
@@ -199,22 +199,22 @@ impl House {
             early_bytes: Bytes::copy_from_slice(early),
             permit: None,
         };
-        self.hub.attach(arrival).await.unwrap();
+        self.hub.attach(connection).await.unwrap();
         let stream = TcpStream::from_std(ours).unwrap();
-        Tab { socket: WebSocketStream::from_raw_socket(stream, Role::Client, None).await }
+        Client { socket: WebSocketStream::from_raw_socket(stream, Role::Client, None).await }
     }
 
-    /// Something is said in the lobby, and durable.
-    pub fn say(&mut self, sender: u64, content: &str) {
+    /// Commits a message in the lobby.
+    pub fn post(&mut self, sender: u64, content: &str) {
         self.commit(LOBBY, Audience::Room, sender, content);
     }
 
-    /// User 1 writes to user 2.
-    pub fn whisper(&mut self, content: &str) {
+    /// Commits a private message of user 1 to user 2.
+    pub fn post_private(&mut self, content: &str) {
         self.commit(RoomId(9), Audience::Direct(Box::new([profile(1), profile(2)])), 1, content);
     }
 
-    /// Writes to sockets so far, by shards that are at rest.
+    /// Writes to sockets so far, of idle shards.
     pub async fn writes(&self) -> u64 {
         assert!(self.hub.probe(Duration::from_secs(10)).await);
         self.hub.metrics().writes.get()
@@ -225,7 +225,7 @@ impl House {
         self.feed.flush_notify();
     }
 
-    /// Something is said, and whoever said it is not answered yet.
+    /// Commits a message without notifying the shards.
     pub fn push_deferred(&mut self, room: RoomId, audience: Audience, sender: u64, content: &str) {
         self.next_message += 1;
         let at = self.rooms.entry(room).or_default();
@@ -246,7 +246,7 @@ impl House {
             deleted: false,
             sent_at: Timestamp(0),
         };
-        self.past.messages.lock().unwrap().push(message.clone());
+        self.history.messages.lock().unwrap().push(message.clone());
         let change = Change::Message { last_seq: message.seq, message, what: MessageChange::New };
         self.feed.push_commits(vec![Commit { room, audience, change }]);
     }
@@ -256,56 +256,56 @@ pub fn profile(id: u64) -> Profile {
     Profile { id: UserId(id), username: format!("u{id}"), nickname: format!("U{id}"), avatar: String::new() }
 }
 
-pub fn mark(user: u64) -> TokenMark {
+pub fn token_mark(user: u64) -> TokenMark {
     let token = TokenKey([u8::try_from(user).unwrap(); 16]);
     TokenMark { token, login: None, issued_at: 0, expires_at: i64::MAX / 2 }
 }
 
-pub struct Tab {
+pub struct Client {
     pub socket: WebSocketStream<TcpStream>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Received {
     Text(String),
     Closed(u16, String),
-    Cut,
+    Disconnected,
 }
 
-impl Tab {
-    pub async fn hear(&mut self) -> Heard {
+impl Client {
+    pub async fn receive(&mut self) -> Received {
         loop {
-            match tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("nothing came") {
-                Some(Ok(Wire::Text(text))) => return Heard::Text(text.as_str().to_owned()),
+            match tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("nothing arrived") {
+                Some(Ok(Wire::Text(text))) => return Received::Text(text.as_str().to_owned()),
                 Some(Ok(Wire::Close(Some(frame)))) => {
-                    return Heard::Closed(frame.code.into(), frame.reason.as_str().to_owned());
+                    return Received::Closed(frame.code.into(), frame.reason.as_str().to_owned());
                 }
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Heard::Cut,
+                Some(Err(_)) | None => return Received::Disconnected,
             }
         }
     }
 
-    pub async fn hear_text_with(&mut self, part: &str) -> String {
+    pub async fn receive_text_containing(&mut self, part: &str) -> String {
         loop {
-            match self.hear().await {
-                Heard::Text(text) if text.contains(part) => return text,
-                Heard::Text(_) => {}
+            match self.receive().await {
+                Received::Text(text) if text.contains(part) => return text,
+                Received::Text(_) => {}
                 other => panic!("waited for {part}, got {other:?}"),
             }
         }
     }
 
-    pub async fn count(&mut self, users: u64) {
-        self.hear_text_with(&format!(r#"{{"type":"online_count","data":{{"count":{users}}}}}"#)).await;
+    pub async fn receive_count(&mut self, users: u64) {
+        self.receive_text_containing(&format!(r#"{{"type":"online_count","data":{{"count":{users}}}}}"#)).await;
     }
 
-    pub async fn end(&mut self) -> (u16, String) {
+    pub async fn receive_close(&mut self) -> (u16, String) {
         loop {
-            match self.hear().await {
-                Heard::Closed(code, reason) => return (code, reason),
-                Heard::Text(_) => {}
-                Heard::Cut => panic!("cut without a goodbye"),
+            match self.receive().await {
+                Received::Closed(code, reason) => return (code, reason),
+                Received::Text(_) => {}
+                Received::Disconnected => panic!("disconnected without a close frame"),
             }
         }
     }
@@ -314,20 +314,20 @@ impl Tab {
         self.socket.send(Wire::text(text)).await.unwrap();
     }
 
-    /// Everything up to the answer to an `echo`: what is not among it did not come.
+    /// Everything that arrives before the reply to an `echo`.
     pub async fn all_until_echo(&mut self, mark: &str) -> Vec<String> {
         self.send(&format!("echo {mark}")).await;
         let mut all = Vec::new();
         loop {
-            match self.hear().await {
-                Heard::Text(text) if text == mark => return all,
-                Heard::Text(text) => all.push(text),
+            match self.receive().await {
+                Received::Text(text) if text == mark => return all,
+                Received::Text(text) => all.push(text),
                 other => panic!("{other:?}"),
             }
         }
     }
 }
 
-pub fn small() -> HubOptions {
+pub fn small_options() -> HubOptions {
     HubOptions { shards: 2, presence_linger: Duration::from_millis(200), ..HubOptions::default() }
 }
