@@ -11,7 +11,7 @@ use teahouse_chaos::run::{Plan, run, summary};
 const KILLS_MIN: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_befalls_them_what_people_were_told_is_what_is_there() {
+async fn a_short_chaos_run_is_clean() {
     let given = std::env::var("TEAHOUSE_STORY_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| UNIX_EPOCH.elapsed().unwrap().subsec_nanos().into());
     println!("TEAHOUSE_STORY_SEED={seed}");

@@ -57,7 +57,7 @@ async fn h0_2_the_old_connection_leaves_late_and_the_new_one_stays() {
 }
 
 #[tokio::test]
-async fn h0_3_of_many_at_once_the_last_accepted_survives_and_presence_never_flaps() {
+async fn h0_3_in_a_race_the_last_accepted_survives_and_presence_does_not_flap() {
     const RIVALS: usize = 60;
     let server = Server::of_a_site(&[("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")]);
     let mut chance = Chance::printed("h0_3");
@@ -110,7 +110,7 @@ async fn h0_3_of_many_at_once_the_last_accepted_survives_and_presence_never_flap
 }
 
 #[tokio::test]
-async fn h2_h3_private_messages_and_heartbeats_flow_while_their_receiver_is_replaced_in_a_loop() {
+async fn h2_h3_replacing_the_receiver_in_a_loop_loses_and_repeats_no_private_message() {
     const REPLACEMENTS: usize = 300;
     const WRITTEN_MIN: usize = 30;
     let server = Server::without_limits(&[]);
@@ -161,7 +161,7 @@ async fn h2_h3_private_messages_and_heartbeats_flow_while_their_receiver_is_repl
 }
 
 #[tokio::test]
-async fn h4_a_displaced_socket_always_gets_its_notice_and_its_code() {
+async fn h4_a_displaced_socket_always_gets_its_notice_and_close_code() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     let mut tab = amy.opens_tab().await;
@@ -172,7 +172,7 @@ async fn h4_a_displaced_socket_always_gets_its_notice_and_its_code() {
 }
 
 #[tokio::test]
-async fn h4_a_displaced_socket_that_was_not_reading_gets_them_behind_what_was_on_its_way() {
+async fn h4_a_displaced_stalled_reader_gets_its_backlog_then_notice_and_close_code() {
     let server = Server::without_limits(&[]);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let mut stalled = Wire::connect_with_little_room(server.address()).await;
@@ -223,7 +223,7 @@ async fn old_front_end(person: Person, mut enough: tokio::sync::watch::Receiver<
 
 /// In the same minute: two tabs that could fight, and a socket that is gone without a word.
 #[tokio::test]
-async fn h5_two_tabs_of_the_old_front_end_displace_each_other_at_most_once_in_a_minute() {
+async fn h5_two_tabs_of_the_old_front_end_displace_each_other_at_most_once() {
     let server = Server::of_a_site(&[("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")]);
     let amy = Person::of_site(&server, 7, "amy");
     let (tell, enough) = tokio::sync::watch::channel(false);
@@ -238,7 +238,7 @@ async fn h5_two_tabs_of_the_old_front_end_displace_each_other_at_most_once_in_a_
 }
 
 #[tokio::test]
-async fn h6_a_handshake_that_was_held_up_does_not_displace_one_that_began_later() {
+async fn h6_a_delayed_handshake_does_not_displace_a_later_connection() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     let head = handshake(&amy.token, "").into_bytes();
@@ -257,7 +257,7 @@ async fn h6_a_handshake_that_was_held_up_does_not_displace_one_that_began_later(
 /// Found by the history checker: a socket that was accepted counted as one whose first byte had come, since the runtime
 /// takes a new socket for readable until it finds that it is not.
 #[tokio::test]
-async fn h6_who_connects_and_says_nothing_yet_is_not_older_than_who_asks_meanwhile() {
+async fn h6_a_silent_connection_counts_from_its_first_byte() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     for _ in 0..20 {
@@ -271,7 +271,7 @@ async fn h6_who_connects_and_says_nothing_yet_is_not_older_than_who_asks_meanwhi
 }
 
 #[tokio::test]
-async fn h7_nobody_sees_a_hundred_refreshes() {
+async fn h7_a_hundred_refreshes_do_not_change_the_online_count() {
     let server = Server::of_a_site(&[]);
     let (amy, bea, cid) =
         (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"), Person::of_site(&server, 9, "cid"));
@@ -296,7 +296,7 @@ async fn h7_nobody_sees_a_hundred_refreshes() {
 }
 
 #[tokio::test]
-async fn h7_who_does_not_come_back_is_gone_after_the_linger() {
+async fn h7_a_user_who_does_not_return_goes_offline_after_the_linger() {
     let server = Server::of_a_site(&[("TEAHOUSE_SESSIONS__PRESENCE_LINGER", "1s")]);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let tab = amy.opens_tab().await;
@@ -333,7 +333,7 @@ async fn h17_p19_a_logout_closes_its_live_socket_within_a_second() {
 }
 
 #[tokio::test]
-async fn h17_p19_a_new_password_closes_the_sockets_of_all_other_tokens() {
+async fn h17_p19_a_password_change_closes_the_sockets_of_all_other_tokens() {
     let server = Server::alone(&[("TEAHOUSE_SESSIONS__PER_USER", "2")]);
     let amy = Person::register(&server, "amy").await;
     let elsewhere = amy.log_in().await;
@@ -346,7 +346,7 @@ async fn h17_p19_a_new_password_closes_the_sockets_of_all_other_tokens() {
 }
 
 #[tokio::test]
-async fn h17_p19_a_disabled_user_is_sent_away_and_nobody_else() {
+async fn h17_p19_disabling_a_user_closes_their_socket_and_no_other() {
     let server = Server::alone(&[]);
     let (amy, bea) = (Person::register(&server, "amy").await, Person::register(&server, "bea").await);
     let (mut tab, mut other) = (amy.opens_tab().await, bea.opens_tab().await);
@@ -359,7 +359,7 @@ async fn h17_p19_a_disabled_user_is_sent_away_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn h17_a_socket_outlives_its_token_by_the_grace_and_no_longer() {
+async fn h17_a_socket_outlives_its_token_by_the_grace_period_only() {
     let server = Server::of_a_site(&[("TEAHOUSE_SESSIONS__TOKEN_GRACE", "1s")]);
     let expires_at = now_seconds() + 2;
     let mut claims = crate::stage::claims(7, "amy");
@@ -375,7 +375,7 @@ async fn h17_a_socket_outlives_its_token_by_the_grace_and_no_longer() {
 }
 
 #[tokio::test]
-async fn h19_a_half_open_socket_is_noticed_within_35_seconds() {
+async fn h19_a_half_open_socket_is_closed_after_ping_interval_and_pong_timeout() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     let mut silent = amy.opens_wire().await;
@@ -394,7 +394,7 @@ async fn h19_a_half_open_socket_is_noticed_within_35_seconds() {
 }
 
 #[tokio::test]
-async fn h19_who_answers_pings_stays_who_does_not_goes_and_a_resume_in_the_meantime_works_at_once() {
+async fn h19_a_socket_without_pongs_is_closed_and_a_resume_meanwhile_works_at_once() {
     let server = Server::of_a_site(&[
         ("TEAHOUSE_SESSIONS__PING_INTERVAL", "1s"),
         ("TEAHOUSE_SESSIONS__PONG_TIMEOUT", "1s"),
@@ -417,7 +417,7 @@ async fn h19_who_answers_pings_stays_who_does_not_goes_and_a_resume_in_the_meant
 }
 
 #[tokio::test]
-async fn p24_two_hundred_people_behind_one_address_connect_at_once() {
+async fn p24_two_hundred_users_behind_one_address_connect_at_once() {
     let server = Server::of_a_site(&[("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")]);
     let campus: Vec<Person> = (1..=200).map(|id| Person::of_site(&server, id, &format!("student{id}"))).collect();
     let tabs = patiently("two hundred tabs", join_all(campus.iter().map(Person::opens_tab))).await;

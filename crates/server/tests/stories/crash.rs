@@ -99,7 +99,7 @@ async fn talks(record: Arc<Record>, person: Person, round: usize) {
 }
 
 #[tokio::test]
-async fn kill_9_at_random_moments_loses_nothing_that_was_acknowledged_and_repeats_nothing() {
+async fn kill_9_at_random_moments_loses_and_repeats_no_acknowledged_message() {
     let mut chance = Chance::printed("kill -9");
     let mut server = Server::without_limits(&[]);
     let record = Arc::new(Record::default());

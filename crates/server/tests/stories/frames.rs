@@ -18,7 +18,7 @@ fn claim(first: u8, length: u64) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_breaks_the_protocol_is_closed_with_its_code() {
+async fn protocol_violations_close_with_their_code() {
     let server = Server::of_a_site(&[]);
     let mut bystander = Person::of_site(&server, 1, "bystander").opens_tab().await;
     let mut id = 100;
@@ -69,7 +69,7 @@ async fn a_code_point_split_between_fragments_is_one_message() {
 }
 
 #[tokio::test]
-async fn exactly_64_kib_are_read() {
+async fn a_message_of_exactly_64_kib_is_read() {
     let server = Server::of_a_site(&[]);
     let mut tab = Person::of_site(&server, 7, "amy").opens_tab().await;
     let around = json!({"type": "message", "data": {"content": ""}}).to_string().len();
@@ -81,7 +81,7 @@ async fn exactly_64_kib_are_read() {
 }
 
 #[tokio::test]
-async fn a_million_empty_fragments_cost_nothing() {
+async fn a_million_empty_fragments_use_no_memory() {
     let server = Server::of_a_site(&[]);
     let mut wire = Person::of_site(&server, 7, "amy").opens_wire().await;
     wire.send_frame(0x01, br#"{"type":"#).await;
@@ -99,7 +99,7 @@ async fn a_million_empty_fragments_cost_nothing() {
 }
 
 #[tokio::test]
-async fn frames_that_come_in_one_segment_with_the_handshake_are_read() {
+async fn frames_in_the_same_segment_as_the_handshake_are_read() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     let mut wire = Wire::connect(server.address()).await;
@@ -119,7 +119,7 @@ async fn frames_that_come_in_one_segment_with_the_handshake_are_read() {
 }
 
 #[tokio::test]
-async fn when_both_sides_close_at_once_there_is_one_leave_and_no_descriptor_left() {
+async fn a_simultaneous_close_is_one_leave_and_leaks_no_descriptor() {
     let server = Server::of_a_site(&[&[("TEAHOUSE_SESSIONS__PRESENCE_LINGER", "0")], METRICS].concat());
     let bea = Person::of_site(&server, 8, "bea");
     let mut onlooker = bea.opens_tab().await;
@@ -141,7 +141,7 @@ async fn when_both_sides_close_at_once_there_is_one_leave_and_no_descriptor_left
 }
 
 #[tokio::test]
-async fn data_after_a_close_frame_is_not_looked_at() {
+async fn data_after_a_close_frame_is_ignored() {
     let server = Server::of_a_site(&[]);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let mut onlooker = bea.opens_tab().await;
@@ -154,7 +154,7 @@ async fn data_after_a_close_frame_is_not_looked_at() {
 }
 
 #[tokio::test]
-async fn a_reset_in_mid_frame_leaves_nobody_and_nothing_behind() {
+async fn a_reset_in_mid_frame_leaks_no_session_and_no_descriptor() {
     let server = Server::of_a_site(&[&[("TEAHOUSE_SESSIONS__PRESENCE_LINGER", "1s")], METRICS].concat());
     let bea = Person::of_site(&server, 8, "bea");
     let mut onlooker = bea.opens_tab().await;
@@ -175,7 +175,7 @@ async fn a_reset_in_mid_frame_leaves_nobody_and_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_frame_that_comes_byte_by_byte_or_stops_is_given_up_within_ten_seconds() {
+async fn a_frame_that_arrives_byte_by_byte_or_stops_times_out_in_ten_seconds() {
     let server = Server::of_a_site(METRICS);
     let frame = masked(0x81, &[b'x'; 1000]);
     let dripping = async |id: u64, protocol: &str, code: u16| {
@@ -211,7 +211,7 @@ async fn a_frame_that_comes_byte_by_byte_or_stops_is_given_up_within_ten_seconds
 }
 
 #[tokio::test]
-async fn what_is_only_claimed_takes_no_memory() {
+async fn claimed_frame_lengths_allocate_no_memory() {
     const SESSIONS: u64 = 200;
     let server = Server::of_a_site(&[]);
     let crowd: Vec<Person> = (100..100 + SESSIONS).map(|id| Person::of_site(&server, id, &format!("u{id}"))).collect();

@@ -179,7 +179,7 @@ async fn golden_bodies_of_every_classic_route() {
 }
 
 #[tokio::test]
-async fn golden_errors_are_the_same_envelope_wherever_they_come_from() {
+async fn golden_errors_share_one_envelope_on_all_routes() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     let nobody = Person::stranger(&server);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::stage::{PASSWORD, Person, Server, of_type};
 
 #[tokio::test]
-async fn a_journey_with_two_people_in_the_classic_front_end() {
+async fn two_users_of_the_classic_front_end_chat() {
     let mut server = Server::alone(&[]);
 
     // They register and log in; the front end sends more than it is asked for.

@@ -66,7 +66,7 @@ async fn h10_every_rejection_is_answered() {
 }
 
 #[tokio::test]
-async fn h10_what_is_too_fast_is_answered() {
+async fn h10_sending_too_fast_is_answered() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     let mut tab = open(&amy).await;
@@ -85,7 +85,7 @@ async fn h10_what_is_too_fast_is_answered() {
 }
 
 #[tokio::test]
-async fn h10_binary_is_refused_with_1003() {
+async fn h10_binary_frames_close_with_1003() {
     let server = Server::of_a_site(&[]);
     let mut tab = open(&Person::of_site(&server, 7, "amy")).await;
     tab.send_binary(b"hello").await;
@@ -93,7 +93,7 @@ async fn h10_binary_is_refused_with_1003() {
 }
 
 #[tokio::test]
-async fn h10_twenty_bad_envelopes_are_answered_and_one_more_is_the_last() {
+async fn h10_twenty_bad_envelopes_are_answered_and_the_next_one_closes() {
     let server = Server::of_a_site(&[]);
     let mut tab = open(&Person::of_site(&server, 7, "amy")).await;
     for _ in 0..20 {
@@ -107,7 +107,7 @@ async fn h10_twenty_bad_envelopes_are_answered_and_one_more_is_the_last() {
 }
 
 #[tokio::test]
-async fn h12_fifty_senders_at_once_and_everybody_sees_the_order_of_history() {
+async fn h12_with_fifty_senders_every_client_sees_the_order_of_history() {
     let server = Server::without_limits(&[]);
     let people: Vec<Person> = (1..=50).map(|id| Person::of_site(&server, id, &format!("user{id}"))).collect();
     let tabs = join_all(people.iter().map(Person::opens_tab)).await;
@@ -138,7 +138,7 @@ async fn h12_fifty_senders_at_once_and_everybody_sees_the_order_of_history() {
 }
 
 #[tokio::test]
-async fn h15_the_limit_holds_across_reconnects_and_doors_and_counts_every_frame() {
+async fn h15_the_limit_holds_across_reconnects_and_transports_and_counts_every_frame() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     let begun = Instant::now();
@@ -162,7 +162,7 @@ async fn h15_the_limit_holds_across_reconnects_and_doors_and_counts_every_frame(
 }
 
 #[tokio::test]
-async fn h15_what_is_refused_for_what_it_says_counts_as_well() {
+async fn h15_messages_with_invalid_content_count_too() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     let begun = Instant::now();
@@ -202,7 +202,7 @@ async fn h16_a_rename_shows_in_the_next_message_and_in_history() {
 }
 
 #[tokio::test]
-async fn p1_what_is_said_over_http_is_heard_and_is_held_to_the_same_rules() {
+async fn p1_a_message_sent_over_http_is_broadcast_under_the_same_rules() {
     let server = Server::of_a_site(&[]);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let (mut tab, mut other) = (amy.opens_tab().await, bea.opens_tab().await);
@@ -222,7 +222,7 @@ async fn p1_what_is_said_over_http_is_heard_and_is_held_to_the_same_rules() {
 }
 
 #[tokio::test]
-async fn p6_p7_a_page_that_cannot_be_read_is_a_400_that_names_the_field() {
+async fn p6_p7_invalid_page_parameters_are_400_with_the_field() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     for (query, field) in [
@@ -240,7 +240,7 @@ async fn p6_p7_a_page_that_cannot_be_read_is_a_400_that_names_the_field() {
 }
 
 #[tokio::test]
-async fn p12_the_same_key_gives_the_same_answer_also_after_a_restart_and_a_kill() {
+async fn p12_the_same_key_gives_the_same_answer_after_a_restart_and_a_kill() {
     let mut server = Server::without_limits(&[]);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     bea.get("/api/auth/me").await.expect(200);
@@ -307,7 +307,7 @@ async fn p14_catching_up_is_complete_page_by_page() {
 }
 
 #[tokio::test]
-async fn p15_a_deletion_is_told_to_everybody_and_each_mistake_has_its_own_answer() {
+async fn p15_a_deletion_is_broadcast_and_each_mistake_has_its_own_answer() {
     let server = Server::of_a_site(&[]);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let (mut tab, mut other) = (amy.opens_tab().await, bea.opens_tab().await);
@@ -330,7 +330,7 @@ async fn p15_a_deletion_is_told_to_everybody_and_each_mistake_has_its_own_answer
 }
 
 #[tokio::test]
-async fn what_is_said_is_kept_as_it_was_said() {
+async fn content_is_stored_as_it_was_sent() {
     let server = Server::without_limits(&[]);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let (mut tab, mut other) = (amy.opens_tab().await, bea.opens_tab().await);
@@ -356,7 +356,7 @@ async fn what_is_said_is_kept_as_it_was_said() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_in_mid_send_sends_all_or_nothing() {
+async fn a_connection_cut_in_mid_send_stores_all_or_nothing() {
     let server = Server::without_limits(&[]);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let mut other = bea.opens_tab().await;

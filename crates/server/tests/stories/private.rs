@@ -26,7 +26,7 @@ async fn entry(person: &Person) -> (Value, u64) {
 }
 
 #[tokio::test]
-async fn p2_a_long_private_message_arrives_whole_and_a_longer_one_not_at_all() {
+async fn p2_a_private_message_of_the_limit_arrives_whole_and_a_longer_one_is_refused() {
     let server = Server::without_limits(&[]);
     let (amy, bea) = two(&server).await;
     let mut tab = amy.opens_tab().await;
@@ -50,7 +50,7 @@ async fn p2_a_long_private_message_arrives_whole_and_a_longer_one_not_at_all() {
 }
 
 #[tokio::test]
-async fn p2_what_cannot_be_delivered_is_refused_with_its_reason() {
+async fn p2_an_undeliverable_message_is_refused_with_its_reason() {
     let server = Server::without_limits(&[]);
     let (amy, _) = two(&server).await;
     for (body, status, code) in [
@@ -70,7 +70,7 @@ async fn p2_what_cannot_be_delivered_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
-async fn p3_p4_counters_and_previews_are_right_while_many_write_and_one_reads() {
+async fn p3_p4_counters_and_previews_are_correct_under_concurrent_writes_and_reads() {
     let server = Server::without_limits(&[]);
     let (amy, bea) = two(&server).await;
     let (_, conversation) = bea.writes(&amy, "the first").await;
@@ -114,7 +114,7 @@ async fn p5_two_first_messages_at_once_make_one_conversation_with_both() {
 }
 
 #[tokio::test]
-async fn p10_a_private_message_is_told_to_its_receiver_only_and_a_read_mark_to_its_author_only() {
+async fn p10_private_messages_go_to_the_receiver_and_read_marks_to_the_author_only() {
     let server = Server::without_limits(&[("TEAHOUSE_SESSIONS__PER_USER", "2")]);
     let (amy, bea) = two(&server).await;
     let cid = Person::of_site(&server, 9, "cid");
@@ -140,7 +140,7 @@ async fn p10_a_private_message_is_told_to_its_receiver_only_and_a_read_mark_to_i
 }
 
 #[tokio::test]
-async fn p11_a_read_mark_twice_or_late_reads_nothing_that_came_after_it() {
+async fn p11_a_repeated_or_late_read_mark_reads_nothing_newer() {
     let server = Server::without_limits(&[]);
     let (amy, bea) = two(&server).await;
     let mut writer = bea.opens_tab().await;
@@ -157,7 +157,7 @@ async fn p11_a_read_mark_twice_or_late_reads_nothing_that_came_after_it() {
 }
 
 #[tokio::test]
-async fn a_conversation_that_was_only_opened_is_seen_by_who_opened_it() {
+async fn an_empty_conversation_is_listed_for_the_user_who_opened_it() {
     let server = Server::without_limits(&[]);
     let (amy, bea) = two(&server).await;
     amy.post("/api/conversations/start/8", json!({})).await.expect(200);

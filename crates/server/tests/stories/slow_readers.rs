@@ -13,7 +13,7 @@ fn ids(envelopes: &[Value]) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn h9_a_reader_that_stalled_gets_everything_in_order_when_it_reads_again() {
+async fn h9_a_stalled_reader_gets_everything_in_order_when_it_reads_again() {
     const MESSAGES: usize = 2400;
     let server = Server::without_limits(METRICS);
     let amy = Person::of_site(&server, 7, "amy");
@@ -49,7 +49,7 @@ async fn h9_a_reader_that_stalled_gets_everything_in_order_when_it_reads_again()
 }
 
 #[tokio::test]
-async fn h9_private_messages_to_a_reader_that_stalled_wait_for_it_as_well() {
+async fn h9_private_messages_wait_for_a_stalled_reader() {
     const MESSAGES: usize = 1300;
     let server = Server::without_limits(METRICS);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
@@ -75,7 +75,7 @@ async fn h9_private_messages_to_a_reader_that_stalled_wait_for_it_as_well() {
 }
 
 #[tokio::test]
-async fn h9_a_deletion_is_told_to_a_reader_that_stalled() {
+async fn h9_a_stalled_reader_gets_deletions() {
     let server = Server::without_limits(METRICS);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let mut stalled = Wire::connect_with_little_room(server.address()).await;
@@ -109,7 +109,7 @@ async fn latency(from: &mut Tab, to: &mut Tab, rounds: u32) -> Duration {
 }
 
 #[tokio::test]
-async fn h19_a_reader_that_takes_nothing_is_given_up_and_nobody_waits_for_it() {
+async fn h19_a_reader_that_takes_nothing_is_closed_and_delays_nobody() {
     const STALLED: u64 = 20;
     // As long as it takes until the kernel's buffers are full, and then the stall itself, which is 60 s by default.
     let server = Server::without_limits(&[METRICS, &[("TEAHOUSE_SESSIONS__STALL_TIMEOUT", "5s")]].concat());

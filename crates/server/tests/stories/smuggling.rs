@@ -9,7 +9,7 @@ use crate::stage::{Person, Server, Wire, handshake, masked, patiently, settles, 
 const SMUGGLED: &str = "GET /api/auth/me?smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[tokio::test]
-async fn a_handshake_behind_another_request_is_answered_behind_it() {
+async fn a_pipelined_handshake_is_answered_in_order() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     let mut wire = Wire::connect(server.address()).await;
@@ -22,7 +22,7 @@ async fn a_handshake_behind_another_request_is_answered_behind_it() {
 }
 
 #[tokio::test]
-async fn what_looks_like_a_handshake_in_a_body_is_a_body() {
+async fn a_handshake_inside_a_body_is_body() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     let inner = handshake(&amy.token, "");
@@ -90,7 +90,7 @@ async fn a_handshake_with_a_body_is_refused() {
 }
 
 #[tokio::test]
-async fn a_head_that_can_be_read_in_two_ways_is_refused() {
+async fn an_ambiguous_request_head_is_refused() {
     let server = Server::of_a_site(&[]);
     let token = site_token(7, "amy");
     let good = handshake(&token, "");
@@ -110,7 +110,7 @@ async fn a_head_that_can_be_read_in_two_ways_is_refused() {
 }
 
 #[tokio::test]
-async fn two_versions_are_no_version() {
+async fn two_websocket_versions_in_one_handshake_are_refused() {
     let server = Server::of_a_site(&[]);
     let good = handshake(&site_token(7, "amy"), "");
     for versions in ["13, 8", "8, 13", "13\r\nSec-WebSocket-Version: 8", "8\r\nSec-WebSocket-Version: 13"] {
@@ -122,7 +122,7 @@ async fn two_versions_are_no_version() {
 }
 
 #[tokio::test]
-async fn what_follows_a_refused_handshake_is_the_next_request_and_never_a_frame() {
+async fn bytes_after_a_refused_handshake_are_a_request_and_never_a_frame() {
     let server = Server::of_a_site(&[]);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let refused = handshake("nonsense", "");
@@ -148,7 +148,7 @@ async fn what_follows_a_refused_handshake_is_the_next_request_and_never_a_frame(
 }
 
 #[tokio::test]
-async fn an_upgrade_to_something_else_or_somewhere_else_is_no_handshake() {
+async fn an_upgrade_to_another_protocol_or_path_is_not_a_handshake() {
     let server = Server::of_a_site(&[]);
     let token = site_token(7, "amy");
     let good = handshake(&token, "");

@@ -10,7 +10,7 @@ use crate::stage::schema::speaks_of_an_address;
 use crate::stage::{PASSWORD, Person, Server, handshake};
 
 #[test]
-fn the_test_knows_an_address_when_it_sees_one() {
+fn the_address_detector_recognizes_addresses() {
     for (text, expect) in [
         (r#"{"ip":"203.0.113.77"}"#, true),
         ("from 127.0.0.1", true),
@@ -23,7 +23,7 @@ fn the_test_knows_an_address_when_it_sees_one() {
 }
 
 #[tokio::test]
-async fn h11_nothing_that_others_get_has_an_address_in_it() {
+async fn h11_nothing_that_other_users_get_contains_an_ip_address() {
     let mut server = Server::without_limits(&[("TEAHOUSE_SERVER__TRUSTED_PROXIES", "127.0.0.1")]);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let mut wire = bea.opens_wire().await;
@@ -72,7 +72,7 @@ async fn h11_nothing_that_others_get_has_an_address_in_it() {
 }
 
 #[tokio::test]
-async fn p18_no_token_and_no_password_is_ever_in_the_log() {
+async fn p18_no_token_and_no_password_is_logged() {
     let server = Server::alone(&[("TEAHOUSE_LOG__FILTER", "trace")]);
     let amy = Person::register(&server, "amy").await;
     let again = amy.log_in().await;
@@ -103,7 +103,7 @@ async fn p18_no_token_and_no_password_is_ever_in_the_log() {
 }
 
 #[tokio::test]
-async fn p20_p21_secrets_are_made_at_the_first_start_and_metrics_are_on_their_own_listener() {
+async fn p20_p21_secrets_are_generated_and_metrics_have_their_own_listener() {
     let (one, other) = (Server::alone(&[("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")]), Server::alone(&[]));
     let secret = |server: &Server| std::fs::read_to_string(server.data().join("token.secret")).unwrap();
     assert_ne!(secret(&one), secret(&other));
@@ -128,7 +128,7 @@ async fn p20_p21_secrets_are_made_at_the_first_start_and_metrics_are_on_their_ow
 }
 
 #[tokio::test]
-async fn p26_a_stranger_with_wrong_passwords_locks_nobody_out() {
+async fn p26_wrong_passwords_from_a_stranger_lock_nobody_out() {
     let server = Server::alone(&[("TEAHOUSE_SERVER__TRUSTED_PROXIES", "127.0.0.1")]);
     let amy = Person::register(&server, "amy").await;
     let nobody = Person::stranger(&server);
@@ -146,7 +146,7 @@ async fn p26_a_stranger_with_wrong_passwords_locks_nobody_out() {
 }
 
 #[tokio::test]
-async fn whether_a_user_exists_is_not_told_by_a_wrong_password() {
+async fn a_wrong_password_does_not_reveal_whether_a_user_exists() {
     let server = Server::alone(&[]);
     Person::register(&server, "amy").await;
     let nobody = Person::stranger(&server);
@@ -159,7 +159,7 @@ async fn whether_a_user_exists_is_not_told_by_a_wrong_password() {
 }
 
 #[tokio::test]
-async fn p19_after_a_new_password_only_the_new_one_opens_the_door_and_does_so_at_once() {
+async fn p19_after_a_password_change_only_the_new_password_logs_in() {
     let server = Server::alone(&[]);
     let amy = Person::register(&server, "amy").await;
     let change = json!({"currentPassword": PASSWORD, "newPassword": "sencha8"});
@@ -173,7 +173,7 @@ async fn p19_after_a_new_password_only_the_new_one_opens_the_door_and_does_so_at
 }
 
 #[tokio::test]
-async fn a_flood_of_logins_does_not_keep_anybody_from_talking() {
+async fn a_flood_of_logins_does_not_delay_messages() {
     let server = Server::alone(crate::stage::NO_LIMITS);
     let amy = Person::register(&server, "amy").await;
     let mut tab = amy.opens_tab().await;

@@ -27,7 +27,7 @@ fn place(answer: &Value) -> (u64, u64, u64, String) {
 }
 
 #[tokio::test]
-async fn p12_h2_cut_between_commit_and_ack_and_sent_again_it_is_one_message() {
+async fn p12_h2_a_message_cut_between_commit_and_ack_and_resent_is_stored_once() {
     const CUTS: usize = 60;
     let (server, [amy, bea]) = house(["amy", "bea"]);
     let mut chance = Chance::printed("p12_h2");
@@ -57,7 +57,7 @@ async fn p12_h2_cut_between_commit_and_ack_and_sent_again_it_is_one_message() {
 }
 
 #[tokio::test]
-async fn p12_one_key_is_one_message_by_all_doors_at_once() {
+async fn p12_one_key_sent_over_all_transports_at_once_is_one_message() {
     let (_server, [amy]) = house(["amy"]);
     let (mut phone, mut laptop) = (amy.device().await, amy.device().await);
     let room = private_room(&mut phone, "tea", &[]).await;
@@ -87,7 +87,7 @@ async fn p12_one_key_is_one_message_by_all_doors_at_once() {
 }
 
 #[tokio::test]
-async fn p12_one_key_with_another_text_room_or_answer_is_a_conflict() {
+async fn p12_one_key_with_another_content_room_or_reply_is_a_conflict() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = public_room(&mut hers, "tea", &[]).await;
@@ -116,7 +116,7 @@ async fn p12_one_key_with_another_text_room_or_answer_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_repeat_is_answered_whatever_the_sender_may_do_by_now() {
+async fn a_repeat_is_answered_after_the_sender_lost_the_right_to_send() {
     let limits = [("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__SENDS_BURST", "5")];
     let server = Server::of_a_site(&[DEVICES, &limits].concat());
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
@@ -156,7 +156,7 @@ async fn a_repeat_is_answered_whatever_the_sender_may_do_by_now() {
 }
 
 #[tokio::test]
-async fn h12_fifty_senders_at_once_and_every_device_has_one_order() {
+async fn h12_with_fifty_senders_every_device_has_one_order() {
     const SENDERS: u64 = 50;
     const EACH: usize = 20;
     let (server, [amy]) = house_with(&[("TEAHOUSE_LIMITS__CONNECTS_BURST", "1000")], ["amy"]);

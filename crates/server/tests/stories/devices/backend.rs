@@ -11,7 +11,7 @@ use crate::stage::{Backend, Device, Person, Server, Wire, of_type};
 const ARTICLE: &[&str] = &["new_article", "article_comment", "last"];
 
 #[tokio::test]
-async fn h20_what_is_published_reaches_whom_it_is_for_once_in_both_dialects() {
+async fn h20_a_publish_reaches_only_its_audience_once_in_both_dialects() {
     let (server, [amy, bea, cid]) = house(["amy", "bea", "cid"]);
     let backend = Backend::of(&server);
     let mut hers = Device::of(&amy).expecting(ARTICLE);
@@ -51,7 +51,7 @@ async fn h20_what_is_published_reaches_whom_it_is_for_once_in_both_dialects() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_published_is_refused_with_the_field() {
+async fn an_invalid_publish_is_refused_with_the_field() {
     let (server, [amy]) = house(["amy"]);
     let backend = Backend::of(&server);
     let mut device = amy.device().await;
@@ -84,7 +84,7 @@ async fn what_cannot_be_published_is_refused_with_the_field() {
 }
 
 #[tokio::test]
-async fn a_posted_message_is_a_message_and_one_key_posts_it_once() {
+async fn a_message_posted_by_the_backend_is_stored_once_per_key() {
     let (server, [amy, bea]) = house(["amy", "bea"]);
     let backend = Backend::of(&server);
     let mut hers = amy.device().await;
@@ -128,7 +128,7 @@ async fn a_posted_message_is_a_message_and_one_key_posts_it_once() {
 }
 
 #[tokio::test]
-async fn whoever_is_disconnected_hears_why_and_presence_knows() {
+async fn a_disconnect_by_the_backend_gives_its_reason_and_updates_presence() {
     let (server, [amy, bea]) = house(["amy", "bea"]);
     let backend = Backend::of(&server);
     let (mut phone, mut laptop) = (amy.device().await, amy.device().await);
@@ -176,7 +176,7 @@ async fn publishes_too_much(backend: &Backend, to: Value, count: usize) {
 }
 
 #[tokio::test]
-async fn a_session_too_slow_for_what_is_published_is_told_that_it_missed_something() {
+async fn a_session_too_slow_for_published_events_receives_events_missed() {
     for (all, count) in [(false, 2000), (true, 6000)] {
         let (server, [amy, bea]) = house(["amy", "bea"]);
         let backend = Backend::of(&server);
@@ -217,7 +217,7 @@ async fn a_session_too_slow_for_what_is_published_is_told_that_it_missed_somethi
 }
 
 #[tokio::test]
-async fn people_who_never_came_can_be_written_to_once_the_site_has_named_them() {
+async fn users_named_by_the_site_can_be_written_to_before_their_first_visit() {
     let server = Server::of_a_site(crate::stage::DEVICES);
     let backend = Backend::of(&server);
     let amy = Person::of_site(&server, 7, "amy");

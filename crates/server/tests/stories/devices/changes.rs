@@ -11,7 +11,7 @@ async fn change(device: &mut Device, kind: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_change_takes_the_next_version_and_is_told_to_every_device() {
+async fn every_change_takes_the_next_version_and_reaches_every_device() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his, mut tablet) = (amy.device().await, bea.device().await, amy.device().await);
     let room = public_room(&mut hers, "tea", &[&bea]).await;
@@ -49,7 +49,7 @@ async fn every_change_takes_the_next_version_and_is_told_to_every_device() {
 }
 
 #[tokio::test]
-async fn a_live_change_says_what_just_happened_and_by_whom() {
+async fn a_live_change_names_its_kind_and_its_user() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let id = hers.says(1, "hi").await["id"].clone();
@@ -68,7 +68,7 @@ async fn a_live_change_says_what_just_happened_and_by_whom() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_changed_stays_as_it_is() {
+async fn forbidden_changes_change_nothing() {
     let (server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let id = hers.says(1, "hers").await["id"].clone();
@@ -116,7 +116,7 @@ async fn what_may_not_be_changed_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_answer_names_what_it_answers_and_mentions_name_members() {
+async fn a_reply_names_its_message_and_mentions_name_members() {
     let (_server, [amy, bea, cid]) = house(["amy", "bea", "cid"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     cid.get("/api/auth/me").await.expect(200);
@@ -149,7 +149,7 @@ async fn an_answer_names_what_it_answers_and_mentions_name_members() {
 }
 
 #[tokio::test]
-async fn what_changed_while_one_was_away_is_seen_on_return() {
+async fn changes_made_during_an_absence_are_seen_on_return() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = private_room(&mut hers, "tea", &[&bea]).await;

@@ -107,7 +107,7 @@ impl Player {
 }
 
 #[tokio::test]
-async fn whatever_happens_every_device_shows_the_same_in_the_end() {
+async fn every_device_converges_after_random_actions_and_faults() {
     const DEVICES_EACH: usize = 3;
     const ACTIONS: usize = 150;
     let (server, people) = house(["amy", "bea", "cid", "dee"]);

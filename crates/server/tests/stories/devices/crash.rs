@@ -76,13 +76,13 @@ impl Writer {
 }
 
 #[tokio::test]
-async fn kill_9_loses_no_acknowledged_message_and_repeats_none_and_devices_that_come_back_converge() {
+async fn kill_9_loses_and_repeats_no_acknowledged_message_and_devices_converge() {
     let house = house(["amy", "bea", "cid"]);
     outages("kill -9 with devices", house, async |server| server.kill9()).await;
 }
 
 #[tokio::test]
-async fn a_failed_sync_ends_the_process_which_comes_back_whole_and_nothing_acknowledged_is_lost() {
+async fn a_failed_sync_ends_the_process_and_loses_no_acknowledged_message() {
     let faults = Faults::new();
     let house = house_with(&faults.environment(), ["amy", "bea", "cid"]);
     let fail = async |server: &mut Server| {
@@ -95,7 +95,7 @@ async fn a_failed_sync_ends_the_process_which_comes_back_whole_and_nothing_ackno
 }
 
 #[tokio::test]
-async fn p7_a_rolling_restart_loses_and_repeats_nothing() {
+async fn p22_a_rolling_restart_loses_and_repeats_nothing() {
     let house = house(["amy", "bea", "cid"]);
     let restart = async |server: &mut Server| assert!(server.stop().await.success());
     outages("restarts with devices", house, restart).await;

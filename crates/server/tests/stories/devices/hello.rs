@@ -6,7 +6,7 @@ use super::{house, house_with, ids, private_room};
 use crate::stage::{Device, of_type};
 
 #[tokio::test]
-async fn hello_is_answered_with_everything_that_a_client_begins_with() {
+async fn welcome_has_everything_that_a_client_starts_with() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let mut phone = amy.device().await;
     let room = private_room(&mut phone, "tea", &[&bea]).await;
@@ -82,7 +82,7 @@ async fn the_lobby_is_one_room_in_both_dialects() {
 }
 
 #[tokio::test]
-async fn p10_a_private_message_reaches_every_device_of_both() {
+async fn p10_a_private_message_reaches_every_device_of_both_users() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut phone, mut laptop) = (amy.device().await, amy.device().await);
     let (mut hers, mut her_tablet) = (bea.device().await, bea.device().await);
@@ -127,7 +127,7 @@ async fn p10_a_private_message_reaches_every_device_of_both() {
 }
 
 #[tokio::test]
-async fn a_classic_tab_of_the_same_user_goes_on_beside_a_device() {
+async fn a_classic_tab_and_a_v1_device_of_one_user_coexist() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut tab, mut phone) = (amy.opens_tab().await, amy.device().await);
     let mut hers = bea.device().await;

@@ -28,7 +28,7 @@ async fn too_fast(device: &mut Device, requests: Vec<(&str, Value)>) -> usize {
 }
 
 #[tokio::test]
-async fn h15_sending_is_limited_by_user_across_devices_doors_dialects_and_reconnects() {
+async fn h15_sends_are_limited_per_user_across_devices_transports_and_reconnects() {
     let server = Server::of_a_site(DEVICES);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let (mut phone, mut laptop, mut his) = (amy.device().await, amy.device().await, bea.device().await);
@@ -117,7 +117,7 @@ async fn h15_every_kind_of_envelope_counts() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_refused_for_what_it_says_costs_no_turn_of_sending() {
+async fn a_message_with_invalid_content_uses_no_send_token() {
     let limits = [("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__SENDS_BURST", "3")];
     let server = Server::of_a_site(&[DEVICES, &limits].concat());
     let mut device = Person::of_site(&server, 7, "amy").device().await;
@@ -140,7 +140,7 @@ async fn a_message_that_is_refused_for_what_it_says_costs_no_turn_of_sending() {
 }
 
 #[tokio::test]
-async fn more_than_twenty_bad_envelopes_close_a_session_and_refused_requests_never_do() {
+async fn the_21st_bad_envelope_closes_a_session_and_refused_requests_never_do() {
     let (server, [amy, bea]) = house(["amy", "bea"]);
     let mut refused = bea.device().await;
     for number in 0..300 {
@@ -190,7 +190,7 @@ async fn more_than_twenty_bad_envelopes_close_a_session_and_refused_requests_nev
 }
 
 #[tokio::test]
-async fn deep_or_large_envelopes_are_answered_and_hurt_nobody() {
+async fn deep_and_large_envelopes_are_answered_and_delay_nobody() {
     let (server, [amy]) = house(["amy"]);
     let mut device = amy.device().await;
     for open in ["[", r#"{"a":"#] {
@@ -213,7 +213,7 @@ async fn deep_or_large_envelopes_are_answered_and_hurt_nobody() {
 }
 
 #[tokio::test]
-async fn a_text_has_up_to_four_thousand_characters_as_unicode_counts_them() {
+async fn content_is_limited_to_4000_unicode_scalar_values() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut tab) = (amy.device().await, bea.opens_tab().await);
     let family = "👨‍👩‍👧‍👦".repeat(571);

@@ -15,7 +15,7 @@ async fn talks(device: &mut Device, room: u64, count: usize) {
 }
 
 #[tokio::test]
-async fn p11_a_mark_says_up_to_where_and_neither_goes_back_nor_past_the_head() {
+async fn p11_a_read_mark_moves_neither_back_nor_past_the_head() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = private_room(&mut hers, "tea", &[&bea]).await;
@@ -40,7 +40,7 @@ async fn p11_a_mark_says_up_to_where_and_neither_goes_back_nor_past_the_head() {
 }
 
 #[tokio::test]
-async fn marks_of_three_devices_at_once_and_backwards_end_the_same_everywhere() {
+async fn concurrent_read_marks_of_three_devices_converge() {
     const MESSAGES: usize = 120;
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let mut chance = Chance::printed("marks");
@@ -95,7 +95,7 @@ async fn marks_of_three_devices_at_once_and_backwards_end_the_same_everywhere() 
 }
 
 #[tokio::test]
-async fn others_marks_are_told_in_small_private_rooms_alone() {
+async fn read_marks_of_others_are_sent_only_in_small_private_rooms() {
     let (server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his, mut tablet) = (amy.device().await, bea.device().await, bea.device().await);
     let crowd: Vec<Person> =
@@ -122,7 +122,7 @@ async fn others_marks_are_told_in_small_private_rooms_alone() {
 }
 
 #[tokio::test]
-async fn unread_is_counted_to_999_and_no_further() {
+async fn unread_is_capped_at_999() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = private_room(&mut hers, "tea", &[&bea]).await;

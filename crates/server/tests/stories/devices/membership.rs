@@ -11,7 +11,7 @@ use crate::stage::Device;
 const SOON: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn h17_membership_is_felt_within_a_second_by_every_device_and_every_door() {
+async fn h17_a_membership_change_takes_effect_everywhere_within_a_second() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let mut hers = amy.device().await;
     let (mut phone, mut laptop) = (bea.device().await, bea.device().await);
@@ -80,7 +80,7 @@ async fn a_message_in_flight_to_a_room_just_left_is_forbidden_and_not_stored() {
 }
 
 #[tokio::test]
-async fn whoever_is_taken_out_while_talking_has_said_exactly_what_was_acknowledged() {
+async fn a_member_removed_while_sending_stored_exactly_what_was_acknowledged() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = public_room(&mut hers, "tea", &[]).await;
@@ -152,7 +152,7 @@ async fn a_rooms_entry_comes_before_its_first_envelope() {
 }
 
 #[tokio::test]
-async fn joining_and_being_taken_out_at_once_ends_as_it_ended() {
+async fn concurrent_join_and_remove_end_in_the_stored_state() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let mut tablet = bea.device().await;
@@ -175,7 +175,7 @@ async fn joining_and_being_taken_out_at_once_ends_as_it_ended() {
 }
 
 #[tokio::test]
-async fn two_who_open_their_room_at_once_get_one() {
+async fn opening_a_direct_room_from_both_sides_at_once_makes_one_room() {
     let (_server, people) = house(["amy", "bea", "cid", "dee", "eve", "fay"]);
     let mut devices = join_all(people.iter().map(crate::stage::Person::device)).await;
     let ids: Vec<u64> = people.iter().map(|person| person.id).collect();

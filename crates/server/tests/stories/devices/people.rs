@@ -41,7 +41,7 @@ async fn h16_a_new_name_or_picture_shows_at_once_on_every_device() {
 
 /// Every device looks for addresses in whatever comes to it; here there is something to be found.
 #[tokio::test]
-async fn h11_nothing_that_others_get_has_an_ip_or_e_mail_address_in_it() {
+async fn h11_nothing_that_other_users_get_contains_an_ip_or_email_address() {
     let (mut server, [amy, bea]) = house_with(&[("TEAHOUSE_SERVER__TRUSTED_PROXIES", "127.0.0.1")], ["amy", "bea"]);
     let from = "X-Forwarded-For: 203.0.113.77\r\n";
     let mut wire = Wire::connect(server.address()).await;
@@ -101,7 +101,7 @@ async fn h11_nothing_that_others_get_has_an_ip_or_e_mail_address_in_it() {
 }
 
 #[tokio::test]
-async fn people_are_found_by_how_their_names_begin() {
+async fn users_are_found_by_the_prefix_of_their_names() {
     let (_server, [amy, bea, ann]) = house(["amy", "bea", "ann"]);
     let mut device = amy.device().await;
     for person in [&bea, &ann] {

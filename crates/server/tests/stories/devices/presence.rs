@@ -6,7 +6,7 @@ use super::{house, house_with, private_room};
 use crate::stage::Person;
 
 #[tokio::test]
-async fn presence_of_a_room_tells_its_members_who_of_them_comes_and_goes() {
+async fn room_presence_reports_which_members_come_and_go() {
     let linger = ("TEAHOUSE_SESSIONS__PRESENCE_LINGER", "1s");
     let (_server, people) = house_with(&[linger], ["amy", "bea", "cid", "dee"]);
     let [amy, bea, cid, dee] = &people;
@@ -55,7 +55,7 @@ async fn presence_of_a_room_tells_its_members_who_of_them_comes_and_goes() {
 }
 
 #[tokio::test]
-async fn in_the_lobby_presence_is_a_number_that_everybody_hears() {
+async fn lobby_presence_is_a_count_that_everybody_receives() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let mut hers = amy.device().await;
     let list = hers.does("presence", json!({"room": 1, "on": true})).await;
@@ -69,7 +69,7 @@ async fn in_the_lobby_presence_is_a_number_that_everybody_hears() {
 }
 
 #[tokio::test]
-async fn a_room_sees_who_is_typing_until_they_say_it_or_fall_silent() {
+async fn typing_is_shown_until_the_message_comes_or_typing_stops() {
     let (_server, [amy, bea, cid]) = house(["amy", "bea", "cid"]);
     let (mut hers, mut his, mut third) = (amy.device().await, bea.device().await, cid.device().await);
     let room = private_room(&mut hers, "tea", &[&bea, &cid]).await;
@@ -99,7 +99,7 @@ async fn a_room_sees_who_is_typing_until_they_say_it_or_fall_silent() {
 }
 
 #[tokio::test]
-async fn a_large_room_does_not_see_who_is_typing() {
+async fn a_large_room_gets_no_typing_events() {
     let (server, [amy]) = house(["amy"]);
     let mut hers = amy.device().await;
     let crowd: Vec<Person> =

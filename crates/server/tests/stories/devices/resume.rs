@@ -11,7 +11,7 @@ fn texts(count: usize) -> impl Iterator<Item = String> {
 }
 
 #[tokio::test]
-async fn after_few_or_many_missed_messages_a_device_shows_what_there_is() {
+async fn a_device_is_complete_after_missing_few_or_many_messages() {
     let (server, [amy, bea]) = house(["amy", "bea"]);
     let mut hers = amy.device().await;
     for (missed, resets) in [(0, 0), (1, 0), (300, 0), (500, 0), (501, 1), (3000, 1)] {
@@ -35,7 +35,7 @@ async fn after_few_or_many_missed_messages_a_device_shows_what_there_is() {
 }
 
 #[tokio::test]
-async fn of_a_message_that_changed_often_only_what_it_is_now_comes() {
+async fn a_message_changed_often_is_sent_once_in_its_latest_form() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = private_room(&mut hers, "tea", &[&bea]).await;
@@ -52,7 +52,7 @@ async fn of_a_message_that_changed_often_only_what_it_is_now_comes() {
 }
 
 #[tokio::test]
-async fn versions_that_nobody_gave_begin_the_room_anew() {
+async fn versions_that_were_never_issued_reset_the_room() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = private_room(&mut hers, "tea", &[&bea]).await;
@@ -91,7 +91,7 @@ async fn versions_that_nobody_gave_begin_the_room_anew() {
 }
 
 #[tokio::test]
-async fn after_a_restore_everything_is_begun_anew() {
+async fn a_restore_resets_every_room() {
     let (mut server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = private_room(&mut hers, "tea", &[&bea]).await;
@@ -127,7 +127,7 @@ async fn after_a_restore_everything_is_begun_anew() {
 }
 
 #[tokio::test]
-async fn a_room_that_one_is_no_longer_in_is_told_as_removed() {
+async fn a_room_left_during_an_absence_is_sent_as_removed() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let (kept, lost) = (private_room(&mut hers, "kept", &[&bea]).await, private_room(&mut hers, "lost", &[&bea]).await);
@@ -161,7 +161,7 @@ async fn a_room_that_one_is_no_longer_in_is_told_as_removed() {
 }
 
 #[tokio::test]
-async fn rooms_are_caught_up_in_the_order_in_which_they_are_wanted() {
+async fn rooms_are_caught_up_in_the_order_of_hello() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let mut rooms = vec![1];
@@ -203,7 +203,7 @@ async fn rooms_are_caught_up_in_the_order_in_which_they_are_wanted() {
 }
 
 #[tokio::test]
-async fn sync_brings_a_bracket_and_is_answered_behind_it() {
+async fn sync_sends_its_bracket_before_its_ack() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = private_room(&mut hers, "tea", &[&bea]).await;
@@ -235,7 +235,7 @@ async fn sync_brings_a_bracket_and_is_answered_behind_it() {
 }
 
 #[tokio::test]
-async fn beginning_while_others_talk_misses_nothing_and_repeats_nothing() {
+async fn connecting_during_traffic_misses_and_repeats_nothing() {
     const ARRIVALS: usize = 40;
     let (server, [amy, bea, cid]) = house(["amy", "bea", "cid"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
@@ -276,7 +276,7 @@ async fn beginning_while_others_talk_misses_nothing_and_repeats_nothing() {
 }
 
 #[tokio::test]
-async fn what_waited_for_a_displaced_device_reaches_its_next_connection() {
+async fn messages_queued_for_a_displaced_device_reach_its_next_connection() {
     let (_server, [amy, bea]) = house_with(&[("TEAHOUSE_SESSIONS__PER_USER", "2")], ["amy", "bea"]);
     let mut hers = amy.device().await;
     let mut stalled = Device::of(&bea).named("phone").with_little_room();

@@ -6,7 +6,7 @@ use super::{house, ids, private_room, public_room};
 use crate::stage::Person;
 
 #[tokio::test]
-async fn a_room_is_made_found_joined_and_left() {
+async fn a_room_is_created_found_joined_and_left() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let entry = hers.does("create", json!({"kind": "public", "name": " Tea ", "title": "All about tea"})).await;
@@ -65,7 +65,7 @@ async fn a_room_is_made_found_joined_and_left() {
 }
 
 #[tokio::test]
-async fn names_are_unique_and_limited_and_a_room_has_one() {
+async fn room_names_are_required_unique_and_limited() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = private_room(&mut hers, "Tea", &[]).await;
@@ -114,7 +114,7 @@ fn everything_about(room: u64, somebody: u64) -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test]
-async fn the_private_rooms_of_others_look_as_if_they_were_not_there() {
+async fn private_rooms_of_others_are_not_found() {
     let (_server, [amy, bea, eve]) = house(["amy", "bea", "eve"]);
     let (mut hers, mut evil) = (amy.device().await, eve.device().await);
     let room = private_room(&mut hers, "secret", &[&bea]).await;
@@ -163,7 +163,7 @@ async fn the_private_rooms_of_others_look_as_if_they_were_not_there() {
 }
 
 #[tokio::test]
-async fn a_room_is_run_by_its_owners_and_never_without_one() {
+async fn a_room_is_managed_by_its_owners_and_always_has_one() {
     let (_server, people) = house(["amy", "bea", "cid", "dee"]);
     let [amy, bea, cid, dee] = &people;
     let (mut a, mut b, mut c) = (amy.device().await, bea.device().await, cid.device().await);
@@ -220,7 +220,7 @@ async fn a_room_is_run_by_its_owners_and_never_without_one() {
 }
 
 #[tokio::test]
-async fn lists_come_in_pages_that_leave_nobody_out() {
+async fn paged_lists_are_complete() {
     const MANY: usize = 120;
     let (server, [amy]) = house(["amy"]);
     let mut device = amy.device().await;

@@ -12,7 +12,7 @@ const ONE: (&str, &str) = ("TEAHOUSE_SESSIONS__PER_USER", "1");
 const TWO: (&str, &str) = ("TEAHOUSE_SESSIONS__PER_USER", "2");
 
 #[tokio::test]
-async fn h0_h4_the_newer_connection_takes_over_and_the_older_is_told() {
+async fn h0_h4_the_newer_connection_takes_over_and_the_older_is_notified() {
     let (server, [amy, bea]) = house_with(&[ONE], ["amy", "bea"]);
     let mut onlooker = bea.device().await;
     let mut held = amy.device().await;
@@ -86,7 +86,7 @@ async fn h19_a_resume_works_at_once_while_the_old_socket_is_half_open() {
 }
 
 #[tokio::test]
-async fn p22_sigterm_tells_each_device_when_to_come_back_and_nothing_is_lost_or_repeated() {
+async fn p22_sigterm_gives_each_device_a_retry_time_and_loses_and_repeats_nothing() {
     const PEOPLE: u64 = 12;
     let (mut server, [amy]) = house(["amy"]);
     let people: Vec<Person> =
@@ -154,7 +154,7 @@ async fn p22_sigterm_tells_each_device_when_to_come_back_and_nothing_is_lost_or_
 }
 
 #[tokio::test]
-async fn h9_a_reader_that_stalls_for_long_is_served_in_brackets_and_misses_nothing() {
+async fn h9_a_reader_stalled_for_long_catches_up_in_brackets_and_misses_nothing() {
     const MESSAGES: usize = 2500;
     let metrics = ("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0");
     // On a busy machine it takes more than a minute until everything has happened, and a device answers no ping
@@ -208,7 +208,7 @@ async fn h9_a_reader_that_stalls_for_long_is_served_in_brackets_and_misses_nothi
 }
 
 #[tokio::test]
-async fn what_becomes_of_rooms_while_one_does_not_read_is_told_as_it_ended() {
+async fn a_stalled_reader_gets_the_final_state_of_its_rooms() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let mut hers = amy.device().await;
     let rooms = [
@@ -254,7 +254,7 @@ async fn what_becomes_of_rooms_while_one_does_not_read_is_told_as_it_ended() {
 }
 
 #[tokio::test]
-async fn a_wire_that_only_shakes_hands_is_no_client() {
+async fn a_handshake_without_hello_is_closed_after_the_hello_timeout() {
     let server = Server::of_a_site(&[("TEAHOUSE_SESSIONS__HELLO_TIMEOUT", "1s")]);
     let amy = Person::of_site(&server, 7, "amy");
     let mut wire = Wire::connect(server.address()).await;

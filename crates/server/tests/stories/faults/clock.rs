@@ -11,7 +11,7 @@ use crate::stage::{PASSWORD, Person, Server, claims, now_seconds, signed};
 const HOUR: i64 = 3600;
 
 #[tokio::test]
-async fn the_clock_jumps_an_hour_and_order_limits_and_lingering_are_as_they_were() {
+async fn a_clock_jump_of_an_hour_affects_no_order_limit_or_linger() {
     let faults = Faults::new();
     // One more may be said in a second; whoever jumps an hour must not have earned 3,600.
     let server = Server::of_a_site(
@@ -80,7 +80,7 @@ async fn the_clock_jumps_an_hour_and_order_limits_and_lingering_are_as_they_were
 }
 
 #[tokio::test]
-async fn whoever_is_connected_stays_whatever_the_clock_says_and_new_ones_are_judged_by_it() {
+async fn after_a_clock_jump_live_sessions_stay_and_new_tokens_are_judged_by_it() {
     let faults = Faults::new();
     let server = Server::under(&faults, &[]);
     let amy = Person::of_site(&server, 7, "amy");
@@ -119,7 +119,7 @@ async fn whoever_is_connected_stays_whatever_the_clock_says_and_new_ones_are_jud
 }
 
 #[tokio::test]
-async fn a_login_made_while_the_clock_was_ahead_is_still_good_when_it_was_set_right() {
+async fn a_login_made_while_the_clock_was_ahead_stays_valid_after_correction() {
     let faults = Faults::new();
     let server = Server::alone(&faults.environment());
     faults.clock_is_off_by(HOUR);
@@ -133,7 +133,7 @@ async fn a_login_made_while_the_clock_was_ahead_is_still_good_when_it_was_set_ri
 }
 
 #[tokio::test]
-async fn a_password_changed_while_the_clock_was_ahead_lets_in_when_it_was_set_right() {
+async fn a_password_changed_while_the_clock_was_ahead_works_after_correction() {
     let faults = Faults::new();
     let server = Server::alone(&faults.environment());
     let amy = Person::register(&server, "amy").await;

@@ -9,12 +9,12 @@ use super::{assert_one_life, becomes_ready};
 use crate::stage::{Device, Person, Server, Tab, settles};
 
 #[tokio::test]
-async fn a_full_disk_refuses_what_is_written_halves_nothing_and_recovers_without_a_restart() {
+async fn a_full_disk_refuses_writes_halves_nothing_and_recovers_without_restart() {
     writing_is_refused_for_a_while(Disk::Full).await;
 }
 
 #[tokio::test]
-async fn a_read_only_disk_refuses_what_is_written_halves_nothing_and_recovers_without_a_restart() {
+async fn a_read_only_disk_refuses_writes_halves_nothing_and_recovers_without_restart() {
     writing_is_refused_for_a_while(Disk::ReadOnly).await;
 }
 
@@ -136,7 +136,7 @@ async fn a_slow_disk_delays_acks_and_loses_none() {
 }
 
 #[tokio::test]
-async fn h13_a_disk_that_hangs_is_noticed_the_bound_of_what_waits_is_told_and_what_waited_is_stored() {
+async fn h13_a_hanging_disk_is_reported_bounds_the_queue_and_loses_nothing_queued() {
     const QUEUE: u64 = 8;
     let faults = Faults::new();
     let environment = [("TEAHOUSE_STORE__QUEUE_MAX", "8"), ("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")];

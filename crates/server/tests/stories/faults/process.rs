@@ -12,7 +12,7 @@ use super::assert_one_life;
 use crate::stage::{BINARY, Device, PATIENCE, Person, Server, Wire};
 
 #[tokio::test]
-async fn descriptors_run_out_and_accepting_pauses_nobody_else_is_hurt_and_it_goes_on_when_some_are_free() {
+async fn without_free_descriptors_accepting_pauses_and_live_sessions_go_on() {
     let mut server = Server::without_limits(&[]);
     let pid = server.pid();
     let [amy, bea, cid] = [(7, "amy"), (8, "bea"), (9, "cid")].map(|(id, name)| Person::of_site(&server, id, name));
@@ -63,7 +63,7 @@ async fn talks_until_sent_away(mut device: Device) -> (Vec<u64>, Value) {
 }
 
 #[tokio::test]
-async fn p7_sigterm_under_load_tells_everybody_when_to_come_back_and_what_was_acknowledged_is_there() {
+async fn p22_sigterm_under_load_sends_goodbye_and_loses_no_acknowledged_message() {
     const DRAIN: Duration = Duration::from_secs(10);
     let mut server = Server::without_limits(&[]);
     let person = |id: u64| Person::of_site(&server, id, &format!("user{id}"));
@@ -112,7 +112,7 @@ async fn p7_sigterm_under_load_tells_everybody_when_to_come_back_and_what_was_ac
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_ends_its_request_and_nothing_else() {
+async fn a_panicking_handler_ends_only_its_request() {
     let faults = Faults::new();
     let mut server = Server::under(&faults, &[]);
     let pid = server.pid();
@@ -141,7 +141,7 @@ async fn a_handler_that_panics_ends_its_request_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn data_of_a_newer_version_or_of_a_half_done_migration_is_refused_with_instructions_and_left_alone() {
+async fn newer_or_half_migrated_data_is_refused_with_instructions_and_left_alone() {
     let mut server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     amy.says("hi").await;

@@ -19,7 +19,7 @@ fn token_for(seconds: i64, id: u64, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn whoever_says_no_hello_is_sent_away_and_may_come_back() {
+async fn a_session_without_hello_is_closed_and_may_reconnect() {
     let (_server, [amy, bea]) = house_with(&[("TEAHOUSE_SESSIONS__HELLO_TIMEOUT", "2s")], ["amy", "bea"]);
     let (mut silent, mut talking) = (Device::of(&amy), Device::of(&bea));
     silent.connects().await;
@@ -35,7 +35,7 @@ async fn whoever_says_no_hello_is_sent_away_and_may_come_back() {
 }
 
 #[tokio::test]
-async fn h17_a_session_lives_as_long_as_its_newest_token_and_no_longer() {
+async fn h17_a_session_lives_exactly_as_long_as_its_newest_token() {
     let grace = ("TEAHOUSE_SESSIONS__TOKEN_GRACE", "1s");
     let (_server, [amy, bea]) = house_with(&[grace], ["amy", "bea"]);
     // Two seconds, of which a busy machine may use one to connect.
@@ -71,7 +71,7 @@ async fn h17_a_session_lives_as_long_as_its_newest_token_and_no_longer() {
 }
 
 #[tokio::test]
-async fn h17_p19_a_logout_ends_the_sessions_of_that_login_alone() {
+async fn h17_p19_a_logout_ends_only_the_sessions_of_that_login() {
     let server = Server::alone(DEVICES);
     let amy = Person::register(&server, "amy").await;
     let elsewhere = amy.log_in().await;
@@ -92,7 +92,7 @@ async fn h17_p19_a_logout_ends_the_sessions_of_that_login_alone() {
 }
 
 #[tokio::test]
-async fn h17_p19_a_new_password_ends_all_sessions_but_that_of_whoever_changed_it() {
+async fn h17_p19_a_password_change_ends_all_other_sessions() {
     let server = Server::alone(DEVICES);
     let amy = Person::register(&server, "amy").await;
     let elsewhere = amy.log_in().await;
@@ -108,7 +108,7 @@ async fn h17_p19_a_new_password_ends_all_sessions_but_that_of_whoever_changed_it
 }
 
 #[tokio::test]
-async fn h17_p19_whoever_is_disabled_is_sent_away_with_a_reason_and_nobody_else() {
+async fn h17_p19_disabling_a_user_ends_their_sessions_with_a_reason_and_no_others() {
     let server = Server::alone(DEVICES);
     let (amy, bea) = (Person::register(&server, "amy").await, Person::register(&server, "bea").await);
     let (mut phone, mut laptop, mut other) = (amy.device().await, amy.device().await, bea.device().await);
@@ -129,7 +129,7 @@ async fn h17_p19_whoever_is_disabled_is_sent_away_with_a_reason_and_nobody_else(
 }
 
 #[tokio::test]
-async fn only_v1_is_v1_and_without_a_token_nobody_comes_in() {
+async fn only_the_v1_subprotocol_speaks_v1_and_a_token_is_required() {
     let server = Server::of_a_site(&[]);
     let token = site_token(7, "amy");
     let shake = async |offer: &str| {
@@ -162,7 +162,7 @@ async fn only_v1_is_v1_and_without_a_token_nobody_comes_in() {
 }
 
 #[tokio::test]
-async fn p18_h20_neither_tokens_nor_what_is_said_ever_stand_in_the_log() {
+async fn p18_h20_neither_tokens_nor_message_contents_are_logged() {
     let log = ("TEAHOUSE_LOG__FILTER", "trace");
     let server = Server::alone(&[DEVICES, &[log]].concat());
     let amy = Person::register(&server, "amy").await;

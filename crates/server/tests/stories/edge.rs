@@ -24,7 +24,7 @@ async fn shake(server: &Server, head: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_none_is_refused_with_the_reason() {
+async fn an_invalid_handshake_is_refused_with_the_reason() {
     let server = Server::of_a_site(&[]);
     let token = site_token(7, "amy");
     let good = handshake(&token, "");
@@ -51,7 +51,7 @@ async fn a_handshake_that_is_none_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_at_all_is_not_answered_with_anything_but_400() {
+async fn input_that_is_not_http_is_answered_with_400() {
     let server = Server::of_a_site(&[]);
     for bytes in
         [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0\0\0\0\r\n\r\n"]
@@ -68,7 +68,7 @@ async fn what_is_no_http_at_all_is_not_answered_with_anything_but_400() {
 }
 
 #[tokio::test]
-async fn of_what_is_offered_v1_is_chosen_and_nothing_else_is_echoed() {
+async fn the_v1_subprotocol_is_selected_and_no_other_is_echoed() {
     let server = Server::of_a_site(&[]);
     let token = site_token(7, "amy");
     for (offer, chosen) in [
@@ -94,7 +94,7 @@ async fn of_what_is_offered_v1_is_chosen_and_nothing_else_is_echoed() {
 }
 
 #[tokio::test]
-async fn a_handshake_in_pieces_and_one_behind_another_request_get_what_one_alone_gets() {
+async fn fragmented_and_pipelined_handshakes_get_the_same_answer_as_whole_ones() {
     // A whole handshake that comes first on its connection goes past HTTP; nobody shall see a difference.
     let server = Server::of_a_site(&[]);
     let token = site_token(7, "amy");
@@ -160,7 +160,7 @@ async fn a_handshake_in_pieces_and_one_behind_another_request_get_what_one_alone
 }
 
 #[tokio::test]
-async fn a_bad_token_is_counted_once_whichever_way_it_came() {
+async fn a_bad_token_counts_once_wherever_it_is_sent() {
     let limits = [("TEAHOUSE_LIMITS__BAD_TOKENS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__BAD_TOKENS_BURST", "4")];
     let server = Server::of_a_site(&limits);
     let mut statuses = Vec::new();
@@ -171,7 +171,7 @@ async fn a_bad_token_is_counted_once_whichever_way_it_came() {
 }
 
 #[tokio::test]
-async fn asking_without_an_upgrade_tells_what_a_handshake_would_get() {
+async fn a_request_without_upgrade_gets_the_status_of_a_handshake() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     amy.get("/api/chat/ws").await.refused(426, "upgrade_required");
@@ -190,7 +190,7 @@ fn by_hand(header: &Value, claims: &Value, signature: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_good_opens_nothing_and_is_told_so_in_the_same_words() {
+async fn every_invalid_token_gets_the_same_refusal() {
     let server = Server::of_a_site(&[]);
     let now = now_seconds();
     let with = |key: &str, value: Value| {
@@ -246,7 +246,7 @@ async fn a_token_that_is_not_good_opens_nothing_and_is_told_so_in_the_same_words
 }
 
 #[tokio::test]
-async fn a_public_key_is_not_taken_for_a_secret() {
+async fn a_public_key_is_not_accepted_as_an_hmac_secret() {
     let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys");
     let public = keys.join("rsa_public.pem");
     let server = Server::alone(&[("TEAHOUSE_AUTH__PUBLIC_KEY_FILE", public.to_str().unwrap())]);
@@ -265,7 +265,7 @@ async fn a_public_key_is_not_taken_for_a_secret() {
 }
 
 #[tokio::test]
-async fn only_the_own_pages_and_the_listed_ones_may_connect() {
+async fn only_same_origin_and_listed_origins_may_connect() {
     let listed = ("TEAHOUSE_SERVER__ALLOWED_ORIGINS", "https://www.example.org");
     let server = Server::of_a_site(&[listed]);
     let token = site_token(7, "amy");
@@ -301,7 +301,7 @@ async fn only_the_own_pages_and_the_listed_ones_may_connect() {
 }
 
 #[tokio::test]
-async fn an_address_in_a_header_is_believed_only_from_a_listed_proxy() {
+async fn a_forwarded_address_is_trusted_only_from_a_listed_proxy() {
     // One bad token a second from one address: who is whom shows in who is held up.
     let limits = [("TEAHOUSE_LIMITS__BAD_TOKENS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__BAD_TOKENS_BURST", "3")];
     let statuses = async |server: &Server| {
@@ -322,7 +322,7 @@ async fn an_address_in_a_header_is_believed_only_from_a_listed_proxy() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_or_one_byte_a_second_is_gone_within_ten_seconds() {
+async fn silent_and_byte_by_byte_connections_are_closed_within_ten_seconds() {
     let server = Server::of_a_site(&[]);
     let before = server.descriptors();
     let mut silent = Wire::connect(server.address()).await;
@@ -351,7 +351,7 @@ async fn who_says_nothing_or_one_byte_a_second_is_gone_within_ten_seconds() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_byte_by_byte_is_not_waited_for() {
+async fn a_body_that_arrives_byte_by_byte_times_out() {
     // As long as a head may take, which is 10 s by default.
     let server = Server::of_a_site(&[("TEAHOUSE_SERVER__HEADER_TIMEOUT", "2s")]);
     let amy = Person::of_site(&server, 7, "amy");
@@ -379,7 +379,7 @@ async fn a_body_that_comes_byte_by_byte_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn paths_lead_nowhere_but_to_routes() {
+async fn paths_lead_only_to_routes() {
     let server = Server::of_a_site(&[]);
     for path in [
         "/../../../../etc/passwd",
@@ -404,7 +404,7 @@ async fn paths_lead_nowhere_but_to_routes() {
 }
 
 #[tokio::test]
-async fn names_are_inert_and_limited_by_characters() {
+async fn nicknames_are_inert_and_limited_by_characters() {
     let server = Server::of_a_site(&[]);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let mut tab = bea.opens_tab().await;
@@ -435,7 +435,7 @@ async fn names_are_inert_and_limited_by_characters() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_not_what_they_should_be_are_refused_with_the_field() {
+async fn invalid_bodies_are_refused_with_the_field() {
     let server = Server::of_a_site(&[]);
     let amy = Person::of_site(&server, 7, "amy");
     let send = async |body: &str| {

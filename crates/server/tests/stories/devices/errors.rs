@@ -7,7 +7,7 @@ use super::{house, house_with, private_room};
 use crate::stage::{DEVICES, NO_LIMITS, Person, Server, View, site_token};
 
 #[tokio::test]
-async fn h10_every_code_comes_under_the_requests_own_reference() {
+async fn h10_every_error_code_carries_the_id_of_its_request() {
     let (server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = private_room(&mut hers, "tea", &[]).await;
@@ -79,7 +79,7 @@ async fn h10_every_code_comes_under_the_requests_own_reference() {
 }
 
 #[tokio::test]
-async fn h10_what_there_is_no_room_for_is_told_as_overloaded_and_not_stored() {
+async fn h10_a_full_write_queue_answers_overloaded_and_stores_nothing() {
     let queue = [("TEAHOUSE_STORE__QUEUE_MAX", "1"), ("TEAHOUSE_STORE__GROUP_MAX", "1")];
     let (server, [amy]) = house_with(&queue, ["amy"]);
     let mut device = amy.device().await;
@@ -121,7 +121,7 @@ async fn h10_what_there_is_no_room_for_is_told_as_overloaded_and_not_stored() {
 }
 
 #[tokio::test]
-async fn an_id_that_can_be_read_is_answered_even_when_nothing_else_can() {
+async fn a_malformed_envelope_is_answered_under_its_id_if_that_is_readable() {
     let (_server, [amy]) = house(["amy"]);
     let mut device = amy.device().await;
     let longest = "x".repeat(64);
@@ -160,7 +160,7 @@ async fn an_id_that_can_be_read_is_answered_even_when_nothing_else_can() {
 }
 
 #[tokio::test]
-async fn requests_without_a_reference_are_done_all_the_same() {
+async fn requests_without_an_id_are_performed() {
     let (_server, [amy, bea]) = house(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = super::public_room(&mut hers, "tea", &[]).await;
@@ -178,7 +178,7 @@ async fn requests_without_a_reference_are_done_all_the_same() {
 }
 
 #[tokio::test]
-async fn before_hello_everything_is_refused_and_nothing_is_done() {
+async fn before_hello_every_request_is_refused_without_effect() {
     let server = Server::of_a_site(&[NO_LIMITS, DEVICES].concat());
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let mut onlooker = bea.device().await;

@@ -10,7 +10,7 @@ use crate::stage::{Heard, Person, Server, Wire, of_type};
 const DRAIN: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn h13_ready_says_yes_when_all_is_well_and_no_on_the_way_down() {
+async fn h13_ready_succeeds_while_healthy_and_fails_while_draining() {
     let mut server = Server::of_a_site(&[]);
     let nobody = Person::stranger(&server);
     for path in ["/ready", "/health", "/live"] {
@@ -34,7 +34,7 @@ async fn h13_ready_says_yes_when_all_is_well_and_no_on_the_way_down() {
 }
 
 #[tokio::test]
-async fn p22_sigterm_finishes_what_was_accepted_and_says_goodbye() {
+async fn p22_sigterm_completes_accepted_requests_and_sends_goodbye() {
     let mut server = Server::without_limits(&[("TEAHOUSE_AUTH__REGISTRATION", "true")]);
     let people: Vec<Person> = (1..=40).map(|id| Person::of_site(&server, id, &format!("user{id}"))).collect();
     let mut tabs = join_all(people.iter().map(Person::opens_tab)).await;
@@ -108,7 +108,7 @@ async fn p22_sigterm_finishes_what_was_accepted_and_says_goodbye() {
 }
 
 #[tokio::test]
-async fn p22_a_reader_that_does_not_read_does_not_keep_the_server() {
+async fn p22_a_stalled_reader_does_not_delay_shutdown() {
     let mut server = Server::without_limits(&[("TEAHOUSE_SERVER__DRAIN_TIMEOUT", "2s")]);
     let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
     let mut stalled = Wire::connect_with_little_room(server.address()).await;
@@ -126,7 +126,7 @@ async fn p22_a_reader_that_does_not_read_does_not_keep_the_server() {
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_same_data_refuses_to_start_and_the_first_goes_on() {
+async fn a_second_server_on_the_same_data_refuses_to_start() {
     let server = Server::alone(&[]);
     let data = server.data().to_str().unwrap().to_owned();
     let output = tokio::task::spawn_blocking(move || {
