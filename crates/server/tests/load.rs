@@ -85,7 +85,7 @@ fn receipts(report: &Value, at: &str) -> [u64; 4] {
 }
 
 #[test]
-fn idle_and_connect_report_in_both_dialects() {
+fn connections_are_opened_and_looked_at_in_both_dialects() {
     for dialect in ["classic", "v1"] {
         let server = Server::without_limits();
         let report = server.load_json(&format!("idle --connections 50 --dialect {dialect}"));
@@ -97,7 +97,7 @@ fn idle_and_connect_report_in_both_dialects() {
 }
 
 #[test]
-fn everybody_reconnects_and_v1_gets_exactly_what_it_missed() {
+fn a_storm_brings_everybody_back_and_v1_hears_exactly_what_it_missed() {
     let server = Server::without_limits();
     let report = server.load_json("storm --connections 100 --rounds 2");
     assert_eq!(number(&report, "/reconnects"), 200.0);
@@ -110,7 +110,7 @@ fn everybody_reconnects_and_v1_gets_exactly_what_it_missed() {
 }
 
 #[test]
-fn fanout_delivers_everything_at_a_rate_and_at_full_speed() {
+fn everybody_hears_everything_at_a_rate_and_as_fast_as_it_goes() {
     let server = Server::without_limits();
     for dialect in ["classic", "v1"] {
         for pace in ["--rate 50", "--window w1", "--window w8", "--window deep", "--window 3"] {
@@ -124,7 +124,7 @@ fn fanout_delivers_everything_at_a_rate_and_at_full_speed() {
 }
 
 #[test]
-fn rooms_private_and_durable_deliver_everything() {
+fn rooms_private_messages_and_durable_ones_arrive() {
     let server = Server::without_limits();
     for words in
         ["rooms --rooms 30 --members 3 --people 20", "rooms --rooms 5 --members 4 --people 4 --busy 1 --rate 50"]
@@ -147,7 +147,7 @@ fn rooms_private_and_durable_deliver_everything() {
 }
 
 #[test]
-fn slow_and_resume_miss_nothing() {
+fn slow_readers_miss_nothing_and_who_was_away_is_caught_up() {
     for dialect in ["classic", "v1"] {
         let server = Server::without_limits();
         let report = server.load_json(&format!("slow --fast 5 --slow 3 --rate 100 --seconds 1 --dialect {dialect}"));
@@ -160,7 +160,7 @@ fn slow_and_resume_miss_nothing() {
 }
 
 #[test]
-fn mixed_delivers_everything() {
+fn a_day_is_lived_through() {
     let server = Server::without_limits();
     let report = server.load_json("mixed --people 200 --rate 200 --seconds 3 --seed 7");
     assert!(number(&report, "/messages") > 10.0, "{report}");
@@ -170,7 +170,7 @@ fn mixed_delivers_everything() {
 }
 
 #[test]
-fn the_summary_is_readable_and_errors_name_the_cause() {
+fn people_read_a_summary_and_are_told_what_is_in_the_way() {
     let server = Server::start(&[]);
     let (content, report, _) = server.load("idle --connections 3");
     assert!(content && report.contains("3 connections in"), "{report}");

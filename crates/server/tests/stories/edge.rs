@@ -1,5 +1,5 @@
-//! The door: handshakes, tokens, origins, addresses. Who may not come in is told so before the upgrade, in the
-//! envelope that every answer has.
+//! The edge: handshakes, tokens, origins, addresses, bodies. The server refuses a handshake before the upgrade, with the
+//! error envelope of every route.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,65 +11,66 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::connections::settle;
-use crate::stage::{
-    Person, SITE_SECRET, Server, Wire, claims, handshake, now_seconds, patiently, settles, signed, site_token,
+use crate::fixture::{
+    RawSocket, SITE_SECRET, Server, User, claims, now_seconds, request_head, sign, site_token, wait_until,
+    within_patience,
 };
 
-/// A handshake as it is written here: status and body.
-async fn shake(server: &Server, head: &str) -> (u16, Value) {
-    let mut wire = Wire::connect(server.address()).await;
-    wire.write(head.as_bytes()).await;
-    let (status, body) = wire.read_answer().await;
+/// Sends this head and reads the response: status and body.
+async fn send_head(server: &Server, head: &str) -> (u16, Value) {
+    let mut socket = RawSocket::connect(server.address()).await;
+    socket.write(head.as_bytes()).await;
+    let (status, body) = socket.read_response().await;
     (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("{status} {body:?}")))
 }
 
 #[tokio::test]
 async fn an_invalid_handshake_is_refused_with_the_reason() {
-    let server = Server::of_a_site(&[]);
+    let server = Server::of_site(&[]);
     let token = site_token(7, "amy");
-    let good = handshake(&token, "");
+    let good = request_head(&token, "");
     for (what, head, status) in [
         ("HTTP/1.0", good.replace("HTTP/1.1", "HTTP/1.0"), 400),
         ("no host", good.replace("Host: localhost\r\n", ""), 400),
         ("a short key", good.replace("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="), 400),
-        ("a key that is none", good.replace("dGhlIHNhbXBsZSBub25jZQ==", "not base64 at all!!!!!!!"), 400),
+        ("an invalid key", good.replace("dGhlIHNhbXBsZSBub25jZQ==", "not base64 at all!!!!!!!"), 400),
         ("no key", good.replace("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400),
         ("an old version", good.replace("Version: 13", "Version: 8"), 426),
         ("no version", good.replace("Sec-WebSocket-Version: 13\r\n", ""), 426),
         ("no Connection: Upgrade", good.replace("Connection: Upgrade", "Connection: keep-alive"), 400),
     ] {
-        let (got, body) = shake(&server, &head).await;
+        let (got, body) = send_head(&server, &head).await;
         assert_eq!((got, &body["code"]), (status, &json!(status)), "{what}: {body}");
         assert!(!body["message"].as_str().unwrap().is_empty(), "{what}");
     }
-    let mut wire = Wire::connect(server.address()).await;
-    wire.write(good.replace("Version: 13", "Version: 8").as_bytes()).await;
-    let head = wire.read_head().await.to_lowercase();
+    let mut socket = RawSocket::connect(server.address()).await;
+    socket.write(good.replace("Version: 13", "Version: 8").as_bytes()).await;
+    let head = socket.read_head().await.to_lowercase();
     assert!(head.contains("sec-websocket-version: 13"), "{head}");
-    let posted = Person::of_site(&server, 7, "amy").post("/api/chat/ws", json!({})).await;
-    posted.refused(405, "method_not_allowed");
+    let posted = User::of_site(&server, 7, "amy").post("/api/chat/ws", json!({})).await;
+    posted.expect_error(405, "method_not_allowed");
 }
 
 #[tokio::test]
 async fn input_that_is_not_http_is_answered_with_400() {
-    let server = Server::of_a_site(&[]);
+    let server = Server::of_site(&[]);
     for bytes in
         [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0\0\0\0\r\n\r\n"]
     {
-        let mut wire = Wire::connect(server.address()).await;
-        wire.write(bytes).await;
-        assert!(wire.read_head().await.starts_with("HTTP/1.1 400 "));
-        wire.until_end().await;
+        let mut socket = RawSocket::connect(server.address()).await;
+        socket.write(bytes).await;
+        assert!(socket.read_head().await.starts_with("HTTP/1.1 400 "));
+        socket.wait_for_end().await;
     }
-    let mut wire = Wire::connect(server.address()).await;
-    let _ = wire.try_write(format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(100_000)).as_bytes()).await;
-    assert!(wire.read_head().await.starts_with("HTTP/1.1 431 "));
+    let mut socket = RawSocket::connect(server.address()).await;
+    let _ = socket.try_write(format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(100_000)).as_bytes()).await;
+    assert!(socket.read_head().await.starts_with("HTTP/1.1 431 "));
     server.assert_no_panic();
 }
 
 #[tokio::test]
 async fn the_v1_subprotocol_is_selected_and_no_other_is_echoed() {
-    let server = Server::of_a_site(&[]);
+    let server = Server::of_site(&[]);
     let token = site_token(7, "amy");
     for (offer, chosen) in [
         (format!("teahouse.v1, bearer.{token}, device.phone"), Some("teahouse.v1")),
@@ -77,10 +78,10 @@ async fn the_v1_subprotocol_is_selected_and_no_other_is_echoed() {
         (format!("chat, bearer.{token}"), None),
         (format!("teahouse.v2, bearer.{token}"), None),
     ] {
-        let mut wire = Wire::connect(server.address()).await;
-        let head = handshake("", &format!("Sec-WebSocket-Protocol: {offer}\r\n")).replace("?token=", "");
-        wire.write(head.as_bytes()).await;
-        let answer = wire.read_head().await;
+        let mut socket = RawSocket::connect(server.address()).await;
+        let head = request_head("", &format!("Sec-WebSocket-Protocol: {offer}\r\n"));
+        socket.write(head.as_bytes()).await;
+        let answer = socket.read_head().await;
         assert!(answer.starts_with("HTTP/1.1 101 ") && !answer.contains(&token), "{answer}");
         let lines: Vec<(String, &str)> = answer
             .lines()
@@ -95,32 +96,32 @@ async fn the_v1_subprotocol_is_selected_and_no_other_is_echoed() {
 
 #[tokio::test]
 async fn fragmented_and_pipelined_handshakes_get_the_same_answer_as_whole_ones() {
-    // A whole handshake that comes first on its connection goes past HTTP; nobody shall see a difference.
-    let server = Server::of_a_site(&[]);
+    // A whole handshake at the start of a connection bypasses the HTTP stack. Clients must see no difference.
+    let server = Server::of_site(&[]);
     let token = site_token(7, "amy");
     let in_pieces = async |head: &str| {
-        let mut wire = Wire::connect(server.address()).await;
-        wire.write(&head.as_bytes()[..40]).await;
+        let mut socket = RawSocket::connect(server.address()).await;
+        socket.write(&head.as_bytes()[..40]).await;
         settle(&server).await;
-        wire.write(&head.as_bytes()[40..]).await;
-        wire
+        socket.write(&head.as_bytes()[40..]).await;
+        socket
     };
     let second = async |head: &str| {
-        let mut wire = Wire::connect(server.address()).await;
-        wire.write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-        assert_eq!(wire.read_answer().await.0, 200);
-        wire.write(head.as_bytes()).await;
-        wire
+        let mut socket = RawSocket::connect(server.address()).await;
+        socket.write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert_eq!(socket.read_response().await.0, 200);
+        socket.write(head.as_bytes()).await;
+        socket
     };
     let whole = async |head: &str| {
-        let mut wire = Wire::connect(server.address()).await;
-        wire.write(head.as_bytes()).await;
-        wire
+        let mut socket = RawSocket::connect(server.address()).await;
+        socket.write(head.as_bytes()).await;
+        socket
     };
-    let good = handshake(&token, "");
-    let of = |user| handshake(&site_token(user, "amy"), "X-Request-ID: r-19\r\n");
-    for mut wire in [in_pieces(&of(8)).await, second(&of(9)).await, whole(&of(10)).await] {
-        let head = wire.read_head().await.to_lowercase();
+    let good = request_head(&token, "");
+    let of = |user| request_head(&site_token(user, "amy"), "X-Request-ID: r-19\r\n");
+    for mut socket in [in_pieces(&of(8)).await, second(&of(9)).await, whole(&of(10)).await] {
+        let head = socket.read_head().await.to_lowercase();
         assert!(head.starts_with("http/1.1 101 switching protocols\r\n"), "{head}");
         for line in [
             "upgrade: websocket\r\n",
@@ -130,20 +131,20 @@ async fn fragmented_and_pipelined_handshakes_get_the_same_answer_as_whole_ones()
         ] {
             assert_eq!(head.matches(line).count(), 1, "{line} in {head}");
         }
-        wire.into_tab().await.is_alive().await;
+        socket.into_tab().await.assert_alive().await;
     }
-    let line = server.log_line("r-19");
+    let line = server.wait_for_log_line("r-19");
     assert!(line.contains("status=101") && line.contains("token=[redacted]"), "{line}");
 
     for (what, head, status) in [
-        ("a bad token", handshake("nonsense", ""), 401),
-        ("a foreign page", handshake(&token, "Origin: https://evil.example\r\n"), 403),
+        ("a bad token", request_head("nonsense", ""), 401),
+        ("a foreign origin", request_head(&token, "Origin: https://evil.example\r\n"), 403),
         ("an old version", good.replace("Version: 13", "Version: 8"), 426),
         ("HTTP/1.0", good.replace("HTTP/1.1", "HTTP/1.0"), 400),
     ] {
         let mut answers = Vec::new();
-        for mut wire in [in_pieces(&head).await, second(&head).await, whole(&head).await] {
-            let (got, body) = wire.read_answer().await;
+        for mut socket in [in_pieces(&head).await, second(&head).await, whole(&head).await] {
+            let (got, body) = socket.read_response().await;
             assert_eq!(got, status, "{what}: {body}");
             let mut body: Value = serde_json::from_str(&body).unwrap();
             body["request_id"].take();
@@ -151,39 +152,39 @@ async fn fragmented_and_pipelined_handshakes_get_the_same_answer_as_whole_ones()
         }
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{what}: {answers:?}");
     }
-    // After a refusal the connection goes on.
-    let mut wire = whole(&handshake("nonsense", "")).await;
-    assert_eq!(wire.read_answer().await.0, 401);
-    wire.shake(&token).await;
-    wire.into_tab().await.is_alive().await;
+    // The connection survives a refusal.
+    let mut socket = whole(&request_head("nonsense", "")).await;
+    assert_eq!(socket.read_response().await.0, 401);
+    socket.handshake(&token).await;
+    socket.into_tab().await.assert_alive().await;
     server.assert_no_panic();
 }
 
 #[tokio::test]
 async fn a_bad_token_counts_once_wherever_it_is_sent() {
     let limits = [("TEAHOUSE_LIMITS__BAD_TOKENS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__BAD_TOKENS_BURST", "4")];
-    let server = Server::of_a_site(&limits);
+    let server = Server::of_site(&limits);
     let mut statuses = Vec::new();
     for _ in 0..4 {
-        statuses.push(shake(&server, &handshake("nonsense", "")).await.0);
+        statuses.push(send_head(&server, &request_head("nonsense", "")).await.0);
     }
     assert_eq!(statuses, [401; 4]);
 }
 
 #[tokio::test]
 async fn a_request_without_upgrade_gets_the_status_of_a_handshake() {
-    let server = Server::of_a_site(&[]);
-    let amy = Person::of_site(&server, 7, "amy");
-    amy.get("/api/chat/ws").await.refused(426, "upgrade_required");
-    amy.clone().with_token("nonsense").get("/api/chat/ws").await.refused(401, "unauthorized");
-    amy.clone().with_token("").get("/api/chat/ws").await.refused(401, "unauthorized");
+    let server = Server::of_site(&[]);
+    let amy = User::of_site(&server, 7, "amy");
+    amy.get("/api/chat/ws").await.expect_error(426, "upgrade_required");
+    amy.clone().with_token("nonsense").get("/api/chat/ws").await.expect_error(401, "unauthorized");
+    amy.clone().with_token("").get("/api/chat/ws").await.expect_error(401, "unauthorized");
     let foreign = [("Origin", "https://evil.example")];
-    amy.ask(Method::GET, "/api/chat/ws", &foreign, None).await.refused(403, "forbidden");
-    amy.get(&format!("/api/chat/ws?token={}", amy.token)).await.refused(426, "upgrade_required");
+    amy.request(Method::GET, "/api/chat/ws", &foreign, None).await.expect_error(403, "forbidden");
+    amy.get(&format!("/api/chat/ws?token={}", amy.token)).await.expect_error(426, "upgrade_required");
 }
 
-/// A token put together by hand.
-fn by_hand(header: &Value, claims: &Value, signature: &[u8]) -> String {
+/// A token of these parts.
+fn assemble_token(header: &Value, claims: &Value, signature: &[u8]) -> String {
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let (header, claims) = (header.to_string(), claims.to_string());
     format!("{}.{}.{}", part(header.as_bytes()), part(claims.as_bytes()), part(signature))
@@ -191,27 +192,27 @@ fn by_hand(header: &Value, claims: &Value, signature: &[u8]) -> String {
 
 #[tokio::test]
 async fn every_invalid_token_gets_the_same_refusal() {
-    let server = Server::of_a_site(&[]);
+    let server = Server::of_site(&[]);
     let now = now_seconds();
     let with = |key: &str, value: Value| {
         let mut claims = claims(7, "amy");
         claims[key] = value;
-        signed(&claims)
+        sign(&claims)
     };
     let without = |key: &str| {
         let mut claims = claims(7, "amy");
         claims.as_object_mut().unwrap().remove(key);
-        signed(&claims)
+        sign(&claims)
     };
     let good = site_token(7, "amy");
     let (rest, signature) = good.rsplit_once('.').unwrap();
     let flipped: String = signature.chars().rev().collect();
-    let none = |alg: &str| by_hand(&json!({"alg": alg, "typ": "JWT"}), &claims(7, "amy"), b"");
+    let none = |alg: &str| assemble_token(&json!({"alg": alg, "typ": "JWT"}), &claims(7, "amy"), b"");
     let other =
         jsonwebtoken::encode(&Header::default(), &claims(7, "amy"), &EncodingKey::from_secret(b"guess")).unwrap();
     let hs512 = EncodingKey::from_secret(SITE_SECRET.as_bytes());
     let hs512 = jsonwebtoken::encode(&Header::new(Algorithm::HS512), &claims(7, "amy"), &hs512).unwrap();
-    let nobody = Person::stranger(&server);
+    let anonymous = User::anonymous(&server);
     for (what, token) in [
         ("nonsense", "nonsense".to_owned()),
         ("three dots", "a.b.c".to_owned()),
@@ -233,14 +234,14 @@ async fn every_invalid_token_gets_the_same_refusal() {
         ("8 KiB of letters", "x".repeat(8 * 1024)),
         ("8 KiB of claims", with("email", json!("x".repeat(8 * 1024)))),
     ] {
-        let (status, body) = shake(&server, &handshake(&token, "")).await;
+        let (status, body) = send_head(&server, &request_head(&token, "")).await;
         assert_eq!((status, &body["code"], &body["error_code"]), (401, &json!(401), &json!("unauthorized")), "{what}");
         assert_eq!(body["message"], "Please log in.", "{what}");
-        nobody.clone().with_token(&token).get("/api/auth/me").await.refused(401, "unauthorized");
+        anonymous.clone().with_token(&token).get("/api/auth/me").await.expect_error(401, "unauthorized");
     }
-    // A missing audience passes, clocks may differ by half a minute.
+    // A missing audience is accepted, and clocks may differ by half a minute.
     for token in [without("aud"), with("exp", json!(now - 20)), with("nbf", json!(now + 20)), without("nbf")] {
-        nobody.clone().with_token(&token).get("/api/auth/me").await.expect(200);
+        anonymous.clone().with_token(&token).get("/api/auth/me").await.expect(200);
     }
     server.assert_no_panic();
 }
@@ -249,25 +250,25 @@ async fn every_invalid_token_gets_the_same_refusal() {
 async fn a_public_key_is_not_accepted_as_an_hmac_secret() {
     let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys");
     let public = keys.join("rsa_public.pem");
-    let server = Server::alone(&[("TEAHOUSE_AUTH__PUBLIC_KEY_FILE", public.to_str().unwrap())]);
-    let nobody = Person::stranger(&server);
+    let server = Server::standalone(&[("TEAHOUSE_AUTH__PUBLIC_KEY_FILE", public.to_str().unwrap())]);
+    let anonymous = User::anonymous(&server);
     let pem = std::fs::read(&public).unwrap();
     let lines: String = String::from_utf8(pem.clone()).unwrap().lines().filter(|line| !line.starts_with('-')).collect();
     for secret in [pem.clone(), pem.trim_ascii().to_vec(), lines.into_bytes()] {
         let forged =
             jsonwebtoken::encode(&Header::default(), &claims(7, "amy"), &EncodingKey::from_secret(&secret)).unwrap();
-        nobody.clone().with_token(&forged).get("/api/auth/me").await.refused(401, "unauthorized");
-        assert_eq!(shake(&server, &handshake(&forged, "")).await.0, 401);
+        anonymous.clone().with_token(&forged).get("/api/auth/me").await.expect_error(401, "unauthorized");
+        assert_eq!(send_head(&server, &request_head(&forged, "")).await.0, 401);
     }
     let private = EncodingKey::from_rsa_pem(&std::fs::read(keys.join("rsa_private.pem")).unwrap()).unwrap();
     let good = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims(7, "amy"), &private).unwrap();
-    nobody.with_token(&good).opens_tab().await.is_alive().await;
+    anonymous.with_token(&good).open_tab().await.assert_alive().await;
 }
 
 #[tokio::test]
 async fn only_same_origin_and_listed_origins_may_connect() {
     let listed = ("TEAHOUSE_SERVER__ALLOWED_ORIGINS", "https://www.example.org");
-    let server = Server::of_a_site(&[listed]);
+    let server = Server::of_site(&[listed]);
     let token = site_token(7, "amy");
     let port = server.address().port();
     for (origin, may) in [
@@ -286,14 +287,17 @@ async fn only_same_origin_and_listed_origins_may_connect() {
         ("", false),
     ] {
         let more = format!("Origin: {origin}\r\n");
-        let mut wire = Wire::connect(server.address()).await;
-        wire.write(handshake(&token, &more).replace("Host: localhost", &format!("Host: 127.0.0.1:{port}")).as_bytes())
+        let mut socket = RawSocket::connect(server.address()).await;
+        socket
+            .write(
+                request_head(&token, &more).replace("Host: localhost", &format!("Host: 127.0.0.1:{port}")).as_bytes(),
+            )
             .await;
         if may {
-            let head = wire.read_head().await;
+            let head = socket.read_head().await;
             assert!(head.starts_with("HTTP/1.1 101 "), "{origin}: {head}");
         } else {
-            let (status, body) = wire.read_answer().await;
+            let (status, body) = socket.read_response().await;
             assert_eq!(status, 403, "{origin}: {body}");
             assert!(body.contains("server.allowed_origins") && body.contains(origin), "{origin}: {body}");
         }
@@ -302,85 +306,84 @@ async fn only_same_origin_and_listed_origins_may_connect() {
 
 #[tokio::test]
 async fn a_forwarded_address_is_trusted_only_from_a_listed_proxy() {
-    // One bad token a second from one address: who is whom shows in who is held up.
+    // One bad token a second is allowed for each address, so the limit shows which address the server saw.
     let limits = [("TEAHOUSE_LIMITS__BAD_TOKENS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__BAD_TOKENS_BURST", "3")];
     let statuses = async |server: &Server| {
-        let nobody = Person::stranger(server).with_token("bad");
+        let anonymous = User::anonymous(server).with_token("bad");
         let mut statuses = Vec::new();
         for number in 0..30 {
             let spoofed = format!("203.0.113.{number}");
             let headers = [("X-Forwarded-For", spoofed.as_str()), ("X-Real-IP", &spoofed), ("Forwarded", &spoofed)];
-            statuses.push(nobody.ask(Method::GET, "/api/auth/me", &headers, None).await.status);
+            statuses.push(anonymous.request(Method::GET, "/api/auth/me", &headers, None).await.status);
         }
         statuses
     };
-    let direct = Server::of_a_site(&limits);
+    let direct = Server::of_site(&limits);
     assert!(statuses(&direct).await.contains(&429), "thirty bad tokens are of one address");
-    let behind_a_proxy =
-        Server::of_a_site(&[&limits[..], &[("TEAHOUSE_SERVER__TRUSTED_PROXIES", "127.0.0.1")]].concat());
+    let behind_a_proxy = Server::of_site(&[&limits[..], &[("TEAHOUSE_SERVER__TRUSTED_PROXIES", "127.0.0.1")]].concat());
     assert_eq!(statuses(&behind_a_proxy).await, [401; 30]);
 }
 
 #[tokio::test]
 async fn silent_and_byte_by_byte_connections_are_closed_within_ten_seconds() {
-    let server = Server::of_a_site(&[]);
+    let server = Server::of_site(&[]);
     let before = server.descriptors();
-    let mut silent = Wire::connect(server.address()).await;
-    let mut slow = Wire::connect(server.address()).await;
+    let mut silent = RawSocket::connect(server.address()).await;
+    let mut slow = RawSocket::connect(server.address()).await;
     let begun = Instant::now();
-    let head = handshake(&site_token(7, "amy"), "").into_bytes();
+    let head = request_head(&site_token(7, "amy"), "").into_bytes();
     let drip = async {
-        // The fault itself takes time: a byte a second.
+        // The fault takes time: one byte a second.
         for byte in head.chunks(1) {
             if slow.try_write(byte).await.is_err() {
                 return;
             }
-            let second = tokio::time::timeout(Duration::from_secs(1), slow.until_end());
+            let second = tokio::time::timeout(Duration::from_secs(1), slow.wait_for_end());
             if second.await.is_ok() {
                 return;
             }
         }
-        panic!("a head of {} bytes was waited for", head.len());
+        panic!("the server waited for a head of {} bytes", head.len());
     };
-    tokio::join!(drip, silent.until_end());
+    tokio::join!(drip, silent.wait_for_end());
     let after = begun.elapsed();
     assert!(after >= Duration::from_secs(5) && after <= Duration::from_secs(15), "{after:?}");
-    // Nothing is left of them, but for whoever asks.
-    let nobody = Person::stranger(&server);
-    settles(async || nobody.get("/live").await.status == 200 && server.descriptors() <= before + 1).await;
+    // Only the descriptors of this metrics request remain.
+    let anonymous = User::anonymous(&server);
+    wait_until(async || anonymous.get("/live").await.status == 200 && server.descriptors() <= before + 1).await;
 }
 
 #[tokio::test]
 async fn a_body_that_arrives_byte_by_byte_times_out() {
-    // As long as a head may take, which is 10 s by default.
-    let server = Server::of_a_site(&[("TEAHOUSE_SERVER__HEADER_TIMEOUT", "2s")]);
-    let amy = Person::of_site(&server, 7, "amy");
-    let mut wire = Wire::connect(server.address()).await;
+    // The default limit of a head is 10 s.
+    let server = Server::of_site(&[("TEAHOUSE_SERVER__HEADER_TIMEOUT", "2s")]);
+    let amy = User::of_site(&server, 7, "amy");
+    let mut socket = RawSocket::connect(server.address()).await;
     let head = format!(
         "POST /api/chat/send HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 1000\r\n\r\n",
         amy.token
     );
-    wire.write(head.as_bytes()).await;
-    // The fault itself takes time.
+    socket.write(head.as_bytes()).await;
+    // The fault takes time.
     let drip = async {
         loop {
-            let _ = wire.try_write(b" ").await;
-            if let Ok(head) = tokio::time::timeout(Duration::from_millis(500), wire.read_head()).await {
+            let _ = socket.try_write(b" ").await;
+            if let Ok(head) = tokio::time::timeout(Duration::from_millis(500), socket.read_head()).await {
                 return head;
             }
         }
     };
-    let head = patiently("an answer", drip).await;
+    let head = within_patience("an answer", drip).await;
     assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
-    // What is left of the body is nobody's request.
-    let _ = wire.try_write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    wire.until_end().await;
+    // The rest of the body is not read as a request.
+    let _ = socket.try_write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    socket.wait_for_end().await;
     assert_eq!(amy.lobby().await, Vec::<Value>::new());
 }
 
 #[tokio::test]
 async fn paths_lead_only_to_routes() {
-    let server = Server::of_a_site(&[]);
+    let server = Server::of_site(&[]);
     for path in [
         "/../../../../etc/passwd",
         "/%2e%2e/%2e%2e/etc/passwd",
@@ -391,13 +394,13 @@ async fn paths_lead_only_to_routes() {
         "/token.secret",
         "/metrics",
     ] {
-        let mut wire = Wire::connect(server.address()).await;
+        let mut socket = RawSocket::connect(server.address()).await;
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
             site_token(7, "amy")
         );
-        wire.write(request.as_bytes()).await;
-        let (status, body) = wire.read_answer().await;
+        socket.write(request.as_bytes()).await;
+        let (status, body) = socket.read_response().await;
         assert!([400, 404].contains(&status), "{path}: {status} {body}");
         assert!(!body.contains("root:"), "{path}");
     }
@@ -405,9 +408,9 @@ async fn paths_lead_only_to_routes() {
 
 #[tokio::test]
 async fn nicknames_are_inert_and_limited_by_characters() {
-    let server = Server::of_a_site(&[]);
-    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
-    let mut tab = bea.opens_tab().await;
+    let server = Server::of_site(&[]);
+    let (amy, bea) = (User::of_site(&server, 7, "amy"), User::of_site(&server, 8, "bea"));
+    let mut tab = bea.open_tab().await;
     for (raw, shown) in [
         ("<script>alert(1)</script>", "<script>alert(1)</script>"),
         ("\u{202e}ymA", "ymA"),
@@ -424,22 +427,22 @@ async fn nicknames_are_inert_and_limited_by_characters() {
     assert_eq!(tab.next_of("message").await["nickname"], "<script>alert(1)</script>", "text, which pages show as text");
     let rename = |name: String| json!({"profile": {"nickname": name}});
     amy.put("/api/auth/me", rename("茶".repeat(50))).await.expect(200);
-    let refused = amy.put("/api/auth/me", rename("茶".repeat(51))).await.refused(422, "too_long");
+    let refused = amy.put("/api/auth/me", rename("茶".repeat(51))).await.expect_error(422, "too_long");
     assert_eq!(refused["data"]["field"], "profile.nickname");
-    amy.put("/api/auth/me", rename("x".repeat(1 << 20))).await.refused(413, "too_long");
+    amy.put("/api/auth/me", rename("x".repeat(1 << 20))).await.expect_error(413, "too_long");
 
-    // Names in a site's claims are made inert as well, and one that is taken gets a suffix.
-    let impostor = Person::of_site(&server, 9, "amy\u{202e}");
+    // Names in the claims of a site are sanitized too, and a name that is taken gets a suffix.
+    let impostor = User::of_site(&server, 9, "amy\u{202e}");
     let name = impostor.get("/api/auth/me").await.expect(200).data()["username"].as_str().unwrap().to_owned();
     assert!(name.starts_with("amy") && name != "amy" && !name.contains('\u{202e}'), "{name:?}");
 }
 
 #[tokio::test]
 async fn invalid_bodies_are_refused_with_the_field() {
-    let server = Server::of_a_site(&[]);
-    let amy = Person::of_site(&server, 7, "amy");
+    let server = Server::of_site(&[]);
+    let amy = User::of_site(&server, 7, "amy");
     let send = async |body: &str| {
-        amy.ask(Method::POST, "/api/messages/send", &[("Content-Type", "text/plain")], Some(body.to_owned())).await
+        amy.request(Method::POST, "/api/messages/send", &[("Content-Type", "text/plain")], Some(body.to_owned())).await
     };
     let deep = format!(r#"{{"receiver_id":8,"content":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     for (body, status) in [
@@ -453,7 +456,7 @@ async fn invalid_bodies_are_refused_with_the_field() {
         (r#"{"receiver_id":8,"content":["hi"]}"#, 422),
         ("", 422),
     ] {
-        let refused = send(body).await.refused(status, "bad_request");
+        let refused = send(body).await.expect_error(status, "bad_request");
         assert_eq!(refused["data"].is_object(), status == 422, "{body:.60}: {refused}");
     }
     server.assert_no_panic();
