@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::json;
 use teahouse_testkit::random::number_from_environment;
 
-use crate::fixture::{PATIENCE, Random, Received, Server, User};
+use crate::fixture::{PATIENCE, Random, Received, Server, User, wait_until};
 
 /// How often the server is killed; `TEAHOUSE_TEST_KILLS` sets another number.
 const KILLS: u64 = 5;
@@ -100,42 +100,8 @@ async fn chat_until_down(record: Arc<Record>, user: User, round: u64) {
     }
 }
 
-#[tokio::test]
-async fn kill_9_at_random_moments_loses_and_repeats_no_acknowledged_message() {
-    let kills = number_from_environment("TEAHOUSE_TEST_KILLS", KILLS);
-    let mut random = Random::of_run("kill -9");
-    let mut server = Server::without_limits(&[]);
-    let record = Arc::new(Record::default());
-    let writers: Vec<User> = (1..=4).map(|id| User::of_site(&server, id, &format!("writer{id}"))).collect();
-    let talkers: Vec<User> = (11..=12).map(|id| User::of_site(&server, id, &format!("talker{id}"))).collect();
-    for user in writers.iter().chain(&talkers) {
-        user.get("/api/auth/me").await.expect(200);
-    }
-    let mut busy = 0;
-    for round in 0..kills {
-        let before = record.acknowledged.load(Ordering::Relaxed);
-        let receiver = |index: usize| writers[(index + 1) % writers.len()].id;
-        let mut tasks = Vec::new();
-        for (index, user) in writers.iter().enumerate() {
-            tasks.push(tokio::spawn(send_until_down(Arc::clone(&record), user.clone(), round, receiver(index))));
-        }
-        for user in &talkers {
-            tasks.push(tokio::spawn(chat_until_down(Arc::clone(&record), user.clone(), round)));
-        }
-        // A random moment: before the first request, or during many.
-        tokio::time::sleep(Duration::from_millis(random.below(250))).await;
-        server.kill();
-        for task in tasks {
-            tokio::time::timeout(PATIENCE, task).await.expect("the task ends with the server").unwrap();
-        }
-        busy += u64::from(record.acknowledged.load(Ordering::Relaxed) > before);
-        let killed = Instant::now();
-        server.restart();
-        User::anonymous(&server).get("/ready").await.expect(200);
-        assert!(killed.elapsed() < Duration::from_secs(5), "up again after {:?}", killed.elapsed());
-    }
-    assert!(busy >= kills / 2, "only {busy} of {kills} kills were in the middle of something");
-
+/// The ids of all stored messages by content. Asserts that ids are unique and times never decrease.
+async fn load_all(writers: &[User]) -> HashMap<String, Vec<u64>> {
     let lobby = writers[0].lobby().await;
     let mut ids: Vec<u64> = lobby.iter().map(|message| message["id"].as_u64().unwrap()).collect();
     assert!(ids.is_sorted_by(|a, b| a < b), "ids grow");
@@ -160,6 +126,53 @@ async fn kill_9_at_random_moments_loses_and_repeats_no_acknowledged_message() {
     }
     ids.sort_unstable();
     assert!(ids.is_sorted_by(|a, b| a < b), "an id is given once in all rooms");
+    stored
+}
+
+#[tokio::test]
+async fn kill_9_at_random_moments_loses_and_repeats_no_acknowledged_message() {
+    let kills = number_from_environment("TEAHOUSE_TEST_KILLS", KILLS);
+    let mut random = Random::of_run("kill -9");
+    let mut server = Server::without_limits(&[]);
+    let record = Arc::new(Record::default());
+    let writers: Vec<User> = (1..=4).map(|id| User::of_site(&server, id, &format!("writer{id}"))).collect();
+    let talkers: Vec<User> = (11..=12).map(|id| User::of_site(&server, id, &format!("talker{id}"))).collect();
+    for user in writers.iter().chain(&talkers) {
+        user.get("/api/auth/me").await.expect(200);
+    }
+    let mut busy = 0;
+    for round in 0..kills {
+        let before = record.acknowledged.load(Ordering::Relaxed);
+        let receiver = |index: usize| writers[(index + 1) % writers.len()].id;
+        let mut tasks = Vec::new();
+        for (index, user) in writers.iter().enumerate() {
+            tasks.push(tokio::spawn(send_until_down(Arc::clone(&record), user.clone(), round, receiver(index))));
+        }
+        for user in &talkers {
+            tasks.push(tokio::spawn(chat_until_down(Arc::clone(&record), user.clone(), round)));
+        }
+        // A random moment: perhaps before the first ack, and in every other round after it.
+        if round % 2 == 0 {
+            wait_until(async || {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                record.acknowledged.load(Ordering::Relaxed) > before
+            })
+            .await;
+        }
+        tokio::time::sleep(Duration::from_millis(random.below(250))).await;
+        server.kill();
+        for task in tasks {
+            tokio::time::timeout(PATIENCE, task).await.expect("the task ends with the server").unwrap();
+        }
+        busy += u64::from(record.acknowledged.load(Ordering::Relaxed) > before);
+        let killed = Instant::now();
+        server.restart();
+        User::anonymous(&server).get("/ready").await.expect(200);
+        assert!(killed.elapsed() < Duration::from_secs(5), "up again after {:?}", killed.elapsed());
+    }
+    assert!(busy >= kills / 2, "only {busy} of {kills} kills were in the middle of something");
+
+    let stored = load_all(&writers).await;
     let said = record.said.lock().unwrap().clone();
     let acknowledged = said.iter().filter_map(|(key, said)| Some((key, said.id?)));
     let mut count = 0;

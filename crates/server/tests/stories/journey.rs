@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{PASSWORD, Server, User, of_type};
+use crate::fixture::{PASSWORD, Server, Tab, User, of_type};
 
 #[tokio::test]
 async fn two_users_of_the_classic_front_end_chat() {
@@ -41,21 +41,7 @@ async fn two_users_of_the_classic_front_end_chat() {
     assert_eq!(hers.next_of("message").await["username"], "bea");
     his.assert_alive().await;
 
-    // They send private messages.
-    let start = bea.post(&format!("/api/conversations/start/{}", amy.id), json!({})).await.expect(200).data();
-    let (id, conversation) = bea.send_private(&amy, "between us").await;
-    assert_eq!(start, json!({"conversation_id": conversation}));
-    let told = hers.next_of("private_message").await;
-    assert_eq!((&told["message_id"], &told["sender_id"]), (&json!(id), &json!(bea.id)));
-    let list = amy.get("/api/conversations").await.expect(200).data();
-    assert_eq!((&list["total_unread"], &list["conversations"][0]["last_message"]), (&json!(1), &json!("between us")));
-    let messages = amy.conversation(conversation).await;
-    assert_eq!((&messages[0]["is_self"], &messages[0]["content"]), (&json!(false), &json!("between us")));
-    assert_eq!(his.next_of("message_read").await, json!({"conversation_id": conversation, "reader_id": amy.id}));
-    amy.post(&format!("/api/conversations/{conversation}/mark-read"), json!({})).await.expect(200);
-    assert_eq!(amy.get("/api/conversations/unread-count").await.data(), json!({"unread_count": 0}));
-    let seen = bea.conversation(conversation).await;
-    assert_eq!((&seen[0]["is_self"], &seen[0]["is_read"]), (&json!(true), &json!(true)));
+    chat_in_private((&amy, &mut hers), (&bea, &mut his)).await;
 
     // She leaves, misses a message, and returns.
     hers.close(1000).await;
@@ -88,4 +74,21 @@ async fn two_users_of_the_classic_front_end_chat() {
     amy.post("/api/auth/logout", json!({})).await.expect(200);
     assert_eq!(hers.read_to_close().await.1, 1008);
     server.assert_no_panic();
+}
+
+async fn chat_in_private((amy, hers): (&User, &mut Tab), (bea, his): (&User, &mut Tab)) {
+    let start = bea.post(&format!("/api/conversations/start/{}", amy.id), json!({})).await.expect(200).data();
+    let (id, conversation) = bea.send_private(amy, "between us").await;
+    assert_eq!(start, json!({"conversation_id": conversation}));
+    let told = hers.next_of("private_message").await;
+    assert_eq!((&told["message_id"], &told["sender_id"]), (&json!(id), &json!(bea.id)));
+    let list = amy.get("/api/conversations").await.expect(200).data();
+    assert_eq!((&list["total_unread"], &list["conversations"][0]["last_message"]), (&json!(1), &json!("between us")));
+    let messages = amy.conversation(conversation).await;
+    assert_eq!((&messages[0]["is_self"], &messages[0]["content"]), (&json!(false), &json!("between us")));
+    assert_eq!(his.next_of("message_read").await, json!({"conversation_id": conversation, "reader_id": amy.id}));
+    amy.post(&format!("/api/conversations/{conversation}/mark-read"), json!({})).await.expect(200);
+    assert_eq!(amy.get("/api/conversations/unread-count").await.data(), json!({"unread_count": 0}));
+    let seen = bea.conversation(conversation).await;
+    assert_eq!((&seen[0]["is_self"], &seen[0]["is_read"]), (&json!(true), &json!(true)));
 }

@@ -31,14 +31,14 @@ struct DeviceActor {
 pub(super) async fn run(device: Device, context: Context, mut random: Random) -> Device {
     let small_buffer = random.one_in(3);
     let mut actor = DeviceActor { device, context, random, half_open: Vec::new(), sent: Vec::new(), small_buffer };
-    let mut gone = None;
+    let mut disconnect = None;
     while !actor.context.is_over() && !actor.device.is_broken {
         actor.cut_half_open(false);
-        let lived = match gone.take() {
+        let result = match disconnect.take() {
             None if actor.device.is_connected() => actor.act().await,
-            gone => actor.reconnect(gone).await,
+            disconnect => actor.reconnect(disconnect).await,
         };
-        gone = lived.err();
+        disconnect = result.err();
     }
     actor.cut_half_open(true);
     actor.device.cut(false);
@@ -49,10 +49,9 @@ impl DeviceActor {
     /// Cuts half-open sockets whose time is over.
     fn cut_half_open(&mut self, all: bool) {
         let now = Instant::now();
-        let (ends, stays) = self.half_open.drain(..).partition(|(_, until)| all || *until <= now);
-        self.half_open = stays;
-        let ends: Vec<(RecordedSocket, Instant)> = ends;
-        ends.into_iter().for_each(|(socket, _)| socket.cut(true));
+        let (over, rest): (Vec<_>, Vec<_>) = self.half_open.drain(..).partition(|(_, until)| all || *until <= now);
+        self.half_open = rest;
+        over.into_iter().for_each(|(socket, _)| socket.cut(true));
     }
 
     fn options(&self) -> ConnectOptions<'static> {
@@ -86,8 +85,8 @@ impl DeviceActor {
             self.device.connect(self.options()).await?;
         }
         self.device.catch_up().await?;
-        let open: Vec<Ask> = self.device.unacknowledged.values().take(RESENDS_MAX).cloned().collect();
-        for ask in open {
+        let unacknowledged: Vec<Ask> = self.device.unacknowledged.values().take(RESENDS_MAX).cloned().collect();
+        for ask in unacknowledged {
             self.context.recorder.count_fault("said again");
             self.send(ask).await?;
         }
@@ -214,86 +213,44 @@ impl DeviceActor {
         self.device.send_request(ask).await.map(|_| ())
     }
 
+    fn count_fault(&self, kind: &'static str) {
+        self.context.recorder.count_fault(kind);
+    }
+
     async fn inject_fault(&mut self) -> Result<(), Disconnect> {
-        let fault = |actor: &Self, kind| actor.context.recorder.count_fault(kind);
         match self.random.below(14) {
             0..=2 => {
-                fault(self, "refresh");
+                self.count_fault("refresh");
                 self.device.cut(false);
                 self.device.connect(self.options()).await?;
                 self.device.catch_up().await?;
             }
             3 | 4 => {
-                fault(self, "cut by a reset");
+                self.count_fault("cut by a reset");
                 // The request is under way when the socket ends.
                 self.send_message().await?;
                 self.device.cut(true);
             }
             5 => {
-                fault(self, "cut");
+                self.count_fault("cut");
                 self.device.cut(false);
-                let away = self.random.time_ms(0, 4000);
-                self.context.wait(away).await;
+                self.wait_ms(0, 4000).await;
             }
             6 => {
-                fault(self, "goodbye");
+                self.count_fault("goodbye");
                 self.device.leave().await;
-                let away = self.random.time_ms(0, 2000);
-                self.context.wait(away).await;
+                self.wait_ms(0, 2000).await;
             }
-            7 => {
-                if self.half_open.len() < HALF_OPEN_MAX
-                    && let Some(socket) = self.device.abandon_socket()
-                {
-                    fault(self, "half-open");
-                    let time = self.random.time_ms(1000, 12_000);
-                    self.half_open.push((socket, Instant::now() + time));
-                }
-            }
+            7 => self.leave_half_open(),
             8 => {
-                fault(self, "stalled reader");
-                let time = self.random.time_ms(500, 4000);
-                self.context.wait(time).await;
+                self.count_fault("stalled reader");
+                self.wait_ms(500, 4000).await;
             }
-            9 => {
-                fault(self, "slow reader");
-                for _ in 0..40 {
-                    let pause = self.random.time_ms(10, 50);
-                    self.context.wait(pause).await;
-                    if let Ok(received) = tokio::time::timeout(Duration::from_millis(1), self.device.next()).await {
-                        received?;
-                    }
-                }
-            }
-            10 => {
-                fault(self, "race of connections");
-                let racers = 2 + self.random.below(6);
-                let racers = (0..racers).map(|number| {
-                    let mut options = self.options();
-                    if self.random.one_in(2) {
-                        fault(self, "silent connection");
-                        options.silent = Some(self.random.time_ms(0, 20));
-                    }
-                    (self.new_device(&format!("racer {number}")), options, self.random.fork())
-                });
-                join_all(
-                    racers
-                        .collect::<Vec<_>>()
-                        .into_iter()
-                        .map(|(device, options, random)| visit(device, options, random)),
-                )
-                .await;
-            }
-            11 => {
-                fault(self, "held-back handshake");
-                let held_back = self.random.time_ms(50, 5000);
-                let options = ConnectOptions { held_back: Some(held_back), ..self.options() };
-                let visitor = self.new_device("held back");
-                let random = self.random.fork();
-                tokio::join!(visit(visitor, options, random), self.device.read_for(held_back)).1?;
-            }
+            9 => self.read_slowly().await?,
+            10 => self.race_connections().await,
+            11 => self.hold_back_handshake().await?,
             12 if self.random.one_in(2) => {
-                fault(self, "token revoked");
+                self.count_fault("token revoked");
                 let token = self.device.user.token();
                 self.context.http.request(&self.device.user, Ask::Revoke {}).await;
                 self.device.user.replace_token(&token);
@@ -301,6 +258,55 @@ impl DeviceActor {
             _ => {}
         }
         Ok(())
+    }
+
+    async fn wait_ms(&mut self, least: u64, most: u64) {
+        let time = self.random.time_ms(least, most);
+        self.context.wait(time).await;
+    }
+
+    fn leave_half_open(&mut self) {
+        if self.half_open.len() < HALF_OPEN_MAX
+            && let Some(socket) = self.device.abandon_socket()
+        {
+            self.count_fault("half-open");
+            let time = self.random.time_ms(1000, 12_000);
+            self.half_open.push((socket, Instant::now() + time));
+        }
+    }
+
+    async fn read_slowly(&mut self) -> Result<(), Disconnect> {
+        self.count_fault("slow reader");
+        for _ in 0..40 {
+            self.wait_ms(10, 50).await;
+            if let Ok(received) = tokio::time::timeout(Duration::from_millis(1), self.device.next()).await {
+                received?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn race_connections(&mut self) {
+        self.count_fault("race of connections");
+        let mut visits = Vec::new();
+        for number in 0..2 + self.random.below(6) {
+            let mut options = self.options();
+            if self.random.one_in(2) {
+                self.count_fault("silent connection");
+                options.silent = Some(self.random.time_ms(0, 20));
+            }
+            visits.push(visit(self.new_device(&format!("racer {number}")), options, self.random.fork()));
+        }
+        join_all(visits).await;
+    }
+
+    async fn hold_back_handshake(&mut self) -> Result<(), Disconnect> {
+        self.count_fault("held-back handshake");
+        let held_back = self.random.time_ms(50, 5000);
+        let options = ConnectOptions { held_back: Some(held_back), ..self.options() };
+        let visitor = self.new_device("held back");
+        let random = self.random.fork();
+        tokio::join!(visit(visitor, options, random), self.device.read_for(held_back)).1
     }
 
     /// A new device of the same user.
