@@ -111,7 +111,7 @@ async fn load_all(writers: &[User]) -> HashMap<String, Vec<u64>> {
         let content = message["content"].as_str().unwrap().to_owned();
         stored.entry(content).or_default().push(message["id"].as_u64().unwrap());
     }
-    for writer in &writers {
+    for writer in writers {
         let list = writer.get("/api/conversations").await.expect(200).data();
         for entry in list["conversations"].as_array().unwrap() {
             for message in writer.conversation(entry["id"].as_u64().unwrap()).await {
