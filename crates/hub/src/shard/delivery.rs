@@ -347,7 +347,7 @@ impl State {
     /// of the store brought them the street may still have to bring.
     fn drop_settled_cursors(&mut self, slot: usize) {
         let rooms = &self.rooms;
-        let dropped = self.slots[slot].session.drop_settled(|cursor| {
+        let dropped = self.slots[slot].session.remove_settled_cursors(|cursor| {
             cursor.room != LOBBY
                 && cursor.is_on_tail()
                 && rooms.get(&cursor.room).is_none_or(|room| cursor.version == room.tail.head())

@@ -89,12 +89,16 @@ impl State {
             let Some(room) = self.rooms.get(&id) else { continue };
             let is_v1 = |entry: &Slot| entry.session.dialect() == Dialect::V1 && !entry.session.closing;
             let mut users: Vec<UserId> = if id == LOBBY {
-                self.slots.iter().filter(|(_, entry)| is_v1(entry)).map(|(_, entry)| entry.session.user).collect()
+                self.slots
+                    .iter()
+                    .filter(|(_, entry)| is_v1(entry))
+                    .map(|(_, entry)| entry.session.identity.user)
+                    .collect()
             } else {
                 room.subscribers
                     .iter()
                     .filter_map(|slot| self.slots.get(*slot))
-                    .map(|entry| entry.session.user)
+                    .map(|entry| entry.session.identity.user)
                     .collect()
             };
             users.sort_unstable();

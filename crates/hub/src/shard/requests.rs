@@ -217,11 +217,11 @@ impl State {
     /// A session goes on with a fresh token, unless that was revoked while it was looked at.
     fn renew(&mut self, slot: usize, mark: TokenMark, good_for: Duration) {
         let entry = &mut self.slots[slot];
-        let since = entry.session.v1.as_ref().map_or(self.now, |v1| v1.since);
-        entry.session.mark = mark;
+        let since = entry.session.v1.as_ref().map_or(self.now, |v1| v1.attached_at);
+        entry.session.identity.token = mark;
         entry.expires_at = self.now.plus(good_for).plus(self.options.token_grace);
         let covered = |(at, what): &(MonotonicMs, Revocation)| *at >= since && what.covers(&mark);
-        if self.revoked.get(&entry.session.user).is_some_and(|list| list.iter().any(covered)) {
+        if self.revoked.get(&entry.session.identity.user).is_some_and(|list| list.iter().any(covered)) {
             self.end(slot, CloseCode::Revoked);
         }
     }

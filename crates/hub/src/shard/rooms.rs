@@ -192,7 +192,7 @@ impl State {
         // What waits then says that one was taken out of it. The client must hear that too: only behind it does
         // it begin the room at this entry, and not go on from what it holds.
         let mut removed = if entered { session.take_pending(key) } else { None };
-        if entered && session.take_resume(entry.id) {
+        if entered && session.cancel_resume(entry.id) {
             removed = Some(text_frame(&v1::removed(entry.id)));
         }
         if requester == Some(session.id) {
@@ -278,7 +278,7 @@ impl State {
     /// it there, and must drop that again, before it is told where the room begins, or that it is not in it.
     pub(super) fn entry_answered(&mut self, slot: usize, room: RoomId, version: Version) {
         let session = &mut self.slots[slot].session;
-        if !session.finish_entering(room, version) && !session.holds(room) && session.is_live() {
+        if !session.finish_entering(room, version) && !session.client_holds(room) && session.is_live() {
             session.reply(text_frame(&v1::removed(room)));
         }
     }
@@ -338,7 +338,7 @@ impl State {
             return self.refuse(slot, id.as_deref(), ErrorCode::Forbidden);
         }
         self.acknowledge(slot, id, &v1::Nothing {});
-        let user = self.slots[slot].session.user;
+        let user = self.slots[slot].session.identity.user;
         self.is_typing(room, user, on);
         let delivery = [Delivery::Typing { room, user, on }];
         for (index, inbox) in self.inboxes.iter().enumerate() {

@@ -253,22 +253,12 @@ impl State {
         let slot = self.slots.vacant_key();
         // A peer that is gone already was never registered, so nothing is to be undone.
         let Ok(connection) = adopt(arrival.stream, slot, id) else { return };
-        let NewConnection {
-            user,
-            accepted,
-            dialect,
-            device,
-            mark,
-            language,
-            address,
-            handshake_response,
-            early_bytes,
-            permit,
-            ..
-        } = arrival;
+        let NewConnection { identity, accepted, dialect, device, handshake_response, early_bytes, permit, .. } =
+            arrival;
+        let (user, mark) = (identity.user, identity.token);
         let hello_until = (dialect == Dialect::V1).then(|| self.now.plus(self.options.hello_timeout));
         let ring_position = self.ring.end();
-        let params = SessionParams { id, user, mark, language, address, hello_until, ring_position };
+        let params = SessionParams { id, identity, hello_until, ring_position };
         let mut session = Session::new(params, self.now);
         if !handshake_response.is_empty() {
             session.unsent.push_back(handshake_response);
@@ -383,7 +373,7 @@ impl State {
         if std::mem::replace(&mut entry.left, true) {
             return;
         }
-        let (user, id) = (entry.session.user, entry.session.id);
+        let (user, id) = (entry.session.identity.user, entry.session.id);
         let mut effects = std::mem::take(&mut self.effects);
         match self.registry.leave(self.now, user, id, farewell, &mut effects) {
             LeaveOutcome::Left => {
@@ -472,7 +462,7 @@ impl State {
         let sessions: Vec<SessionId> = self.registry.sessions_of(revoked.user).collect();
         for id in sessions {
             if let Some(&slot) = self.by_id.get(&id)
-                && revoked.what.covers(&self.slots[slot].session.mark)
+                && revoked.what.covers(&self.slots[slot].session.identity.token)
             {
                 let code = if revoked.what == Revocation::All { CloseCode::Banned } else { CloseCode::Revoked };
                 self.end(slot, code);
