@@ -40,7 +40,7 @@ impl Entry {
 
     /// The v1 dialect's whole frame as it is in a bracket.
     pub(crate) fn v1_in_bracket(&self) -> Bytes {
-        text_frame_of(&v1::message_in_bracket(text_of(&self.v1)))
+        text_frame_of(&v1::without_change(text_of(&self.v1)))
     }
 
     /// A change of which no dialect says anything.

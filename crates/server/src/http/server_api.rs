@@ -7,9 +7,7 @@ mod sentences;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
 use teahouse_core::{RoomId, UserId};
 use teahouse_protocol::classic::http::Done;
 use teahouse_protocol::server_api::{
@@ -29,17 +27,7 @@ use crate::use_cases::read_presence::{self, read_presence};
 use crate::use_cases::update_profile::ProfileWish;
 use backend::{Backend, BackendFields, OneOrMany};
 
-/// All of them.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/server/publish", post(publish_event))
-        .route("/api/server/rooms/{id}/messages", post(post_message))
-        .route("/api/server/users", post(put_users))
-        .route("/api/server/disconnect", post(disconnect))
-        .route("/api/server/presence", get(presence))
-}
-
-async fn publish_event(
+pub(super) async fn publish_event(
     _: Backend,
     State(app): State<Arc<App>>,
     BackendFields(body): BackendFields<PublishBody>,
@@ -57,7 +45,7 @@ fn target(to: TargetBody) -> Result<Target, Refusal> {
     }
 }
 
-async fn post_message(
+pub(super) async fn post_message(
     _: Backend,
     State(app): State<Arc<App>>,
     PathId(room): PathId,
@@ -73,7 +61,11 @@ async fn post_message(
     Ok(Answer::created(&PostedBody::new(stored.id, place, stored.sent_at, stored.duplicate)))
 }
 
-async fn put_users(_: Backend, State(app): State<Arc<App>>, OneOrMany(bodies): OneOrMany<UserBodies>) -> Handled {
+pub(super) async fn put_users(
+    _: Backend,
+    State(app): State<Arc<App>>,
+    OneOrMany(bodies): OneOrMany<UserBodies>,
+) -> Handled {
     let (listed, bodies) = match bodies {
         UserBodies::One(body) => (false, vec![*body]),
         UserBodies::Many(bodies) => (true, bodies),
@@ -99,7 +91,7 @@ fn draft(body: UserBody) -> Result<SiteUserDraft, Refusal> {
     Ok(SiteUserDraft { who, username: body.username, email: body.email, profile })
 }
 
-async fn disconnect(
+pub(super) async fn disconnect(
     _: Backend,
     State(app): State<Arc<App>>,
     BackendFields(body): BackendFields<DisconnectBody>,
@@ -108,7 +100,7 @@ async fn disconnect(
     Ok(Answer::ok(&Done::OK))
 }
 
-async fn presence(_: Backend, State(app): State<Arc<App>>, asked: Asked) -> Handled {
+pub(super) async fn presence(_: Backend, State(app): State<Arc<App>>, asked: Asked) -> Handled {
     let users = user_ids(asked.value("user_ids").ok_or_else(|| not_an_id("user_ids".to_owned()))?)?;
     Ok(Answer::ok(&OnlineNow::new(&read_presence(&app, users))))
 }
