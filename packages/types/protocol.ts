@@ -428,15 +428,15 @@ export interface Routes {
   'GET /api/conversations/{id}/messages': { query: { limit?: number; before_id?: number }; body: null; data: ConversationPage };
   'POST /api/conversations/{id}/mark-read': { query: null; body: null; data: null };
   'POST /api/messages/send': { query: null; body: PrivateMessageDraft; data: PrivateSent };
+  'GET /api/v1/rooms': { query: null; body: null; data: OwnRooms };
+  'GET /api/v1/rooms/{room}': { query: null; body: null; data: Room };
   'POST /api/server/publish': { query: null; body: Publication; data: Done };
   'POST /api/server/rooms/{id}/messages': { query: null; body: Post; data: Posted };
   'POST /api/server/users': { query: null; body: SiteUser | SiteUser[]; data: SiteUsers };
   'POST /api/server/disconnect': { query: null; body: Disconnect; data: Done };
   'GET /api/server/presence': { query: { user_ids: number[] }; body: null; data: OnlineNow };
-  'GET /api/v1/rooms': { query: null; body: null; data: OwnRooms };
   'POST /api/v1/rooms': { query: null; body: CreateRequest; data: Room };
   'GET /api/v1/rooms/browse': { query: RoomsRequest; body: null; data: RoomCards };
-  'GET /api/v1/rooms/{room}': { query: null; body: null; data: Room };
   'PATCH /api/v1/rooms/{room}': { query: null; body: Omit<UpdateRequest, 'room'>; data: Room };
   'POST /api/v1/rooms/{room}/join': { query: null; body: null; data: Room };
   'POST /api/v1/rooms/{room}/leave': { query: null; body: null; data: Room };

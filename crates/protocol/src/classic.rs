@@ -9,5 +9,3 @@ mod request;
 pub use bodies::*;
 pub use envelopes::*;
 pub use request::{ClassicRequest, ClassicRequestError, read_request};
-// Old names, until the server's branch has the new ones.
-pub use request::{ClassicRequest as Request, ClassicRequestError as RequestError};

@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use teahouse_core::ids::{ID_MAX, OWN_IDS_START};
 use teahouse_core::limits::{
-    AVATAR_CHARS_MAX, BIO_CHARS_MAX, CLIENT_ID_CHARS_MAX, CONTENT_CHARS_MAX, EMAIL_CHARS_MAX, NICKNAME_CHARS_MAX,
+    AVATAR_CHARS_MAX, BIO_CHARS_MAX, CLIENT_ID_CHARS_MAX, CONTENT_CHARS_MAX, DISCONNECT_REASON_BYTES_MAX,
+    EMAIL_CHARS_MAX, NICKNAME_CHARS_MAX, PUBLISH_USERS_MAX, SITE_USERS_MAX, SUBJECT_CHARS_MAX,
 };
 use teahouse_core::{MessageId, Seq, Timestamp, User, UserId, Version};
 
@@ -24,21 +25,6 @@ use crate::v1::{EVENT_TYPES, REQUEST_TYPES, Stored};
 
 /// Characters of a published envelope's type.
 pub const PUBLISHED_TYPE_CHARS_MAX: usize = 64;
-
-/// Users that one publication names.
-pub const PUBLISH_USERS_MAX: usize = 10_000;
-
-/// Users in one request that creates or updates them.
-pub const SITE_USERS_MAX: usize = 1000;
-
-/// Users in one request for their presence.
-pub const PRESENCE_USERS_MAX: usize = 1000;
-
-/// Bytes of the reason of a disconnection: a close frame has room for 123.
-pub const REASON_BYTES_MAX: usize = 100;
-
-/// Characters of a site's name for a user.
-pub const SUBJECT_CHARS_MAX: usize = 255;
 
 /// The event types of the classic dialect.
 const CLASSIC_TYPES: &[&str] =
@@ -355,7 +341,7 @@ pub struct DisconnectBody {
     pub user_id: u64,
     /// The reason in the close frame, at most 100 bytes; the server's own when absent or empty.
     #[serde(default)]
-    #[schemars(extend("maxLength" = REASON_BYTES_MAX / 4))]
+    #[schemars(extend("maxLength" = DISCONNECT_REASON_BYTES_MAX / 4))]
     pub reason: Option<String>,
 }
 

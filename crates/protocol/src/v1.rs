@@ -5,6 +5,7 @@ mod bodies;
 mod envelopes;
 pub(crate) mod events;
 mod fields;
+mod presence;
 pub(crate) mod request;
 
 pub use bodies::*;
@@ -15,5 +16,3 @@ pub use request::{
     HistoryFrom, REQUEST_TYPES, Request, RequestEnvelope, RequestError, RequestFault, RequestKind, read_envelope,
     read_request,
 };
-// Old names, until the server's branch has the new ones.
-pub use request::RequestEnvelope as Envelope;

@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use teahouse_core::ids::OWN_IDS_START;
-use teahouse_core::limits::{EMAIL_CHARS_MAX, NICKNAME_CHARS_MAX};
+use teahouse_core::limits::{EMAIL_CHARS_MAX, NICKNAME_CHARS_MAX, SUBJECT_CHARS_MAX};
 use teahouse_core::{Timestamp, TokenKey, TokenMark, User, UserId, text};
 use teahouse_store::Subject;
 
@@ -21,8 +21,6 @@ use keys::{BoundKey, SiteKeys};
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// By how much clocks may differ, in seconds.
 const LEEWAY: i64 = 30;
-/// Characters of a `sub` that is no number; as OpenID Connect has it.
-const SUBJECT_CHARS_MAX: usize = 255;
 /// Names that begin so are those of accounts that the server keeps for itself; no token speaks of one.
 pub const OWN_SUBJECTS: &str = "teahouse:";
 /// The last second of the year 9999: no token lives longer, and moments in milliseconds do not overflow.

@@ -7,11 +7,5 @@ mod responses;
 pub use requests::*;
 pub use responses::*;
 
-// Old names, until the server's branch has the new ones.
-pub use crate::http::{
-    Done, HealthBody as Wellness, error as http_refusal, raw_json as http_data, success as http_success,
-};
-pub use responses::{ConversationBody as ConversationEntry, ConversationReader as Glance};
-
 #[cfg(test)]
 mod tests;

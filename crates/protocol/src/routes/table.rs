@@ -1,5 +1,7 @@
 //! The table of [`super`]: one entry a route. A new v1 request needs an entry below `requests`, and no handler.
 
+use teahouse_core::limits::PRESENCE_USERS_MAX;
+
 use super::Tag::{About, Accounts, Chat, Conversations, Messages, People, Rooms, Server};
 use super::{Auth, Handler, Input, Method, Output, QueryParameter, RateClass, Route, schema_of};
 use crate::classic::http as classic;
@@ -286,7 +288,7 @@ const AFTER_ID: QueryParameter = QueryParameter {
 const USER_IDS: QueryParameter = QueryParameter {
     name: "user_ids",
     description: "Their ids, separated by commas.",
-    schema: |_| schema::numbers(server_api::PRESENCE_USERS_MAX),
+    schema: |_| schema::numbers(PRESENCE_USERS_MAX),
     required: true,
 };
 

@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
-use super::bodies::{LimitsBody, MessageBody, OwnUser, OwnReactions, RoomBody};
+use super::bodies::{LimitsBody, MessageBody, OwnReactions, OwnUser, RoomBody};
 use crate::person::PersonBody;
 use crate::schema;
 use crate::time::Rfc3339;

@@ -11,14 +11,14 @@ use teahouse_core::RoomId;
 use teahouse_protocol::routes::{Input, Output, RateClass, Route};
 use teahouse_protocol::v1::{OwnRooms, RoomBody, read_request};
 
-use super::answer::{Answer, Handled};
 use super::caller::{Caller, Reader};
-use super::parameters::{IdempotencyKey, PathId};
-use super::refusal::Refusal;
+use super::parameters::{IdempotencyKey, PathId, blame_idempotency_key};
+use super::response::{ApiResponse, ApiResult};
 use crate::app::App;
-use crate::door::perform::{Asker, perform};
+use crate::dispatch::{RequestContext, dispatch};
+use crate::errors::ApiError;
 use crate::limits::UserLimit;
-use crate::use_cases::list_rooms::{self, read_room};
+use crate::use_cases::rooms;
 use data::{Address, Data};
 
 mod data;
@@ -29,20 +29,20 @@ pub(super) async fn openapi() -> Response {
     ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-pub(super) async fn list_rooms(State(app): State<Arc<App>>, Reader(caller): Reader) -> Handled {
-    let entries = list_rooms::list_rooms(&app, caller.id()).await?;
-    Ok(Answer::ok(&OwnRooms::new(&entries, |user| app.live.is_online(user))))
+pub(super) async fn list_rooms(State(app): State<Arc<App>>, Reader(caller): Reader) -> ApiResult {
+    let entries = rooms::list_rooms::list_rooms(&app, caller.id()).await?;
+    Ok(ApiResponse::ok(&OwnRooms::new(&entries, |user| app.live.is_online(user))))
 }
 
-pub(super) async fn get_room(State(app): State<Arc<App>>, Reader(caller): Reader, PathId(room): PathId) -> Handled {
-    let entry = read_room(&app, caller.id(), RoomId(room)).await?;
-    Ok(Answer::ok(&RoomBody::new(&entry, |user| app.live.is_online(user))))
+pub(super) async fn get_room(State(app): State<Arc<App>>, Reader(caller): Reader, PathId(room): PathId) -> ApiResult {
+    let entry = rooms::read_room::read_room(&app, caller.id(), RoomId(room)).await?;
+    Ok(ApiResponse::ok(&RoomBody::new(&entry, |user| app.live.is_online(user))))
 }
 
 /// Handles every route whose input is a v1 request.
-pub(super) async fn handle_request(app: Arc<App>, route: &'static Route, request: Request) -> Handled {
+pub(super) async fn handle_request(app: Arc<App>, route: &'static Route, request: Request) -> ApiResult {
     let Input::Request { kind, on } = route.input else {
-        return Err(Refusal::new(teahouse_core::ErrorCode::Internal));
+        return Err(ApiError::new(teahouse_core::ErrorCode::Internal));
     };
     let (mut parts, body) = request.into_parts();
     let caller = admit(&app, route, &mut parts).await?;
@@ -62,28 +62,26 @@ pub(super) async fn handle_request(app: Arc<App>, route: &'static Route, request
         data.set("on", &on);
     }
     data.set_all(&address);
-    let blame = |refusal: Refusal| {
-        let refusal = if key.is_some() { refusal.with_key_in_a_header() } else { refusal };
+    let blame = |error: ApiError| {
+        let error = if key.is_some() { blame_idempotency_key(error) } else { error };
         let in_query = |name: &str| route.query_fields().any(|(field, _)| field == name);
-        refusal.outside_the_body(|field| route.has_path_parameter(field) || in_query(field))
+        error.with_parameters(|field| route.has_path_parameter(field) || in_query(field))
     };
     let request = read_request(kind.as_str(), &data.json()).map_err(|fault| blame(fault.into()))?;
-    let asker = Asker { user: caller.id(), address: caller.address, session: None };
-    let performed = app.run_to_end(perform(Arc::clone(&app), asker, request)).await.map_err(blame)?;
-    Ok(match route.output {
-        Output::Created(_) => Answer::created(&performed.body),
-        _ => Answer::ok(&performed.body),
-    })
+    let context = RequestContext { user: caller.id(), address: caller.address, session: None };
+    let done = app.run_to_end(dispatch(Arc::clone(&app), context, request)).await.map_err(blame)?;
+    let response = ApiResponse::ok_json(done.body);
+    Ok(if matches!(route.output, Output::Created(_)) { response.created() } else { response })
 }
 
 /// Authenticates the caller and counts the call. `send_message` itself counts messages, for every transport.
-async fn admit(app: &Arc<App>, route: &Route, parts: &mut Parts) -> Result<Caller, Refusal> {
+async fn admit(app: &Arc<App>, route: &Route, parts: &mut Parts) -> Result<Caller, ApiError> {
     let caller = Caller::from_request_parts(parts, app).await?;
     let limit = match route.rate {
         RateClass::Reads => UserLimit::Read,
         RateClass::Envelopes => UserLimit::Envelope,
         RateClass::Sends | RateClass::Unlimited | RateClass::Address | RateClass::Connects => return Ok(caller),
     };
-    app.limits.user(limit, caller.id()).map_err(Refusal::too_fast)?;
+    app.limits.user(limit, caller.id()).map_err(ApiError::rate_limited)?;
     Ok(caller)
 }

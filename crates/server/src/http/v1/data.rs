@@ -13,11 +13,9 @@ use teahouse_protocol::routes::Route;
 use teahouse_protocol::v1::FieldKind;
 
 use crate::app::App;
-use crate::http::body::Fields;
-use crate::http::parameters::{self, not_an_id, number};
-use crate::http::refusal::Refusal;
-use crate::http::refusals::IDEMPOTENCY_KEY;
-use crate::http::sentence;
+use crate::errors::{ApiError, messages as texts};
+use crate::http::body::JsonBody;
+use crate::http::parameters::{IDEMPOTENCY_KEY, invalid_id, parse_integer, parse_limit};
 use crate::secrets::random_hex;
 
 /// The parameters of a request's path and query, as JSON.
@@ -25,8 +23,8 @@ pub(super) struct Address(Vec<(String, Box<RawValue>)>);
 
 impl Address {
     /// Reads the path, and the query fields of the route. The last of duplicate parameters counts.
-    pub(super) async fn read(parts: &mut Parts, route: &Route) -> Result<Self, Refusal> {
-        let unreadable = || Refusal::new(ErrorCode::BadRequest);
+    pub(super) async fn read(parts: &mut Parts, route: &Route) -> Result<Self, ApiError> {
+        let unreadable = || ApiError::new(ErrorCode::BadRequest);
         let path = RawPathParams::from_request_parts(parts, &()).await.map_err(|_| unreadable())?;
         let Query(query): Query<Vec<(String, String)>> =
             Query::from_request_parts(parts, &()).await.map_err(|_| unreadable())?;
@@ -43,14 +41,16 @@ impl Address {
     }
 }
 
-fn value(name: &str, text: &str, kind: FieldKind) -> Result<Box<RawValue>, Refusal> {
+fn value(name: &str, text: &str, kind: FieldKind) -> Result<Box<RawValue>, ApiError> {
     match (kind, text) {
         (FieldKind::Flag, "true") => Ok(raw(&true)),
         (FieldKind::Flag, "false") => Ok(raw(&false)),
         // The reader of the request refuses a text in the place of a flag or a list.
         (FieldKind::Text | FieldKind::Flag | FieldKind::List, _) => Ok(raw(&text)),
-        (FieldKind::Count, _) => Ok(raw(&parameters::limit(text)?)),
-        (FieldKind::Number, _) => number(text).map(|number| raw(&number)).ok_or_else(|| not_an_id(name.to_owned())),
+        (FieldKind::Count, _) => Ok(raw(&parse_limit(text)?)),
+        (FieldKind::Number, _) => {
+            parse_integer(text).map(|number| raw(&number)).ok_or_else(|| invalid_id(name.to_owned()))
+        }
     }
 }
 
@@ -60,8 +60,8 @@ pub(super) struct Data(Vec<(String, Box<RawValue>)>);
 
 impl Data {
     /// Reads the fields of the body; an empty one has none.
-    pub(super) async fn read(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
-        let Fields(fields) = Fields::from_request(request, app).await?;
+    pub(super) async fn read(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let JsonBody(fields) = JsonBody::from_request(request, app).await?;
         Ok(fields)
     }
 
@@ -81,7 +81,7 @@ impl Data {
     }
 
     /// Sets a message's `client_id`: from `Idempotency-Key`, from the body, or a random one.
-    pub(super) fn set_client_id(&mut self, header: Option<&str>) -> Result<(), Refusal> {
+    pub(super) fn set_client_id(&mut self, header: Option<&str>) -> Result<(), ApiError> {
         const FIELD: &str = "client_id";
         let mut own = self.0.iter().filter(|(name, _)| name == FIELD).map(|(_, own)| own.get());
         match (header, own.next(), own.next()) {
@@ -92,8 +92,8 @@ impl Data {
             (Some(header), own, _) => {
                 let header = raw(&header);
                 if own.is_some_and(|own| own != "null" && !is_same(own, header.get())) {
-                    let refusal = Refusal::new(ErrorCode::BadRequest).naming(IDEMPOTENCY_KEY);
-                    return Err(refusal.saying(sentence::two_keys()));
+                    let error = ApiError::new(ErrorCode::BadRequest).with_field(IDEMPOTENCY_KEY);
+                    return Err(error.with_message(texts::two_idempotency_keys()));
                 }
                 self.put(FIELD, header);
             }
