@@ -162,7 +162,7 @@ async fn membership(app: &App, actor: UserId, room: RoomId, change: Membership) 
 }
 
 fn respond<T: Serialize>(body: &T) -> Response {
-    Response { body: teahouse_protocol::classic::http::http_data(body), entered: None }
+    Response { body: teahouse_protocol::http::raw_json(body), entered: None }
 }
 
 fn respond_room(app: &App, entry: &RoomEntry) -> Response {

@@ -1,4 +1,4 @@
-//! Who and what the tests speak of.
+//! Users, rooms and messages of the tests.
 
 use teahouse_core::{
     LOBBY, Message, MessageId, MessageKind, Profile, Role, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp,
@@ -21,7 +21,7 @@ pub fn bob() -> Profile {
     Profile { avatar: "https://example.org/bob.png".into(), ..person(9, "bob", "Bob") }
 }
 
-/// What the server knows of amy, an e-mail address among it.
+/// Amy, with an e-mail address.
 pub fn user() -> User {
     User {
         profile: amy(),
@@ -53,7 +53,7 @@ pub fn message(content: &str) -> Message {
     }
 }
 
-/// A message of which everything is said that there is to say.
+/// A message with every optional field.
 pub fn full_message() -> Message {
     Message {
         reply_to: Some(MessageId(80)),

@@ -1,4 +1,4 @@
-//! Times on the wire: RFC 3339 in UTC with milliseconds, always three digits of them.
+//! Times on the wire: RFC 3339 in UTC with exactly three digits of milliseconds.
 
 use std::borrow::Cow;
 
@@ -6,23 +6,23 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 use teahouse_core::Timestamp;
 
-/// A time, as a field of something.
+/// A timestamp that serializes as [`rfc3339`] spells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Moment(pub(crate) Timestamp);
+pub(crate) struct Rfc3339(pub(crate) Timestamp);
 
-impl Serialize for Moment {
+impl Serialize for Rfc3339 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serialize(&self.0, serializer)
     }
 }
 
-impl JsonSchema for Moment {
+impl JsonSchema for Rfc3339 {
     fn inline_schema() -> bool {
         true
     }
 
     fn schema_name() -> Cow<'static, str> {
-        "Moment".into()
+        "Rfc3339".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
@@ -30,12 +30,12 @@ impl JsonSchema for Moment {
     }
 }
 
-/// A time as it stands on the wire, for example `2026-11-22T06:25:36.120Z`.
+/// A timestamp as the wire has it, for example `2026-11-22T06:25:36.120Z`.
 #[must_use]
 pub fn rfc3339(time: Timestamp) -> String {
     match jiff::Timestamp::from_millisecond(time.0) {
         Ok(time) => format!("{time:.3}"),
-        // Years beyond 9999 cannot come from a clock that works.
+        // A working clock never gives a year beyond 9999.
         Err(_) => format!("{:.3}", jiff::Timestamp::MAX),
     }
 }
