@@ -379,7 +379,7 @@ class Thread {
     this.element.ariaLabel = this.peer ? this.peer.name : t('lobby');
     for (const { message, row } of this.messages.values()) this.#write(row, message);
     for (const row of this.rows.children) this.#group(row);
-    for (const row of this.drafts.children) row.translate();
+    for (const row of this.drafts.children) row.redraw();
   }
 
   // A message of the lobby or of a conversation, which have different shapes on the wire.
@@ -575,7 +575,7 @@ class Thread {
     const row = createElement('li', { className: 'message own' }, body);
     let failure = null;
     row.draft = draft;
-    row.translate = () => {
+    row.redraw = () => {
       row.className = failure === null ? 'message own waiting' : 'message own failed';
       if (failure === null) return mark.replaceChildren(t('sending'));
       mark.replaceChildren(
@@ -586,7 +586,7 @@ class Thread {
     };
     const post = async () => {
       failure = null;
-      row.translate();
+      row.redraw();
       const readMarks = this.#readMarks;
       try {
         const answer = await this.#post(draft);
@@ -603,7 +603,7 @@ class Thread {
       } catch (error) {
         failure = error.message;
         row.hidden = false;
-        row.translate();
+        row.redraw();
       }
       this.#updateEmpty();
     };
