@@ -5,6 +5,7 @@ pub mod classic;
 mod envelope;
 pub mod http;
 mod number;
+mod object;
 mod person;
 pub mod routes;
 mod schema;

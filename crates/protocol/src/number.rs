@@ -45,23 +45,21 @@ impl Visitor<'_> for WholeNumber {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<u64, E> {
-        whole(number).ok_or_else(|| E::custom("not a whole number, or too large for a float"))
+        whole(number).ok_or_else(|| E::custom("not a whole number below 2^53"))
     }
 }
 
-/// The largest whole number that is read from a float. `serde_json` reads floats with an error of a few ulps, unless it
-/// has the feature `float_roundtrip`; up to here that error never makes one whole number another.
-const FLOAT_MAX: f64 = (1_u64 << 50) as f64;
-
-/// The whole number that a float is.
+/// The whole number that a float is, where floats hold whole numbers exactly. `serde_json` reads exact floats with its
+/// feature `float_roundtrip` alone.
 pub(crate) fn whole(number: f64) -> Option<u64> {
-    let is_whole = number.fract() == 0.0 && (0.0..=FLOAT_MAX).contains(&number);
+    #[expect(clippy::cast_precision_loss, reason = "a float holds it exactly")]
+    let is_whole = number.fract() == 0.0 && (0.0..=ID_MAX as f64).contains(&number);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was checked")]
     is_whole.then_some(number as u64)
 }
 
 macro_rules! number_schema {
-    ($( $Type:ident as $name:literal )+) => {$(
+    ($( $Type:ident as $name:literal = $schema:expr; )+) => {$(
         impl JsonSchema for $Type {
             fn inline_schema() -> bool {
                 true
@@ -72,13 +70,13 @@ macro_rules! number_schema {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                schema::number()
+                $schema
             }
         }
     )+};
 }
 
-number_schema! { Number as "Number" Count as "Count" }
+number_schema! { Number as "Number" = schema::number(); Count as "Count" = schema::count(); }
 
 /// Reads a [`Number`] as a plain field of a body.
 pub(crate) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -118,14 +116,15 @@ mod tests {
             ("1e3", 1000),
             ("30591789.0", 30_591_789),
             ("9007199254740991", ID_MAX),
-            ("1125899906842624.0", 1 << 50),
+            ("9007199254740990.0", ID_MAX - 1),
+            ("9007199254740991.0", ID_MAX),
         ] {
             check(text, Some(number), Some(number));
         }
         check("9007199254740992", None, Some(ID_MAX + 1));
         check("18446744073709551615", None, Some(u64::MAX));
         for wrong in
-            ["-1", "-1.0", "1.5", "9007199254740991.0", "1e300", "18446744073709551616", "\"7\"", "true", "null"]
+            ["-1", "-1.0", "1.5", "9007199254740992.0", "1e300", "18446744073709551616", "\"7\"", "true", "null"]
         {
             check(wrong, None, None);
         }

@@ -14,6 +14,11 @@ pub(crate) fn number() -> Schema {
     json_schema!({ "type": "integer", "minimum": 0, "maximum": ID_MAX })
 }
 
+/// A number of things. The server has a limit of its own, whatever a client writes.
+pub(crate) fn count() -> Schema {
+    json_schema!({ "type": "integer", "minimum": 0 })
+}
+
 /// A list of numbers.
 pub(crate) fn numbers(items_max: usize) -> Schema {
     json_schema!({ "type": "array", "items": number(), "maxItems": items_max })

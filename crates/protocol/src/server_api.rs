@@ -19,6 +19,7 @@ use teahouse_core::limits::{
 use teahouse_core::{MessageId, Seq, Timestamp, User, UserId, Version};
 
 use crate::number::{id, optional_id, optional_ids, whole};
+use crate::object::object;
 use crate::person::PersonBody;
 use crate::schema::{EMAIL_OR_EMPTY, NOT_BLANK, VISIBLE, WEB_ADDRESS, exactly_one_of, number};
 use crate::v1::{EVENT_TYPES, REQUEST_TYPES, Stored};
@@ -37,6 +38,7 @@ const CLASSIC_TYPES: &[&str] =
 #[schemars(rename = "Publication")]
 pub struct PublishBody {
     /// The receivers.
+    #[serde(deserialize_with = "object")]
     pub to: TargetBody,
     /// The envelope's type: 1 to 64 letters, digits, `_`, `-`, `.` and `:`; none of the server's own.
     #[serde(rename = "type")]
@@ -403,9 +405,7 @@ impl<'de> Deserialize<'de> for SiteId {
             }
 
             fn visit_f64<E: Error>(self, number: f64) -> Result<SiteId, E> {
-                whole(number)
-                    .map(SiteId::Number)
-                    .ok_or_else(|| E::custom("not a whole number, or too large for a float"))
+                whole(number).map(SiteId::Number).ok_or_else(|| E::custom("not a whole number below 2^53"))
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<SiteId, E> {

@@ -74,6 +74,7 @@ fn a_target_is_read_with_the_names_of_wrong_fields() {
     check(r#"{"room":7.0}"#, Ok((None, None, Some(7))));
     check(r#"{"room":7.5}"#, Err("to.room"));
     check("7", Err("to"));
+    check("[true]", Err("to"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use teahouse_core::limits::{
     PRIVATE_CONTENT_CHARS_MAX, USERNAME_CHARS,
 };
 
+use crate::object::optional_object;
 use crate::schema::{EMAIL, NOT_BLANK, PASSWORD, USERNAME, WEB_ADDRESS};
 
 /// `POST /api/auth/register`.
@@ -44,6 +45,7 @@ pub struct ProfileBody {
     #[schemars(extend("maxLength" = AVATAR_CHARS_MAX, "pattern" = WEB_ADDRESS))]
     pub avatar: Option<String>,
     /// The rest of the profile.
+    #[serde(default, deserialize_with = "optional_object")]
     pub profile: Option<ProfileFields>,
 }
 

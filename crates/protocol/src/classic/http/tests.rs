@@ -156,3 +156,14 @@ fn what_is_asked_ignores_unknown_fields_and_takes_absent_ones_as_they_are() {
         serde_json::from_str(r#"{"currentPassword":"a","newPassword":"b","confirmPassword":"b"}"#).unwrap();
     assert_eq!((body.current.as_str(), body.new.as_str()), ("a", "b"));
 }
+
+#[test]
+fn a_profile_is_an_object_or_null() {
+    let read = |text: &str| serde_json::from_str::<ProfileBody>(text).map(|body| body.profile.is_some()).ok();
+    assert_eq!(read("{}"), Some(false));
+    assert_eq!(read(r#"{"profile":null}"#), Some(false));
+    assert_eq!(read(r#"{"profile":{}}"#), Some(true));
+    for wrong in [r#"{"profile":[null,null]}"#, r#"{"profile":7}"#, r#"{"profile":{"bio":7}}"#] {
+        assert_eq!(read(wrong), None, "{wrong}");
+    }
+}
