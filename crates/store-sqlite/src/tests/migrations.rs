@@ -22,7 +22,7 @@ const OF_VERSION_1: &str = "
 async fn a_database_of_version_1_opens_with_everything_in_it() {
     let directory = tempfile::tempdir().unwrap();
     schema::make_as_of(&directory.path().join(DATABASE_FILE), 1).execute_batch(OF_VERSION_1).unwrap();
-    let sink = Sink::default();
+    let sink = GatedSink::default();
     let store = SqliteStore::open(options(&directory), Box::new(sink.clone())).unwrap();
     assert_eq!(store.epoch(), "the old days");
 
@@ -54,13 +54,13 @@ async fn a_database_of_version_1_opens_with_everything_in_it() {
     assert_eq!(sink.count(), 1, "only the new room was told");
     store.append(Append { destination: Destination::Direct(eve), ..text(amy, "hi") }).await.unwrap();
     assert_eq!(sink.count(), 3, "eve hears of the room, then of the message");
-    person(&store, "ida").await;
+    new_user(&store, "ida").await;
     assert_eq!(store.room_entry(LOBBY, amy, now).await.unwrap().members, 4);
     store.append(text(amy, "@bob")).await.unwrap();
     let leave = MembershipChange { room: LOBBY, actor: amy, what: Membership::Leave, now, asker: None };
     assert_eq!(store.change_membership(leave).await, Err(RoomError::Forbidden));
     store.close().await;
-    assert_whole(&directory);
+    assert_intact(&directory);
     let kept = "SELECT count(*) FROM rooms r WHERE members <> (SELECT count(*) FROM members m WHERE m.room = r.id)";
-    assert_eq!(number(&directory, kept), 0);
+    assert_eq!(query_number(&directory, kept), 0);
 }
