@@ -1,5 +1,5 @@
-//! What must stay cheap however much is stored: counted in steps of SQLite's own machine, so that the same is
-//! the same on every machine. A plan that goes by the wrong index shows here.
+//! The cost of reads must not grow with what is stored. It is counted in steps of SQLite's virtual machine and in
+//! statements, which are the same on every machine. A plan with the wrong index shows here.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use super::*;
 
 const LAST: CatchUpBounds = CatchUpBounds { limit: 10, changes_max: Some(20), reset_messages: 10 };
 
-/// How many steps the one reader took for `call`.
+/// The steps that the only reader took for `call`.
 async fn steps(store: &SqliteStore, call: impl Future) -> u64 {
     let steps = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&steps);
@@ -26,8 +26,8 @@ async fn steps(store: &SqliteStore, call: impl Future) -> u64 {
     steps.load(Ordering::Relaxed)
 }
 
-/// So many messages in the lobby, and as many between the two; much of it is deleted, or was reacted to.
-async fn talk(store: &Arc<SqliteStore>, reader: UserId, speaker: UserId, count: usize) -> Vec<MessageId> {
+/// Sends `count` messages to the lobby and as many between the two; deletes many of them and reacts to others.
+async fn send_many(store: &Arc<SqliteStore>, reader: UserId, speaker: UserId, count: usize) -> Vec<MessageId> {
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..count {
         let store = Arc::clone(store);
@@ -56,7 +56,7 @@ async fn new_messages_cost_the_same_however_long_the_history_is() {
     let mut said: Vec<MessageId> = Vec::new();
     let mut costs = Vec::new();
     for length in [100, 3000] {
-        said.extend(talk(&store, amy, bob, length - said.len()).await);
+        said.extend(send_many(&store, amy, bob, length - said.len()).await);
         let direct = store.open_direct(amy, bob, Timestamp(0), None).await.unwrap().id;
         for room in [LOBBY, direct] {
             store.mark_read(room, amy, None).await.unwrap();
@@ -68,8 +68,8 @@ async fn new_messages_cost_the_same_however_long_the_history_is() {
         costs.push([
             ("page by seq", steps(&store, store.page_by_seq(LOBBY, version, seq, 10)).await),
             ("catching up", steps(&store, store.catch_up(LOBBY, Some(version), LAST)).await),
-            ("beginning anew", steps(&store, store.catch_up(LOBBY, None, LAST)).await),
-            ("too much", steps(&store, store.catch_up(LOBBY, Some(Version(1)), LAST)).await),
+            ("reset", steps(&store, store.catch_up(LOBBY, None, LAST)).await),
+            ("too many changes", steps(&store, store.catch_up(LOBBY, Some(Version(1)), LAST)).await),
             ("newest", steps(&store, by_seq(SeqFrom::Newest)).await),
             ("around", steps(&store, by_seq(SeqFrom::Around(Seq(50)))).await),
             ("newest by id", steps(&store, by_id(HistoryFrom::Newest)).await),
@@ -83,7 +83,7 @@ async fn new_messages_cost_the_same_however_long_the_history_is() {
     }
     for ((what, short), (_, long)) in costs[0].iter().zip(&costs[1]) {
         assert!(*short > 0, "{what} was counted");
-        // Deeper trees, and halving: a little more, and not thirty times as much.
+        // Deeper trees and binary search cost a little more, not thirty times as much.
         assert!(*long < short * 2, "{what}: {short} steps, then {long}");
     }
 }
@@ -112,7 +112,7 @@ fn sqlite_is_built_as_the_project_says() {
     let conn = Connection::open_in_memory().unwrap();
     let mut statement = conn.prepare("PRAGMA compile_options").unwrap();
     let options: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-    // The one that matters most (`.cargo/config.toml`) SQLite does not list; it comes with these.
+    // SQLite does not list the most important option of `.cargo/config.toml`; it comes with these.
     for option in ["DEFAULT_MEMSTATUS=0", "OMIT_SHARED_CACHE", "DQS=0"] {
         assert!(options.iter().any(|built| built == option), "{option} is not among {options:?}");
     }
@@ -122,7 +122,7 @@ thread_local! {
     static STATEMENTS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// How many statements the one reader ran for `call`.
+/// The statements that the only reader ran for `call`.
 async fn statements(store: &SqliteStore, call: impl Future) -> u32 {
     let count = |event: TraceEvent<'_>| {
         if matches!(event, TraceEvent::Stmt(..)) {
@@ -185,6 +185,6 @@ async fn p8_a_page_takes_the_same_number_of_queries_however_long_it_is() {
     assert_eq!(store.conversations(amy).await.unwrap().len(), 42);
     assert_eq!(store.rooms_of(amy, Timestamp(0)).await.unwrap().len(), 85);
     assert_eq!(counts[0], counts[1]);
-    // Counted were: the call's own BEGIN, what it asks, its COMMIT, and the COMMIT and BEGIN around it.
+    // BEGIN, the call's statements and COMMIT, with the COMMIT and the BEGIN of the two reads around it.
     assert!(counts[0].iter().all(|count| (5..=9).contains(count)), "{counts:?}");
 }

@@ -12,7 +12,7 @@ use super::*;
 async fn a_write_that_fails_half_way_leaves_nothing_and_fails_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let (store, sink, amy) = open_store(options(&directory)).await;
-    // A write that does its work and then fails: by an error of SQLite, by a panic, by refusing too late.
+    // A write that does its work and then fails: an error of SQLite, a panic, a refusal that comes too late.
     let fails = |how: usize| {
         let store = Arc::clone(&store);
         async move {
@@ -68,7 +68,7 @@ async fn an_entry_shows_the_room_as_it_is_in_the_middle_of_a_group() {
     let gate = sink.gate();
     let busy = start_append(&store, text(amy, "hi")).await;
     gate.entered.recv().unwrap();
-    // The writer is in the sink: what comes now is one group.
+    // The writer is in the sink: the next writes are one group.
     let before = start_append(&store, Append { destination: Destination::Room(room), ..text(amy, "1") }).await;
     let join = MembershipChange { room, actor: bob, what: Membership::Join, now: Timestamp(0), asker: None };
     let mut joining = pin!(store.change_membership(join));
@@ -81,8 +81,8 @@ async fn an_entry_shows_the_room_as_it_is_in_the_middle_of_a_group() {
     for said in [busy, before, after] {
         said.await.unwrap().unwrap();
     }
-    let told = sink.commits.lock().unwrap().iter().rev().nth(1).unwrap().change.clone();
-    assert_eq!(told, teahouse_core::Change::Entry { user: bob, entry: Box::new(entry), asker: None });
+    let published = sink.commits.lock().unwrap().iter().rev().nth(1).unwrap().change.clone();
+    assert_eq!(published, teahouse_core::Change::Entry { user: bob, entry: Box::new(entry), asker: None });
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn a_rollback_clears_the_cache() {
     let room = store.create_room(new_room(amy, RoomKind::Public, "tea")).await.unwrap().id;
     let change = |actor, what| MembershipChange { room, actor, what, now: Timestamp(0), asker: None };
     let say = |sender| Append { destination: Destination::Room(room), ..text(sender, "hi") };
-    // Each does its work, by which the writer learns something, and then fails.
+    // Each write fills the cache and then fails.
     let fail = async |before: MembershipChange, speaker| {
         let said = append::Prepared::new(say(speaker));
         let answer = store.write::<(), StoreError, _>(move |group| {
@@ -104,13 +104,13 @@ async fn a_rollback_clears_the_cache() {
         assert!(matches!(answer.await, Err(StoreError::Internal(_))));
     };
     fail(change(bob, Membership::Join), bob).await;
-    assert_eq!(store.append(say(bob)).await, Err(AppendError::Forbidden), "he never came in");
+    assert_eq!(store.append(say(bob)).await, Err(AppendError::Forbidden), "bob never joined");
     assert_eq!(store.room_entry(room, amy, Timestamp(0)).await.unwrap().members, 1);
     store.change_membership(change(bob, Membership::Join)).await.unwrap();
     store.append(say(bob)).await.unwrap();
     fail(change(bob, Membership::Leave), amy).await;
     let next = store.append(say(bob)).await.unwrap();
-    assert_eq!((next.seq.0, next.version.0), (2, 2), "he never left, and amy said nothing");
+    assert_eq!((next.seq.0, next.version.0), (2, 2), "bob never left, and amy sent nothing");
     assert_eq!(sink.count(), 4, "amy's room, bob in it, two messages");
 }
 
@@ -149,19 +149,19 @@ async fn a_sink_that_panics_stops_the_store() {
         }
     }
     let directory = tempfile::tempdir().unwrap();
-    let said = Arc::new(Mutex::new(Vec::new()));
+    let reasons = Arc::new(Mutex::new(Vec::new()));
     let on_fatal = {
-        let said = Arc::clone(&said);
-        Arc::new(move |why: &str| said.lock().unwrap().push(why.to_owned()))
+        let reasons = Arc::clone(&reasons);
+        Arc::new(move |why: &str| reasons.lock().unwrap().push(why.to_owned()))
     };
     let store = SqliteStore::open(SqliteOptions { on_fatal, ..options(&directory) }, Box::new(Broken)).unwrap();
     let amy = new_user(&store, "amy").await;
     assert!(store.append(text(amy, "hi")).await.is_err());
-    assert_eq!(said.lock().unwrap().len(), 1);
+    assert_eq!(reasons.lock().unwrap().len(), 1);
     assert_eq!(store.append(text(amy, "hi")).await, Err(AppendError::Store(StoreError::Closed)));
 }
 
-/// Answers the callers first, or forgets them, and then waits until `resume` is used or dropped.
+/// Answers the callers, or leaks the group, and then waits until the test drops the other end of `resume`.
 struct WaitingSink {
     answers: bool,
     resume: Receiver<()>,
@@ -185,7 +185,6 @@ async fn callers_are_answered_when_the_sink_says_so_or_when_it_returns() {
         let (release, resume) = sync_channel(1);
         let sink = Box::new(WaitingSink { answers, resume });
         let store = Arc::new(SqliteStore::open(options(&directory), sink).unwrap());
-        // Creating a user commits nothing that the sink gets.
         let amy = new_user(&store, "amy").await;
         let mut append = pin!(store.append(text(amy, "hi")));
         if answers {

@@ -9,7 +9,7 @@ const MIB: u64 = 1024 * 1024;
 #[tokio::test]
 async fn the_writer_restarts_a_log_that_is_too_long() {
     let directory = tempfile::tempdir().unwrap();
-    // The checkpointing thread is never asked: only the pause can keep the log short.
+    // The checkpoint thread is never asked: only the writer can keep the log short.
     let options = SqliteOptions { checkpoint_bytes: u64::MAX, wal_bytes_max: MIB, ..options(&directory) };
     let (store, _, amy) = open_store(options).await;
     for _ in 0..40 {
@@ -42,7 +42,7 @@ async fn the_checkpoint_thread_is_enough_beside_a_writer_with_pauses() {
     for round in 0..20_000 {
         store.append(text(amy, &"x".repeat(4000))).await.unwrap();
         if round % 50 == 0 {
-            // The writer's pause, some milliseconds, in which others read.
+            // The writer pauses for some milliseconds while others read.
             for _ in 0..200 {
                 store.user(amy).await.unwrap();
             }
@@ -52,7 +52,7 @@ async fn the_checkpoint_thread_is_enough_beside_a_writer_with_pauses() {
         }
         longest = metrics.wal_bytes.get();
     }
-    panic!("the log never began anew and has {longest} bytes");
+    panic!("the log never restarted and has {longest} bytes");
 }
 
 #[tokio::test]

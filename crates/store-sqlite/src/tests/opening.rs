@@ -1,4 +1,4 @@
-//! Opening: who may, what is refused, what is left behind.
+//! Opening: what is refused, what a refusal leaves alone, and how files and connections are set up.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -17,7 +17,7 @@ async fn a_second_open_is_refused_with_the_holder_until_the_first_is_closed() {
     let sentence = refused.to_string();
     assert!(sentence.contains(&std::process::id().to_string()) && sentence.contains("teahouse.lock"), "{sentence}");
     store.close().await;
-    // The value is still there; what it held is not.
+    // The value still exists; it holds nothing any more.
     let next = SqliteStore::open(options(&directory), Box::new(GatedSink::default())).unwrap();
     drop(next);
     SqliteStore::open(options(&directory), Box::new(GatedSink::default())).expect("dropping closes too");
@@ -84,7 +84,7 @@ async fn another_programs_file_is_refused_and_left_alone() {
         assert_eq!(std::fs::read(directory.path().join(DATABASE_FILE)).unwrap(), before);
     }
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join(DATABASE_FILE), "no database at all, but a letter to somebody").unwrap();
+    std::fs::write(directory.path().join(DATABASE_FILE), "not a database").unwrap();
     assert!(matches!(refusal(&directory), OpenError::Sqlite(_)));
 }
 

@@ -68,7 +68,7 @@ async fn a_full_disk_refuses_writes_then_recovers_and_reads_go_on() {
         };
         store.change(limit).await.unwrap();
     };
-    // As many pages as there are: the first message that needs another one finds the disk full.
+    // No more pages than there are: the first message that needs another page finds the disk full.
     pages_max(1).await;
     let mut stored = 0;
     let refused = loop {
@@ -101,7 +101,7 @@ async fn another_program_that_locks_the_database_makes_writes_overloaded() {
     let refused = store.append(text(amy, "in between")).await;
     assert!(matches!(refused, Err(AppendError::Store(StoreError::Overloaded(_)))), "{refused:?}");
     assert!(matches!(store.check().await, Err(StoreError::Overloaded(_))));
-    assert_eq!(contents(&store).await, ["before"], "reading goes on");
+    assert_eq!(contents(&store).await, ["before"], "reads go on");
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(store.append(text(amy, "after")).await.unwrap().seq.0, 2);
     assert_eq!((contents(&store).await.len(), sink.count()), (2, 2));
