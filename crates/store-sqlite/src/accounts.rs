@@ -1,16 +1,16 @@
-//! Users: made, changed, looked up. Whoever changes a user here makes the
-//! writer forget what it knew of them. It never sees a password, only hashes.
+//! Users: creating, changing and finding them. What changes a user here also removes them from the writer's cache.
+//! It never sees a password, only hashes.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::{Change, LOBBY, Profile, Timestamp, TokenKey, User, UserId, UserRole};
+use teahouse_store::{CreateUserError, NewUser, ProfileChange};
 
 use crate::entries;
 use crate::group::Group;
 use crate::row::{self, Sql, get, id, read_user, user_columns};
 use crate::writer::JobError;
-use teahouse_store::{CreateUserError, NewUser, ProfileChange};
 
-/// Everything that a new row of `users` says.
+/// A new row of `users`.
 pub(crate) struct Account<'a> {
     pub(crate) id: UserId,
     pub(crate) username: &'a str,
@@ -20,7 +20,7 @@ pub(crate) struct Account<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// Makes an account that registers here.
+/// Creates an account that is registered here.
 pub(crate) fn create(group: &mut Group<'_>, new: &NewUser) -> Result<User, JobError<CreateUserError>> {
     if username_taken(group.conn, &new.username)? {
         return Err(JobError::Refused(CreateUserError::UsernameTaken));
@@ -41,7 +41,7 @@ pub(crate) fn create(group: &mut Group<'_>, new: &NewUser) -> Result<User, JobEr
     Ok(insert(group, &account)?)
 }
 
-/// Puts the account in, and into the lobby with its head as read.
+/// Inserts the account, and makes it a member of the lobby with the lobby's head as read mark.
 pub(crate) fn insert(group: &mut Group<'_>, account: &Account<'_>) -> Sql<User> {
     group
         .conn
@@ -68,23 +68,23 @@ pub(crate) fn insert(group: &mut Group<'_>, account: &Account<'_>) -> Sql<User> 
     row::user(group.conn, account.id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
-/// Whether somebody has this name.
+/// Whether a user has this name.
 pub(crate) fn username_taken(conn: &Connection, username: &str) -> Sql<bool> {
     conn.prepare_cached("SELECT 1 FROM users WHERE username_key = ?1")?.exists([row::key(username)])
 }
 
-/// Whether somebody has this address.
+/// Whether a user has this e-mail address.
 pub(crate) fn email_taken(conn: &Connection, email: &str) -> Sql<bool> {
     conn.prepare_cached("SELECT 1 FROM users WHERE email_key = ?1")?.exists([row::key(email)])
 }
 
-/// The lowest id from `start` on above all that were given there.
+/// The lowest id from `start` on that is above all ids given there.
 pub(crate) fn next_id(conn: &Connection, start: u64) -> Sql<UserId> {
     conn.prepare_cached("SELECT coalesce(max(id) + 1, ?1) FROM users WHERE id >= ?1")?
         .query_row([id(start.max(1))], |row| get(row, 0).map(UserId))
 }
 
-/// The user of this username or, where it contains `@`, this e-mail address; with the password's hash.
+/// The user with this username or, where it contains `@`, this e-mail address; with the password's hash.
 pub(crate) fn by_login(conn: &Connection, login: &str) -> Sql<Option<(User, Option<String>)>> {
     const BY_EMAIL: &str = concat!("SELECT ", user_columns!(), ", u.password_hash FROM users u WHERE u.email_key = ?1");
     const BY_NAME: &str =
@@ -111,14 +111,14 @@ pub(crate) fn password_hash(conn: &Connection, user: UserId) -> Sql<Option<Strin
         .map(Option::flatten)
 }
 
-/// Changes what is `Some`, and tells everybody when it shows.
+/// Changes the fields that are `Some`, and publishes the profile if it looks different.
 pub(crate) fn update_profile(group: &mut Group<'_>, user: UserId, change: &ProfileChange) -> Sql<Option<User>> {
     let Some(before) = row::user(group.conn, user)? else { return Ok(None) };
     set_profile(group, user, change)?;
-    tell_new_profile(group, &before)
+    publish_profile(group, &before)
 }
 
-/// Changes what is `Some`.
+/// Changes the fields that are `Some`.
 pub(crate) fn set_profile(group: &mut Group<'_>, user: UserId, change: &ProfileChange) -> Sql<()> {
     group
         .conn
@@ -133,20 +133,20 @@ pub(crate) fn set_profile(group: &mut Group<'_>, user: UserId, change: &ProfileC
             change.avatar,
             change.bio
         ])?;
-    group.forget_person(user);
+    group.forget_user(user);
     Ok(())
 }
 
-/// The user as they are now; everybody is told when they look otherwise than before.
-pub(crate) fn tell_new_profile(group: &mut Group<'_>, before: &User) -> Sql<Option<User>> {
+/// The user as they are now. Publishes the profile if it looks different from `before`.
+pub(crate) fn publish_profile(group: &mut Group<'_>, before: &User) -> Sql<Option<User>> {
     let now = row::user(group.conn, before.profile.id)?;
     if let Some(user) = now.as_ref().filter(|user| user.profile != before.profile) {
-        group.tell_all(Change::Profile(user.profile.clone()));
+        group.publish_to_all(Change::Profile(user.profile.clone()));
     }
     Ok(now)
 }
 
-/// Puts `hash` in the place of `expected`, and only there.
+/// Replaces `expected` by `hash`; returns whether it was there.
 pub(crate) fn renew_hash(group: &mut Group<'_>, user: UserId, expected: &str, hash: &str) -> Sql<bool> {
     group
         .conn
@@ -155,7 +155,7 @@ pub(crate) fn renew_hash(group: &mut Group<'_>, user: UserId, expected: &str, ha
         .map(|changed| changed == 1)
 }
 
-/// Sets a password and ends every token issued so far, but for those of `except`.
+/// Sets a password and revokes all tokens issued so far, except those of `except`.
 pub(crate) fn change_password(
     group: &mut Group<'_>,
     user: UserId,
@@ -167,7 +167,7 @@ pub(crate) fn change_password(
     group
         .conn
         .prepare_cached(
-            // A clock that went back must not make an older revocation weaker.
+            // A clock that went back must not weaken an older revocation.
             "UPDATE users SET password_hash = ?2, void_second = max(void_second, ?3), void_except = ?4 WHERE id = ?1",
         )?
         .execute(params![id(user.0), hash, now.seconds(), except])?;
@@ -186,11 +186,11 @@ pub(crate) fn set_role(group: &mut Group<'_>, username: &str, role: UserRole) ->
         .conn
         .prepare_cached("UPDATE users SET role = ?2 WHERE id = ?1")?
         .execute(params![id(user.0), role.as_str()])?;
-    group.forget_person(user);
+    group.forget_user(user);
     row::user(group.conn, user)
 }
 
-/// Disables, and removes all refresh tokens; or enables.
+/// Disables a user and removes their refresh tokens, or enables them.
 pub(crate) fn set_disabled(group: &mut Group<'_>, username: &str, disabled: bool) -> Sql<Option<User>> {
     let Some(user) = row::user_by_name(group.conn, username)? else { return Ok(None) };
     let user = user.profile.id;
@@ -201,11 +201,11 @@ pub(crate) fn set_disabled(group: &mut Group<'_>, username: &str, disabled: bool
     if disabled {
         group.conn.prepare_cached("DELETE FROM refresh_tokens WHERE user = ?1")?.execute([id(user.0)])?;
     }
-    group.forget_person(user);
+    group.forget_user(user);
     row::user(group.conn, user)
 }
 
-/// Mutes until then, or not at all. The user sees so in every room at once.
+/// Mutes a user until then, or unmutes them, and publishes all their entries.
 pub(crate) fn set_muted(
     group: &mut Group<'_>,
     username: &str,
@@ -224,7 +224,7 @@ pub(crate) fn set_muted(
             .prepare_cached("DELETE FROM sanctions WHERE user = ?1 AND room = 0 AND kind = 'mute'")?
             .execute([id(user.0)])?,
     };
-    group.forget_person(user);
-    entries::tell_all_of(group, user, now)?;
+    group.forget_user(user);
+    entries::publish_all_of(group, user, now)?;
     row::user(group.conn, user)
 }

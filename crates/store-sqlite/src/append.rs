@@ -1,17 +1,17 @@
-//! Storing a message, the hot path: with what the writer knows by heart, one INSERT and nothing else.
-//! The unique index on (sender, client_id) decides who is first; only a winner takes seq and version.
+//! Storing a message, the hot path: with the writer's cache, one INSERT and nothing else. The unique index on (sender,
+//! client_id) decides which append is first; only that one takes a seq and a version.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use teahouse_core::{
     Change, Message, MessageChange, MessageId, MessageKind, RoomId, RoomKind, Seq, Timestamp, Version,
 };
+use teahouse_store::{Append, AppendError, Appended, Destination};
 
 use crate::group::{Group, Room};
 use crate::row::{self, get, id};
 use crate::writer::JobError;
 use crate::{direct, mentions};
-use teahouse_store::{Append, AppendError, Appended, Destination};
 
 const INSERT: &str = "INSERT INTO messages \
     (room, seq, version, first_version, sender, client_id, content_hash, content, kind, reply_to, \
@@ -19,7 +19,7 @@ const INSERT: &str = "INSERT INTO messages \
     VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
     ON CONFLICT (sender, client_id) WHERE client_id IS NOT NULL DO NOTHING";
 
-/// An [`Append`] with everything worked out that needs no database, so that the writer need not.
+/// An [`Append`] with everything computed that needs no database, so that the writer does not have to.
 pub(crate) struct Prepared {
     append: Append,
     content_hash: Option<[u8; 16]>,
@@ -34,16 +34,16 @@ impl Prepared {
     }
 }
 
-/// Half a SHA-256 is plenty: it tells a resent text from another one by the same user.
+/// Half a SHA-256: enough to tell a resent text from another text of the same user.
 fn content_hash(content: &str) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(&Sha256::digest(content)[..16]);
     half
 }
 
-/// Stores it, or finds that it was stored before.
-pub(crate) fn append(group: &mut Group<'_>, ask: &Prepared) -> Result<Appended, JobError<AppendError>> {
-    let append = &ask.append;
+/// Stores a message, or finds the one that was stored before.
+pub(crate) fn append(group: &mut Group<'_>, prepared: &Prepared) -> Result<Appended, JobError<AppendError>> {
+    let append = &prepared.append;
     let room = match admit(group, append) {
         Ok(Some(room)) => room,
         Ok(None) => {
@@ -55,7 +55,7 @@ pub(crate) fn append(group: &mut Group<'_>, ask: &Prepared) -> Result<Appended, 
             };
             direct::create(group, append.sender, peer, append.now)?
         }
-        // What was accepted once is answered the same for ever, whatever the sender may do by now.
+        // A message that was accepted once is answered the same for ever, whatever the sender is allowed now.
         Err(JobError::Refused(why)) => {
             return earlier(group.conn, append)?.ok_or(JobError::Refused(why));
         }
@@ -68,7 +68,7 @@ pub(crate) fn append(group: &mut Group<'_>, ask: &Prepared) -> Result<Appended, 
         ..room
     };
     let mentions = mentions::find(group, room.id, &append.content)?;
-    // As the room stands before its first message.
+    // The entries show the room before its first message.
     let unlisted = if room.last_seq == Seq(0) { direct::unlisted(group, &room, append.now)? } else { Vec::new() };
     let inserted = group.conn.prepare_cached(INSERT)?.execute(params![
         id(next.id.0),
@@ -76,12 +76,12 @@ pub(crate) fn append(group: &mut Group<'_>, ask: &Prepared) -> Result<Appended, 
         id(next.version.0),
         id(append.sender.0),
         append.client_id,
-        ask.content_hash,
+        prepared.content_hash,
         append.content,
         append.kind.as_str(),
         append.reply_to.map(|message| id(message.0)),
         mentions::to_column(&mentions),
-        ask.address,
+        prepared.address,
         next.last_time.0,
     ])?;
     if inserted == 0 {
@@ -89,7 +89,7 @@ pub(crate) fn append(group: &mut Group<'_>, ask: &Prepared) -> Result<Appended, 
     }
     let message = MessageId(row::number(group.conn.last_insert_rowid()));
     direct::list(group, &room, unlisted)?;
-    group.room_moved(next);
+    group.set_room(next);
     let message = Message {
         id: message,
         room: next.id,
@@ -114,17 +114,17 @@ pub(crate) fn append(group: &mut Group<'_>, ask: &Prepared) -> Result<Appended, 
         sent_at: next.last_time,
         duplicate: false,
     };
-    group.tell(&next, Change::Message { message, last_seq: next.last_seq, what: MessageChange::New })?;
+    group.publish(&next, Change::Message { message, last_seq: next.last_seq, what: MessageChange::New })?;
     Ok(appended)
 }
 
-/// Whether the sender may say this there. `None`: the direct room is still to be made.
+/// The room, if the sender may write there. `None`: the direct room has to be created.
 fn admit(group: &mut Group<'_>, append: &Append) -> Result<Option<Room>, JobError<AppendError>> {
     let refuse = |why| Err(JobError::Refused(why));
     if append.destination == Destination::Direct(append.sender) {
         return refuse(AppendError::Oneself);
     }
-    match group.person(append.sender)? {
+    match group.user(append.sender)? {
         None => return refuse(AppendError::Forbidden),
         Some(sender) if sender.disabled => return refuse(AppendError::Forbidden),
         Some(sender) => {
@@ -141,17 +141,17 @@ fn admit(group: &mut Group<'_>, append: &Append) -> Result<Option<Room>, JobErro
                 MessageKind::System => room.kind != RoomKind::Direct,
             };
             if !admitted {
-                // A room that one never was in looks as if it were not there, unless everybody may see it.
-                let knows = append.kind == MessageKind::System
+                // To a user who was never in it, a room that is not public does not exist.
+                let knows_room = append.kind == MessageKind::System
                     || room.kind == RoomKind::Public
                     || group.was_member(room.id, append.sender);
-                return refuse(if knows { AppendError::Forbidden } else { AppendError::NotFound });
+                return refuse(if knows_room { AppendError::Forbidden } else { AppendError::NotFound });
             }
             Some(room)
         }
         Destination::Direct(_) if append.kind == MessageKind::System => return refuse(AppendError::Forbidden),
         Destination::Direct(peer) => {
-            if group.person(peer)?.is_none() {
+            if group.user(peer)?.is_none() {
                 return refuse(AppendError::NotFound);
             }
             match group.direct_room(append.sender, peer)? {
@@ -161,24 +161,24 @@ fn admit(group: &mut Group<'_>, append: &Append) -> Result<Option<Room>, JobErro
         }
     };
     if let Some(room) = room
-        && let Some(time) = group.person(append.sender)?.and_then(|sender| sender.muted_in_for(room.id, append.now))
+        && let Some(time) = group.user(append.sender)?.and_then(|sender| sender.muted_in_for(room.id, append.now))
     {
         return refuse(AppendError::Muted(time));
     }
     if let Some(answered) = append.reply_to {
-        let there: Option<u64> = group
+        let room_of_answered: Option<u64> = group
             .conn
             .prepare_cached("SELECT room FROM messages WHERE id = ?1")?
             .query_row([id(answered.0)], |row| get(row, 0))
             .optional()?;
-        if there.is_none() || there != room.map(|room| room.id.0) {
+        if room_of_answered.is_none() || room_of_answered != room.map(|room| room.id.0) {
             return refuse(AppendError::NotFound);
         }
     }
     Ok(room)
 }
 
-/// What the first message with this sender and `client_id` was answered, if there was one.
+/// The answer to the first message with this sender and `client_id`, if there was one.
 pub(crate) fn earlier(conn: &Connection, append: &Append) -> Result<Option<Appended>, JobError<AppendError>> {
     let Some(client_id) = &append.client_id else { return Ok(None) };
     let found = conn

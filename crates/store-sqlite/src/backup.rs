@@ -1,5 +1,5 @@
-//! Copying the store beside whatever else goes on: one snapshot, a thread and a connection of its own, a new
-//! file under another name until it is whole. It never looks at what it copies.
+//! Backups: a copy of one snapshot while the store is in use, by a thread with a connection of its own, into a file that
+//! gets its name when it is complete. It never looks at what it copies.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -18,10 +18,9 @@ use tokio::sync::oneshot;
 
 use crate::{DATABASE_FILE, schema};
 
-/// The copy's name until it is whole.
+/// The copy's name until it is complete.
 const PART: &str = "teahouse.db.part";
-/// Pages that are copied at once, a megabyte: so often one hears how far it is, and so soon it stops when
-/// the store is closed.
+/// Pages in one step, a megabyte: after each step it reports its progress, and ends if the store was closed.
 const STEP_PAGES: i32 = 256;
 
 /// Receives the share of a backup that is done, from 0 to 1.
@@ -50,8 +49,7 @@ struct Shared {
     busy_timeout: Duration,
     running: AtomicBool,
     stop: AtomicBool,
-    // Guards the handle of the newest, so that none is put there that nobody waits for. Held for no longer than
-    // a thread takes to start.
+    // The newest thread. The lock is held while a thread starts, so that `close` joins every thread that started.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -66,7 +64,7 @@ impl Backups {
         }))
     }
 
-    /// Whether one is reading now.
+    /// Whether a backup is running.
     pub(crate) fn is_running(&self) -> bool {
         self.0.running.load(Ordering::Relaxed)
     }
@@ -96,35 +94,35 @@ impl Backups {
         }
         let (reply, answer) = oneshot::channel();
         let (shared, into) = (Arc::clone(&self.0), into.to_owned());
-        let copying = move || {
+        let run = move || {
             let is_wanted = || !reply.is_closed();
             let copied = catch_unwind(AssertUnwindSafe(|| copy(&shared, &into, progress, is_wanted)));
             shared.running.store(false, Ordering::Relaxed);
-            // Whoever asked may have gone just now.
+            // The caller may have gone.
             let _ = reply.send(copied.unwrap_or_else(|_| Err(internal("a backup panicked"))));
         };
         self.0.running.store(true, Ordering::Relaxed);
-        let started = std::thread::Builder::new().name("store-backup".to_owned()).spawn(copying);
+        let started = std::thread::Builder::new().name("store-backup".to_owned()).spawn(run);
         let started = started.map_err(|error| {
             self.0.running.store(false, Ordering::Relaxed);
             internal(&error.to_string())
         })?;
-        // The one before it has ended, or is about to: nothing is left in it to wait for.
+        // The thread before it has ended, or is about to.
         *thread = Some(started);
         Ok(answer)
     }
 
-    /// Refuses from now on; the one that is going on stops where it is.
+    /// Refuses from now on, and stops the running backup.
     pub(crate) fn stop(&self) {
         self.0.stop.store(true, Ordering::Relaxed);
     }
 
-    /// The same, and waits until it has stopped.
+    /// The same, and joins the thread.
     pub(crate) fn close(&self) {
         self.stop();
         let thread = self.lock().take();
         if let Some(thread) = thread {
-            // It catches the panics of what it does.
+            // The thread catches panics itself.
             let _ = thread.join();
         }
     }
@@ -138,23 +136,23 @@ fn internal(why: &str) -> BackupError {
     StoreError::Internal(why.to_owned()).into()
 }
 
-/// A copy that is not whole yet: what is there of it goes with this value.
-struct Unfinished {
+/// A copy that is not complete yet. Dropping it removes what was written.
+struct PartialCopy {
     part: PathBuf,
-    // The directory, when it was made for this copy.
-    made: Option<PathBuf>,
+    // The directory, if it was created for this copy.
+    created: Option<PathBuf>,
 }
 
-impl Drop for Unfinished {
+impl Drop for PartialCopy {
     fn drop(&mut self) {
-        // What cannot be removed is under no name that anybody would start from.
+        // A rest that cannot be removed has a name that no server opens.
         for beside in ["", "-journal", "-wal", "-shm"] {
             let mut file = self.part.clone().into_os_string();
             file.push(beside);
             let _ = fs::remove_file(file);
         }
-        if let Some(made) = &self.made {
-            let _ = fs::remove_dir(made);
+        if let Some(created) = &self.created {
+            let _ = fs::remove_dir(created);
         }
     }
 }
@@ -165,74 +163,74 @@ fn copy(
     mut progress: BackupProgress,
     is_wanted: impl Fn() -> bool,
 ) -> Result<(), BackupError> {
-    let whole = into.join(DATABASE_FILE);
-    if exists(&whole)? {
-        return Err(BackupError::Exists(whole.display().to_string()));
+    let complete = into.join(DATABASE_FILE);
+    if exists(&complete)? {
+        return Err(BackupError::Exists(complete.display().to_string()));
     }
-    let unfinished = begin(into)?;
+    let partial = create_part(into)?;
     progress(0.0);
-    copy_pages(shared, &unfinished.part, &mut progress)?;
-    schema::mark_as_copy(&unfinished.part).map_err(write)?;
-    File::open(&unfinished.part).and_then(|part| part.sync_all()).map_err(write)?;
+    copy_pages(shared, &partial.part, &mut progress)?;
+    schema::mark_as_copy(&partial.part).map_err(write_error)?;
+    File::open(&partial.part).and_then(|part| part.sync_all()).map_err(write_error)?;
     if !is_wanted() {
-        // Whoever gave it up took away what belongs to it; alone it must not look like a whole one.
-        return Err(BackupError::Write("nobody waits for it any more".to_owned()));
+        // The caller has removed the other files of the backup; the database alone must not look complete.
+        return Err(BackupError::Write("the caller gave up".to_owned()));
     }
-    fs::rename(&unfinished.part, &whole).map_err(write)?;
-    // It is whole, and stays.
-    std::mem::forget(unfinished);
-    sync_directory(into).and_then(|()| sync_directory(&into.join(".."))).map_err(write)?;
+    fs::rename(&partial.part, &complete).map_err(write_error)?;
+    // It is complete, and stays.
+    std::mem::forget(partial);
+    sync_directory(into).and_then(|()| sync_directory(&into.join(".."))).map_err(write_error)?;
     progress(1.0);
     Ok(())
 }
 
-fn begin(into: &Path) -> Result<Unfinished, BackupError> {
-    let made = if exists(into)? { None } else { Some(into.to_owned()) };
-    DirBuilder::new().recursive(true).mode(0o700).create(into).map_err(write)?;
+fn create_part(into: &Path) -> Result<PartialCopy, BackupError> {
+    let created = if exists(into)? { None } else { Some(into.to_owned()) };
+    DirBuilder::new().recursive(true).mode(0o700).create(into).map_err(write_error)?;
     let part = into.join(PART);
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part) {
-        Ok(_) => Ok(Unfinished { part, made }),
+        Ok(_) => Ok(PartialCopy { part, created }),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(BackupError::Exists(part.display().to_string()))
         }
-        Err(error) => Err(write(error)),
+        Err(error) => Err(write_error(error)),
     }
 }
 
 fn copy_pages(shared: &Shared, part: &Path, progress: &mut BackupProgress) -> Result<(), BackupError> {
-    let source = schema::open_reader(&shared.path, shared.busy_timeout).map_err(write)?;
-    // All steps see what this transaction sees, so that nothing is begun anew when others write.
-    source.execute_batch("BEGIN; SELECT count(*) FROM meta").map_err(write)?;
+    let source = schema::open_reader(&shared.path, shared.busy_timeout).map_err(write_error)?;
+    // All steps see this snapshot, so that no write restarts the copy.
+    source.execute_batch("BEGIN; SELECT count(*) FROM meta").map_err(write_error)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut target = Connection::open_with_flags(part, flags).map_err(write)?;
-    // A copy that fails is removed, and one that succeeds is synced as a whole.
-    target.pragma_update(None, "synchronous", "off").map_err(write)?;
-    target.pragma_update(None, "journal_mode", "off").map_err(write)?;
-    let backup = Backup::new(&source, &mut target).map_err(write)?;
+    let mut target = Connection::open_with_flags(part, flags).map_err(write_error)?;
+    // A copy that fails is removed; one that succeeds is synced at the end.
+    target.pragma_update(None, "synchronous", "off").map_err(write_error)?;
+    target.pragma_update(None, "journal_mode", "off").map_err(write_error)?;
+    let backup = Backup::new(&source, &mut target).map_err(write_error)?;
     loop {
         if shared.stop.load(Ordering::Relaxed) {
             return Err(StoreError::Closed.into());
         }
-        match backup.step(STEP_PAGES).map_err(write)? {
+        match backup.step(STEP_PAGES).map_err(write_error)? {
             StepResult::Done => return Ok(()),
             StepResult::More => {
                 let pages = backup.progress();
                 progress(1.0 - f64::from(pages.remaining) / f64::from(pages.pagecount.max(1)));
             }
-            // Both files are held by nobody else in a way that could matter.
+            // Nothing else locks either file.
             other => return Err(BackupError::Write(format!("{other:?}"))),
         }
     }
 }
 
 fn exists(path: &Path) -> Result<bool, BackupError> {
-    path.try_exists().map_err(write)
+    path.try_exists().map_err(write_error)
 }
 
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-fn write(error: impl std::fmt::Display) -> BackupError {
+fn write_error(error: impl std::fmt::Display) -> BackupError {
     BackupError::Write(error.to_string())
 }

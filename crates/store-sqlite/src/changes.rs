@@ -1,5 +1,5 @@
-//! What happens to messages that are there: edited, deleted, reacted to. Each takes the room's next
-//! version and tells the message as it stands then; what changes nothing takes none.
+//! Changes of stored messages: edits, deletions, reactions. Each takes the room's next version and publishes the message
+//! as it is then; a request that changes nothing takes no version.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +7,26 @@ use rusqlite::params;
 use teahouse_core::limits::REACTIONS_PER_MESSAGE_MAX;
 use teahouse_core::permission::may_delete;
 use teahouse_core::{Change, Message, MessageChange, MessageId, RoomId, UserId, Version};
+use teahouse_store::{ChangeError, Edit, Reaction};
 
-use crate::actor::{Acting, acting};
+use crate::actor::{RoomActor, room_actor};
 use crate::group::{Group, Room};
 use crate::row::id;
 use crate::writer::JobError;
 use crate::{mentions, messages};
-use teahouse_store::{ChangeError, Edit, Reaction};
 
 type Changed = Result<Version, JobError<ChangeError>>;
 
-/// Puts another content in the place of an own message's.
+/// Replaces the content of the actor's own message.
 pub(crate) fn edit(group: &mut Group<'_>, edit: &Edit) -> Changed {
-    let (message, acting) = find(group, edit.message, edit.actor)?;
-    if !acting.enabled || !acting.is_member() || message.sender.id != edit.actor {
+    let (message, actor) = find(group, edit.message, edit.actor)?;
+    if !actor.enabled || !actor.is_member() || message.sender.id != edit.actor {
         return Err(JobError::Refused(ChangeError::Forbidden));
     }
     if message.deleted {
         return Err(JobError::Refused(ChangeError::NotFound));
     }
-    if let Some(time) = acting.muted_for(group, edit.now)? {
+    if let Some(time) = actor.muted_for(group, edit.now)? {
         return Err(JobError::Refused(ChangeError::Muted(time)));
     }
     if message.content == edit.content {
@@ -34,35 +34,35 @@ pub(crate) fn edit(group: &mut Group<'_>, edit: &Edit) -> Changed {
     }
     let mentions = mentions::find(group, message.room, &edit.content)?;
     let edited_at = edit.now.max(message.sent_at);
-    let version = acting.room.version.next();
+    let version = actor.room.version.next();
     group
         .conn
         .prepare_cached("UPDATE messages SET version = ?2, content = ?3, mentions = ?4, edited_at = ?5 WHERE id = ?1")?
         .execute(params![id(message.id.0), id(version.0), edit.content, mentions::to_column(&mentions), edited_at.0])?;
     let content = edit.content.clone();
     let message = Message { version, content, mentions, edited_at: Some(edited_at), ..message };
-    tell(group, acting.room, message, MessageChange::Edit { by: edit.actor })
+    publish(group, actor.room, message, MessageChange::Edit { by: edit.actor })
 }
 
-/// Empties a message; it keeps its place.
-pub(crate) fn delete(group: &mut Group<'_>, room: Option<RoomId>, message: MessageId, actor: UserId) -> Changed {
-    let (message, acting) = find(group, message, actor)?;
+/// Empties a message, which keeps its seq.
+pub(crate) fn delete(group: &mut Group<'_>, room: Option<RoomId>, message: MessageId, user: UserId) -> Changed {
+    let (message, actor) = find(group, message, user)?;
     if room.is_some_and(|room| room != message.room) {
         return Err(JobError::Refused(ChangeError::NotFound));
     }
-    if !acting.enabled || !may_delete(&acting.actor, acting.room.kind, message.sender.id) {
+    if !actor.enabled || !may_delete(&actor.permissions, actor.room.kind, message.sender.id) {
         return Err(JobError::Refused(ChangeError::Forbidden));
     }
     if message.deleted {
         return Ok(message.version);
     }
-    let version = acting.room.version.next();
+    let version = actor.room.version.next();
     group
         .conn
         .prepare_cached(
             "UPDATE messages SET version = ?2, state = 1, content = '', mentions = NULL, deleted_by = ?3 WHERE id = ?1",
         )?
-        .execute(params![id(message.id.0), id(version.0), id(actor.0)])?;
+        .execute(params![id(message.id.0), id(version.0), id(user.0)])?;
     group.conn.prepare_cached("DELETE FROM reactions WHERE message = ?1")?.execute([id(message.id.0)])?;
     let message = Message {
         version,
@@ -72,27 +72,27 @@ pub(crate) fn delete(group: &mut Group<'_>, room: Option<RoomId>, message: Messa
         deleted: true,
         ..message
     };
-    tell(group, acting.room, message, MessageChange::Delete { by: actor })
+    publish(group, actor.room, message, MessageChange::Delete { by: user })
 }
 
-/// Reacts to a message, or takes the reaction back.
+/// Adds or removes a reaction.
 pub(crate) fn react(group: &mut Group<'_>, reaction: &Reaction) -> Changed {
-    let (message, acting) = find(group, reaction.message, reaction.actor)?;
-    if !acting.enabled || !acting.is_member() {
+    let (message, actor) = find(group, reaction.message, reaction.actor)?;
+    if !actor.enabled || !actor.is_member() {
         return Err(JobError::Refused(ChangeError::Forbidden));
     }
     if message.deleted {
         return Err(JobError::Refused(ChangeError::NotFound));
     }
-    if let Some(time) = acting.muted_for(group, reaction.now)? {
+    if let Some(time) = actor.muted_for(group, reaction.now)? {
         return Err(JobError::Refused(ChangeError::Muted(time)));
     }
     let key = params![id(message.id.0), reaction.emoji, id(reaction.actor.0)];
-    let is_there = group
+    let exists = group
         .conn
         .prepare_cached("SELECT 1 FROM reactions WHERE message = ?1 AND emoji = ?2 AND user = ?3")?
         .exists(key)?;
-    if is_there == reaction.on {
+    if exists == reaction.on {
         return Ok(message.version);
     }
     let mut counts: BTreeMap<String, u32> = message.reactions.iter().cloned().collect();
@@ -102,7 +102,7 @@ pub(crate) fn react(group: &mut Group<'_>, reaction: &Reaction) -> Changed {
     if counts.len() > REACTIONS_PER_MESSAGE_MAX as usize {
         return Err(JobError::Refused(ChangeError::TooMany));
     }
-    let version = acting.room.version.next();
+    let version = actor.room.version.next();
     let change = if reaction.on {
         "INSERT INTO reactions (message, emoji, user) VALUES (?1, ?2, ?3)"
     } else {
@@ -115,25 +115,29 @@ pub(crate) fn react(group: &mut Group<'_>, reaction: &Reaction) -> Changed {
         .execute(params![id(message.id.0), id(version.0)])?;
     let message = Message { version, reactions: counts.into_iter().collect(), ..message };
     let what = MessageChange::React { by: reaction.actor, emoji: reaction.emoji.clone(), on: reaction.on };
-    tell(group, acting.room, message, what)
+    publish(group, actor.room, message, what)
 }
 
-/// The message, and who acts on its room; nothing where they cannot see it.
-fn find(group: &mut Group<'_>, message: MessageId, actor: UserId) -> Result<(Message, Acting), JobError<ChangeError>> {
-    let Some(message) = messages::one(group.conn, message)? else {
+/// A message, and the user who acts on its room. Refuses when the user cannot see it.
+fn find(
+    group: &mut Group<'_>,
+    message: MessageId,
+    user: UserId,
+) -> Result<(Message, RoomActor), JobError<ChangeError>> {
+    let Some(message) = messages::by_id(group.conn, message)? else {
         return Err(JobError::Refused(ChangeError::NotFound));
     };
-    match acting(group, message.room, actor)? {
-        Some(acting) => Ok((message, acting)),
+    match room_actor(group, message.room, user)? {
+        Some(actor) => Ok((message, actor)),
         None => Err(JobError::Refused(ChangeError::NotFound)),
     }
 }
 
-/// Moves the room to the version that the message took, and tells the message.
-fn tell(group: &mut Group<'_>, room: Room, message: Message, what: MessageChange) -> Changed {
+/// Moves the room to the version that the message took, and publishes the message.
+fn publish(group: &mut Group<'_>, room: Room, message: Message, what: MessageChange) -> Changed {
     let next = Room { version: message.version, ..room };
-    group.room_moved(next);
+    group.set_room(next);
     let version = message.version;
-    group.tell(&next, Change::Message { message, last_seq: next.last_seq, what })?;
+    group.publish(&next, Change::Message { message, last_seq: next.last_seq, what })?;
     Ok(version)
 }

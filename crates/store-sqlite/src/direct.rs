@@ -1,34 +1,34 @@
-//! Direct rooms: opened, made, listed. One is listed for a user when it has a message or that user opened it.
+//! Direct rooms: opening, creating, listing. A user's list shows one when it has a message or that user opened it.
 
 use rusqlite::{Connection, params};
 use teahouse_core::limits::UNREAD_MAX;
 use teahouse_core::{Change, RoomEntry, RoomId, Seq, SessionId, Timestamp, UserId};
+use teahouse_store::{Conversation, DirectRoom, DirectRoomError, OpenDirectError};
 
 use crate::entries;
 use crate::group::{Group, Room};
 use crate::row::{self, Sql, get, id};
 use crate::writer::JobError;
-use teahouse_store::{Conversation, DirectRoom, DirectRoomError, OpenDirectError};
 
-/// The direct room of two users, made when there is none, and listed for `user`.
+/// The direct room of two users, created when there is none, and listed for `user`.
 pub(crate) fn open(
     group: &mut Group<'_>,
     user: UserId,
     peer: UserId,
     now: Timestamp,
-    asker: Option<SessionId>,
+    requester: Option<SessionId>,
 ) -> Result<RoomEntry, JobError<OpenDirectError>> {
     if user == peer {
         return Err(JobError::Refused(OpenDirectError::Oneself));
     }
-    if group.person(user)?.is_none() || group.person(peer)?.is_none() {
+    if group.user(user)?.is_none() || group.user(peer)?.is_none() {
         return Err(JobError::Refused(OpenDirectError::NotFound));
     }
-    let there = match group.direct_room(user, peer)? {
+    let existing = match group.direct_room(user, peer)? {
         Some(room) => group.room(room)?,
         None => None,
     };
-    let room = match there {
+    let room = match existing {
         Some(room) => room,
         None => create(group, user, peer, now)?,
     };
@@ -36,10 +36,10 @@ pub(crate) fn open(
         return Ok(entries::in_group(group, &room, user, now)?);
     }
     set_opened(group, &room, user)?;
-    Ok(entries::tell(group, &room, user, now, asker)?)
+    Ok(entries::publish(group, &room, user, now, requester)?)
 }
 
-/// Makes the direct room of two users that have none yet.
+/// Creates the direct room of two users who have none yet.
 pub(crate) fn create(group: &mut Group<'_>, a: UserId, b: UserId, now: Timestamp) -> Sql<Room> {
     let (low, high) = (a.min(b), a.max(b));
     group
@@ -55,8 +55,8 @@ pub(crate) fn create(group: &mut Group<'_>, a: UserId, b: UserId, now: Timestamp
     group.room(room)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
-/// Those of the two who do not have this room listed before its first message, with how they see it. Writes
-/// nothing. In a room that is not direct everybody has it listed.
+/// The members of a direct room whose lists do not show it before its first message, with their entries. Writes
+/// nothing. Any other room is in the lists of all its members.
 pub(crate) fn unlisted(group: &Group<'_>, room: &Room, now: Timestamp) -> Sql<Vec<(UserId, RoomEntry)>> {
     let mut unlisted = Vec::new();
     for user in room.pair.into_iter().flat_map(|(low, high)| [low, high]) {
@@ -67,11 +67,11 @@ pub(crate) fn unlisted(group: &Group<'_>, room: &Room, now: Timestamp) -> Sql<Ve
     Ok(unlisted)
 }
 
-/// Lists the room for those, and tells them, before they are told its first message.
+/// Lists the room for these members, and publishes their entries before its first message.
 pub(crate) fn list(group: &mut Group<'_>, room: &Room, unlisted: Vec<(UserId, RoomEntry)>) -> Sql<()> {
     for (user, entry) in unlisted {
         set_opened(group, room, user)?;
-        group.tell(room, Change::Entry { user, entry: Box::new(entry), requester: None })?;
+        group.publish(room, Change::Entry { user, entry: Box::new(entry), requester: None })?;
     }
     Ok(())
 }
@@ -122,7 +122,7 @@ pub(crate) fn conversations(conn: &Connection, user: UserId) -> Sql<Vec<Conversa
     .collect()
 }
 
-/// Unread messages over all direct rooms, each capped, in one statement.
+/// The unread messages of all direct rooms, capped for each, in one statement.
 pub(crate) fn unread_total(conn: &Connection, user: UserId) -> Sql<u32> {
     conn.prepare_cached(
         "SELECT coalesce(sum((SELECT count(*) FROM (SELECT 1 FROM messages m
@@ -133,8 +133,12 @@ pub(crate) fn unread_total(conn: &Connection, user: UserId) -> Sql<u32> {
 }
 
 /// The direct room as `user` sees it.
-pub(crate) fn look(conn: &Connection, room: RoomId, user: UserId) -> Result<DirectRoom, JobError<DirectRoomError>> {
-    let people = conn
+pub(crate) fn direct_room(
+    conn: &Connection,
+    room: RoomId,
+    user: UserId,
+) -> Result<DirectRoom, JobError<DirectRoomError>> {
+    let members = conn
         .prepare_cached(
             "SELECT u.id, u.username, u.nickname, u.avatar, m.read_seq FROM rooms r \
              JOIN members m ON m.room = r.id JOIN users u ON u.id = m.user \
@@ -142,7 +146,7 @@ pub(crate) fn look(conn: &Connection, room: RoomId, user: UserId) -> Result<Dire
         )?
         .query_map(params![id(room.0), id(user.0)], |row| Ok((row::profile(row, 0)?, Seq(get(row, 4)?))))?
         .collect::<Sql<Vec<_>>>()?;
-    let Ok([(own, read_seq), (peer, peer_read_seq)]) = <[_; 2]>::try_from(people) else {
+    let Ok([(own, read_seq), (peer, peer_read_seq)]) = <[_; 2]>::try_from(members) else {
         return Err(JobError::Refused(DirectRoomError::NotFound));
     };
     if own.id != user {

@@ -1,5 +1,5 @@
-//! Rooms as one of their members sees them: for a welcome all of them at once, for an answer one. A constant
-//! number of statements, however many rooms. Unread is counted from the read mark each time.
+//! Entries: rooms as their members see them. A constant number of statements, however many rooms or members. Unread
+//! messages are counted from the read mark each time.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,14 +7,14 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Params, Row, params};
 use teahouse_core::limits::{READS_MEMBERS_MAX, UNREAD_MAX};
 use teahouse_core::{Change, Role, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp, UserId, Version};
+use teahouse_store::RoomError;
 
 use crate::group::{Group, Room};
 use crate::row::{self, Sql, get, id};
 use crate::writer::JobError;
 use crate::{messages, rooms};
-use teahouse_store::RoomError;
 
-/// Memberships, as [`read_entry`] reads them: ?1 is the time, ?2 where counting stops.
+/// Memberships, as [`read_entry`] reads them: ?1 is the time, ?2 the count at which counting stops.
 macro_rules! select_entries {
     ($rest:literal) => {
         concat!(
@@ -36,7 +36,7 @@ macro_rules! select_entries {
     };
 }
 
-/// Whose it is, and what they see.
+/// The member, and the room as they see it.
 fn read_entry(row: &Row<'_>) -> Sql<(UserId, RoomEntry)> {
     let direct = row.get_ref(11)? != ValueRef::Null;
     let entry = RoomEntry {
@@ -58,7 +58,7 @@ fn read_entry(row: &Row<'_>) -> Sql<(UserId, RoomEntry)> {
     Ok((UserId(get(row, 16)?), entry))
 }
 
-/// Every room that is listed for a user, in the order of their ids.
+/// All rooms that a user's list shows, ordered by id.
 pub(crate) fn rooms_of(conn: &Connection, user: UserId, now: Timestamp) -> Sql<Vec<RoomEntry>> {
     let found = read(
         conn,
@@ -70,7 +70,7 @@ pub(crate) fn rooms_of(conn: &Connection, user: UserId, now: Timestamp) -> Sql<V
     Ok(found.into_iter().map(|(_, entry)| entry).collect())
 }
 
-/// One room, listed or not; nothing when the user is not in it.
+/// One room, listed or not; `None` when the user is not a member.
 fn of_member(conn: &Connection, room: RoomId, user: UserId, now: Timestamp) -> Sql<Option<RoomEntry>> {
     let found = read(
         conn,
@@ -80,7 +80,7 @@ fn of_member(conn: &Connection, room: RoomId, user: UserId, now: Timestamp) -> S
     Ok(found.into_iter().next().map(|(_, entry)| entry))
 }
 
-/// One room as these of its members see it, in the order of their ids.
+/// One room as each of these members sees it, ordered by user id.
 pub(crate) fn of_members(
     conn: &Connection,
     room: RoomId,
@@ -94,7 +94,7 @@ pub(crate) fn of_members(
     )
 }
 
-/// One room, or why it cannot be seen.
+/// One room, or why the user cannot see it.
 pub(crate) fn entry(
     conn: &Connection,
     room: RoomId,
@@ -108,32 +108,31 @@ pub(crate) fn entry(
     Err(JobError::Refused(RoomError::Forbidden))
 }
 
-/// One room as it stands in the writer's group, whose counters are not in the table yet. The user must be
-/// in it.
+/// One room as it is in the writer's group, whose counters are not in the table yet. The user must be a member.
 pub(crate) fn in_group(group: &Group<'_>, room: &Room, user: UserId, now: Timestamp) -> Sql<RoomEntry> {
     let entry = of_member(group.conn, room.id, user, now)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     Ok(RoomEntry { version: room.version, last_seq: room.last_seq, ..entry })
 }
 
-/// Tells a member how they see the room now.
-pub(crate) fn tell(
+/// Publishes a member's entry.
+pub(crate) fn publish(
     group: &mut Group<'_>,
     room: &Room,
     user: UserId,
     now: Timestamp,
-    asker: Option<SessionId>,
+    requester: Option<SessionId>,
 ) -> Sql<RoomEntry> {
     let entry = in_group(group, room, user, now)?;
-    group.tell(room, Change::Entry { user, entry: Box::new(entry.clone()), requester: asker })?;
+    group.publish(room, Change::Entry { user, entry: Box::new(entry.clone()), requester })?;
     Ok(entry)
 }
 
-/// Tells somebody how they see all their rooms now.
-pub(crate) fn tell_all_of(group: &mut Group<'_>, user: UserId, now: Timestamp) -> Sql<()> {
+/// Publishes the entries of all rooms of a user.
+pub(crate) fn publish_all_of(group: &mut Group<'_>, user: UserId, now: Timestamp) -> Sql<()> {
     for entry in rooms_of(group.conn, user, now)? {
         if let Some(room) = group.room(entry.id)? {
             let entry = RoomEntry { version: room.version, last_seq: room.last_seq, ..entry };
-            group.tell(&room, Change::Entry { user, entry: Box::new(entry), requester: None })?;
+            group.publish(&room, Change::Entry { user, entry: Box::new(entry), requester: None })?;
         }
     }
     Ok(())
@@ -146,17 +145,17 @@ fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<(U
     let small = entries.iter().filter(|(_, entry)| shows_reads(entry.kind, entry.members));
     let small: BTreeSet<RoomId> = small.map(|(_, entry)| entry.id).collect();
     let newest = messages::newest(conn, rooms.into_iter())?;
-    let reads = reads(conn, small.into_iter())?;
+    let read_marks = read_marks(conn, small.into_iter())?;
     for (user, entry) in &mut entries {
         entry.last_message = newest.get(&entry.id).cloned();
-        let marks = reads.get(&entry.id).into_iter().flatten();
+        let marks = read_marks.get(&entry.id).into_iter().flatten();
         entry.reads = marks.filter(|(member, _)| member != user).copied().collect();
     }
     Ok(entries)
 }
 
-/// Up to where everybody has read in these rooms, in the order of users.
-fn reads(conn: &Connection, rooms: impl Iterator<Item = RoomId>) -> Sql<HashMap<RoomId, Vec<(UserId, Seq)>>> {
+/// The read marks of all members of these rooms, ordered by user.
+fn read_marks(conn: &Connection, rooms: impl Iterator<Item = RoomId>) -> Sql<HashMap<RoomId, Vec<(UserId, Seq)>>> {
     let mut found: HashMap<RoomId, Vec<(UserId, Seq)>> = HashMap::new();
     let mut rooms = rooms.peekable();
     if rooms.peek().is_none() {

@@ -1,6 +1,6 @@
-//! A group in the making: what its jobs share, and what the writer knows by heart. Room counters are
-//! read once and written once a group. It is the only writer, so what it knows stays true from group to
-//! group; whatever is rolled back, it forgets everything. It decides nothing about messages.
+//! One group of writes: the state that its jobs share, and the writer's cache. Room counters are read once and written
+//! once for each group. There is one writer, so its cache stays true from group to group; a rollback clears all of it.
+//! It decides nothing about messages.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -12,73 +12,72 @@ use teahouse_core::{
 
 use crate::row::{self, Sql, id};
 
-/// How many of each the writer remembers; some 200 bytes each. Beyond it, it begins anew.
-const REMEMBERED_MAX: usize = 50_000;
+/// The most entries of each kind in the cache, some 200 bytes each. Beyond that the cache is cleared.
+const CACHED_MAX: usize = 50_000;
 
 /// A room's counters, as the group sees them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     pub(crate) id: RoomId,
     pub(crate) kind: RoomKind,
-    /// The two people of a direct room, in the order of their ids.
+    /// The two members of a direct room, ordered by id.
     pub(crate) pair: Option<(UserId, UserId)>,
     pub(crate) version: Version,
     pub(crate) last_seq: Seq,
     pub(crate) last_time: Timestamp,
 }
 
-/// What the writer must know of a sender.
+/// What the writer needs of a user.
 #[derive(Clone, Debug)]
-pub(crate) struct Person {
+pub(crate) struct UserState {
     pub(crate) profile: Profile,
     pub(crate) role: UserRole,
     pub(crate) disabled: bool,
     pub(crate) muted_until: Option<Timestamp>,
-    /// Until when they are mute in single rooms; nearly always empty.
+    /// Mutes in single rooms; nearly always empty.
     pub(crate) room_mutes: Vec<(RoomId, Timestamp)>,
 }
 
-impl Person {
-    /// For how long they may not write anywhere.
+impl UserState {
+    /// How long from `now` they cannot write anywhere.
     pub(crate) fn muted_for(&self, now: Timestamp) -> Option<Duration> {
-        still_to_come(self.muted_until?, now)
+        time_left(self.muted_until?, now)
     }
 
-    /// For how long they may not write there.
+    /// How long from `now` they cannot write in this room.
     pub(crate) fn muted_in_for(&self, room: RoomId, now: Timestamp) -> Option<Duration> {
         let here = self.room_mutes.iter().filter(|(muted, _)| *muted == room);
-        here.filter_map(|(_, until)| still_to_come(*until, now)).chain(self.muted_for(now)).max()
+        here.filter_map(|(_, until)| time_left(*until, now)).chain(self.muted_for(now)).max()
     }
 }
 
-fn still_to_come(until: Timestamp, now: Timestamp) -> Option<Duration> {
+fn time_left(until: Timestamp, now: Timestamp) -> Option<Duration> {
     let left = until.0.checked_sub(now.0).and_then(|left| u64::try_from(left).ok());
     left.filter(|left| *left > 0).map(Duration::from_millis)
 }
 
-/// What the writer knows by heart between groups.
+/// What the writer keeps from group to group.
 #[derive(Default)]
 pub(crate) struct WriterCache {
     rooms: HashMap<RoomId, Room>,
-    people: HashMap<UserId, Person>,
+    users: HashMap<UserId, UserState>,
     names: HashMap<String, UserId>,
     members: HashSet<(RoomId, UserId)>,
-    /// Who went out of which room: what they still say there comes too late, and they know of the room.
+    /// Former members: a message of theirs comes too late, and they know that the room exists.
     left: HashSet<(RoomId, UserId)>,
     pairs: HashMap<(UserId, UserId), RoomId>,
 }
 
 impl WriterCache {
-    /// Forgets what it cannot be sure of any more.
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    fn bound(&mut self) {
+    fn keep_bounded(&mut self) {
         let sets = [self.members.len(), self.left.len()];
-        let maps = [self.rooms.len(), self.people.len(), self.names.len(), self.pairs.len()];
-        if maps.iter().chain(&sets).any(|len| *len > REMEMBERED_MAX) {
-            self.forget();
+        let maps = [self.rooms.len(), self.users.len(), self.names.len(), self.pairs.len()];
+        if maps.iter().chain(&sets).any(|len| *len > CACHED_MAX) {
+            self.clear();
         }
     }
 }
@@ -93,14 +92,14 @@ pub(crate) struct Group<'a> {
 
 impl<'a> Group<'a> {
     pub(crate) fn new(conn: &'a Connection, cache: &'a mut WriterCache) -> Self {
-        cache.bound();
+        cache.keep_bounded();
         Self { conn, cache, changed_rooms: HashSet::new(), commits: Vec::new() }
     }
 
-    /// A room as it stands in this group. Nobody reads `rooms` for counters but through here.
+    /// A room as it is in this group. All reads of a room's counters in a write go through here.
     pub(crate) fn room(&mut self, room: RoomId) -> Sql<Option<Room>> {
-        if let Some(known) = self.cache.rooms.get(&room) {
-            return Ok(Some(*known));
+        if let Some(cached) = self.cache.rooms.get(&room) {
+            return Ok(Some(*cached));
         }
         let found = self
             .conn
@@ -126,15 +125,15 @@ impl<'a> Group<'a> {
         Ok(found)
     }
 
-    /// Counters that moved; written when the group ends.
-    pub(crate) fn room_moved(&mut self, room: Room) {
+    /// Changes a room's counters; they are written when the group ends.
+    pub(crate) fn set_room(&mut self, room: Room) {
         self.cache.rooms.insert(room.id, room);
         self.changed_rooms.insert(room.id);
     }
 
-    /// A user, as far as the writer must know.
-    pub(crate) fn person(&mut self, user: UserId) -> Sql<Option<&Person>> {
-        if !self.cache.people.contains_key(&user) {
+    /// What the writer needs of a user.
+    pub(crate) fn user(&mut self, user: UserId) -> Sql<Option<&UserState>> {
+        if !self.cache.users.contains_key(&user) {
             let Some(found) = row::user(self.conn, user)? else { return Ok(None) };
             let room_mutes = self
                 .conn
@@ -142,19 +141,18 @@ impl<'a> Group<'a> {
                 .query_map([id(user.0)], |row| Ok((RoomId(row::get(row, 0)?), Timestamp(row.get(1)?))))?
                 .collect::<Sql<_>>()?;
             let (role, disabled, muted_until) = (found.role, found.disabled, found.muted_until);
-            let person = Person { profile: found.profile, role, disabled, muted_until, room_mutes };
-            self.cache.people.insert(user, person);
+            let user_state = UserState { profile: found.profile, role, disabled, muted_until, room_mutes };
+            self.cache.users.insert(user, user_state);
         }
-        Ok(self.cache.people.get(&user))
+        Ok(self.cache.users.get(&user))
     }
 
-    /// Must follow every change of a user.
-    pub(crate) fn forget_person(&mut self, user: UserId) {
-        self.cache.people.remove(&user);
+    /// Must be called after every change of a user.
+    pub(crate) fn forget_user(&mut self, user: UserId) {
+        self.cache.users.remove(&user);
     }
 
-    /// The user of this name (in lower case). Only a yes is remembered; giving a user another name must
-    /// forget the old one.
+    /// The user with this name in lower case. The cache holds existing names only; a rename must forget the old one.
     pub(crate) fn user_named(&mut self, key: &str) -> Sql<Option<UserId>> {
         if let Some(user) = self.cache.names.get(key) {
             return Ok(Some(*user));
@@ -170,12 +168,12 @@ impl<'a> Group<'a> {
         Ok(found)
     }
 
-    /// Must follow every change of a username.
+    /// Must be called after every change of a username.
     pub(crate) fn forget_name(&mut self, key: &str) {
         self.cache.names.remove(key);
     }
 
-    /// Whether a user is in a room. Only a yes is remembered; taking somebody out of a room must forget it.
+    /// Whether a user is a member of a room. The cache holds members only; the end of a membership must forget it.
     pub(crate) fn is_member(&mut self, room: RoomId, user: UserId) -> Sql<bool> {
         if self.cache.members.contains(&(room, user)) {
             return Ok(true);
@@ -187,18 +185,18 @@ impl<'a> Group<'a> {
         Ok(member)
     }
 
-    /// Whether a user was taken out of a room not long ago, as far as the writer remembers.
+    /// Whether a user's membership ended lately, as far as the cache reaches.
     pub(crate) fn was_member(&self, room: RoomId, user: UserId) -> bool {
         self.cache.left.contains(&(room, user))
     }
 
-    /// Must follow every end of a membership.
+    /// Must be called after every end of a membership.
     pub(crate) fn forget_member(&mut self, room: RoomId, user: UserId) {
         self.cache.members.remove(&(room, user));
         self.cache.left.insert((room, user));
     }
 
-    /// What a user is in a room, if they are in it.
+    /// A member's role in a room.
     pub(crate) fn role_in(&self, room: RoomId, user: UserId) -> Sql<Option<Role>> {
         self.conn
             .prepare_cached("SELECT role FROM members WHERE room = ?1 AND user = ?2")?
@@ -219,13 +217,13 @@ impl<'a> Group<'a> {
         Ok(found)
     }
 
-    /// Who somebody is to others. There must be such a user.
+    /// The profile of a user, who must exist.
     pub(crate) fn profile(&mut self, user: UserId) -> Sql<Profile> {
-        self.person(user)?.map(|person| person.profile.clone()).ok_or(rusqlite::Error::QueryReturnedNoRows)
+        self.user(user)?.map(|user| user.profile.clone()).ok_or(rusqlite::Error::QueryReturnedNoRows)
     }
 
-    /// Tells those whom this room concerns, once the group is durable.
-    pub(crate) fn tell(&mut self, room: &Room, change: Change) -> Sql<()> {
+    /// Publishes a change of this room when the group is durable.
+    pub(crate) fn publish(&mut self, room: &Room, change: Change) -> Sql<()> {
         let audience = match room.pair {
             None => Audience::Room,
             Some((low, high)) => Audience::Direct(Box::new([self.profile(low)?, self.profile(high)?])),
@@ -234,12 +232,12 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// Tells everybody, once the group is durable.
-    pub(crate) fn tell_all(&mut self, change: Change) {
+    /// Publishes a change to all users when the group is durable.
+    pub(crate) fn publish_to_all(&mut self, change: Change) {
         self.commits.push(Commit { room: teahouse_core::LOBBY, audience: Audience::Room, change });
     }
 
-    /// Writes the counters and gives back what is to be told; then comes `COMMIT`.
+    /// Writes the room counters, and returns the commits to publish. `COMMIT` follows.
     pub(crate) fn finish(self) -> Sql<Vec<Commit>> {
         let mut update =
             self.conn.prepare_cached("UPDATE rooms SET version = ?2, last_seq = ?3, last_time = ?4 WHERE id = ?1")?;

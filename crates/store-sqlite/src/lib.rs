@@ -6,6 +6,7 @@
 
 mod accounts;
 mod actor;
+mod api_keys;
 mod append;
 mod backup;
 mod changes;
@@ -14,14 +15,12 @@ mod direct;
 mod entries;
 mod error;
 mod group;
-mod keys;
 mod lock;
 mod membership;
 mod mentions;
 mod messages;
 mod metrics;
 mod options;
-mod people;
 mod queue;
 mod read_marks;
 mod readers;
@@ -31,6 +30,7 @@ mod schema;
 mod site_users;
 mod store_impl;
 mod tokens;
+mod user_search;
 mod writer;
 
 #[cfg(test)]

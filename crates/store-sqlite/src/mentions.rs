@@ -1,5 +1,5 @@
-//! Whom a message names with `@username`: found in the text, looked up by name, kept as a JSON array of
-//! ids. A text without `@` costs no query.
+//! Mentions: the members whom a message names with `@username`, found in the text and stored as a JSON array of ids. A
+//! text without `@` costs no query.
 
 use teahouse_core::limits::MENTIONS_MAX;
 use teahouse_core::text::is_username;
@@ -8,21 +8,21 @@ use teahouse_core::{RoomId, UserId};
 use crate::group::Group;
 use crate::row::{self, Sql};
 
-/// Names that are looked up for one message, found or not: five times as many as can count, so that a
-/// text full of `@` does not keep the writer from others.
+/// The most names that are looked up for one message: five times as many as count, so that a text full of `@` does not
+/// keep the writer busy.
 const LOOKED_UP_MAX: usize = 5 * MENTIONS_MAX;
 
-/// The members of the room whom the text names, in the order of their ids.
+/// The members of the room whom the text names, ordered by id.
 pub(crate) fn find(group: &mut Group<'_>, room: RoomId, content: &str) -> Sql<Vec<UserId>> {
     let mut found = Vec::new();
     if !content.contains('@') {
         return Ok(found);
     }
     let mut looked_up: Vec<String> = Vec::new();
-    for written in names(content) {
-        // What ends a sentence may also end a name: the longest name that somebody has is meant.
-        let mut name = Some(written);
-        while let Some(candidate) = name {
+    for name in names(content) {
+        // A character that ends a sentence can also end a name: the longest name that exists is meant.
+        let mut next = Some(name);
+        while let Some(candidate) = next {
             let key = row::key(candidate);
             if looked_up.contains(&key) {
                 break;
@@ -39,26 +39,26 @@ pub(crate) fn find(group: &mut Group<'_>, room: RoomId, content: &str) -> Sql<Ve
                 }
                 break;
             }
-            name = shorter(candidate);
+            next = shorter(candidate);
         }
     }
     found.sort_unstable();
     Ok(found)
 }
 
-/// What stands behind each `@` that does not itself stand behind a name, as in an e-mail address.
+/// The name after each `@`, unless the `@` itself follows a name, as in an e-mail address.
 fn names(content: &str) -> impl Iterator<Item = &str> {
     content.match_indices('@').filter_map(|(at, _)| {
         let before = content[..at].chars().next_back();
         let rest = &content[at + 1..];
         let len = rest.find(|c: char| !is_name_char(c)).unwrap_or(rest.len());
-        // Chinese has no space before it; only what may be an e-mail address is left alone.
+        // Chinese has no space before the `@`; only ASCII before it makes an e-mail address.
         (len > 0 && !before.is_some_and(|c| c.is_ascii() && is_name_char(c))).then(|| &rest[..len])
     })
 }
 
-/// The next name that may be meant: without what may end a sentence, or, where words are written without
-/// spaces between them, without what may be the next word.
+/// The next name that may be meant: without a character that may end a sentence or, in scripts without spaces, may
+/// belong to the next word.
 fn shorter(name: &str) -> Option<&str> {
     let last = name.chars().next_back()?;
     let ends = matches!(last, '.' | '-') || !last.is_ascii();
@@ -69,12 +69,12 @@ fn is_name_char(c: char) -> bool {
     is_username(c.encode_utf8(&mut [0; 4]))
 }
 
-/// As it is kept: nothing for nobody.
+/// The column's value; null for no mentions.
 pub(crate) fn to_column(users: &[UserId]) -> Option<String> {
     (!users.is_empty()).then(|| row::id_list(users.iter().map(|user| user.0)))
 }
 
-/// As it was kept.
+/// The users of a column's value.
 pub(crate) fn from_column(list: Option<&str>) -> Vec<UserId> {
     let list = list.unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     list.split(',').filter_map(|number| number.parse().ok().map(UserId)).collect()
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stands_behind_an_at_sign_that_stands_behind_no_name() {
+    fn a_mention_is_an_at_sign_and_a_name_that_follow_no_name() {
         let check =
             |content: &str, expect: &[&str]| assert_eq!(names(content).collect::<Vec<_>>(), expect, "{content:?}");
         check("hi @amy", &["amy"]);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_users_comes_back_as_it_went() {
+    fn a_list_of_users_survives_the_round_trip() {
         for users in [vec![], vec![UserId(7)], vec![UserId(7), UserId(9), UserId((1 << 53) - 1)]] {
             assert_eq!(from_column(to_column(&users).as_deref()), users);
         }

@@ -1,19 +1,19 @@
-//! Reading messages: pages of history by message and by seq, what a reader that is behind needs next.
-//! Every page takes a constant number of statements, however long; it is read in one snapshot.
+//! Reading messages: pages of history by id and by seq, and what a client that catches up needs next. Every page takes
+//! a constant number of statements, however long it is.
 
 use std::collections::HashMap;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use teahouse_core::{Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version};
-
-use crate::row::{self, Sql, get, id};
-use crate::writer::JobError;
-use crate::{mentions, rooms};
 use teahouse_store::{
     CatchUpBounds, CatchUpPage, HistoryFrom, HistoryPage, HistoryQuery, RoomError, RoomHead, RoomHistoryPage,
     RoomHistoryQuery, SeqFrom, SeqPage,
 };
+
+use crate::row::{self, Sql, get, id};
+use crate::writer::JobError;
+use crate::{mentions, rooms};
 
 /// Messages with their senders, as [`read_message`] reads them.
 macro_rules! select_messages {
@@ -46,7 +46,7 @@ fn read_message(row: &Row<'_>) -> Sql<Message> {
     })
 }
 
-/// The messages of a [`select_messages`], with what people reacted to them.
+/// The messages of a [`select_messages`], with their reactions.
 fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<Message>> {
     let mut messages = read_plain(conn, sql, params)?;
     add_reactions(conn, &mut messages)?;
@@ -65,13 +65,13 @@ fn add_reactions(conn: &Connection, messages: &mut [Message]) -> Sql<()> {
     Ok(())
 }
 
-/// How many reacted with what to each of these messages, in one statement.
+/// The reactions to each of these messages and their counts, in one statement.
 fn reactions(conn: &Connection, messages: &[Message]) -> Sql<HashMap<MessageId, Vec<(String, u32)>>> {
     let mut found: HashMap<MessageId, Vec<(String, u32)>> = HashMap::new();
     if messages.is_empty() {
         return Ok(found);
     }
-    // A join, whose rows come as the index has them, and not `IN` and `GROUP BY`: those would build a table for each.
+    // A join returns rows in the order of the index; `IN` and `GROUP BY` would build a table each.
     let mut statement = conn.prepare_cached(
         "SELECT r.message, r.emoji FROM json_each(?1) asked CROSS JOIN reactions r ON r.message = asked.value",
     )?;
@@ -87,8 +87,8 @@ fn reactions(conn: &Connection, messages: &[Message]) -> Sql<HashMap<MessageId, 
     Ok(found)
 }
 
-/// One message, wherever it is.
-pub(crate) fn one(conn: &Connection, message: MessageId) -> Sql<Option<Message>> {
+/// One message, in any room.
+pub(crate) fn by_id(conn: &Connection, message: MessageId) -> Sql<Option<Message>> {
     Ok(read(conn, select_messages!("WHERE m.id = ?1"), [id(message.0)])?.pop())
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn newest(conn: &Connection, rooms: impl Iterator<Item = RoomId>) -> 
     Ok(messages.into_iter().map(|message| (message.room, message)).collect())
 }
 
-/// A page of history, oldest first, deleted ones left out.
+/// A page of history by id, oldest first, without deleted messages.
 pub(crate) fn history(conn: &Connection, room: RoomId, query: HistoryQuery) -> Sql<HistoryPage> {
     const OLDER: &str =
         select_messages!("WHERE m.room = ?1 AND m.seq <= ?2 AND m.state = 0 ORDER BY m.seq DESC LIMIT ?3");
@@ -124,8 +124,8 @@ pub(crate) fn history(conn: &Connection, room: RoomId, query: HistoryQuery) -> S
     Ok(HistoryPage { messages, has_more })
 }
 
-/// The statement that gives the seq of the last message of room `?1` for which this holds, by halving: it holds for all
-/// up to some seq, and seqs have no holes.
+/// The statement for the seq of the last message of room `?1` for which the condition holds, by binary search: it holds
+/// for all messages up to some seq, and seqs have no holes.
 macro_rules! last_seq_where {
     ($holds:literal) => {
         concat!(
@@ -146,12 +146,12 @@ macro_rules! last_seq_where {
     };
 }
 
-/// How many messages of the room have an id below `message`, which is the seq of the last of them.
+/// The number of messages of the room with an id below `message`, which is the seq of the last of them.
 fn seqs_below(conn: &Connection, room: RoomId, message: i64) -> Sql<i64> {
     last_seq(conn, last_seq_where!("id < ?2"), room, message)
 }
 
-/// How many messages of the room were first stored by this version.
+/// The number of messages of the room that were stored by this version.
 fn seqs_by(conn: &Connection, room: RoomId, version: Version) -> Sql<i64> {
     last_seq(conn, last_seq_where!("first_version <= ?2"), room, id(version.0))
 }
@@ -161,7 +161,7 @@ fn last_seq(conn: &Connection, sql: &str, room: RoomId, bound: i64) -> Sql<i64> 
     Ok(seq.unwrap_or(0))
 }
 
-/// A page by seq, oldest first, deleted ones too: seqs have no holes, so that the page is a span of them.
+/// A page by seq, oldest first, deleted messages included. Seqs have no holes, so a page is a span of them.
 pub(crate) fn room_history(
     conn: &Connection,
     user: UserId,
@@ -175,7 +175,7 @@ pub(crate) fn room_history(
         SeqFrom::Newest => ((last + 1).saturating_sub(limit), last + 1),
         SeqFrom::Before(seq) => (seq.0.min(last + 1).saturating_sub(limit), seq.0.min(last + 1)),
         SeqFrom::After(seq) => (seq.0.min(last) + 1, seq.0.min(last) + 1 + limit),
-        // What one side does not have, the other one has more of.
+        // A side that is short leaves its share to the other one.
         SeqFrom::Around(seq) => {
             let end = (seq.0.min(last) + 1 + limit / 2).min(last + 1);
             let low = end.saturating_sub(limit).max(1);
@@ -197,7 +197,7 @@ pub(crate) fn room_history(
     })
 }
 
-/// What a client that holds the room as of `since` begins its catching up with.
+/// The first page for a client that holds the room as it was at `since`.
 pub(crate) fn catch_up(
     conn: &Connection,
     room: RoomId,
@@ -206,23 +206,22 @@ pub(crate) fn catch_up(
 ) -> Sql<CatchUpPage> {
     let head = room_head(conn, room)?.unwrap_or(RoomHead { version: Version(0), last_seq: Seq(0) });
     let Some(since) = since.filter(|since| *since <= head.version) else {
-        return anew(conn, room, head, bounds.reset_messages);
+        return reset(conn, room, head, bounds.reset_messages);
     };
     let held = seqs_by(conn, room, since)?;
     if let Some(changes_max) = bounds.changes_max
         && more_changes_than(conn, &head, room, since, held, changes_max)?
     {
-        return anew(conn, room, head, bounds.reset_messages);
+        return reset(conn, room, head, bounds.reset_messages);
     }
     let limit = i64::from(bounds.limit);
-    let said = read_plain(
+    let unchanged = read_plain(
         conn,
         select_messages!(
             "WHERE m.room = ?1 AND m.seq > ?2 AND m.seq <= ?3 AND m.version = m.first_version ORDER BY m.seq"
         ),
         params![id(room.0), held, held + limit],
     )?;
-    // Up to which version all is known.
     let is_all = held + limit >= id(head.last_seq.0);
     let mut through = if is_all { head.version } else { first_version(conn, room, held + limit)? };
     let mut messages = read_plain(
@@ -236,7 +235,7 @@ pub(crate) fn catch_up(
     if let Some(last) = messages.last().filter(|_| messages.len() == bounds.limit as usize) {
         through = last.version;
     }
-    messages.extend(said.into_iter().filter(|message| message.version <= through));
+    messages.extend(unchanged.into_iter().filter(|message| message.version <= through));
     messages.sort_unstable_by_key(|message| message.version);
     if messages.len() > bounds.limit as usize {
         messages.truncate(bounds.limit as usize);
@@ -252,16 +251,16 @@ fn first_version(conn: &Connection, room: RoomId, seq: i64) -> Sql<Version> {
         .query_row(params![id(room.0), seq], |row| get(row, 0).map(Version))
 }
 
-/// The newest messages, deleted ones too, in version order.
-fn anew(conn: &Connection, room: RoomId, head: RoomHead, limit: u32) -> Sql<CatchUpPage> {
+/// The newest messages, deleted ones included, in version order.
+fn reset(conn: &Connection, room: RoomId, head: RoomHead, limit: u32) -> Sql<CatchUpPage> {
     let low = (head.last_seq.0 + 1).saturating_sub(u64::from(limit));
     let mut messages = read(conn, select_messages!("WHERE m.room = ?1 AND m.seq >= ?2"), params![id(room.0), id(low)])?;
     messages.sort_unstable_by_key(|message| message.version);
     Ok(CatchUpPage { reset: true, messages, through: head.version, last_seq: head.last_seq, complete: true })
 }
 
-/// Whether more than so many messages changed since a version by which `held` messages had been said: all that were said
-/// later, and of the others those that changed again. Counts no further than it must.
+/// Whether more than `changes_max` messages changed after version `since`, by which `held` messages were stored: all
+/// later messages, and those of the `held` that changed again. Counts no further than it must.
 fn more_changes_than(
     conn: &Connection,
     head: &RoomHead,
@@ -293,7 +292,7 @@ pub(crate) fn own_reactions(conn: &Connection, user: UserId, messages: &[Message
     .collect()
 }
 
-/// What comes after `after` by seq, and what of the earlier was deleted after `since`.
+/// The messages above `after`, and those up to it that were deleted after `since`.
 pub(crate) fn page_by_seq(conn: &Connection, room: RoomId, since: Version, after: Seq, limit: u32) -> Sql<SeqPage> {
     let (head, pair) = room_and_pair(conn, room)?;
     let deleted = conn
@@ -313,7 +312,7 @@ pub(crate) fn page_by_seq(conn: &Connection, room: RoomId, since: Version, after
     Ok(SeqPage { deleted, messages, version: head.version, seq, complete, pair })
 }
 
-/// Where a room stands, and its two people if it is a direct one. An unknown room stands at nothing.
+/// A room's head, and the two members of a direct room. The head of an unknown room is zero.
 fn room_and_pair(conn: &Connection, room: RoomId) -> Sql<(RoomHead, Option<Box<[Profile; 2]>>)> {
     let found = conn
         .prepare_cached(
@@ -330,7 +329,7 @@ fn room_and_pair(conn: &Connection, room: RoomId) -> Sql<(RoomHead, Option<Box<[
     Ok(found.unwrap_or((RoomHead { version: Version(0), last_seq: Seq(0) }, None)))
 }
 
-/// Where a room stands.
+/// A room's head.
 pub(crate) fn room_head(conn: &Connection, room: RoomId) -> Sql<Option<RoomHead>> {
     conn.prepare_cached("SELECT version, last_seq FROM rooms WHERE id = ?1")?
         .query_row([id(room.0)], |row| Ok(RoomHead { version: Version(get(row, 0)?), last_seq: Seq(get(row, 1)?) }))

@@ -1,23 +1,21 @@
-//! A bounded queue between async callers and the store's own threads. Putting in never waits: a full
-//! queue refuses. Taking out waits, and takes as much as is there up to a bound, which is what makes
-//! group commit.
+//! A bounded queue between async callers and the store's threads. A push never waits: a full queue refuses. `take` waits,
+//! and takes all items up to a bound, which makes group commits.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::metrics::gauge::Gauge;
 
-/// Why nothing was put in.
+/// Why a push was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum PushError {
-    /// The queue is full; nothing of it will happen.
+    /// The queue is full.
     Full,
     /// The queue was closed.
     Closed,
 }
 
-/// What waits, and for how long more may come. The lock guards the two fields below and is held for a
-/// few instructions only, so async callers may take it.
+/// The queue. Its lock is held for a few instructions only, so async callers may take it.
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     ready: Condvar,
@@ -31,13 +29,13 @@ struct State<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty queue that refuses beyond `len_max`; `depth` shows how much waits.
+    /// An empty queue of at most `len_max` items; `depth` shows its length.
     pub(crate) fn new(len_max: usize, depth: Gauge) -> Self {
         let state = Mutex::new(State { waiting: VecDeque::new(), closed: false });
         Self { state, ready: Condvar::new(), len_max, depth }
     }
 
-    /// Puts one in, or refuses at once.
+    /// Pushes an item, or refuses at once.
     pub(crate) fn try_push(&self, item: T) -> Result<(), PushError> {
         let mut state = self.lock();
         if state.closed {
@@ -53,8 +51,8 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Waits for something, then moves up to `max` into `into`, oldest first. `false` once the queue is
-    /// closed and everything that was in it has been taken.
+    /// Waits for an item, then moves up to `max` items into `into`, oldest first. Returns `false` when the queue is closed
+    /// and empty.
     pub(crate) fn take(&self, max: usize, into: &mut Vec<T>) -> bool {
         let mut state = self.lock();
         while state.waiting.is_empty() {
@@ -69,7 +67,7 @@ impl<T> Queue<T> {
         true
     }
 
-    /// Refuses from now on; what is in it can still be taken.
+    /// Refuses from now on; the items in it can still be taken.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.ready.notify_all();

@@ -1,5 +1,5 @@
-//! Reads: a few threads, each with a read-only connection, on one bounded queue. Every read sees one
-//! snapshot, however many statements it takes. Nothing here writes.
+//! Reads: a few threads, each with a read-only connection, on one bounded queue. Every read sees one snapshot, however
+//! many statements it takes. Nothing here writes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -7,34 +7,33 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
+use teahouse_store::{OverloadReason, StoreError, StoreMetrics};
 use tokio::sync::oneshot;
 
 use crate::queue::{PushError, Queue};
 use crate::row::Sql;
 use crate::writer::{JobError, store_error};
 use crate::{OpenError, SqliteOptions, schema};
-use teahouse_store::{StoreError, StoreMetrics};
 
-type Ask = Box<dyn FnOnce(&mut Connection) + Send>;
-/// A read that shares its snapshot with others; or why there is none.
-type Small = Box<dyn FnOnce(Result<&Connection, &StoreError>) + Send>;
+type ReadJob = Box<dyn FnOnce(&mut Connection) + Send>;
+/// A read that shares its snapshot with others. It gets an error when there is no snapshot.
+type SmallRead = Box<dyn FnOnce(Result<&Connection, &StoreError>) + Send>;
 
-/// Small reads in one snapshot: some milliseconds of work, so that nobody waits long for the others.
+/// The most small reads in one snapshot: some milliseconds of work, so that none waits long for the others.
 const SMALL_MAX: usize = 128;
 
-/// The way to the reader threads.
+/// A handle on the reader threads.
 #[derive(Clone)]
 pub(crate) struct Readers {
-    pub(crate) queue: Arc<Queue<Ask>>,
-    /// Small reads that wait for a reader, which was asked when the first of them came. Guarded while one is put in,
-    /// or some are taken out.
-    small: Arc<Mutex<Vec<Small>>>,
+    pub(crate) queue: Arc<Queue<ReadJob>>,
+    /// Small reads that wait for a reader, which the first of them scheduled. Locked to push one or to take some.
+    small: Arc<Mutex<Vec<SmallRead>>>,
     small_max: usize,
     metrics: StoreMetrics,
 }
 
 impl Readers {
-    /// Opens the connections and starts the threads; whoever gets the handles waits for them.
+    /// Opens the connections and starts the threads, which the caller joins.
     pub(crate) fn start(path: &Path, options: &SqliteOptions) -> Result<(Self, Vec<JoinHandle<()>>), OpenError> {
         let queue = Arc::new(Queue::new(options.reads_max, options.metrics.common.reads_waiting.clone()));
         let (small, small_max, metrics) = (Arc::default(), options.reads_max, options.metrics.common.clone());
@@ -58,7 +57,7 @@ impl Readers {
         Ok((readers, threads))
     }
 
-    /// Refuses from now on; the threads end when what waits is answered.
+    /// Refuses from now on; the threads end when the waiting reads are answered.
     pub(crate) fn close(&self) {
         self.queue.close();
     }
@@ -73,7 +72,7 @@ impl Readers {
         let (reply, answer) = oneshot::channel();
         let ask = Box::new(move |conn: &mut Connection| {
             let result = snapshot(conn, work);
-            // Nobody is waiting any more: then nobody needs it.
+            // The caller may have gone.
             let _ = reply.send(result);
         });
         self.ask(ask)?;
@@ -85,9 +84,8 @@ impl Readers {
         }
     }
 
-    /// Runs `work`, which takes some microseconds, in one snapshot with all others that wait, taken after the last of
-    /// them came: in a storm of reconnects beginning and ending one would cost more than the reads, and so would
-    /// waking a reader for each.
+    /// Runs `work`, which takes some microseconds, in one snapshot with all other small reads that wait. In a reconnect
+    /// storm a snapshot for each, and waking a reader for each, would cost more than the reads.
     pub(crate) async fn read_small<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -95,53 +93,53 @@ impl Readers {
     {
         let (reply, answer) = oneshot::channel();
         let metrics = self.metrics.clone();
-        let small: Small = Box::new(move |conn| {
+        let small: SmallRead = Box::new(move |conn| {
             let found = match conn {
                 Ok(conn) => work(conn).map_err(|error| store_error(&error, &metrics)),
                 Err(error) => Err(error.clone()),
             };
-            // Nobody is waiting any more: then nobody needs it.
+            // The caller may have gone.
             let _ = reply.send(found);
         });
         let is_first = {
             let mut waiting = lock(&self.small);
             if waiting.len() >= self.small_max {
-                return Err(self.too_many());
+                return Err(self.overloaded());
             }
             waiting.push(small);
             waiting.len() == 1
         };
         if is_first {
-            // Everybody else who is about to ask does so meanwhile; when there is nobody, this takes no time.
-            let asking = AskWhenDropped(self);
+            // Other tasks that are ready add their reads meanwhile. Without any, this takes no time.
+            let schedule = ScheduleOnDrop(self);
             tokio::task::yield_now().await;
-            drop(asking);
+            drop(schedule);
         }
         answer.await.unwrap_or_else(|_| Err(StoreError::Internal("a read panicked".to_owned())))
     }
 
-    /// Asks a reader to take the small reads that wait.
-    fn ask_for_small(&self) {
+    /// Makes a reader take the small reads that wait.
+    fn schedule_small(&self) {
         let readers = self.clone();
         let asked = self.ask(Box::new(move |conn| {
-            let some: Vec<Small> = {
+            let some: Vec<SmallRead> = {
                 let mut waiting = lock(&readers.small);
                 let count = waiting.len().min(SMALL_MAX);
                 waiting.drain(..count).collect()
             };
             if !lock(&readers.small).is_empty() {
-                readers.ask_for_small();
+                readers.schedule_small();
             }
             readers.run_small(conn, some);
         }));
         if let Err(error) = asked {
-            // Whoever came behind the first waits in vain too.
+            // The reads that came after the first one depend on it.
             let all = std::mem::take(&mut *lock(&self.small));
             all.into_iter().for_each(|small| small(Err(&error)));
         }
     }
 
-    fn run_small(&self, conn: &Connection, some: Vec<Small>) {
+    fn run_small(&self, conn: &Connection, some: Vec<SmallRead>) {
         if some.is_empty() {
             return;
         }
@@ -151,46 +149,46 @@ impl Readers {
             return some.into_iter().for_each(|small| small(Err(&error)));
         }
         for small in some {
-            // The others shall not suffer.
+            // The other reads must not fail with it.
             if catch_unwind(AssertUnwindSafe(|| small(Ok(conn)))).is_err() {
                 tracing::error!("a read panicked");
             }
         }
         if let Err(error) = execute("COMMIT") {
-            tracing::error!(%error, "a reader cannot leave its snapshot");
+            tracing::error!(%error, "reader cannot end its snapshot");
         }
     }
 
-    fn ask(&self, ask: Ask) -> Result<(), StoreError> {
+    fn ask(&self, ask: ReadJob) -> Result<(), StoreError> {
         self.queue.try_push(ask).map_err(|error| match error {
-            PushError::Full => self.too_many(),
+            PushError::Full => self.overloaded(),
             PushError::Closed => StoreError::Closed,
         })
     }
 
-    fn too_many(&self) -> StoreError {
-        self.metrics.count_overload("read_queue");
+    fn overloaded(&self) -> StoreError {
+        self.metrics.count_overload(OverloadReason::ReadQueue);
         StoreError::Overloaded("too many reads are waiting".to_owned())
     }
 }
 
-/// Asks for the small reads that wait, also when whoever was to ask gave up waiting: others wait behind them.
-struct AskWhenDropped<'a>(&'a Readers);
+/// Schedules the small reads on drop, so also when the first caller gave up: others wait for it.
+struct ScheduleOnDrop<'a>(&'a Readers);
 
-impl Drop for AskWhenDropped<'_> {
+impl Drop for ScheduleOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.ask_for_small();
+        self.0.schedule_small();
     }
 }
 
-fn lock(small: &Mutex<Vec<Small>>) -> MutexGuard<'_, Vec<Small>> {
-    // Nothing under it can leave it half changed.
+fn lock(small: &Mutex<Vec<SmallRead>>) -> MutexGuard<'_, Vec<SmallRead>> {
+    // No panic can leave the list half changed.
     small.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve(conn: &mut Connection, queue: &Queue<Ask>) {
+fn serve(conn: &mut Connection, queue: &Queue<ReadJob>) {
     let mut asks = Vec::new();
-    // One at a time, so that the others wait for any reader and not for this one.
+    // One at a time, so that the other reads wait for any reader and not for this one.
     while queue.take(1, &mut asks) {
         for ask in asks.drain(..) {
             if catch_unwind(AssertUnwindSafe(|| ask(conn))).is_err() {
@@ -199,7 +197,7 @@ fn serve(conn: &mut Connection, queue: &Queue<Ask>) {
             if !conn.is_autocommit()
                 && let Err(error) = conn.execute_batch("ROLLBACK")
             {
-                tracing::error!(%error, "a reader cannot leave its snapshot");
+                tracing::error!(%error, "reader cannot end its snapshot");
             }
         }
     }

@@ -1,20 +1,20 @@
-//! Rooms themselves: made, renamed, looked at, looked for. Who comes and goes is in `membership`.
+//! Rooms: creating, renaming, finding, and their members. Joining and leaving are in `membership`.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::limits::ROOMS_PER_USER_MAX;
 use teahouse_core::permission::may_own;
 use teahouse_core::{Change, Profile, Role, RoomCard, RoomEntry, RoomId, RoomKind, Timestamp, UserId};
+use teahouse_store::{NewRoom, RoomError};
 
-use crate::actor::acting;
+use crate::actor::room_actor;
 use crate::entries;
 use crate::group::Group;
 use crate::row::{self, Listed, Sql, get, id};
 use crate::writer::JobError;
-use teahouse_store::{NewRoom, RoomError};
 
-/// Makes a room with its owner in it.
+/// Creates a room with its owner in it.
 pub(crate) fn create(group: &mut Group<'_>, new: &NewRoom) -> Result<RoomEntry, JobError<RoomError>> {
-    match group.person(new.owner)? {
+    match group.user(new.owner)? {
         None => return Err(JobError::Refused(RoomError::NotFound)),
         Some(owner) if owner.disabled => return Err(JobError::Refused(RoomError::Forbidden)),
         Some(_) => {}
@@ -48,19 +48,19 @@ pub(crate) fn create(group: &mut Group<'_>, new: &NewRoom) -> Result<RoomEntry, 
         Role::Owner.as_str()
     ])?;
     let room = group.room(room)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    Ok(entries::tell(group, &room, new.owner, new.now, new.asker)?)
+    Ok(entries::publish(group, &room, new.owner, new.now, new.requester)?)
 }
 
-/// Changes what is `Some` of name and title.
+/// Changes the name and the title, where they are `Some`.
 pub(crate) fn update(
     group: &mut Group<'_>,
     room: RoomId,
-    actor: UserId,
+    user: UserId,
     (name, title): (Option<&str>, Option<&str>),
     now: Timestamp,
 ) -> Result<RoomEntry, JobError<RoomError>> {
-    let Some(acting) = acting(group, room, actor)? else { return Err(JobError::Refused(RoomError::NotFound)) };
-    if !acting.enabled || !may_own(&acting.actor, acting.room.kind) {
+    let Some(actor) = room_actor(group, room, user)? else { return Err(JobError::Refused(RoomError::NotFound)) };
+    if !actor.enabled || !may_own(&actor.permissions, actor.room.kind) {
         return Err(JobError::Refused(RoomError::Forbidden));
     }
     let (old_name, old_title): (String, String) = group
@@ -77,12 +77,12 @@ pub(crate) fn update(
             .prepare_cached("UPDATE rooms SET name = ?2, name_key = ?3, title = ?4, title_key = ?5 WHERE id = ?1")?
             .execute(params![id(room.0), name, row::key(name), title, row::key(title)])?;
         let change = Change::Room { name: Some(name.to_owned()), title: title.to_owned() };
-        group.tell(&acting.room, change)?;
+        group.publish(&actor.room, change)?;
     }
-    Ok(entries::in_group(group, &acting.room, actor, now)?)
+    Ok(entries::in_group(group, &actor.room, user, now)?)
 }
 
-/// Whether a room has this name, but for `except`.
+/// Whether a room other than `except` has this name.
 fn name_taken(conn: &Connection, name: &str, except: Option<RoomId>) -> Sql<bool> {
     let holder = conn
         .prepare_cached("SELECT id FROM rooms WHERE name_key = ?1")?
@@ -91,7 +91,7 @@ fn name_taken(conn: &Connection, name: &str, except: Option<RoomId>) -> Sql<bool
     Ok(holder.is_some() && holder != except)
 }
 
-/// Whether a user is in as many rooms as one can be, direct ones left out.
+/// Whether a user is in as many rooms as allowed. Direct rooms do not count.
 pub(crate) fn is_in_too_many(conn: &Connection, user: UserId) -> Sql<bool> {
     conn.prepare_cached(
         "SELECT count(*) >= ?2 FROM (SELECT 1 FROM members mine JOIN rooms r ON r.id = mine.room \
@@ -100,7 +100,7 @@ pub(crate) fn is_in_too_many(conn: &Connection, user: UserId) -> Sql<bool> {
     .query_row(params![id(user.0), ROOMS_PER_USER_MAX], |row| row.get(0))
 }
 
-/// Refuses where a user can neither be nor look in.
+/// Refuses a room that a user cannot see.
 pub(crate) fn must_see(conn: &Connection, room: RoomId, user: UserId) -> Result<(), JobError<RoomError>> {
     let kind = conn
         .prepare_cached("SELECT kind FROM rooms WHERE id = ?1")?
@@ -113,7 +113,7 @@ pub(crate) fn must_see(conn: &Connection, room: RoomId, user: UserId) -> Result<
     }
 }
 
-/// Who is in a room, in the order of their ids.
+/// The members of a room, ordered by id.
 pub(crate) fn members(
     conn: &Connection,
     room: RoomId,
@@ -134,23 +134,23 @@ pub(crate) fn members(
     Ok(row::page(found, limit))
 }
 
-/// The ids of all who are in a room.
+/// The ids of all members of a room.
 pub(crate) fn member_ids(conn: &Connection, room: RoomId) -> Sql<Vec<UserId>> {
     conn.prepare_cached("SELECT user FROM members WHERE room = ?1 ORDER BY user")?
         .query_map([id(room.0)], |row| get(row, 0).map(UserId))?
         .collect()
 }
 
-/// How many are in a room.
+/// The number of members of a room.
 pub(crate) fn member_count(conn: &Connection, room: RoomId) -> Sql<u32> {
     conn.prepare_cached("SELECT members FROM rooms WHERE id = ?1")?.query_row([id(room.0)], |row| row.get(0))
 }
 
-/// Public rooms that a user is not in and whose name or title contains the query, in the order of their ids.
+/// Public rooms that a user is not in and whose name or title contains the query, ordered by id.
 pub(crate) fn browse(conn: &Connection, user: UserId, query: &str, after: RoomId, limit: u32) -> Sql<Listed<RoomCard>> {
     let found = conn
         .prepare_cached(
-            // `instr` knows no wildcards, so that any query is only text.
+            // `instr` has no wildcards: any query is plain text.
             "SELECT r.id, r.name, r.title, r.members FROM rooms r \
              WHERE r.kind = 'public' AND r.id > ?2 AND (instr(r.name_key, ?3) > 0 OR instr(r.title_key, ?3) > 0) \
              AND NOT EXISTS (SELECT 1 FROM members m WHERE m.room = r.id AND m.user = ?1) ORDER BY r.id LIMIT ?4",

@@ -1,9 +1,9 @@
-//! Between rows and nouns: numbers, names, users, profiles. It reads; it decides nothing.
+//! Converts between columns and the types of the domain: numbers, names, users, profiles. It decides nothing.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use teahouse_core::{Profile, RoomId, Timestamp, TokenKey, User, UserId, UserRole};
 
-/// What SQLite answers.
+/// The result of a statement.
 pub(crate) type Sql<T> = Result<T, rusqlite::Error>;
 
 /// The columns that [`read_user`] reads, of `users u`.
@@ -15,7 +15,7 @@ macro_rules! user_columns {
 }
 pub(crate) use user_columns;
 
-/// An id or counter for SQLite. Those that nobody can have (2^63 and more) become the largest.
+/// An id or counter for SQLite. Numbers from 2^63 on, which nothing has, become the largest.
 pub(crate) fn id(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -30,7 +30,7 @@ pub(crate) fn get(row: &Row<'_>, column: usize) -> Sql<u64> {
     row.get(column).map(number)
 }
 
-/// A word in a column that stands for a noun.
+/// A word in a column, as the value that it names.
 pub(crate) fn named<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>) -> Sql<T> {
     let word = row.get_ref(column)?.as_str()?;
     parse(word).ok_or_else(|| {
@@ -74,14 +74,14 @@ pub(crate) fn user(conn: &Connection, user: UserId) -> Sql<Option<User>> {
         .optional()
 }
 
-/// The user of this name, whatever its case.
+/// The user with this name, regardless of case.
 pub(crate) fn user_by_name(conn: &Connection, username: &str) -> Sql<Option<User>> {
     conn.prepare_cached(concat!("SELECT ", user_columns!(), " FROM users u WHERE u.username_key = ?1"))?
         .query_row([key(username)], read_user)
         .optional()
 }
 
-/// What makes two names or addresses the same, whatever their case.
+/// The key under which two names or addresses are the same, regardless of case.
 pub(crate) fn key(name: &str) -> String {
     name.to_lowercase()
 }
@@ -92,22 +92,22 @@ pub(crate) fn id_list(numbers: impl IntoIterator<Item = u64>) -> String {
     format!("[{}]", list.join(","))
 }
 
-/// One more than `limit`, so that it shows whether there is more.
+/// One more than `limit`: the extra row shows whether there are more.
 pub(crate) fn one_more(limit: u32) -> i64 {
     i64::from(limit) + 1
 }
 
-/// A page of a list, and whether there is more.
+/// A page of a list, and whether there are more.
 pub(crate) type Listed<T> = (Vec<T>, bool);
 
-/// What was asked for with [`one_more`] without the one that was one too many, and whether there was one.
+/// Removes the extra row of a query with [`one_more`], and returns whether there was one.
 pub(crate) fn page<T>(mut found: Vec<T>, limit: u32) -> Listed<T> {
     let has_more = found.len() > limit as usize;
     found.truncate(limit as usize);
     (found, has_more)
 }
 
-/// Whether a user is in a room.
+/// Whether a user is a member of a room.
 pub(crate) fn is_member(conn: &Connection, room: RoomId, user: UserId) -> Sql<bool> {
     conn.prepare_cached("SELECT 1 FROM members WHERE room = ?1 AND user = ?2")?.exists(params![id(room.0), id(user.0)])
 }

@@ -1,5 +1,5 @@
-//! Opening connections, bringing the schema up to date (forward only), and the epoch. It refuses what
-//! it does not know: a newer schema, another program's file, a migration that was changed or cut short.
+//! Connections, migrations (forward only), and the epoch. It refuses a newer schema, another program's file, and a
+//! migration that was changed or cut short.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,25 +14,25 @@ use crate::{OpenError, row};
 
 /// "TeaH", as the first migration writes it.
 const APPLICATION_ID: i64 = 1_415_930_184;
-/// What the writer keeps of the database in memory: the upper levels of the indexes by client_id are
-/// hit at random, so they should stay. No more than that: after a page was split SQLite looks through all that it keeps
-/// at the end of the transaction (twice as much took 2 % of a thousand senders' time).
+/// The writer's page cache: it should hold the upper levels of the indexes by client_id, which are hit at random. No more
+/// than that: after a page split SQLite scans its whole cache at the end of the transaction (twice as much took 2 % of
+/// the time with a thousand senders).
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
-/// What a reader keeps of it: the upper levels of the indexes. The rest is in the system's cache, and a storm of
-/// reconnects, which looks at every account, would fill whatever is given here.
+/// A reader's page cache: the upper levels of the indexes. The rest is in the system's cache, and a reconnect storm,
+/// which reads every account, would fill any size.
 const READER_CACHE_KIB: i64 = 512;
-/// The row of `meta` that a copy has until it is first started from.
+/// The key in `meta` that a copy has until its first start.
 const COPY_MARK: &str = "copy";
-/// More than there are different statements.
+/// More than the number of different statements.
 const STATEMENTS_MAX: usize = 128;
 
 mod embedded {
     refinery::embed_migrations!("migrations");
 }
 
-/// Opens the writer's connection, migrates, and gives it back with the epoch.
+/// Opens the writer's connection, migrates, and returns it with the epoch.
 pub(crate) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<(Connection, String), OpenError> {
-    // SQLite gives the -wal and -shm files the rights of this one: what people say is for its owner only.
+    // SQLite gives the -wal and -shm files the permissions of this one: for its owner only.
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -44,9 +44,9 @@ pub(crate) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<(Connec
     let mut conn =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(busy_timeout)?;
-    refuse_the_unknown(&conn, path)?;
+    check_schema(&conn, path)?;
     conn.pragma_update(None, "journal_mode", "wal")?;
-    // Acknowledged is durable: the log is synced at every commit.
+    // Acknowledged means durable: every commit syncs the log.
     conn.pragma_update(None, "synchronous", "full")?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "temp_store", "memory")?;
@@ -54,13 +54,13 @@ pub(crate) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<(Connec
     keep_statements(&conn)?;
     add_lower_case(&conn)?;
     embedded::migrations::runner().run(&mut conn).map_err(|error| migration_error(path, &error))?;
-    // Checkpoints are another thread's work (see `checkpoint`).
+    // Another thread checkpoints (see `checkpoint`).
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     let epoch = epoch(&mut conn)?;
     Ok((conn, epoch))
 }
 
-/// Makes a database as an older version of this program left it.
+/// Creates a database as an older version of this program left it.
 #[cfg(test)]
 pub(crate) fn make_as_of(path: &Path, version: i32) -> Connection {
     let mut conn = Connection::open(path).unwrap();
@@ -69,13 +69,13 @@ pub(crate) fn make_as_of(path: &Path, version: i32) -> Connection {
     conn
 }
 
-/// SQLite's own `lower` knows no letters but the 26; migrations call this one.
+/// SQLite's own `lower` knows ASCII only; migrations call this one.
 fn add_lower_case(conn: &Connection) -> Result<(), rusqlite::Error> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     conn.create_scalar_function("lower_case", 1, flags, |call| Ok(row::key(call.get_raw(0).as_str()?)))
 }
 
-/// Opens a connection that only reads. The schema is there already.
+/// Opens a connection that only reads a migrated database.
 pub(crate) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<Connection, rusqlite::Error> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(busy_timeout)?;
@@ -85,18 +85,18 @@ pub(crate) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<Connect
     Ok(conn)
 }
 
-/// A statement is compiled once. Otherwise SQLite looks at what is bound to a `LIMIT` for its plan, and compiles such a
-/// statement anew whenever that is bound again, which takes longer than most of ours run.
+/// Compiles each statement once. By default SQLite plans with the value bound to a `LIMIT`, and recompiles the statement
+/// whenever it is bound again, which takes longer than most of our statements run.
 fn keep_statements(conn: &Connection) -> Result<(), rusqlite::Error> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// Marks the copy of a database, which nobody else has open: the first start from it takes a new epoch. The
-/// copy is one file when this is done, and on the disk as far as SQLite sees to it.
+/// Marks a copy of a database, which nothing else has open: its first start takes a new epoch. Afterwards the copy is one
+/// file, synced as far as SQLite does that.
 pub(crate) fn mark_as_copy(path: &Path) -> Result<(), rusqlite::Error> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    // No log beside it that could be left behind when the file is moved.
+    // No log file beside it, which a move could leave behind.
     conn.pragma_update(None, "journal_mode", "delete")?;
     conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, '1')", [COPY_MARK])?;
     conn.close().map_err(|(_, error)| error)
@@ -110,7 +110,7 @@ pub(crate) fn open_checkpointer(path: &Path) -> Result<Connection, rusqlite::Err
     Ok(conn)
 }
 
-fn refuse_the_unknown(conn: &Connection, path: &Path) -> Result<(), OpenError> {
+fn check_schema(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     let path = || path.to_owned();
     let application: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let history_exists: bool =
@@ -128,7 +128,7 @@ fn refuse_the_unknown(conn: &Connection, path: &Path) -> Result<(), OpenError> {
         None
     };
     let Some(found) = found else {
-        // Empty, or stopped before the first migration began: both are a first start.
+        // Empty, or stopped before the first migration: both are a first start.
         return if application == 0 && others == 0 { Ok(()) } else { Err(OpenError::Foreign { path: path() }) };
     };
     if application != APPLICATION_ID {
@@ -140,11 +140,7 @@ fn refuse_the_unknown(conn: &Connection, path: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Newer { path: path(), found, known });
     }
     if found < known {
-        tracing::info!(
-            found,
-            known,
-            "the schema is brought up to date; that takes a second for each million messages or so"
-        );
+        tracing::info!(found, known, "migrating the schema; this takes about a second for each million messages");
     }
     let reached: Option<String> =
         conn.query_row("SELECT value FROM meta WHERE key = 'schema'", [], |row| row.get(0)).optional()?;
@@ -160,8 +156,8 @@ fn migration_error(path: &Path, error: &refinery::Error) -> OpenError {
     OpenError::HalfDone { path: path.to_owned(), detail: error.to_string() }
 }
 
-/// The name of this history, made at the first start, and anew at the first start from a copy: what is said
-/// from there on is not what was said after the copy was made.
+/// The name of this history, made at the first start, and again at the first start from a copy: the copy's history
+/// continues differently from the original's.
 fn epoch(conn: &mut Connection) -> Result<String, OpenError> {
     let transaction = conn.transaction()?;
     let is_copy = transaction.execute("DELETE FROM meta WHERE key = ?1", [COPY_MARK])? > 0;

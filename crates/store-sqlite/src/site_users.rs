@@ -1,16 +1,16 @@
-//! Users whom a site knows: made from its tokens when they first come, or put here by its backend, which may
-//! also change them. A name that somebody else has is never taken away.
+//! Users of a site: created from their tokens when they first connect, or by the site's backend, which can also change
+//! them. No user loses a name to another.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::{User, UserId, ids};
+use teahouse_store::{SiteUser, SiteUserRecord, Subject};
 
 use crate::accounts::{self, Account, email_taken, next_id, username_taken};
 use crate::group::Group;
 use crate::row::{self, Sql, id, read_user, user_columns};
-use teahouse_store::{SiteUser, SiteUserRecord, Subject};
 
-/// The user of a site's token, if it is known already.
-pub(crate) fn known(conn: &Connection, subject: &Subject) -> Sql<Option<User>> {
+/// The user of a site's token, if there is one already.
+fn find(conn: &Connection, subject: &Subject) -> Sql<Option<User>> {
     match subject {
         Subject::Id(user) => row::user(conn, *user),
         Subject::Name(name) => conn
@@ -20,23 +20,23 @@ pub(crate) fn known(conn: &Connection, subject: &Subject) -> Sql<Option<User>> {
     }
 }
 
-/// The user of a site's token, made from its claims when unknown.
+/// The user of a site's token, created from its claims when unknown.
 pub(crate) fn ensure(group: &mut Group<'_>, site: &SiteUser) -> Sql<User> {
-    match known(group.conn, &site.subject)? {
-        Some(known) => Ok(known),
-        None => make(group, site),
+    match find(group.conn, &site.subject)? {
+        Some(user) => Ok(user),
+        None => create(group, site),
     }
 }
 
-/// Makes those that are unknown, and updates what is given of the others.
+/// Creates the users that are unknown, and updates the others.
 pub(crate) fn put(group: &mut Group<'_>, records: &[SiteUserRecord]) -> Sql<Vec<User>> {
     records.iter().map(|record| put_one(group, record)).collect()
 }
 
 fn put_one(group: &mut Group<'_>, record: &SiteUserRecord) -> Sql<User> {
-    let Some(before) = known(group.conn, &record.user.subject)? else {
-        // Nobody can have seen them under another name.
-        let user = make(group, &record.user)?.profile.id;
+    let Some(before) = find(group.conn, &record.user.subject)? else {
+        // Nothing to publish: nobody has seen this user yet.
+        let user = create(group, &record.user)?.profile.id;
         accounts::set_profile(group, user, &record.profile)?;
         return row::user(group.conn, user)?.ok_or(rusqlite::Error::QueryReturnedNoRows);
     };
@@ -45,10 +45,10 @@ fn put_one(group: &mut Group<'_>, record: &SiteUserRecord) -> Sql<User> {
         set_email(group, &before, email)?;
     }
     accounts::set_profile(group, before.profile.id, &record.profile)?;
-    accounts::tell_new_profile(group, &before)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+    accounts::publish_profile(group, &before)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
-fn make(group: &mut Group<'_>, site: &SiteUser) -> Sql<User> {
+fn create(group: &mut Group<'_>, site: &SiteUser) -> Sql<User> {
     let (user, subject) = match &site.subject {
         Subject::Id(user) => (*user, None),
         Subject::Name(name) => (next_id(group.conn, ids::OWN_IDS_START)?, Some(name.as_str())),
@@ -62,8 +62,8 @@ fn make(group: &mut Group<'_>, site: &SiteUser) -> Sql<User> {
     accounts::insert(group, &Account { id: user, username: &username, email, password_hash: None, subject, now })
 }
 
-/// A nickname that was never chosen goes with the name, so that nobody is shown under one that may be
-/// another's by now.
+/// A nickname that was never set follows the username, so that no user shows under a name that may belong to another
+/// user by now.
 fn set_username(group: &mut Group<'_>, user: &User, username: &str) -> Sql<()> {
     let (old_key, key) = (row::key(&user.profile.username), row::key(username));
     let taken = key != old_key && username_taken(group.conn, username)?;
@@ -79,14 +79,14 @@ fn set_username(group: &mut Group<'_>, user: &User, username: &str) -> Sql<()> {
         )?
         .execute(params![id(user.profile.id.0), username, key, user.profile.username])?;
     group.forget_name(&old_key);
-    group.forget_person(user.profile.id);
+    group.forget_user(user.profile.id);
     Ok(())
 }
 
 fn set_email(group: &mut Group<'_>, user: &User, email: &str) -> Sql<()> {
     let key = row::key(email);
-    let own = user.email.as_deref().map(row::key);
-    if own.as_ref() != Some(&key) && email_taken(group.conn, email)? {
+    let current = user.email.as_deref().map(row::key);
+    if current.as_ref() != Some(&key) && email_taken(group.conn, email)? {
         return Ok(());
     }
     group
@@ -96,8 +96,8 @@ fn set_email(group: &mut Group<'_>, user: &User, email: &str) -> Sql<()> {
         .map(|_| ())
 }
 
-/// `wanted`, or with the user's id behind it, or with a number behind that. Somebody may have taken the
-/// first by mischief; the loop ends because there are finitely many users.
+/// `wanted`, or `wanted-id`, or `wanted-id-number`. A hostile user may have taken the first ones; the loop ends because
+/// there are finitely many users.
 fn free_username(conn: &Connection, wanted: &str, user: UserId) -> Sql<String> {
     let wanted = if wanted.is_empty() { "user" } else { wanted };
     let with_id = format!("{wanted}-{user}");

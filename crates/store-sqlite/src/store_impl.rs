@@ -1,10 +1,11 @@
-//! The [`Store`] contract, call by call: what goes to the writer, what goes to a reader. No SQL here.
+//! The store contract, call by call: writes go to the writer, reads to a reader. No SQL here.
 
 use async_trait::async_trait;
 use teahouse_core::{
     MessageId, Profile, Role, RoomCard, RoomEntry, RoomId, Seq, SessionId, Timestamp, TokenKey, TokenMark, User,
     UserId, UserRole, Version,
 };
+use teahouse_store::*;
 use tokio::sync::oneshot;
 
 use crate::append::Prepared;
@@ -13,13 +14,12 @@ use crate::queue::PushError;
 use crate::row::Sql;
 use crate::writer::{JobError, Write};
 use crate::{
-    SqliteStore, accounts, append, changes, direct, entries, keys, membership, messages, people, read_marks, rooms,
-    row, site_users, tokens,
+    SqliteStore, accounts, api_keys, append, changes, direct, entries, membership, messages, read_marks, rooms, row,
+    site_users, tokens, user_search,
 };
-use teahouse_store::*;
 
 impl SqliteStore {
-    /// Hands `work` to the writer and waits. Once it is handed over it is done, whoever waits.
+    /// Gives `work` to the writer and waits. From then on it runs to its end, even when the future is dropped.
     pub(crate) async fn write<T, E, W>(&self, work: W) -> Result<T, E>
     where
         T: Send + 'static,
@@ -30,7 +30,7 @@ impl SqliteStore {
         match self.writes.try_push(Box::new(Write::new(work, reply))) {
             Ok(()) => {}
             Err(PushError::Full) => {
-                self.metrics.common.count_overload("write_queue");
+                self.metrics.common.count_overload(OverloadReason::WriteQueue);
                 return Err(StoreError::Overloaded("too many writes are waiting".to_owned()).into());
             }
             Err(PushError::Closed) => return Err(StoreError::Closed.into()),
@@ -38,7 +38,7 @@ impl SqliteStore {
         answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
     }
 
-    /// The same for work that only the database can refuse.
+    /// The same for work that only fails when SQLite does.
     pub(crate) async fn change<T, W>(&self, mut work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -47,7 +47,7 @@ impl SqliteStore {
         self.write(move |group| Ok(work(group)?)).await
     }
 
-    /// Reads in one snapshot what only the database can refuse.
+    /// Reads in one snapshot; for work that only fails when SQLite does.
     pub(crate) async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -79,11 +79,11 @@ impl Accounts for SqliteStore {
 
     async fn search_users(&self, prefix: &str, after: UserId, limit: u32) -> Result<(Vec<Profile>, bool), StoreError> {
         let prefix = prefix.to_owned();
-        self.read(move |conn| people::search(conn, &prefix, after, limit)).await
+        self.read(move |conn| user_search::search(conn, &prefix, after, limit)).await
     }
 
     async fn list_users(&self, after: UserId, limit: u32) -> Result<Vec<User>, StoreError> {
-        self.read(move |conn| people::list(conn, after, limit)).await
+        self.read(move |conn| user_search::list(conn, after, limit)).await
     }
 
     async fn update_profile(&self, user: UserId, change: ProfileChange) -> Result<Option<User>, StoreError> {
@@ -325,9 +325,9 @@ impl Conversations for SqliteStore {
         user: UserId,
         peer: UserId,
         now: Timestamp,
-        asker: Option<SessionId>,
+        requester: Option<SessionId>,
     ) -> Result<RoomEntry, OpenDirectError> {
-        self.write(move |group| direct::open(group, user, peer, now, asker)).await
+        self.write(move |group| direct::open(group, user, peer, now, requester)).await
     }
 
     async fn conversations(&self, user: UserId) -> Result<Vec<Conversation>, StoreError> {
@@ -335,7 +335,7 @@ impl Conversations for SqliteStore {
     }
 
     async fn direct_room(&self, room: RoomId, user: UserId) -> Result<DirectRoom, DirectRoomError> {
-        self.readers.read(move |conn| direct::look(conn, room, user)).await
+        self.readers.read(move |conn| direct::direct_room(conn, room, user)).await
     }
 
     async fn unread_total(&self, user: UserId) -> Result<u32, StoreError> {
@@ -355,20 +355,20 @@ impl Site for SqliteStore {
 
     async fn add_api_key(&self, name: &str, key: TokenKey, now: Timestamp) -> Result<(), ApiKeyError> {
         let name = name.to_owned();
-        self.write(move |group| keys::add(group, &name, key, now)).await
+        self.write(move |group| api_keys::add(group, &name, key, now)).await
     }
 
     async fn api_key(&self, key: TokenKey) -> Result<Option<String>, StoreError> {
-        self.read(move |conn| keys::name_of(conn, key)).await
+        self.read(move |conn| api_keys::name_of(conn, key)).await
     }
 
     async fn api_keys(&self) -> Result<Vec<(String, Timestamp)>, StoreError> {
-        self.read(keys::all).await
+        self.read(api_keys::list).await
     }
 
     async fn revoke_api_key(&self, name: &str) -> Result<bool, StoreError> {
         let name = name.to_owned();
-        self.change(move |group| keys::revoke(group, &name)).await
+        self.change(move |group| api_keys::revoke(group, &name)).await
     }
 }
 
@@ -379,7 +379,7 @@ impl Lifecycle for SqliteStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        // A number that grows: SQLite would not write a page that stays the same.
+        // A growing number, since SQLite would not write a page that does not change.
         self.change(|group| {
             group
                 .conn
@@ -397,7 +397,7 @@ impl Lifecycle for SqliteStore {
         self.writes.close();
         self.readers.close();
         self.backups.stop();
-        // It never says anything but that it is gone: the writer, which ends last.
+        // The sender sends nothing; an error means that the writer, which ends last, is gone.
         let mut ended = self.ended.clone();
         while ended.changed().await.is_ok() {}
     }

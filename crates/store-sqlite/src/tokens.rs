@@ -1,60 +1,59 @@
-//! What tokens are worth: revocations and refresh tokens, all of them hashed. It never sees a token and
-//! reads no clock.
+//! Token status: revocations and refresh tokens, all of them hashed. It never sees a token and reads no clock.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::{Revocation, Timestamp, TokenKey, TokenMark, UserId};
+use teahouse_store::{RefreshToken, TokenStatus};
 
 use crate::group::Group;
 use crate::row::{self, Sql, get, id, read_user, user_columns};
-use teahouse_store::{RefreshToken, TokenStatus};
 
-/// What has expired is kept for another day, so that a clock that jumped ahead and back revives nothing.
+/// Expired rows are kept for another day, so that a clock that jumped ahead and back revives no token.
 const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Whether a token with this mark still lets this user in.
+/// Whether a token with this mark still admits this user.
 pub(crate) fn token_status(conn: &Connection, user: UserId, mark: &TokenMark) -> Sql<TokenStatus> {
     let login = mark.login.map(|login| login.0);
     let found = conn
         .prepare_cached(concat!(
             "SELECT ",
             user_columns!(),
-            // Two looks and not one with `IN`, for which SQLite would build a table.
+            // Two lookups, and not one with `IN`, for which SQLite would build a table.
             ", u.void_second, u.void_except, \
              EXISTS (SELECT 1 FROM revoked_tokens t WHERE t.user = u.id AND t.key = ?2) OR \
              EXISTS (SELECT 1 FROM revoked_tokens t WHERE t.user = u.id AND t.key = ?3) \
              FROM users u WHERE u.id = ?1"
         ))?
         .query_row(params![id(user.0), mark.token.0, login], |row| {
-            let void = Revocation::IssuedUpTo {
+            let revocation = Revocation::IssuedUpTo {
                 second: row.get(10)?,
                 except: row.get::<_, Option<[u8; 16]>>(11)?.map(TokenKey),
             };
-            Ok((read_user(row)?, void, row.get::<_, bool>(12)?))
+            Ok((read_user(row)?, revocation, row.get::<_, bool>(12)?))
         })
         .optional()?;
     Ok(match found {
         None => TokenStatus::Unknown,
         Some((user, ..)) if user.disabled => TokenStatus::Disabled,
-        Some((_, void, revoked)) if revoked || void.covers(mark) => TokenStatus::Revoked,
+        Some((_, revocation, revoked)) if revoked || revocation.covers(mark) => TokenStatus::Revoked,
         Some((user, ..)) => TokenStatus::Good(Box::new(user)),
     })
 }
 
-/// The user whom a site calls so.
+/// The user whom a site's tokens name with this `sub`.
 pub(crate) fn user_by_subject(conn: &Connection, subject: &str) -> Sql<Option<UserId>> {
     conn.prepare_cached("SELECT id FROM users WHERE subject = ?1")?
         .query_row([subject], |row| get(row, 0).map(UserId))
         .optional()
 }
 
-/// Makes a token or a login void, with the login's refresh tokens.
+/// Revokes a token or a login, with the login's refresh tokens.
 pub(crate) fn revoke(group: &mut Group<'_>, user: UserId, key: TokenKey, until: Timestamp) -> Sql<()> {
     group
         .conn
         .prepare_cached(
-            // Of a user who is not there no token is good, so there is nothing to remember.
+            // No token of an unknown user is valid, so there is nothing to keep.
             "INSERT INTO revoked_tokens (user, key, expires_at) SELECT id, ?2, ?3 FROM users WHERE id = ?1 \
              ON CONFLICT (user, key) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)",
         )?
@@ -74,7 +73,7 @@ pub(crate) fn issue_not_before(conn: &Connection, user: UserId) -> Sql<i64> {
         .map(|second| second.unwrap_or(0))
 }
 
-/// Keeps a refresh token.
+/// Adds a refresh token.
 pub(crate) fn add_refresh_token(group: &mut Group<'_>, refresh: &RefreshToken) -> Sql<()> {
     group
         .conn
@@ -85,7 +84,7 @@ pub(crate) fn add_refresh_token(group: &mut Group<'_>, refresh: &RefreshToken) -
     Ok(())
 }
 
-/// A refresh token that is still good.
+/// A refresh token that is valid at `now`.
 pub(crate) fn refresh_token(conn: &Connection, key: TokenKey, now: Timestamp) -> Sql<Option<RefreshToken>> {
     conn.prepare_cached(
         "SELECT r.user, r.login, r.expires_at FROM refresh_tokens r JOIN users u ON u.id = r.user \
@@ -102,7 +101,7 @@ pub(crate) fn refresh_token(conn: &Connection, key: TokenKey, now: Timestamp) ->
     .optional()
 }
 
-/// Takes one refresh token out and puts its successor in.
+/// Replaces a refresh token by its successor.
 pub(crate) fn rotate_refresh_token(
     group: &mut Group<'_>,
     old: TokenKey,
@@ -110,14 +109,14 @@ pub(crate) fn rotate_refresh_token(
     new_expires_at: Timestamp,
     now: Timestamp,
 ) -> Sql<Option<RefreshToken>> {
-    let Some(known) = refresh_token(group.conn, old, now)? else { return Ok(None) };
-    let next = RefreshToken { key: new, expires_at: new_expires_at, ..known };
+    let Some(current) = refresh_token(group.conn, old, now)? else { return Ok(None) };
+    let next = RefreshToken { key: new, expires_at: new_expires_at, ..current };
     group.conn.prepare_cached("DELETE FROM refresh_tokens WHERE key = ?1")?.execute([old.0])?;
     add_refresh_token(group, &next)?;
     Ok(Some(next))
 }
 
-/// Clears away what expired long ago.
+/// Deletes rows that expired long ago.
 pub(crate) fn forget_expired(group: &mut Group<'_>, now: Timestamp) -> Sql<()> {
     let kept_ms = i64::try_from(KEPT_AFTER_EXPIRY.as_millis()).unwrap_or(i64::MAX);
     let expired = now.0.saturating_sub(kept_ms);

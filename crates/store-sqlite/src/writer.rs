@@ -1,6 +1,5 @@
-//! The one writer: takes what is waiting, runs it in one transaction, commits with one fsync, hands the
-//! commits to the sink in order, then answers, and says so to the sink. It owns what happens when the disk says no. It does not
-//! know what its jobs are about.
+//! The one writer: it takes the waiting jobs, runs them in one transaction, commits with one fsync, and hands the commits
+//! and their callers to the sink. It owns what happens when the disk fails. It does not know what its jobs do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,19 +7,19 @@ use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode, ffi};
 use teahouse_core::Commit;
+use teahouse_store::{CommitGroup, CommitSink, OverloadReason, StoreError, StoreMetrics};
 use tokio::sync::oneshot;
 
 use crate::checkpoint::Checkpointer;
 use crate::group::{Group, WriterCache};
 use crate::queue::Queue;
 use crate::{OpenError, SqliteOptions};
-use teahouse_store::{CommitGroup, CommitSink, StoreError, StoreMetrics};
 
-/// Why a piece of work came to nothing.
+/// Why a job did nothing.
 pub(crate) enum JobError<E> {
-    /// It is not allowed or makes no sense. Whoever refuses has written nothing yet.
+    /// It is not allowed, or makes no sense. A job that refuses has written nothing.
     Refused(E),
-    /// SQLite failed; the whole group is undone.
+    /// SQLite failed; the whole group is rolled back.
     Failed(rusqlite::Error),
 }
 
@@ -30,15 +29,14 @@ impl<E> From<rusqlite::Error> for JobError<E> {
     }
 }
 
-/// Something to be written. It may be run more than once, each time from the beginning, and is
-/// answered once.
+/// A write. It may run more than once, each time from the beginning, and is answered once.
 pub(crate) trait Job: Send {
     fn run(&mut self, group: &mut Group<'_>) -> Result<(), rusqlite::Error>;
     /// `Ok`: it is durable. `Err`: nothing of it happened.
     fn answer(self: Box<Self>, verdict: Result<(), StoreError>);
 }
 
-/// A [`Job`] made of a closure and a place for its answer.
+/// A [`Job`] made of a closure, its outcome and its caller.
 pub(crate) struct Write<T, E, W> {
     work: W,
     outcome: Option<Result<T, E>>,
@@ -76,22 +74,22 @@ where
             (Ok(()), None) => Err(StoreError::Internal("a job was never run".to_owned()).into()),
             (Err(error), _) => Err(error.into()),
         };
-        // Whoever asked may have gone; what was committed was delivered all the same.
+        // The caller may have gone; the commits were published all the same.
         let _ = self.reply.send(outcome);
     }
 }
 
-/// Why a group came to nothing.
+/// Why a group was rolled back.
 enum GroupError {
     /// The disk refuses for now.
     Refused(rusqlite::Error),
     /// Nobody can know what is durable.
-    Unknowable(rusqlite::Error),
-    /// One job failed or panicked: a bug of ours or a damaged database.
+    DurabilityUnknown(rusqlite::Error),
+    /// One job failed or panicked: a bug, or a damaged database.
     Job(String),
 }
 
-/// The writer thread's belongings.
+/// The state of the writer thread.
 pub(crate) struct Writer {
     conn: Connection,
     queue: Arc<Queue<Box<dyn Job>>>,
@@ -126,7 +124,7 @@ impl Writer {
         })
     }
 
-    /// Until the queue is closed and empty.
+    /// Runs until the queue is closed and empty.
     pub(crate) fn run(mut self) {
         let mut jobs = Vec::with_capacity(self.group_max);
         while self.queue.take(self.group_max, &mut jobs) {
@@ -156,38 +154,38 @@ impl Writer {
                 }
             }
             Err(GroupError::Refused(error)) => {
-                tracing::warn!(%error, jobs = jobs.len(), "the disk refuses; a group was undone");
+                tracing::warn!(%error, jobs = jobs.len(), "disk refused a group");
                 for _ in 0..jobs.len() {
-                    self.metrics.count_overload("disk");
+                    self.metrics.count_overload(OverloadReason::Disk);
                 }
                 answer_all(jobs, &Err(StoreError::Overloaded(error.to_string())));
             }
-            Err(GroupError::Unknowable(error)) => {
+            Err(GroupError::DurabilityUnknown(error)) => {
                 self.fatal(&format!("a commit failed in such a way that nobody can know what is durable ({error})"));
                 answer_all(jobs, &Err(StoreError::Internal("the disk failed".to_owned())));
             }
-            // The others shall not suffer: the group is run again, each job in a transaction of its own.
+            // The other jobs must not fail with it: each job runs again in a transaction of its own.
             Err(GroupError::Job(_)) if jobs.len() > 1 => {
                 for job in std::mem::take(jobs) {
                     self.write(&mut vec![job]);
                 }
             }
             Err(GroupError::Job(why)) => {
-                tracing::error!(why, "a write failed");
+                tracing::error!(why, "write failed");
                 answer_all(jobs, &Err(StoreError::Internal(why)));
             }
         }
     }
 
-    /// One transaction: all of it, or nothing and everything forgotten.
+    /// Runs one transaction. If it fails, it is rolled back and the cache is cleared.
     fn attempt(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Commit>, GroupError> {
         let commits = self.transact(jobs);
         if commits.is_err() {
-            self.cache.forget();
+            self.cache.clear();
             if !self.conn.is_autocommit()
                 && let Err(error) = self.conn.execute_batch("ROLLBACK")
             {
-                return Err(GroupError::Unknowable(error));
+                return Err(GroupError::DurabilityUnknown(error));
             }
         }
         commits
@@ -206,8 +204,8 @@ impl Writer {
         let commits = group.finish().map_err(group_error)?;
         let begun = Instant::now();
         run("COMMIT").map_err(|error| {
-            let is_knowable = !is_io(&error) || is_refused_write(&error);
-            if is_knowable { group_error(error) } else { GroupError::Unknowable(error) }
+            let is_known = !is_io(&error) || is_refused_write(&error);
+            if is_known { group_error(error) } else { GroupError::DurabilityUnknown(error) }
         })?;
         self.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
         Ok(commits)
@@ -223,14 +221,14 @@ impl Writer {
         if published.is_err() {
             self.fatal("the commits could not be published");
         }
-        // Whoever the sink has answered is no longer among the jobs.
+        // The jobs whose callers the sink has answered are gone from the list.
         answer_all(jobs, &published.map_err(|_| StoreError::Closed));
     }
 
     fn fatal(&mut self, why: &str) {
-        tracing::error!(why, "the store stops");
+        tracing::error!(why, "store stopped");
         (self.on_fatal)(why);
-        // Only a test comes here: nothing is written any more.
+        // Only a test gets here, whose `on_fatal` returns. Nothing is written any more.
         self.stopped = true;
         self.queue.close();
     }
@@ -243,8 +241,8 @@ fn answer_all(jobs: &mut Vec<Box<dyn Job>>, verdict: &Result<(), StoreError>) {
 }
 
 fn group_error(error: rusqlite::Error) -> GroupError {
-    if is_unknowable(&error) {
-        GroupError::Unknowable(error)
+    if leaves_durability_unknown(&error) {
+        GroupError::DurabilityUnknown(error)
     } else if refuses(&error) {
         GroupError::Refused(error)
     } else {
@@ -252,7 +250,7 @@ fn group_error(error: rusqlite::Error) -> GroupError {
     }
 }
 
-/// The disk or the machine says "not now": nothing is wrong with what was asked.
+/// The disk or the machine refuses for now; nothing is wrong with the request.
 fn refuses(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -272,27 +270,27 @@ fn is_io(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
 }
 
-/// A write that the disk did not take (it was mounted read-only, say). A group's commit mark is the last that is
-/// written of it, so that without it nothing was committed, and what comes next is written over the rest.
+/// A write that the disk did not take, as after a remount read-only. The commit mark of a group is written last, so
+/// without it nothing was committed, and the next group overwrites the rest.
 fn is_refused_write(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_IOERR_WRITE)
 }
 
-/// A sync that failed: the kernel may have dropped what it could not write, and would say "fine" next time.
-pub(crate) fn is_unknowable(error: &rusqlite::Error) -> bool {
+/// A sync failed: the kernel may have dropped the pages that it could not write, and the next sync would succeed.
+pub(crate) fn leaves_durability_unknown(error: &rusqlite::Error) -> bool {
     error
         .sqlite_error()
         .is_some_and(|e| matches!(e.extended_code, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
 }
 
-/// What a failed read is to whoever asked.
+/// The error that the caller of a failed read gets.
 pub(crate) fn store_error(error: &rusqlite::Error, metrics: &StoreMetrics) -> StoreError {
     if refuses(error) {
-        metrics.count_overload("disk");
-        tracing::warn!(%error, "a read was refused");
+        metrics.count_overload(OverloadReason::Disk);
+        tracing::warn!(%error, "disk refused a read");
         StoreError::Overloaded(error.to_string())
     } else {
-        tracing::error!(%error, "a read failed");
+        tracing::error!(%error, "read failed");
         StoreError::Internal(error.to_string())
     }
 }

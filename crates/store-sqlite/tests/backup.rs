@@ -11,7 +11,7 @@ use teahouse_core::{LOBBY, UserId, Version};
 use teahouse_store::{Accounts, Appended, Destination, Lifecycle, Messages, StoreError};
 use teahouse_store_sqlite::{BackupError, BackupProgress, SqliteOptions, SqliteStore};
 
-const LOBBY_PLACE: Destination = Destination::Room(LOBBY);
+const IN_LOBBY: Destination = Destination::Room(LOBBY);
 
 fn open(directory: &Path) -> Arc<SqliteStore> {
     Arc::new(SqliteStore::open(SqliteOptions::new(directory), Box::new(RecordingSink::default())).unwrap())
@@ -22,14 +22,14 @@ async fn new_user(store: &SqliteStore) -> UserId {
 }
 
 async fn send(store: &SqliteStore, sender: UserId, content: &str) -> Appended {
-    store.append(text(sender, LOBBY_PLACE, content)).await.unwrap()
+    store.append(text(sender, IN_LOBBY, content)).await.unwrap()
 }
 
 async fn back_up(store: &SqliteStore, into: &Path) -> Result<(), BackupError> {
     store.backups().copy_to(into, Box::new(|_| {})).await
 }
 
-/// How many messages the lobby of a store has, where all of them are there and nothing else is known of it.
+/// The number of messages in the lobby, all of which must be there.
 async fn messages_in(store: &SqliteStore) -> u64 {
     let head = store.room_head(LOBBY).await.unwrap().unwrap();
     let page = store.catch_up(LOBBY, Some(Version(0)), ALL).await.unwrap();
@@ -39,19 +39,19 @@ async fn messages_in(store: &SqliteStore) -> u64 {
 }
 
 #[tokio::test]
-async fn a_copy_made_while_others_write_is_of_one_moment_and_another_history() {
+async fn a_backup_beside_writes_is_one_snapshot_with_another_epoch() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let amy = new_user(&store).await;
     for number in 0..200 {
         send(&store, amy, &format!("{number} {}", "x".repeat(4000))).await;
     }
-    let place = tempfile::tempdir().unwrap();
-    let into = place.path().join("copies").join("one");
-    let heard = Arc::new(Mutex::new(Vec::new()));
+    let target = tempfile::tempdir().unwrap();
+    let into = target.path().join("copies").join("one");
+    let reported = Arc::new(Mutex::new(Vec::new()));
     let progress: BackupProgress = {
-        let heard = Arc::clone(&heard);
-        Box::new(move |part| heard.lock().unwrap().push(part))
+        let reported = Arc::clone(&reported);
+        Box::new(move |part| reported.lock().unwrap().push(part))
     };
     let copying = {
         let (store, into) = (Arc::clone(&store), into.clone());
@@ -63,63 +63,63 @@ async fn a_copy_made_while_others_write_is_of_one_moment_and_another_history() {
         meanwhile += 1;
     }
     copying.await.unwrap().unwrap();
-    let heard = heard.lock().unwrap().clone();
-    assert!(heard.is_sorted() && heard.first() == Some(&0.0) && heard.last() == Some(&1.0), "{heard:?}");
+    let reported = reported.lock().unwrap().clone();
+    assert!(reported.is_sorted() && reported.first() == Some(&0.0) && reported.last() == Some(&1.0), "{reported:?}");
     send(&store, amy, "after").await;
 
     let copy = open(&into);
     let epoch = copy.epoch().to_owned();
-    assert_ne!(epoch, store.epoch(), "a copy is another history");
+    assert_ne!(epoch, store.epoch(), "a backup has another epoch");
     let copied = messages_in(&copy).await;
     assert!((200..=200 + meanwhile).contains(&copied), "{copied} of 200 and {meanwhile}");
-    copy.append(text(amy, LOBBY_PLACE, "here it went on otherwise")).await.unwrap();
+    copy.append(text(amy, IN_LOBBY, "another history")).await.unwrap();
     copy.close().await;
     let copy = open(&into);
-    assert_eq!(copy.epoch(), epoch, "from its first start on it keeps its own");
+    assert_eq!(copy.epoch(), epoch, "from its first start it keeps its epoch");
     assert_eq!(messages_in(&copy).await, copied + 1);
 
     let own = store.epoch().to_owned();
     assert_eq!(messages_in(&store).await, 200 + meanwhile + 1);
     store.close().await;
     let store = open(directory.path());
-    assert_eq!(store.epoch(), own, "the original is what it was");
+    assert_eq!(store.epoch(), own, "the original keeps its epoch");
 }
 
 #[tokio::test]
-async fn a_copy_overwrites_nothing() {
+async fn a_backup_overwrites_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let amy = new_user(&store).await;
     send(&store, amy, "one").await;
-    let place = tempfile::tempdir().unwrap();
-    back_up(&store, place.path()).await.unwrap();
+    let target = tempfile::tempdir().unwrap();
+    back_up(&store, target.path()).await.unwrap();
     send(&store, amy, "two").await;
-    let refused = back_up(&store, place.path()).await;
+    let refused = back_up(&store, target.path()).await;
     assert!(
-        matches!(&refused, Err(BackupError::Exists(at)) if at.contains(place.path().to_str().unwrap())),
+        matches!(&refused, Err(BackupError::Exists(at)) if at.contains(target.path().to_str().unwrap())),
         "{refused:?}"
     );
-    assert_eq!(messages_in(&open(place.path())).await, 1);
+    assert_eq!(messages_in(&open(target.path())).await, 1);
     // A file where the directory should be.
-    let file = place.path().join("file");
+    let file = target.path().join("file");
     std::fs::write(&file, "a letter").unwrap();
     let refused = back_up(&store, &file.join("into")).await;
     assert!(matches!(refused, Err(BackupError::Write(_))), "{refused:?}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "a letter");
-    back_up(&store, &place.path().join("next")).await.unwrap();
+    back_up(&store, &target.path().join("next")).await.unwrap();
     store.close().await;
-    let closed = back_up(&store, &place.path().join("late")).await;
+    let closed = back_up(&store, &target.path().join("late")).await;
     assert_eq!(closed, Err(BackupError::Store(StoreError::Closed)));
-    assert!(!place.path().join("late").exists());
+    assert!(!target.path().join("late").exists());
 }
 
 #[tokio::test]
-async fn a_copy_of_a_copy_is_another_history_again() {
+async fn a_backup_of_a_backup_has_another_epoch_again() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let amy = new_user(&store).await;
-    let place = tempfile::tempdir().unwrap();
-    let (one, two) = (place.path().join("one"), place.path().join("two"));
+    let target = tempfile::tempdir().unwrap();
+    let (one, two) = (target.path().join("one"), target.path().join("two"));
     back_up(&store, &one).await.unwrap();
     let copy = open(&one);
     back_up(&copy, &two).await.unwrap();

@@ -1,5 +1,5 @@
-//! A process that ends in mid-write, by `kill -9` or by a disk that fails under a commit: everything that
-//! it acknowledged is there, once. The process that dies is this very program, started again.
+//! A process that dies during writes, by `kill -9` or by a disk that fails under a commit: everything that it acknowledged
+//! is stored, once. The process that dies is this program, started again.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -22,7 +22,7 @@ fn open(directory: &Path) -> Arc<SqliteStore> {
     Arc::new(SqliteStore::open(SqliteOptions::new(directory), Box::new(RecordingSink::default())).unwrap())
 }
 
-/// Says on stdout what was acknowledged, until it is ended.
+/// Prints every acknowledgement on stdout until the process is killed.
 #[tokio::main]
 async fn write_until_the_end(directory: &Path, round: &str) {
     let store = open(directory);
@@ -49,7 +49,7 @@ async fn write_until_the_end(directory: &Path, round: &str) {
                     address: None,
                     now: Timestamp(0),
                 };
-                // An overloaded store is no acknowledgement, and no end either.
+                // Overloaded: not acknowledged, but not the end either.
                 match store.append(append).await {
                     Ok(done) => println!("ack {client_id} {}", done.seq),
                     Err(_) => println!("refused"),
@@ -60,7 +60,7 @@ async fn write_until_the_end(directory: &Path, round: &str) {
     tasks.join_all().await;
 }
 
-/// This program again, in the role of the one that dies in the test of that name; started by `with`.
+/// Starts this program again as the process that dies in this test, by the command `with`.
 fn start(test: &str, directory: &Path, round: u32, with: &[&str]) -> Child {
     let me = std::env::current_exe().unwrap();
     let mut command = match with {
@@ -81,20 +81,20 @@ fn start(test: &str, directory: &Path, round: u32, with: &[&str]) -> Child {
         .unwrap()
 }
 
-/// Whether this process is the one that dies; then it does not come back from here.
+/// Writes until it is killed, if this is the process that dies.
 fn is_the_one_that_dies() -> bool {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return false };
     write_until_the_end(Path::new(&directory), &std::env::var(ROUND).unwrap());
     true
 }
 
-/// The acknowledgement in a line, if it is one that was written to its end.
+/// The acknowledgement in a complete line.
 fn ack(line: &str) -> Option<(String, u64)> {
     let (client_id, seq) = line.strip_prefix("ack ")?.split_once(' ')?;
     Some((client_id.to_owned(), seq.parse().ok()?))
 }
 
-/// Everything acknowledged is there under its seq, nothing is twice, no seq is missing.
+/// Every acknowledged message is stored under its seq, none is stored twice, no seq is missing.
 #[tokio::main]
 async fn assert_kept(directory: &Path, acked: &BTreeMap<String, u64>) {
     let store = open(directory);
@@ -132,10 +132,10 @@ fn kill_9_loses_nothing_that_was_acknowledged() {
     for round in 0..5 {
         let mut child = start("kill_9_loses_nothing_that_was_acknowledged", directory.path(), round, &[]);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        // Each round a little later, so that the end comes at another place in a group.
+        // Each round a little later, so that the kill hits another part of a group.
         acked.extend(lines.by_ref().filter_map(|line| ack(&line)).take(200 + 137 * round as usize));
         child.kill().unwrap();
-        // What it still said before it died counts too.
+        // The lines that it printed before it died count too.
         acked.extend(lines.filter_map(|line| ack(&line)));
         child.wait().unwrap();
         assert_kept(directory.path(), &acked);
@@ -149,8 +149,8 @@ fn a_disk_that_takes_no_write_refuses_and_loses_nothing_that_was_acknowledged() 
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    // Files may grow to two megabytes or four here, as the shell counts; beyond that `write` fails with EFBIG, which to SQLite is
-    // an I/O error like any other.
+    // Files can grow to two or four megabytes, depending on the shell's unit. Then `write` fails with EFBIG, which is an I/O
+    // error like any other to SQLite.
     let shell = ["sh", "-c", "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\""];
     let test = "a_disk_that_takes_no_write_refuses_and_loses_nothing_that_was_acknowledged";
     let mut child = start(test, directory.path(), 0, &shell);

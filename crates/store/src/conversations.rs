@@ -9,14 +9,14 @@ use crate::StoreError;
 #[async_trait]
 pub trait Conversations: Send + Sync {
     /// The direct room of two users, created when there is none: the same room from either side, also when both ask
-    /// at once. A user's list shows it when it has a message or when that user opened it. `asker` is that of
+    /// at once. A user's list shows it when it has a message or when that user opened it. `requester` is that of
     /// [`teahouse_core::Change::Entry`].
     async fn open_direct(
         &self,
         user: UserId,
         peer: UserId,
         now: Timestamp,
-        asker: Option<SessionId>,
+        requester: Option<SessionId>,
     ) -> Result<RoomEntry, OpenDirectError>;
 
     /// A user's direct rooms, newest first, in a constant number of queries.

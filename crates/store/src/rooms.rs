@@ -90,7 +90,7 @@ pub struct NewRoom {
     /// The time.
     pub now: Timestamp,
     /// The session that asked; see [`teahouse_core::Change::Entry`].
-    pub asker: Option<SessionId>,
+    pub requester: Option<SessionId>,
 }
 
 /// A change of a membership.
@@ -105,7 +105,7 @@ pub struct MembershipChange {
     /// The time.
     pub now: Timestamp,
     /// The session that asked; see [`teahouse_core::Change::Entry`].
-    pub asker: Option<SessionId>,
+    pub requester: Option<SessionId>,
 }
 
 /// What happens to a membership.

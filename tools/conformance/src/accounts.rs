@@ -1,4 +1,4 @@
-//! Rules about accounts and what tokens are worth.
+//! Accounts, and the status of tokens.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ fn with_email(username: &str, email: &str) -> NewUser {
     NewUser { email: Some(email.to_owned()), ..registration(username) }
 }
 
-pub(crate) async fn names_and_addresses_are_unique_whatever_their_case(fixture: Fixture) {
+pub(crate) async fn usernames_and_addresses_are_unique_regardless_of_case(fixture: Fixture) {
     let made = fixture.store.create_user(with_email("Amy", "Amy@Example.org")).await.unwrap();
     assert_eq!((made.profile.username.as_str(), made.profile.nickname.as_str()), ("Amy", "Amy"));
     assert_eq!((made.email.as_deref(), made.role, made.disabled), (Some("Amy@Example.org"), UserRole::User, false));
@@ -39,7 +39,7 @@ pub(crate) async fn names_and_addresses_are_unique_whatever_their_case(fixture: 
     }
 }
 
-pub(crate) async fn one_name_registered_at_once_is_one_account(fixture: Fixture) {
+pub(crate) async fn concurrent_registrations_of_one_name_make_one_account(fixture: Fixture) {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let store = Arc::clone(&fixture.store);
@@ -50,7 +50,7 @@ pub(crate) async fn one_name_registered_at_once_is_one_account(fixture: Fixture)
     assert!(made.iter().all(|made| made.is_ok() || *made == Err(CreateUserError::UsernameTaken)));
 }
 
-pub(crate) async fn own_ids_start_where_they_are_told_to(fixture: Fixture) {
+pub(crate) async fn ids_of_registered_users_start_where_the_caller_says(fixture: Fixture) {
     let own = |name: &str| NewUser { ids_start: OWN_IDS_START, ..registration(name) };
     fixture.store.ensure_site_user(site(Subject::Id(UserId(900)), "site")).await.unwrap();
     assert_eq!(fixture.store.create_user(own("a")).await.unwrap().profile.id.0, OWN_IDS_START);
@@ -59,7 +59,7 @@ pub(crate) async fn own_ids_start_where_they_are_told_to(fixture: Fixture) {
     assert_eq!(named.profile.id.0, OWN_IDS_START + 2);
 }
 
-pub(crate) async fn a_sites_user_raced_is_one_user(fixture: Fixture) {
+pub(crate) async fn concurrent_requests_for_a_site_user_make_one_user(fixture: Fixture) {
     for subject in [Subject::Id(UserId(42)), Subject::Name("auth0|42".into())] {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..20 {
@@ -75,7 +75,7 @@ pub(crate) async fn a_sites_user_raced_is_one_user(fixture: Fixture) {
     assert_eq!(fixture.store.user_by_subject("42").await.unwrap(), None);
 }
 
-pub(crate) async fn a_sites_name_that_is_taken_gets_a_suffix_and_a_taken_address_is_left_out(fixture: Fixture) {
+pub(crate) async fn a_taken_site_name_gets_a_suffix_and_a_taken_address_is_left_out(fixture: Fixture) {
     fixture.store.create_user(with_email("amy", "amy@example.org")).await.unwrap();
     fixture.store.create_user(registration("amy-7")).await.unwrap();
     let mut claims = site(Subject::Id(UserId(7)), "Amy");
@@ -84,16 +84,16 @@ pub(crate) async fn a_sites_name_that_is_taken_gets_a_suffix_and_a_taken_address
     assert_eq!((seven.profile.username.as_str(), seven.email), ("Amy-7-2", None));
     let eight = fixture.store.ensure_site_user(site(Subject::Id(UserId(8)), "AMY")).await.unwrap();
     assert_eq!(eight.profile.username, "AMY-8");
-    // Names in claims are held to no rules.
+    // No rule applies to names in claims.
     for (number, name) in [(50, ""), (51, "a b"), (52, "x'; --"), (53, "界")] {
         let made = fixture.store.ensure_site_user(site(Subject::Id(UserId(number)), name)).await.unwrap();
         assert_eq!(made.profile.username, if name.is_empty() { "user" } else { name });
     }
-    let said = fixture.store.append(text(UserId(7), Destination::Room(LOBBY), "hi")).await;
-    assert_eq!(said.unwrap().seq.0, 1, "a site's user is in the lobby too");
+    let sent = fixture.store.append(text(UserId(7), Destination::Room(LOBBY), "hi")).await;
+    assert_eq!(sent.unwrap().seq.0, 1, "a site's user is in the lobby too");
 }
 
-pub(crate) async fn a_profile_changes_where_it_is_told_to(fixture: Fixture) {
+pub(crate) async fn a_profile_change_leaves_other_fields_alone(fixture: Fixture) {
     let amy = fixture.new_user().await;
     let change = ProfileChange { nickname: Some("Amy".into()), avatar: None, bio: Some("tea".into()) };
     let changed = fixture.store.update_profile(amy, change).await.unwrap().unwrap();
@@ -106,7 +106,7 @@ pub(crate) async fn a_profile_changes_where_it_is_told_to(fixture: Fixture) {
     assert_eq!(fixture.store.user(UserId(99)).await.unwrap(), None);
 }
 
-pub(crate) async fn profiles_come_in_the_order_of_ids_and_unknown_ones_are_left_out(fixture: Fixture) {
+pub(crate) async fn profiles_are_ordered_by_id_without_unknown_users(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     let found = fixture.store.profiles(&[bob, UserId(99), amy, bob, UserId(u64::MAX)]).await.unwrap();
     assert_eq!(found.iter().map(|p| p.id).collect::<Vec<_>>(), [amy, bob]);
@@ -139,15 +139,15 @@ pub(crate) async fn renewing_a_hash_does_not_undo_a_password_that_was_changed_me
     assert_eq!(fixture.store.password_hash(site.profile.id).await.unwrap(), None);
 }
 
-pub(crate) async fn a_look_at_a_token_does_not_hang_on_whoever_asked_first(fixture: Fixture) {
+pub(crate) async fn a_token_status_survives_an_earlier_caller_who_gave_up(fixture: Fixture) {
     let amy = fixture.new_user().await;
     let (first_mark, second_mark) = (mark(1, None, 5), mark(2, None, 5));
     let mut first = Box::pin(fixture.store.token_status(amy, &first_mark));
     let mut second = Box::pin(fixture.store.token_status(amy, &second_mark));
-    let mut nobody = Context::from_waker(Waker::noop());
-    for look in [&mut first, &mut second] {
-        // Where it is answered at once, nobody can give up waiting.
-        if look.as_mut().poll(&mut nobody).is_ready() {
+    let mut context = Context::from_waker(Waker::noop());
+    for status in [&mut first, &mut second] {
+        // A store that answers at once has no caller who can give up.
+        if status.as_mut().poll(&mut context).is_ready() {
             return;
         }
     }
@@ -155,7 +155,7 @@ pub(crate) async fn a_look_at_a_token_does_not_hang_on_whoever_asked_first(fixtu
     assert!(matches!(second.await.unwrap(), TokenStatus::Good(_)));
 }
 
-pub(crate) async fn p19_a_token_is_worth_what_revocations_say(mut fixture: Fixture) {
+pub(crate) async fn p19_the_status_of_a_token_follows_revocations(mut fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     let good = async |fixture: &Fixture, user, mark| match fixture.store.token_status(user, &mark).await.unwrap() {
         TokenStatus::Good(found) => found.profile.id == user,
@@ -182,7 +182,7 @@ pub(crate) async fn p19_a_token_is_worth_what_revocations_say(mut fixture: Fixtu
     fixture.store.revoke(UserId(99), key(1), at(0)).await.unwrap();
 }
 
-pub(crate) async fn p19_a_changed_password_ends_every_other_token(fixture: Fixture) {
+pub(crate) async fn p19_a_password_change_revokes_every_other_token(fixture: Fixture) {
     let amy = fixture.new_user().await;
     assert_eq!(fixture.store.issue_not_before(amy).await.unwrap(), 0);
     for (token, login) in [(1, 11), (2, 12)] {
@@ -193,7 +193,7 @@ pub(crate) async fn p19_a_changed_password_ends_every_other_token(fixture: Fixtu
     fixture.store.change_password(amy, "new", now, Some(key(12))).await.unwrap();
 
     let good = async |mark| matches!(fixture.store.token_status(amy, &mark).await.unwrap(), TokenStatus::Good(_));
-    assert!(!good(mark(7, None, 5)).await, "issued in the very second");
+    assert!(!good(mark(7, None, 5)).await, "issued in the same second");
     assert!(!good(mark(7, Some(11), 0)).await);
     assert!(good(mark(7, None, 6)).await);
     assert!(good(mark(7, Some(12), 3)).await, "the login that asked stays");
@@ -208,7 +208,7 @@ pub(crate) async fn p19_a_changed_password_ends_every_other_token(fixture: Fixtu
     assert_eq!(fixture.store.refresh_token(key(2), at(0)).await.unwrap(), None);
 }
 
-pub(crate) async fn a_refresh_token_is_good_for_one_rotation(fixture: Fixture) {
+pub(crate) async fn a_refresh_token_rotates_once(fixture: Fixture) {
     let amy = fixture.new_user().await;
     fixture
         .store
@@ -236,22 +236,22 @@ pub(crate) async fn a_refresh_token_is_good_for_one_rotation(fixture: Fixture) {
     assert_eq!(fixture.store.refresh_token(key(1), at(0)).await.unwrap(), None);
 }
 
-pub(crate) async fn logging_out_or_being_disabled_ends_refresh_tokens(fixture: Fixture) {
+pub(crate) async fn a_logout_or_disabling_removes_refresh_tokens(fixture: Fixture) {
     let amy = fixture.new_user().await;
     for (token, login) in [(1, 11), (2, 11), (3, 12)] {
         let refresh = RefreshToken { key: key(token), user: amy, login: key(login), expires_at: at(1000) };
         fixture.store.add_refresh_token(refresh).await.unwrap();
     }
     fixture.store.revoke(amy, key(11), at(1000)).await.unwrap();
-    let there = async |token| fixture.store.refresh_token(key(token), at(0)).await.unwrap().is_some();
-    assert!(!there(1).await && !there(2).await && there(3).await);
+    let exists = async |token| fixture.store.refresh_token(key(token), at(0)).await.unwrap().is_some();
+    assert!(!exists(1).await && !exists(2).await && exists(3).await);
     fixture.store.set_disabled("person0", true).await.unwrap();
     assert_eq!(fixture.store.rotate_refresh_token(key(3), key(4), at(2000), at(0)).await.unwrap(), None);
     fixture.store.set_disabled("person0", false).await.unwrap();
-    assert!(!there(3).await && !there(4).await);
+    assert!(!exists(3).await && !exists(4).await);
 }
 
-pub(crate) async fn revocations_are_cleared_away_only_long_after_they_expired(fixture: Fixture) {
+pub(crate) async fn revocations_are_deleted_only_long_after_they_expired(fixture: Fixture) {
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
     let amy = fixture.new_user().await;
     fixture.store.revoke(amy, key(1), at(0)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Rules about coming back: what changed since then, or the newest messages when that is too much.
+//! Catching up: the changes since a version, or the newest messages when those are too many.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use teahouse_store::{CatchUpBounds, CatchUpPage, Destination, Reaction, RoomHist
 
 use crate::fixture::*;
 
-const LOBBY_PLACE: Destination = Destination::Room(LOBBY);
+const IN_LOBBY: Destination = Destination::Room(LOBBY);
 
 fn bounds(limit: u32, changes_max: Option<u32>) -> CatchUpBounds {
     CatchUpBounds { limit, changes_max, reset_messages: 5 }
@@ -20,10 +20,10 @@ async fn catch_up(fixture: &Fixture, since: Option<u64>, bounds: CatchUpBounds) 
     page
 }
 
-pub(crate) async fn p14_catching_up_is_complete_and_paged_however_much_was_missed(fixture: Fixture) {
+pub(crate) async fn p14_a_catch_up_is_complete_and_paged_however_long_it_is(fixture: Fixture) {
     let amy = fixture.new_user().await;
     for number in 0..30 {
-        fixture.send(amy, LOBBY_PLACE, &format!("{number}")).await;
+        fixture.send(amy, IN_LOBBY, &format!("{number}")).await;
     }
     let gone = fixture.sink.new_messages(LOBBY)[4].id;
     fixture.store.delete_message(None, gone, amy).await.unwrap();
@@ -50,19 +50,19 @@ pub(crate) async fn p14_catching_up_is_complete_and_paged_however_much_was_misse
     assert_eq!((exactly.messages.len(), exactly.complete), (7, true), "a full page can be the last one");
 }
 
-pub(crate) async fn too_many_changes_or_another_time_begin_the_room_anew(fixture: Fixture) {
+pub(crate) async fn too_many_changes_or_a_version_from_the_future_reset_the_room(fixture: Fixture) {
     let amy = fixture.new_user().await;
     for number in 0..12 {
-        fixture.send(amy, LOBBY_PLACE, &format!("{number}")).await;
+        fixture.send(amy, IN_LOBBY, &format!("{number}")).await;
     }
-    let told = fixture.sink.new_messages(LOBBY);
-    fixture.store.delete_message(None, told[8].id, amy).await.unwrap();
-    fixture.store.delete_message(None, told[0].id, amy).await.unwrap();
+    let published = fixture.sink.new_messages(LOBBY);
+    fixture.store.delete_message(None, published[8].id, amy).await.unwrap();
+    fixture.store.delete_message(None, published[0].id, amy).await.unwrap();
     assert!(!catch_up(&fixture, Some(4), bounds(3, Some(9))).await.reset, "as many changes as are allowed");
     for (since, changes_max) in [(Some(3), Some(9)), (None, None), (None, Some(500)), (Some(15), None)] {
         let page = catch_up(&fixture, since, bounds(3, changes_max)).await;
         assert_eq!((page.reset, page.complete, page.through, page.last_seq), (true, true, Version(14), Seq(12)));
-        let ids: Vec<_> = [7, 9, 10, 11, 8].iter().map(|n: &usize| told[*n].id).collect();
+        let ids: Vec<_> = [7, 9, 10, 11, 8].iter().map(|n: &usize| published[*n].id).collect();
         assert_eq!(page.messages.iter().map(|m| m.id).collect::<Vec<_>>(), ids, "{since:?}: the newest by seq");
         assert!(page.messages[4].deleted && page.messages[4].content.is_empty());
     }
@@ -70,15 +70,15 @@ pub(crate) async fn too_many_changes_or_another_time_begin_the_room_anew(fixture
     assert_eq!((nowhere.messages.len(), nowhere.through, nowhere.complete), (0, Version(0), true));
 }
 
-pub(crate) async fn a_page_and_the_rooms_version_are_of_one_moment_while_others_write(fixture: Fixture) {
+pub(crate) async fn a_page_and_the_rooms_version_are_one_snapshot_while_others_write(fixture: Fixture) {
     let amy = fixture.new_user().await;
     let writer = {
         let store = Arc::clone(&fixture.store);
         tokio::spawn(async move {
             for number in 0..400 {
-                let said = store.append(text(amy, LOBBY_PLACE, &format!("{number}"))).await.unwrap();
+                let sent = store.append(text(amy, IN_LOBBY, &format!("{number}"))).await.unwrap();
                 if number % 3 == 0 {
-                    store.delete_message(Some(LOBBY), said.id, amy).await.unwrap();
+                    store.delete_message(Some(LOBBY), sent.id, amy).await.unwrap();
                 }
             }
         })
@@ -97,11 +97,11 @@ pub(crate) async fn a_page_and_the_rooms_version_are_of_one_moment_while_others_
     assert!(moments > 0);
 }
 
-/// A client that only knows what catching up brought it.
+/// A client that knows only what its catch-ups brought.
 #[derive(Default)]
 struct Client {
     held: BTreeMap<Seq, Message>,
-    // Where the window begins that it has loaded; what changes before that only moves the version.
+    // The start of the loaded window. A change before it only moves the version.
     low: Seq,
     version: Option<Version>,
 }
@@ -109,52 +109,52 @@ struct Client {
 impl Client {
     async fn catch_up(&mut self, fixture: &Fixture, room: RoomId, bounds: CatchUpBounds) -> bool {
         let mut changes_max = bounds.changes_max;
-        let mut begun_anew = false;
+        let mut was_reset = false;
         loop {
             let page =
                 fixture.store.catch_up(room, self.version, CatchUpBounds { changes_max, ..bounds }).await.unwrap();
             if page.reset {
                 self.held.clear();
                 self.low = page.messages.iter().map(|m| m.seq).min().unwrap_or(page.last_seq.next());
-                begun_anew = true;
+                was_reset = true;
             }
             for message in page.messages.into_iter().filter(|m| m.seq >= self.low) {
                 self.held.insert(message.seq, message);
             }
             self.version = Some(page.through);
-            // Only the beginning may be anew.
+            // Only the first page can be a reset.
             changes_max = None;
             if page.complete {
-                return begun_anew;
+                return was_reset;
             }
         }
     }
 }
 
-/// What really is in the room, from this seq on.
-async fn truth(fixture: &Fixture, user: UserId, room: RoomId, from: Seq) -> BTreeMap<Seq, Message> {
+/// The stored messages of the room from this seq on.
+async fn stored_from(fixture: &Fixture, user: UserId, room: RoomId, from: Seq) -> BTreeMap<Seq, Message> {
     let query = RoomHistoryQuery { room, from: SeqFrom::After(Seq(from.0 - 1)), limit: 10_000 };
     let page = fixture.store.room_history(user, query).await.unwrap();
     page.messages.into_iter().map(|message| (message.seq, message)).collect()
 }
 
-pub(crate) async fn whatever_changes_pages_and_beginning_anew_lead_to_the_truth(fixture: Fixture) {
-    let mut rng = seeded_rng("whatever_changes_pages_and_beginning_anew_lead_to_the_truth");
-    let people = [fixture.new_user().await, fixture.new_user().await];
-    let mut said: Vec<MessageId> = Vec::new();
+pub(crate) async fn pages_and_resets_converge_on_the_stored_room_whatever_changes(fixture: Fixture) {
+    let mut rng = seeded_rng("pages_and_resets_converge_on_the_stored_room_whatever_changes");
+    let users = [fixture.new_user().await, fixture.new_user().await];
+    let mut sent: Vec<MessageId> = Vec::new();
     let mut clients: Vec<Client> = (0..4).map(|_| Client::default()).collect();
-    let (mut anew, mut continued) = (0, 0);
+    let (mut resets, mut continued) = (0, 0);
     for _ in 0..400 {
         for _ in 0..rng.usize(..12) {
-            let actor = people[rng.usize(..2)];
-            if said.is_empty() || rng.usize(..3) == 0 {
-                said.push(fixture.send(actor, LOBBY_PLACE, &word(&mut rng)).await.id);
+            let actor = users[rng.usize(..2)];
+            if sent.is_empty() || rng.usize(..3) == 0 {
+                sent.push(fixture.send(actor, IN_LOBBY, &word(&mut rng)).await.id);
                 continue;
             }
-            // Mostly what is near the end, sometimes anything.
-            let near = said.len() - 1 - rng.usize(..said.len().min(8));
-            let message = said[if rng.usize(..4) == 0 { rng.usize(..said.len()) } else { near }];
-            // What is refused here (others' words, deleted ones) changes nothing, and need not.
+            // Mostly near the end, sometimes anywhere.
+            let near = sent.len() - 1 - rng.usize(..sent.len().min(8));
+            let message = sent[if rng.usize(..4) == 0 { rng.usize(..sent.len()) } else { near }];
+            // A change that is refused (of another's or a deleted message) changes nothing, which is fine.
             match rng.usize(..5) {
                 0 => drop(fixture.store.delete_message(None, message, actor).await),
                 1 | 2 => drop(fixture.edit(message, actor, &word(&mut rng)).await),
@@ -167,12 +167,12 @@ pub(crate) async fn whatever_changes_pages_and_beginning_anew_lead_to_the_truth(
         let client = &mut clients[rng.usize(..4)];
         let bounds = CatchUpBounds { limit: 1 + rng.usize(..6) as u32, changes_max: Some(20), reset_messages: 10 };
         match client.catch_up(&fixture, LOBBY, bounds).await {
-            true => anew += 1,
+            true => resets += 1,
             false => continued += 1,
         }
         let head = fixture.store.room_head(LOBBY).await.unwrap().unwrap();
         assert_eq!(client.version, Some(head.version));
-        assert_eq!(client.held, truth(&fixture, people[0], LOBBY, client.low).await);
+        assert_eq!(client.held, stored_from(&fixture, users[0], LOBBY, client.low).await);
     }
-    assert!(anew > 10 && continued > 10, "both happened: {anew}, {continued}");
+    assert!(resets > 10 && continued > 10, "both happened: {resets}, {continued}");
 }

@@ -1,5 +1,5 @@
-//! What the sink is told is the whole truth: whoever applies it, commit by commit, to what they saw at first
-//! sees what a fresh look shows, whatever happened.
+//! The commits are complete: a listener that applies them one by one to what it read at first sees what a fresh read
+//! shows, whatever happens.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use teahouse_store::{
 
 use crate::fixture::*;
 
-/// Everything that somebody knows who heard all commits.
+/// The state of a listener that applied all commits.
 #[derive(Default)]
 struct Listener {
     logs: BTreeMap<RoomId, Log>,
@@ -35,12 +35,12 @@ impl Listener {
         self.views.iter_mut().filter(move |((_, of), _)| *of == room).map(|((user, _), view)| (*user, view))
     }
 
-    fn hear(&mut self, commit: Commit) {
+    fn apply(&mut self, commit: Commit) {
         let room = commit.room;
         match commit.change {
             Change::Message { message, last_seq, what } => {
                 let log = self.logs.entry(room).or_default();
-                assert_eq!(message.version, log.version.next(), "no version is skipped or told twice");
+                assert_eq!(message.version, log.version.next(), "no version is skipped or published twice");
                 let new = what == MessageChange::New;
                 assert_eq!(last_seq, if new { log.last_seq.next() } else { log.last_seq });
                 assert_eq!(new, log.messages.insert(message.seq, message.clone()).is_none());
@@ -59,7 +59,11 @@ impl Listener {
             }
             Change::Entry { user, entry, .. } => {
                 let log = self.logs.entry(room).or_default();
-                assert_eq!((entry.version, entry.last_seq), (log.version, log.last_seq), "as of this very place");
+                assert_eq!(
+                    (entry.version, entry.last_seq),
+                    (log.version, log.last_seq),
+                    "an entry shows the room as of its commit"
+                );
                 for (_, view) in self.of_room(room).filter(|(of, _)| *of != user) {
                     view.members = entry.members;
                     if view.kind == RoomKind::Private && !view.reads.iter().any(|(of, _)| *of == user) {
@@ -93,7 +97,7 @@ impl Listener {
         self.profiles.get(&old.id).unwrap_or(old).clone()
     }
 
-    /// How a user sees a room, with what follows from the messages worked out.
+    /// A room as a user sees it, with the fields that follow from the messages.
     fn seen(&self, user: UserId, view: &RoomEntry) -> RoomEntry {
         let log = &self.logs[&view.id];
         let there = || log.messages.values().filter(|message| !message.deleted);
@@ -108,8 +112,8 @@ impl Listener {
         }
     }
 
-    async fn assert_sees_the_truth(&self, store: &Arc<dyn Store>, people: &[UserId]) {
-        for user in people {
+    async fn assert_matches_store(&self, store: &Arc<dyn Store>, users: &[UserId]) {
+        for user in users {
             let mine = self.views.iter().filter(|((of, _), _)| of == user);
             let seen: Vec<_> = mine.map(|(_, view)| self.seen(*user, view)).collect();
             assert_eq!(store.rooms_of(*user, at(0)).await.unwrap(), seen, "as {user} sees it");
@@ -123,16 +127,15 @@ impl Listener {
     }
 }
 
-/// Something that somebody may or may not be allowed to do. What is refused changes nothing, and so the
-/// listener need not know.
-async fn act(store: &dyn Store, rng: &mut Rng, people: &[UserId], rooms: &[RoomId], messages: &[MessageId]) {
-    let (actor, other) = (pick(rng, people), pick(rng, people));
+/// A random action, allowed or not. A refused one changes nothing, so the listener does not have to know.
+async fn act(store: &dyn Store, rng: &mut Rng, users: &[UserId], rooms: &[RoomId], messages: &[MessageId]) {
+    let (actor, other) = (pick(rng, users), pick(rng, users));
     let (room, now) = (pick(rng, rooms), at(0));
-    let place = if rng.usize(..4) == 0 { Destination::Direct(other) } else { Destination::Room(room) };
-    let content = format!("{} @person{}", word(rng), rng.usize(..people.len() + 2));
+    let destination = if rng.usize(..4) == 0 { Destination::Direct(other) } else { Destination::Room(room) };
+    let content = format!("{} @person{}", word(rng), rng.usize(..users.len() + 2));
     let message = if messages.is_empty() { MessageId(0) } else { pick(rng, messages) };
     let _ = match rng.usize(..13) {
-        0..=4 => store.append(text(actor, place, &content)).await.is_ok(),
+        0..=4 => store.append(text(actor, destination, &content)).await.is_ok(),
         5 => store.edit_message(Edit { message, actor, content, now }).await.is_ok(),
         6 => store.delete_message(None, message, actor).await.is_ok(),
         7 | 8 => {
@@ -151,7 +154,7 @@ async fn act(store: &dyn Store, rng: &mut Rng, people: &[UserId], rooms: &[RoomI
                 5 => Membership::Remove(other),
                 _ => Membership::Role(other, pick(rng, &[Role::Member, Role::Moderator, Role::Owner])),
             };
-            store.change_membership(MembershipChange { room, actor, what, now, asker: None }).await.is_ok()
+            store.change_membership(MembershipChange { room, actor, what, now, requester: None }).await.is_ok()
         }
         11 => match rng.usize(..3) {
             0 => store.open_direct(actor, other, now, None).await.is_ok(),
@@ -168,42 +171,42 @@ async fn act(store: &dyn Store, rng: &mut Rng, people: &[UserId], rooms: &[RoomI
     };
 }
 
-pub(crate) async fn whoever_applies_all_commits_sees_what_a_fresh_look_shows(fixture: Fixture) {
-    let mut rng = seeded_rng("whoever_applies_all_commits_sees_what_a_fresh_look_shows");
-    let mut people = Vec::new();
+pub(crate) async fn a_listener_that_applies_all_commits_sees_what_a_fresh_read_shows(fixture: Fixture) {
+    let mut rng = seeded_rng("a_listener_that_applies_all_commits_sees_what_a_fresh_read_shows");
+    let mut users = Vec::new();
     for _ in 0..6 {
-        people.push(fixture.new_user().await);
+        users.push(fixture.new_user().await);
     }
     fixture.store.set_role("person5", UserRole::Admin).await.unwrap();
     let mut listener = Listener::default();
     listener.logs.entry(LOBBY).or_default();
-    for user in &people {
+    for user in &users {
         listener.views.insert((*user, LOBBY), fixture.entry(LOBBY, *user).await);
     }
-    let mut heard = 0;
+    let mut applied = 0;
     for _ in 0..60 {
         // Several at once, so that they share groups.
         let (rooms, messages) = (known_rooms(&listener), known_messages(&listener));
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..8 {
-            let (store, people, rooms, messages) =
-                (Arc::clone(&fixture.store), people.clone(), rooms.clone(), messages.clone());
+            let (store, users, rooms, messages) =
+                (Arc::clone(&fixture.store), users.clone(), rooms.clone(), messages.clone());
             let mut rng = rng.fork();
             tasks.spawn(async move {
                 for _ in 0..8 {
-                    act(&*store, &mut rng, &people, &rooms, &messages).await;
+                    act(&*store, &mut rng, &users, &rooms, &messages).await;
                 }
             });
         }
         tasks.join_all().await;
         for commit in fixture.sink.commits() {
-            listener.hear(commit);
-            heard += 1;
+            listener.apply(commit);
+            applied += 1;
         }
         fixture.sink.clear();
-        listener.assert_sees_the_truth(&fixture.store, &people).await;
+        listener.assert_matches_store(&fixture.store, &users).await;
     }
-    assert!(heard > 500 && listener.logs.len() > 8, "{heard} commits, {} rooms", listener.logs.len());
+    assert!(applied > 500 && listener.logs.len() > 8, "{applied} commits, {} rooms", listener.logs.len());
 }
 
 fn known_rooms(listener: &Listener) -> Vec<RoomId> {

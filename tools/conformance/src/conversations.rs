@@ -1,4 +1,4 @@
-//! Rules about direct rooms and read marks.
+//! Direct rooms and read marks.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(crate) async fn p5_two_first_messages_at_once_make_one_conversation_with_bot
     assert_eq!(audiences[0].peer_of(amy).unwrap().id, bob);
 }
 
-pub(crate) async fn p5_both_open_at_once_and_get_the_same_room(fixture: Fixture) {
+pub(crate) async fn p5_two_users_who_open_at_once_get_the_same_room(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..20 {
@@ -50,7 +50,7 @@ pub(crate) async fn p5_both_open_at_once_and_get_the_same_room(fixture: Fixture)
     assert_eq!(rooms.len(), 1);
 }
 
-pub(crate) async fn an_opened_room_is_listed_for_who_opened_it_until_there_is_a_message(fixture: Fixture) {
+pub(crate) async fn an_opened_room_is_listed_for_the_opener_until_it_has_a_message(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     let room = fixture.store.open_direct(amy, bob, at(7), None).await.unwrap().id;
     let listed = only_conversation(&fixture, amy).await;
@@ -60,14 +60,14 @@ pub(crate) async fn an_opened_room_is_listed_for_who_opened_it_until_there_is_a_
     assert_eq!(only_conversation(&fixture, bob).await.last_message, Some(("hi".to_owned(), at(0))));
 }
 
-pub(crate) async fn nobody_opens_a_room_with_themselves_or_with_nobody(fixture: Fixture) {
+pub(crate) async fn a_room_with_oneself_or_an_unknown_user_is_refused(fixture: Fixture) {
     let amy = fixture.new_user().await;
     assert_eq!(fixture.store.open_direct(amy, amy, at(0), None).await, Err(OpenDirectError::Oneself));
     assert_eq!(fixture.store.open_direct(amy, UserId(99), at(0), None).await, Err(OpenDirectError::NotFound));
     assert_eq!(fixture.store.open_direct(UserId(99), amy, at(0), None).await, Err(OpenDirectError::NotFound));
 }
 
-pub(crate) async fn a_direct_room_is_seen_by_its_two_people_only(fixture: Fixture) {
+pub(crate) async fn only_its_two_members_see_a_direct_room(fixture: Fixture) {
     let (amy, bob, eve) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
     let room = fixture.send(amy, Destination::Direct(bob), "hi").await.room;
     fixture.store.mark_read(room, bob, None).await.unwrap();
@@ -89,7 +89,7 @@ pub(crate) async fn conversations_come_newest_first(fixture: Fixture) {
         rooms.push(fixture.send(peer, Destination::Direct(amy), "hi").await.room);
     }
     let listed = |list: Vec<Conversation>| list.into_iter().map(|c| c.room).collect::<Vec<_>>();
-    // All in one millisecond: the order of commit decides.
+    // All in one millisecond: the order of commits decides.
     assert_eq!(listed(fixture.store.conversations(amy).await.unwrap()), [rooms[2], rooms[1], rooms[0]]);
     fixture.send(amy, Destination::Room(rooms[0]), "ho").await;
     assert_eq!(listed(fixture.store.conversations(amy).await.unwrap()), [rooms[0], rooms[2], rooms[1]]);
@@ -97,16 +97,16 @@ pub(crate) async fn conversations_come_newest_first(fixture: Fixture) {
 
 pub(crate) async fn p3_p4_unread_is_derived_from_the_read_mark_and_the_preview_from_the_messages(fixture: Fixture) {
     let (amy, bob, eve) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
-    let mut said = Vec::new();
+    let mut sent = Vec::new();
     for text in ["one", "two", "three"] {
-        said.push(fixture.send(amy, Destination::Direct(bob), text).await);
+        sent.push(fixture.send(amy, Destination::Direct(bob), text).await);
     }
-    let room = said[0].room;
+    let room = sent[0].room;
     fixture.send(bob, Destination::Direct(amy), "own words are not unread").await;
     fixture.send(eve, Destination::Direct(bob), "hello").await;
     assert_eq!(fixture.store.unread_total(bob).await.unwrap(), 4);
 
-    fixture.store.delete_message(Some(room), said[1].id, amy).await.unwrap();
+    fixture.store.delete_message(Some(room), sent[1].id, amy).await.unwrap();
     assert_eq!(fixture.store.unread_total(bob).await.unwrap(), 3, "deleted ones are not counted");
     assert_eq!(fixture.store.mark_read(room, bob, Some(Seq(1))).await.unwrap(), at_mark(1, 1, true));
     assert_eq!(fixture.store.unread_total(bob).await.unwrap(), 2);
@@ -140,7 +140,7 @@ pub(crate) async fn p11_a_read_mark_never_goes_back_and_never_beyond_the_head(mu
     assert_eq!(fixture.store.mark_read(room, bob, None).await.unwrap(), at_mark(4, 0, true));
 }
 
-pub(crate) async fn p11_reading_ones_own_words_moves_the_mark_and_tells_no_author(fixture: Fixture) {
+pub(crate) async fn p11_reading_own_messages_moves_the_mark_over_no_others(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     let room = fixture.send(amy, Destination::Direct(bob), "hi").await.room;
     assert_eq!(fixture.store.mark_read(room, amy, None).await.unwrap(), at_mark(1, 0, true));
@@ -149,7 +149,7 @@ pub(crate) async fn p11_reading_ones_own_words_moves_the_mark_and_tells_no_autho
     assert_eq!(fixture.store.mark_read(RoomId(99), amy, None).await.unwrap(), at_mark(0, 0, false));
 }
 
-pub(crate) async fn p11_three_devices_mark_at_once_backwards_too_and_the_highest_stands(fixture: Fixture) {
+pub(crate) async fn p11_of_marks_from_three_devices_at_once_the_highest_wins(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     let mut room = RoomId(0);
     for number in 0..30 {
@@ -167,9 +167,9 @@ pub(crate) async fn p11_three_devices_mark_at_once_backwards_too_and_the_highest
         });
     }
     tasks.join_all().await;
-    let told: Vec<_> = fixture.sink.read_marks().into_iter().map(|(_, _, seq, _)| seq).collect();
-    assert!(told.is_sorted_by(|a, b| a < b), "what is told only grows: {told:?}");
-    assert_eq!(told.last(), Some(&30));
+    let published: Vec<_> = fixture.sink.read_marks().into_iter().map(|(_, _, seq, _)| seq).collect();
+    assert!(published.is_sorted_by(|a, b| a < b), "published marks only grow: {published:?}");
+    assert_eq!(published.last(), Some(&30));
     assert_eq!(fixture.store.direct_room(room, bob).await.unwrap().read_seq, Seq(30));
 }
 
@@ -189,7 +189,7 @@ pub(crate) async fn unread_is_capped_at_999_for_each_room(fixture: Fixture) {
     assert_eq!(fixture.store.mark_read(room, bob, Some(Seq(3))).await.unwrap(), at_mark(3, 998, true));
 }
 
-pub(crate) async fn everybody_is_in_the_lobby_from_the_beginning_with_its_head_as_read(fixture: Fixture) {
+pub(crate) async fn new_users_are_in_the_lobby_with_its_head_as_read_mark(fixture: Fixture) {
     let amy = fixture.new_user().await;
     fixture.send(amy, Destination::Room(LOBBY), "before").await;
     let bob = fixture.new_user().await;

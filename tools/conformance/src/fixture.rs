@@ -71,12 +71,12 @@ impl Fixture {
 
     /// Changes a membership.
     pub async fn membership(&self, room: RoomId, actor: UserId, what: Membership) -> Result<RoomEntry, RoomError> {
-        self.store.change_membership(MembershipChange { room, actor, what, now: at(0), asker: Some(ASKER) }).await
+        self.store.change_membership(MembershipChange { room, actor, what, now: at(0), requester: Some(REQUESTER) }).await
     }
 
     /// Opens the direct room of two users.
     pub async fn direct(&self, user: UserId, peer: UserId) -> RoomId {
-        self.store.open_direct(user, peer, at(0), Some(ASKER)).await.unwrap().id
+        self.store.open_direct(user, peer, at(0), Some(REQUESTER)).await.unwrap().id
     }
 
     /// All rooms of a user, as they see them.
@@ -136,12 +136,12 @@ pub fn at(ms: i64) -> Timestamp {
 }
 
 /// The session that asks, in tests where it matters.
-pub const ASKER: SessionId = SessionId(77);
+pub const REQUESTER: SessionId = SessionId(77);
 
 /// A room to create.
 #[must_use]
 pub fn new_room(owner: UserId, kind: RoomKind, name: &str) -> NewRoom {
-    NewRoom { owner, kind, name: name.to_owned(), title: String::new(), now: at(0), asker: Some(ASKER) }
+    NewRoom { owner, kind, name: name.to_owned(), title: String::new(), now: at(0), requester: Some(REQUESTER) }
 }
 
 /// A user to create.

@@ -1,4 +1,4 @@
-//! Rules about a room's history by seq.
+//! A room's history by seq.
 
 use teahouse_core::{LOBBY, Message, RoomId, RoomKind, Seq, UserId};
 use teahouse_store::{Destination, Membership, RoomError, RoomHistoryPage, RoomHistoryQuery, SeqFrom};
@@ -15,7 +15,7 @@ fn seqs(messages: &[Message]) -> Vec<u64> {
 
 const NONE: std::ops::RangeInclusive<u64> = std::ops::RangeInclusive::new(1, 0);
 
-pub(crate) async fn history_goes_by_seq_from_anywhere_in_either_direction(fixture: Fixture) {
+pub(crate) async fn history_by_seq_starts_anywhere_and_goes_in_either_direction(fixture: Fixture) {
     let amy = fixture.new_user().await;
     for number in 1..=10 {
         fixture.send(amy, Destination::Room(LOBBY), &format!("{number}")).await;
@@ -58,30 +58,35 @@ pub(crate) async fn history_goes_by_seq_from_anywhere_in_either_direction(fixtur
     }
 }
 
-pub(crate) async fn a_page_shows_deleted_ones_in_their_places_and_what_oneself_reacted(fixture: Fixture) {
+pub(crate) async fn a_page_by_seq_has_deleted_messages_and_the_readers_own_reactions(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
-    let mut said = Vec::new();
+    let mut sent = Vec::new();
     for number in 0..4 {
-        said.push(fixture.send(amy, Destination::Room(LOBBY), &format!("{number}")).await.id);
+        sent.push(fixture.send(amy, Destination::Room(LOBBY), &format!("{number}")).await.id);
     }
-    fixture.store.delete_message(None, said[1], amy).await.unwrap();
-    for (message, emoji) in [(said[2], "🍵"), (said[0], "👍"), (said[2], "👍")] {
+    fixture.store.delete_message(None, sent[1], amy).await.unwrap();
+    for (message, emoji) in [(sent[2], "🍵"), (sent[0], "👍"), (sent[2], "👍")] {
         fixture.react(message, bob, emoji).await.unwrap();
     }
-    fixture.react(said[3], amy, "👍").await.unwrap();
+    fixture.react(sent[3], amy, "👍").await.unwrap();
     let found = page(&fixture, bob, LOBBY, SeqFrom::Newest, 3).await;
     assert_eq!(contents(&found.messages), ["", "2", "3"]);
     assert!(found.messages[0].deleted);
     let both: Vec<_> = ["🍵", "👍"].iter().map(|emoji| (*emoji).to_owned()).collect();
     assert_eq!(found.messages[1].reactions, both.iter().map(|emoji| (emoji.clone(), 1)).collect::<Vec<_>>());
-    assert_eq!(found.own_reactions, both.into_iter().map(|emoji| (said[2], emoji)).collect::<Vec<_>>());
-    let told: Vec<_> = fixture.sink.message_changes(LOBBY).into_iter().map(|told| told.message).collect();
+    assert_eq!(found.own_reactions, both.into_iter().map(|emoji| (sent[2], emoji)).collect::<Vec<_>>());
+    let published: Vec<_> =
+        fixture.sink.message_changes(LOBBY).into_iter().map(|published| published.message).collect();
     for message in found.messages {
-        assert_eq!(told.iter().rfind(|told| told.id == message.id), Some(&message), "what was told last");
+        assert_eq!(
+            published.iter().rfind(|published| published.id == message.id),
+            Some(&message),
+            "the last published state"
+        );
     }
 }
 
-pub(crate) async fn public_rooms_are_read_by_everybody_and_others_by_their_members(fixture: Fixture) {
+pub(crate) async fn everybody_reads_public_rooms_and_only_members_read_others(fixture: Fixture) {
     let (amy, bob, eve) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
     let public = fixture.room(amy, RoomKind::Public, "tea").await;
     let private = fixture.room_of(&[amy, bob], "cellar").await;

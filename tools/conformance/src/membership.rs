@@ -1,4 +1,4 @@
-//! Rules about who is in a room, and as what.
+//! Membership and roles.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ async fn roles(fixture: &Fixture, room: RoomId, actor: UserId) -> Vec<(UserId, R
     members.into_iter().map(|(profile, role)| (profile.id, role)).collect()
 }
 
-pub(crate) async fn joining_a_public_room_begins_at_its_head(fixture: Fixture) {
+pub(crate) async fn joining_a_public_room_starts_at_its_head(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     let room = fixture.room(amy, RoomKind::Public, "tea").await;
     fixture.send(amy, Destination::Room(room), "before").await;
@@ -26,15 +26,15 @@ pub(crate) async fn joining_a_public_room_begins_at_its_head(fixture: Fixture) {
     assert_eq!((entry.version, entry.last_seq, entry.read_seq, entry.unread), (Version(1), Seq(1), Seq(1), 0));
     assert_eq!((entry.members, entry.role), (2, Role::Member));
     assert_eq!(entry.last_message.as_ref().unwrap().content, "before");
-    assert_eq!(fixture.sink.entries(), [(bob, entry.clone(), Some(ASKER))]);
+    assert_eq!(fixture.sink.entries(), [(bob, entry.clone(), Some(REQUESTER))]);
     assert_eq!(fixture.membership(room, bob, Membership::Join).await.unwrap(), entry);
-    assert_eq!(fixture.sink.commits().len(), 1, "who is in already changes nothing");
-    let said = fixture.send(bob, Destination::Room(room), "hello").await;
-    assert_eq!(said.version, Version(2), "coming in takes no version");
+    assert_eq!(fixture.sink.commits().len(), 1, "a member who joins again changes nothing");
+    let sent = fixture.send(bob, Destination::Room(room), "hello").await;
+    assert_eq!(sent.version, Version(2), "joining takes no version");
     assert_eq!(fixture.entry(room, amy).await.unread, 1);
 }
 
-pub(crate) async fn private_and_direct_rooms_look_like_none_to_others(fixture: Fixture) {
+pub(crate) async fn private_and_direct_rooms_do_not_exist_for_others(fixture: Fixture) {
     let (amy, bob, eve) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
     let boss = fixture.new_user().await;
     fixture.store.set_role("person3", UserRole::Admin).await.unwrap();
@@ -61,7 +61,7 @@ pub(crate) async fn private_and_direct_rooms_look_like_none_to_others(fixture: F
     assert_eq!(fixture.sink.commits().len(), 0);
 }
 
-pub(crate) async fn one_leaves_and_hears_nothing_and_says_nothing_from_there_on(fixture: Fixture) {
+pub(crate) async fn a_user_who_left_gets_nothing_and_cannot_write(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     let room = fixture.room(amy, RoomKind::Public, "tea").await;
     fixture.membership(room, bob, Membership::Join).await.unwrap();
@@ -69,8 +69,8 @@ pub(crate) async fn one_leaves_and_hears_nothing_and_says_nothing_from_there_on(
     let before = fixture.entry(room, bob).await;
     fixture.sink.clear();
     assert_eq!(fixture.membership(room, bob, Membership::Leave).await.unwrap(), before, "as they saw it last");
-    let told: Vec<_> = fixture.sink.commits().into_iter().map(|c| (c.room, c.audience, c.change)).collect();
-    assert_eq!(told, [(room, Audience::Room, Change::Left { user: bob, members: 1 })]);
+    let published: Vec<_> = fixture.sink.commits().into_iter().map(|c| (c.room, c.audience, c.change)).collect();
+    assert_eq!(published, [(room, Audience::Room, Change::Left { user: bob, members: 1 })]);
     let refused = fixture.store.append(text(bob, Destination::Room(room), "one more")).await;
     assert_eq!(refused, Err(AppendError::Forbidden), "at once");
     assert_eq!(fixture.membership(room, bob, Membership::Leave).await, Err(RoomError::NotFound));
@@ -80,7 +80,7 @@ pub(crate) async fn one_leaves_and_hears_nothing_and_says_nothing_from_there_on(
 
     fixture.send(amy, Destination::Room(room), "so quiet").await;
     let again = fixture.membership(room, bob, Membership::Join).await.unwrap();
-    assert_eq!((again.read_seq, again.unread), (Seq(2), 0), "coming back is coming anew");
+    assert_eq!((again.read_seq, again.unread), (Seq(2), 0), "a new membership starts at the head");
     fixture.send(bob, Destination::Room(room), "back").await;
 }
 
@@ -103,12 +103,12 @@ pub(crate) async fn nobody_leaves_the_lobby_or_a_direct_room(fixture: Fixture) {
     }
     assert_eq!(ids_in(&fixture, LOBBY).await, [amy, bob, boss]);
     assert_eq!(fixture.sink.commits().len(), 0);
-    // The lobby has no owner from the beginning, and can be without one again.
+    // The lobby has no owner at first, and can lose its last one.
     fixture.membership(LOBBY, boss, Membership::Role(amy, Role::Owner)).await.unwrap();
     fixture.membership(LOBBY, amy, Membership::Role(amy, Role::Member)).await.unwrap();
 }
 
-pub(crate) async fn members_bring_others_in(fixture: Fixture) {
+pub(crate) async fn members_invite_others(fixture: Fixture) {
     let (amy, bob, eve) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
     let room = fixture.room(amy, RoomKind::Private, "cellar").await;
     fixture.send(amy, Destination::Room(room), "before").await;
@@ -120,7 +120,7 @@ pub(crate) async fn members_bring_others_in(fixture: Fixture) {
     assert_eq!(fixture.sink.entries(), [(bob, entry, None)], "bob's session did not ask");
     fixture.membership(room, amy, Membership::Invite(bob)).await.unwrap();
     fixture.membership(room, bob, Membership::Join).await.unwrap();
-    assert_eq!(fixture.sink.commits().len(), 1, "who is in already changes nothing");
+    assert_eq!(fixture.sink.commits().len(), 1, "a member who joins again changes nothing");
 
     fixture.store.set_disabled("person2", true).await.unwrap();
     for nobody in [eve, UserId(99)] {
@@ -135,10 +135,10 @@ pub(crate) async fn members_bring_others_in(fixture: Fixture) {
     assert_eq!(fixture.membership(public, amy, Membership::Invite(bob)).await, Err(RoomError::Forbidden), "disabled");
 }
 
-pub(crate) async fn a_removed_member_is_out_at_once_whatever_the_writer_remembers(fixture: Fixture) {
+pub(crate) async fn a_removed_member_cannot_write_at_once_despite_the_cache(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     let room = fixture.room_of(&[amy, bob], "cellar").await;
-    // Handed over without waiting, so that they may well be in one group: said, out, said, in, said.
+    // Queued without waiting, so that they can be in one group: sent, removed, sent, invited, sent.
     let say = |content: &str| {
         let (store, append) = (Arc::clone(&fixture.store), text(bob, Destination::Room(room), content));
         async move { store.append(append).await.map(drop) }
@@ -155,7 +155,7 @@ pub(crate) async fn a_removed_member_is_out_at_once_whatever_the_writer_remember
     assert_eq!(contents(&fixture.sink.new_messages(room)), ["1", "3"]);
 }
 
-pub(crate) async fn moderators_remove_and_nobody_an_equal(fixture: Fixture) {
+pub(crate) async fn moderators_remove_members_but_not_their_equals(fixture: Fixture) {
     let (amy, bob, eve, ida) =
         (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
     let boss = fixture.new_user().await;
@@ -178,7 +178,7 @@ pub(crate) async fn moderators_remove_and_nobody_an_equal(fixture: Fixture) {
     assert_eq!(fixture.sink.commits()[0].change, Change::Left { user: ida, members: 3 });
     fixture.membership(room, amy, Membership::Remove(eve)).await.unwrap();
 
-    // An administrator of the server, once in the room, stands above all.
+    // An administrator of the server who is in the room is above all.
     fixture.store.set_role("person4", UserRole::Admin).await.unwrap();
     fixture.membership(room, bob, Membership::Invite(boss)).await.unwrap();
     fixture.membership(room, boss, Membership::Remove(amy)).await.unwrap();
@@ -186,7 +186,7 @@ pub(crate) async fn moderators_remove_and_nobody_an_equal(fixture: Fixture) {
     assert_eq!(fixture.membership(room, boss, Membership::Remove(boss)).await, Err(RoomError::Forbidden));
 }
 
-pub(crate) async fn owners_give_roles_and_the_last_one_stays_one(fixture: Fixture) {
+pub(crate) async fn owners_give_roles_and_the_last_owner_stays_owner(fixture: Fixture) {
     let (amy, bob, eve) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
     let room = fixture.room_of(&[amy, bob], "cellar").await;
     for (actor, user, expect) in [
@@ -205,33 +205,34 @@ pub(crate) async fn owners_give_roles_and_the_last_one_stays_one(fixture: Fixtur
     assert_eq!(entry.role, Role::Owner);
     assert_eq!(fixture.sink.entries(), [(bob, entry, None)]);
     fixture.membership(room, amy, Membership::Role(bob, Role::Owner)).await.unwrap();
-    assert_eq!(fixture.sink.commits().len(), 1, "what is so already changes nothing");
+    assert_eq!(fixture.sink.commits().len(), 1, "a role in effect changes nothing");
     let down = fixture.membership(room, amy, Membership::Role(amy, Role::Member)).await.unwrap();
     assert_eq!(down.role, Role::Member);
-    assert_eq!(fixture.sink.entries()[1], (amy, down, Some(ASKER)));
+    assert_eq!(fixture.sink.entries()[1], (amy, down, Some(REQUESTER)));
     assert_eq!(fixture.membership(room, bob, Membership::Role(bob, Role::Member)).await, Err(RoomError::Forbidden));
 }
 
-pub(crate) async fn a_room_whose_last_owner_leaves_has_another_one(fixture: Fixture) {
-    let mut people = Vec::new();
+pub(crate) async fn a_room_whose_last_owner_leaves_gets_another_owner(fixture: Fixture) {
+    let mut users = Vec::new();
     for _ in 0..4 {
-        people.push(fixture.new_user().await);
+        users.push(fixture.new_user().await);
     }
-    let [amy, bob, eve, ida] = people[..] else { panic!() };
-    let room = fixture.room_of(&people, "cellar").await;
+    let [amy, bob, eve, ida] = users[..] else { panic!() };
+    let room = fixture.room_of(&users, "cellar").await;
     fixture.membership(room, amy, Membership::Role(eve, Role::Moderator)).await.unwrap();
     fixture.sink.clear();
     let leaves = async |user| fixture.membership(room, user, Membership::Leave).await.unwrap();
     leaves(amy).await;
-    let told: Vec<_> = fixture.sink.commits().into_iter().map(|commit| commit.change).collect();
-    let [Change::Left { user, members: 3 }, Change::Entry { user: heir, entry, requester: None }] = &told[..] else {
-        panic!("{told:?}")
+    let published: Vec<_> = fixture.sink.commits().into_iter().map(|commit| commit.change).collect();
+    let [Change::Left { user, members: 3 }, Change::Entry { user: successor, entry, requester: None }] = &published[..]
+    else {
+        panic!("{published:?}")
     };
-    assert_eq!((*user, *heir, entry.role), (amy, eve, Role::Owner), "the highest of the others");
+    assert_eq!((*user, *successor, entry.role), (amy, eve, Role::Owner), "the highest role of the others");
     assert_eq!(roles(&fixture, room, bob).await, [(bob, Role::Member), (eve, Role::Owner), (ida, Role::Member)]);
     fixture.membership(room, eve, Membership::Role(ida, Role::Owner)).await.unwrap();
     leaves(eve).await;
-    assert_eq!(roles(&fixture, room, bob).await, [(bob, Role::Member), (ida, Role::Owner)], "one is there");
+    assert_eq!(roles(&fixture, room, bob).await, [(bob, Role::Member), (ida, Role::Owner)], "there is another owner");
     leaves(ida).await;
     assert_eq!(roles(&fixture, room, bob).await, [(bob, Role::Owner)], "the only one left");
     fixture.membership(room, bob, Membership::Invite(ida)).await.unwrap();
@@ -240,7 +241,7 @@ pub(crate) async fn a_room_whose_last_owner_leaves_has_another_one(fixture: Fixt
     assert_eq!(roles(&fixture, room, amy).await, [(amy, Role::Owner), (ida, Role::Member)], "the lowest of equals");
 }
 
-pub(crate) async fn whoever_comes_into_an_empty_room_owns_it(fixture: Fixture) {
+pub(crate) async fn the_first_member_of_an_empty_room_owns_it(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     let room = fixture.room(amy, RoomKind::Public, "tea").await;
     fixture.membership(room, amy, Membership::Leave).await.unwrap();
@@ -251,22 +252,26 @@ pub(crate) async fn whoever_comes_into_an_empty_room_owns_it(fixture: Fixture) {
 }
 
 pub(crate) async fn members_are_listed_page_by_page(fixture: Fixture) {
-    let mut people = Vec::new();
+    let mut users = Vec::new();
     for _ in 0..5 {
-        people.push(fixture.new_user().await);
+        users.push(fixture.new_user().await);
     }
-    let room = fixture.room_of(&people, "cellar").await;
+    let room = fixture.room_of(&users, "cellar").await;
     let outside = fixture.new_user().await;
     let page = async |room, actor, after, limit| {
         let (members, more) = fixture.store.members(room, actor, after, limit).await.unwrap();
         (members.into_iter().map(|(profile, _)| profile.id).collect::<Vec<_>>(), more)
     };
-    assert_eq!(page(room, people[3], UserId(0), 3).await, (people[..3].to_vec(), true));
-    assert_eq!(page(room, people[3], people[2], 3).await, (people[3..].to_vec(), false));
-    assert_eq!(page(room, people[3], people[2], 2).await, (people[3..].to_vec(), false));
-    assert_eq!(page(LOBBY, outside, people[3], 5).await, (vec![people[4], outside], false));
-    let public = fixture.room(people[0], RoomKind::Public, "tea").await;
-    assert_eq!(page(public, outside, UserId(0), 5).await, (vec![people[0]], false), "anybody may look");
+    assert_eq!(page(room, users[3], UserId(0), 3).await, (users[..3].to_vec(), true));
+    assert_eq!(page(room, users[3], users[2], 3).await, (users[3..].to_vec(), false));
+    assert_eq!(page(room, users[3], users[2], 2).await, (users[3..].to_vec(), false));
+    assert_eq!(page(LOBBY, outside, users[3], 5).await, (vec![users[4], outside], false));
+    let public = fixture.room(users[0], RoomKind::Public, "tea").await;
+    assert_eq!(
+        page(public, outside, UserId(0), 5).await,
+        (vec![users[0]], false),
+        "everybody sees the members of a public room"
+    );
     assert_eq!(ids_in(&fixture, LOBBY).await.len(), 6);
     assert_eq!(ids_in(&fixture, RoomId(99)).await, []);
     assert_eq!(fixture.entry(LOBBY, outside).await.members, 6);

@@ -1,4 +1,4 @@
-//! Rules about what is said: order, idempotency, pages, changes, deletion.
+//! Messages: order, idempotency, refusals, pages by id, and closing the store.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
@@ -11,23 +11,23 @@ use teahouse_store::{Append, AppendError, Destination, HistoryFrom, HistoryPage,
 
 use crate::fixture::*;
 
-const LOBBY_PLACE: Destination = Destination::Room(LOBBY);
+const IN_LOBBY: Destination = Destination::Room(LOBBY);
 
 async fn history(fixture: &Fixture, room: RoomId, from: HistoryFrom, limit: u32) -> HistoryPage {
     fixture.store.history(room, HistoryQuery { from, limit }).await.unwrap()
 }
 
-pub(crate) async fn a_message_is_stored_as_it_was_said_and_told_as_it_is_stored(fixture: Fixture) {
+pub(crate) async fn a_message_is_stored_as_sent_and_published_as_stored(fixture: Fixture) {
     let amy = fixture.new_user().await;
-    let first = fixture.send(amy, LOBBY_PLACE, "first").await;
-    let mut append = keyed(amy, LOBBY_PLACE, "second", "c1");
+    let first = fixture.send(amy, IN_LOBBY, "first").await;
+    let mut append = keyed(amy, IN_LOBBY, "second", "c1");
     append.reply_to = Some(first.id);
     append.now = at(5);
     let second = fixture.store.append(append).await.unwrap();
 
     assert_eq!((second.seq.0, second.version.0, second.sent_at, second.duplicate), (2, 2, at(5), false));
     let page = history(&fixture, LOBBY, HistoryFrom::Newest, 10).await;
-    assert_eq!(page.messages, fixture.sink.new_messages(LOBBY), "history is what the sink was told");
+    assert_eq!(page.messages, fixture.sink.new_messages(LOBBY), "history is what was published");
     let stored = &page.messages[1];
     assert_eq!((stored.id, stored.seq, stored.version), (second.id, second.seq, second.version));
     assert_eq!((stored.client_id.as_deref(), stored.reply_to), (Some("c1"), Some(first.id)));
@@ -37,9 +37,9 @@ pub(crate) async fn a_message_is_stored_as_it_was_said_and_told_as_it_is_stored(
     assert_eq!(fixture.store.room_head(RoomId(99)).await.unwrap(), None);
 }
 
-pub(crate) async fn h11_the_senders_address_is_kept_and_never_told(fixture: Fixture) {
+pub(crate) async fn h11_the_senders_address_is_never_published(fixture: Fixture) {
     let amy = fixture.new_user().await;
-    let mut append = text(amy, LOBBY_PLACE, "hi");
+    let mut append = text(amy, IN_LOBBY, "hi");
     append.address = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 77)));
     fixture.store.append(append).await.unwrap();
     let page = history(&fixture, LOBBY, HistoryFrom::Newest, 10).await;
@@ -47,23 +47,23 @@ pub(crate) async fn h11_the_senders_address_is_kept_and_never_told(fixture: Fixt
     assert!(!everything.contains("192.0.2.77"));
 }
 
-pub(crate) async fn h12_fifty_senders_at_once_are_told_in_the_order_of_history_without_a_hole(fixture: Fixture) {
+pub(crate) async fn h12_fifty_senders_at_once_are_published_in_history_order_without_a_hole(fixture: Fixture) {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..50 {
         let (sender, store) = (fixture.new_user().await, Arc::clone(&fixture.store));
         tasks.spawn(async move {
             for number in 0..20 {
-                store.append(text(sender, LOBBY_PLACE, &format!("{number}"))).await.unwrap();
+                store.append(text(sender, IN_LOBBY, &format!("{number}"))).await.unwrap();
             }
         });
     }
     tasks.join_all().await;
 
-    let told = fixture.sink.new_messages(LOBBY);
+    let published = fixture.sink.new_messages(LOBBY);
     let count: Vec<u64> = (1..=1000).collect();
-    assert_eq!(told.iter().map(|m| m.seq.0).collect::<Vec<_>>(), count);
-    assert_eq!(told.iter().map(|m| m.version.0).collect::<Vec<_>>(), count);
-    assert!(told.is_sorted_by(|a, b| a.id < b.id), "ids grow in the order of commit");
+    assert_eq!(published.iter().map(|m| m.seq.0).collect::<Vec<_>>(), count);
+    assert_eq!(published.iter().map(|m| m.version.0).collect::<Vec<_>>(), count);
+    assert!(published.is_sorted_by(|a, b| a.id < b.id), "ids grow in the order of commit");
     let mut stored = Vec::new();
     loop {
         let after = HistoryFrom::After(stored.last().map_or(MessageId(0), |m: &teahouse_core::Message| m.id));
@@ -73,14 +73,14 @@ pub(crate) async fn h12_fifty_senders_at_once_are_told_in_the_order_of_history_w
             break;
         }
     }
-    assert_eq!(stored, told);
+    assert_eq!(stored, published);
 }
 
 pub(crate) async fn times_never_decrease_when_the_clock_jumps_back(fixture: Fixture) {
     let amy = fixture.new_user().await;
     let mut times = Vec::new();
     for now in [at(1000), at(3_600_000), at(2000), at(3_600_001)] {
-        let mut append = text(amy, LOBBY_PLACE, "tick");
+        let mut append = text(amy, IN_LOBBY, "tick");
         append.now = now;
         times.push(fixture.store.append(append).await.unwrap().sent_at);
     }
@@ -89,15 +89,15 @@ pub(crate) async fn times_never_decrease_when_the_clock_jumps_back(fixture: Fixt
 
 pub(crate) async fn p12_the_same_client_id_gives_the_first_answer_for_ever(mut fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
-    let append = keyed(amy, LOBBY_PLACE, "once", "c1");
+    let append = keyed(amy, IN_LOBBY, "once", "c1");
     assert_eq!(fixture.store.appended(&append).await.unwrap(), None);
     let first = fixture.store.append(append.clone()).await.unwrap();
     let again = teahouse_store::Appended { duplicate: true, ..first };
 
     assert_eq!(fixture.store.append(append.clone()).await.unwrap(), again);
     assert_eq!(fixture.store.appended(&append).await.unwrap(), Some(again));
-    // Another user's client_id is another one.
-    assert!(!fixture.store.append(keyed(bob, LOBBY_PLACE, "once", "c1")).await.unwrap().duplicate);
+    // The same client_id of another user is another one.
+    assert!(!fixture.store.append(keyed(bob, IN_LOBBY, "once", "c1")).await.unwrap().duplicate);
 
     fixture.store.delete_message(Some(LOBBY), first.id, amy).await.unwrap();
     assert_eq!(fixture.store.append(append.clone()).await.unwrap(), again, "after it was deleted");
@@ -109,7 +109,7 @@ pub(crate) async fn p12_the_same_client_id_gives_the_first_answer_for_ever(mut f
     assert_eq!(fixture.store.append(append.clone()).await.unwrap(), again, "after a restart");
     assert_eq!(fixture.store.appended(&append).await.unwrap(), Some(again));
     assert_eq!(fixture.store.room_head(LOBBY).await.unwrap().unwrap().last_seq.0, 2, "two were stored");
-    assert!(fixture.sink.commits().is_empty(), "sending again is no news");
+    assert!(fixture.sink.commits().is_empty(), "a repeated append is not published");
 }
 
 pub(crate) async fn p12_the_same_client_id_at_once_is_stored_once_and_skips_no_version(fixture: Fixture) {
@@ -118,27 +118,27 @@ pub(crate) async fn p12_the_same_client_id_at_once_is_stored_once_and_skips_no_v
     for number in 0..60 {
         let store = Arc::clone(&fixture.store);
         tasks.spawn(async move {
-            let append = keyed(amy, LOBBY_PLACE, "same", &format!("c{}", number % 3));
+            let append = keyed(amy, IN_LOBBY, "same", &format!("c{}", number % 3));
             store.append(append).await.unwrap()
         });
     }
     let answers = tasks.join_all().await;
     assert_eq!(answers.iter().filter(|answer| !answer.duplicate).count(), 3);
-    fixture.send(amy, LOBBY_PLACE, "next").await;
+    fixture.send(amy, IN_LOBBY, "next").await;
     let seqs: Vec<_> = fixture.sink.new_messages(LOBBY).iter().map(|m| (m.seq.0, m.version.0)).collect();
     assert_eq!(seqs, [(1, 1), (2, 2), (3, 3), (4, 4)]);
 }
 
-pub(crate) async fn p12_the_same_client_id_for_something_else_is_a_conflict(fixture: Fixture) {
+pub(crate) async fn p12_the_same_client_id_for_another_message_is_a_conflict(fixture: Fixture) {
     let (amy, bob, eve) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
-    let other = fixture.send(bob, LOBBY_PLACE, "a question").await;
-    fixture.store.append(keyed(amy, LOBBY_PLACE, "hi", "c1")).await.unwrap();
+    let other = fixture.send(bob, IN_LOBBY, "a question").await;
+    fixture.store.append(keyed(amy, IN_LOBBY, "hi", "c1")).await.unwrap();
     fixture.store.append(keyed(amy, Destination::Direct(bob), "hi", "c2")).await.unwrap();
 
-    let mut answering = keyed(amy, LOBBY_PLACE, "hi", "c1");
+    let mut answering = keyed(amy, IN_LOBBY, "hi", "c1");
     answering.reply_to = Some(other.id);
     for append in [
-        keyed(amy, LOBBY_PLACE, "ho", "c1"),
+        keyed(amy, IN_LOBBY, "ho", "c1"),
         keyed(amy, Destination::Direct(bob), "hi", "c1"),
         keyed(amy, Destination::Direct(eve), "hi", "c1"),
         keyed(amy, Destination::Direct(eve), "hi", "c2"),
@@ -147,19 +147,19 @@ pub(crate) async fn p12_the_same_client_id_for_something_else_is_a_conflict(fixt
         assert_eq!(fixture.store.append(append.clone()).await, Err(AppendError::Conflict), "{append:?}");
         assert_eq!(fixture.store.appended(&append).await, Err(AppendError::Conflict), "{append:?}");
     }
-    assert!(fixture.store.conversations(eve).await.unwrap().is_empty(), "a refused message makes no room");
+    assert!(fixture.store.conversations(eve).await.unwrap().is_empty(), "a refused message creates no room");
     let room = fixture.direct(amy, bob).await;
     assert!(
         fixture.store.append(keyed(amy, Destination::Room(room), "hi", "c2")).await.unwrap().duplicate,
-        "by either name"
+        "by room or by user"
     );
 }
 
-pub(crate) async fn who_may_not_write_is_told_why_and_nothing_happens(fixture: Fixture) {
+pub(crate) async fn a_refused_message_has_a_reason_and_changes_nothing(fixture: Fixture) {
     let (amy, bob, eve) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
     let direct = fixture.direct(amy, bob).await;
     let elsewhere = fixture.send(amy, Destination::Room(direct), "between us").await;
-    let mut answering = text(amy, LOBBY_PLACE, "re");
+    let mut answering = text(amy, IN_LOBBY, "re");
     answering.reply_to = Some(elsewhere.id);
     let mut answering_nothing = text(amy, Destination::Direct(eve), "re");
     answering_nothing.reply_to = Some(MessageId(4711));
@@ -169,55 +169,58 @@ pub(crate) async fn who_may_not_write_is_told_why_and_nothing_happens(fixture: F
         (text(amy, Destination::Direct(amy), "me"), AppendError::Oneself),
         (text(amy, Destination::Room(RoomId(99)), "hi"), AppendError::NotFound),
         (text(amy, Destination::Direct(UserId(99)), "hi"), AppendError::NotFound),
-        (text(UserId(99), LOBBY_PLACE, "hi"), AppendError::Forbidden),
-        (text(eve, LOBBY_PLACE, "hi"), AppendError::Muted(Duration::from_millis(10))),
+        (text(UserId(99), IN_LOBBY, "hi"), AppendError::Forbidden),
+        (text(eve, IN_LOBBY, "hi"), AppendError::Muted(Duration::from_millis(10))),
         (answering, AppendError::NotFound),
         (answering_nothing, AppendError::NotFound),
     ] {
         assert_eq!(fixture.store.append(append.clone()).await, Err(expect), "{append:?}");
     }
     fixture.store.set_muted("person2", None, at(0)).await.unwrap();
-    // What one was never in looks as if it were not there.
+    // To a user who was never in it, a direct room does not exist.
     assert_eq!(fixture.store.append(text(eve, Destination::Room(direct), "hi")).await, Err(AppendError::NotFound));
     fixture.store.set_disabled("PERSON2", true).await.unwrap();
-    assert_eq!(fixture.store.append(text(eve, LOBBY_PLACE, "hi")).await, Err(AppendError::Forbidden));
+    assert_eq!(fixture.store.append(text(eve, IN_LOBBY, "hi")).await, Err(AppendError::Forbidden));
     fixture.store.set_disabled("person2", false).await.unwrap();
     fixture.store.set_muted("person2", Some(at(10)), at(5)).await.unwrap();
-    let mut later = text(eve, LOBBY_PLACE, "hi");
+    let mut later = text(eve, IN_LOBBY, "hi");
     later.now = at(10);
     assert_eq!(fixture.store.append(later).await.unwrap().seq.0, 1, "a mute ends by itself");
     assert_eq!((fixture.sink.new_messages(LOBBY).len(), fixture.sink.new_messages(direct).len()), (1, 1));
 }
 
-pub(crate) async fn a_notice_of_the_site_takes_no_membership_and_has_no_place_between_two_people(fixture: Fixture) {
+pub(crate) async fn a_system_message_needs_no_membership_and_no_direct_room_takes_it(fixture: Fixture) {
     let (amy, bob, site) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
     let notice = |destination| Append { kind: MessageKind::System, ..text(site, destination, "closed on Monday") };
     let room = fixture.room(amy, RoomKind::Private, "kitchen").await;
     let direct = fixture.direct(amy, bob).await;
     for room in [LOBBY, room] {
         fixture.store.append(notice(Destination::Room(room))).await.unwrap();
-        let told = fixture.sink.new_messages(room);
-        assert_eq!(told.last().map(|message| (message.kind, message.sender.id)), Some((MessageKind::System, site)));
+        let published = fixture.sink.new_messages(room);
+        assert_eq!(
+            published.last().map(|message| (message.kind, message.sender.id)),
+            Some((MessageKind::System, site))
+        );
     }
-    assert_eq!(fixture.store.member_ids(room).await.unwrap(), [amy], "nobody has come in");
+    assert_eq!(fixture.store.member_ids(room).await.unwrap(), [amy], "the site is no member");
     for destination in [Destination::Room(direct), Destination::Direct(amy)] {
         assert_eq!(fixture.store.append(notice(destination)).await, Err(AppendError::Forbidden), "{destination:?}");
     }
     assert_eq!(fixture.store.append(notice(Destination::Room(RoomId(99)))).await, Err(AppendError::NotFound));
-    let said = text(site, Destination::Room(room), "I am no notice");
-    assert_eq!(fixture.store.append(said).await, Err(AppendError::NotFound));
+    let sent = text(site, Destination::Room(room), "I am no notice");
+    assert_eq!(fixture.store.append(sent).await, Err(AppendError::NotFound));
 }
 
-pub(crate) async fn p6_p7_history_is_paged_by_message_and_misses_and_repeats_nothing(fixture: Fixture) {
+pub(crate) async fn p6_p7_history_pages_by_message_miss_and_repeat_nothing(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
-    let mut said = Vec::new();
+    let mut sent = Vec::new();
     for number in 0..25 {
-        // Ids of other rooms lie in between; all of it in one millisecond.
-        said.push(fixture.send(amy, LOBBY_PLACE, &format!("{number}")).await.id);
+        // Ids of another room lie between; all in one millisecond.
+        sent.push(fixture.send(amy, IN_LOBBY, &format!("{number}")).await.id);
         fixture.send(amy, Destination::Direct(bob), "elsewhere").await;
     }
     let newest = history(&fixture, LOBBY, HistoryFrom::Newest, 10).await;
-    assert_eq!((ids(&newest.messages).as_slice(), newest.has_more), (&said[15..], true));
+    assert_eq!((ids(&newest.messages).as_slice(), newest.has_more), (&sent[15..], true));
 
     let mut back = Vec::new();
     let mut from = HistoryFrom::Newest;
@@ -229,57 +232,57 @@ pub(crate) async fn p6_p7_history_is_paged_by_message_and_misses_and_repeats_not
             break;
         }
     }
-    assert_eq!(back, said);
+    assert_eq!(back, sent);
 
     let whole = |from| history(&fixture, LOBBY, from, 25);
-    assert!(!whole(HistoryFrom::Newest).await.has_more, "exactly all of them is all of them");
-    // A message of another room, or of no room, still is a place.
-    let between = MessageId(said[9].0 + 1);
-    assert_eq!(ids(&whole(HistoryFrom::Before(between)).await.messages), said[..10]);
-    assert_eq!(ids(&whole(HistoryFrom::After(between)).await.messages), said[10..]);
-    assert_eq!(ids(&whole(HistoryFrom::Before(said[0])).await.messages), []);
-    assert_eq!(ids(&whole(HistoryFrom::After(said[24])).await.messages), []);
-    assert_eq!(ids(&whole(HistoryFrom::After(MessageId(0))).await.messages), said);
-    assert_eq!(ids(&whole(HistoryFrom::Before(MessageId(u64::MAX))).await.messages), said);
+    assert!(!whole(HistoryFrom::Newest).await.has_more, "a page of exactly all messages has no more");
+    // The id of another room's message, or of none, is a valid position.
+    let between = MessageId(sent[9].0 + 1);
+    assert_eq!(ids(&whole(HistoryFrom::Before(between)).await.messages), sent[..10]);
+    assert_eq!(ids(&whole(HistoryFrom::After(between)).await.messages), sent[10..]);
+    assert_eq!(ids(&whole(HistoryFrom::Before(sent[0])).await.messages), []);
+    assert_eq!(ids(&whole(HistoryFrom::After(sent[24])).await.messages), []);
+    assert_eq!(ids(&whole(HistoryFrom::After(MessageId(0))).await.messages), sent);
+    assert_eq!(ids(&whole(HistoryFrom::Before(MessageId(u64::MAX))).await.messages), sent);
     assert_eq!(ids(&whole(HistoryFrom::After(MessageId(u64::MAX))).await.messages), []);
-    assert_eq!(history(&fixture, RoomId(99), HistoryFrom::Before(said[3]), 10).await.messages, []);
+    assert_eq!(history(&fixture, RoomId(99), HistoryFrom::Before(sent[3]), 10).await.messages, []);
     let none = history(&fixture, LOBBY, HistoryFrom::Newest, 0).await;
     assert_eq!((none.messages.len(), none.has_more), (0, true));
 }
 
-pub(crate) async fn p6_p7_a_deleted_message_is_left_out_and_still_is_a_place(fixture: Fixture) {
+pub(crate) async fn p6_p7_a_deleted_message_is_left_out_but_is_a_valid_position(fixture: Fixture) {
     let amy = fixture.new_user().await;
-    let mut said = Vec::new();
+    let mut sent = Vec::new();
     for number in 0..5 {
-        said.push(fixture.send(amy, LOBBY_PLACE, &format!("{number}")).await.id);
+        sent.push(fixture.send(amy, IN_LOBBY, &format!("{number}")).await.id);
     }
-    for gone in [said[0], said[2]] {
+    for gone in [sent[0], sent[2]] {
         fixture.store.delete_message(Some(LOBBY), gone, amy).await.unwrap();
     }
     let page = history(&fixture, LOBBY, HistoryFrom::Newest, 3).await;
     assert_eq!((contents(&page.messages), page.has_more), (vec!["1", "3", "4"], false));
-    let page = history(&fixture, LOBBY, HistoryFrom::Before(said[2]), 3).await;
+    let page = history(&fixture, LOBBY, HistoryFrom::Before(sent[2]), 3).await;
     assert_eq!(contents(&page.messages), ["1"]);
-    let page = history(&fixture, LOBBY, HistoryFrom::After(said[2]), 1).await;
+    let page = history(&fixture, LOBBY, HistoryFrom::After(sent[2]), 1).await;
     assert_eq!((contents(&page.messages), page.has_more), (vec!["3"], true));
 }
 
-pub(crate) async fn h9_paging_by_seq_shows_each_message_once_and_tells_what_was_deleted_behind_it(fixture: Fixture) {
+pub(crate) async fn h9_pages_by_seq_show_each_message_once_and_report_earlier_deletions(fixture: Fixture) {
     let amy = fixture.new_user().await;
-    let mut said = Vec::new();
+    let mut sent = Vec::new();
     for number in 0..10 {
-        said.push(fixture.send(amy, LOBBY_PLACE, &format!("{number}")).await.id);
+        sent.push(fixture.send(amy, IN_LOBBY, &format!("{number}")).await.id);
     }
-    fixture.store.delete_message(Some(LOBBY), said[1], amy).await.unwrap();
-    fixture.store.delete_message(Some(LOBBY), said[6], amy).await.unwrap();
+    fixture.store.delete_message(Some(LOBBY), sent[1], amy).await.unwrap();
+    fixture.store.delete_message(Some(LOBBY), sent[6], amy).await.unwrap();
 
     // A reader that saw the first four messages at version 4.
     let page = fixture.store.page_by_seq(LOBBY, Version(4), Seq(4), 3).await.unwrap();
-    assert_eq!((page.deleted, contents(&page.messages)), (vec![said[1]], vec!["4", "5", "7"]));
+    assert_eq!((page.deleted, contents(&page.messages)), (vec![sent[1]], vec!["4", "5", "7"]));
     assert_eq!((page.version, page.seq, page.pair), (Version(12), Seq(8), None));
-    fixture.store.delete_message(Some(LOBBY), said[4], amy).await.unwrap();
+    fixture.store.delete_message(Some(LOBBY), sent[4], amy).await.unwrap();
     let page = fixture.store.page_by_seq(LOBBY, Version(12), Seq(8), 3).await.unwrap();
-    assert_eq!((page.deleted, contents(&page.messages)), (vec![said[4]], vec!["8", "9"]));
+    assert_eq!((page.deleted, contents(&page.messages)), (vec![sent[4]], vec!["8", "9"]));
     assert_eq!((page.version, page.seq), (Version(13), Seq(10)));
     let page = fixture.store.page_by_seq(LOBBY, Version(13), Seq(10), 3).await.unwrap();
     assert_eq!((page.deleted.len(), page.messages.len(), page.seq), (0, 0, Seq(10)));
@@ -287,7 +290,7 @@ pub(crate) async fn h9_paging_by_seq_shows_each_message_once_and_tells_what_was_
     assert_eq!((page.messages.len(), page.version, page.seq), (0, Version(0), Seq(0)));
 }
 
-pub(crate) async fn any_text_is_only_text(fixture: Fixture) {
+pub(crate) async fn any_text_is_plain_text(fixture: Fixture) {
     let amy = fixture.new_user().await;
     let texts = [
         "'; DROP TABLE messages; --",
@@ -298,44 +301,44 @@ pub(crate) async fn any_text_is_only_text(fixture: Fixture) {
         "{\"a\":1}\n\r\t",
     ];
     for text in texts {
-        let first = fixture.store.append(keyed(amy, LOBBY_PLACE, text, text)).await.unwrap();
-        let again = fixture.store.append(keyed(amy, LOBBY_PLACE, text, text)).await.unwrap();
+        let first = fixture.store.append(keyed(amy, IN_LOBBY, text, text)).await.unwrap();
+        let again = fixture.store.append(keyed(amy, IN_LOBBY, text, text)).await.unwrap();
         assert_eq!((first.id, again.duplicate), (again.id, true), "{text:?}");
     }
     assert_eq!(contents(&history(&fixture, LOBBY, HistoryFrom::Newest, 10).await.messages), texts);
     let long = "界".repeat(4000);
-    fixture.send(amy, LOBBY_PLACE, &long).await;
+    fixture.send(amy, IN_LOBBY, &long).await;
     assert_eq!(history(&fixture, LOBBY, HistoryFrom::Newest, 1).await.messages[0].content, long);
 }
 
-pub(crate) async fn what_was_handed_over_is_committed_and_told_though_nobody_waits(fixture: Fixture) {
+pub(crate) async fn an_append_whose_future_is_dropped_is_committed_and_published(fixture: Fixture) {
     let amy = fixture.new_user().await;
     {
-        let mut asked = pin!(fixture.store.append(text(amy, LOBBY_PLACE, "goodbye")));
-        let first_look = asked.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        // The writer may have been quicker; either way the future is dropped here.
-        drop(first_look);
+        let mut append = pin!(fixture.store.append(text(amy, IN_LOBBY, "goodbye")));
+        let first_poll = append.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        // The writer may have been faster; either way the future is dropped here.
+        drop(first_poll);
     }
-    // Writes are done in the order in which they were handed over.
+    // Writes run in the order in which they were queued.
     fixture.store.check().await.unwrap();
     assert_eq!(contents(&fixture.sink.new_messages(LOBBY)), ["goodbye"]);
     assert_eq!(contents(&history(&fixture, LOBBY, HistoryFrom::Newest, 5).await.messages), ["goodbye"]);
 }
 
-pub(crate) async fn a_name_that_changes_shows_on_what_was_said_before(fixture: Fixture) {
+pub(crate) async fn a_new_nickname_shows_on_earlier_messages(fixture: Fixture) {
     let amy = fixture.new_user().await;
-    fixture.send(amy, LOBBY_PLACE, "hi").await;
+    fixture.send(amy, IN_LOBBY, "hi").await;
     let change = teahouse_store::ProfileChange { nickname: Some("Amy".into()), ..Default::default() };
     fixture.store.update_profile(amy, change).await.unwrap().unwrap();
-    fixture.send(amy, LOBBY_PLACE, "ho").await;
+    fixture.send(amy, IN_LOBBY, "ho").await;
     let page = history(&fixture, LOBBY, HistoryFrom::Newest, 2).await;
     assert!(page.messages.iter().all(|m| m.sender.nickname == "Amy"));
     assert_eq!(fixture.sink.new_messages(LOBBY)[1].sender.nickname, "Amy");
 }
 
-pub(crate) async fn a_closed_store_says_so_and_everything_is_there_when_it_is_opened_again(mut fixture: Fixture) {
+pub(crate) async fn a_closed_store_refuses_and_reopens_with_everything_in_it(mut fixture: Fixture) {
     let amy = fixture.new_user().await;
-    let said = fixture.send(amy, LOBBY_PLACE, "hi").await;
+    let sent = fixture.send(amy, IN_LOBBY, "hi").await;
     let epoch = fixture.store.epoch().to_owned();
     assert!(epoch.len() >= 8);
     fixture.store.check().await.unwrap();
@@ -343,14 +346,14 @@ pub(crate) async fn a_closed_store_says_so_and_everything_is_there_when_it_is_op
     fixture.store.close().await;
     fixture.store.close().await;
     let closed = AppendError::Store(StoreError::Closed);
-    assert_eq!(fixture.store.append(text(amy, LOBBY_PLACE, "late")).await, Err(closed));
+    assert_eq!(fixture.store.append(text(amy, IN_LOBBY, "late")).await, Err(closed));
     assert_eq!(fixture.store.user(amy).await, Err(StoreError::Closed));
     assert_eq!(fixture.store.check().await, Err(StoreError::Closed));
 
     fixture.reopen().await;
     assert_eq!(fixture.store.epoch(), epoch, "the same history");
-    assert_eq!(ids(&history(&fixture, LOBBY, HistoryFrom::Newest, 5).await.messages), [said.id]);
-    let next = fixture.send(amy, LOBBY_PLACE, "again").await;
+    assert_eq!(ids(&history(&fixture, LOBBY, HistoryFrom::Newest, 5).await.messages), [sent.id]);
+    let next = fixture.send(amy, IN_LOBBY, "again").await;
     assert_eq!((next.seq.0, next.version.0), (2, 2));
-    assert!(next.id > said.id);
+    assert!(next.id > sent.id);
 }

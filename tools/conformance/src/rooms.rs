@@ -1,4 +1,4 @@
-//! Rules about rooms: made, changed, looked for, and how each member sees them.
+//! Rooms: creating, changing and finding them, and how each member sees them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use teahouse_store::{Destination, Membership, NewRoom, RoomError};
 
 use crate::fixture::*;
 
-pub(crate) async fn a_new_room_has_its_owner_in_it_and_is_told_to_the_owner(fixture: Fixture) {
+pub(crate) async fn a_new_room_has_its_owner_in_it_and_is_published_to_the_owner(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     for (number, kind) in [RoomKind::Public, RoomKind::Private].into_iter().enumerate() {
         let new = NewRoom { title: "Tea & more".to_owned(), ..new_room(amy, kind, &format!("Tea{number}")) };
@@ -19,7 +19,7 @@ pub(crate) async fn a_new_room_has_its_owner_in_it_and_is_told_to_the_owner(fixt
         );
         assert_eq!((made.members, made.role, made.version, made.last_seq), (1, Role::Owner, Version(0), Seq(0)));
         assert_eq!((made.read_seq, made.unread, made.muted, made.peer.clone()), (Seq(0), 0, false, None));
-        assert_eq!(fixture.sink.entries()[number], (amy, made.clone(), Some(ASKER)));
+        assert_eq!(fixture.sink.entries()[number], (amy, made.clone(), Some(REQUESTER)));
         assert_eq!(fixture.entry(made.id, amy).await, made);
         let seen_by_others = fixture.store.room_entry(made.id, bob, at(0)).await;
         let refused = if kind == RoomKind::Public { RoomError::Forbidden } else { RoomError::NotFound };
@@ -28,13 +28,13 @@ pub(crate) async fn a_new_room_has_its_owner_in_it_and_is_told_to_the_owner(fixt
     assert_eq!(fixture.sink.commits().len(), 2);
     assert_eq!(fixture.store.room_entry(RoomId(99), amy, at(0)).await, Err(RoomError::NotFound));
     let direct = fixture.store.create_room(new_room(amy, RoomKind::Direct, "x")).await;
-    assert_eq!(direct, Err(RoomError::Forbidden), "direct rooms are opened");
+    assert_eq!(direct, Err(RoomError::Forbidden), "direct rooms are opened, not created");
     assert_eq!(fixture.store.create_room(new_room(UserId(99), RoomKind::Public, "x")).await, Err(RoomError::NotFound));
     fixture.store.set_disabled("person1", true).await.unwrap();
     assert_eq!(fixture.store.create_room(new_room(bob, RoomKind::Public, "x")).await, Err(RoomError::Forbidden));
 }
 
-pub(crate) async fn names_of_rooms_are_unique_whatever_their_case(fixture: Fixture) {
+pub(crate) async fn names_of_rooms_are_unique_regardless_of_case(fixture: Fixture) {
     let amy = fixture.new_user().await;
     fixture.room(amy, RoomKind::Public, "Äpfel").await;
     for name in ["Äpfel", "äPFEL", "lobby", "LOBBY"] {
@@ -51,7 +51,7 @@ pub(crate) async fn names_of_rooms_are_unique_whatever_their_case(fixture: Fixtu
     assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
 }
 
-pub(crate) async fn a_rooms_name_and_title_are_changed_by_whom_they_belong_to(fixture: Fixture) {
+pub(crate) async fn owners_change_a_rooms_name_and_title(fixture: Fixture) {
     let (amy, bob, eve) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
     let boss = fixture.new_user().await;
     fixture.store.set_role("person3", UserRole::Admin).await.unwrap();
@@ -68,9 +68,9 @@ pub(crate) async fn a_rooms_name_and_title_are_changed_by_whom_they_belong_to(fi
     assert_eq!(changed, fixture.entry(room, amy).await);
     assert_eq!((changed.name.as_deref(), changed.title.as_str()), (Some("Tea"), "All about tea"));
     assert_eq!(update(room, amy, Some("Tea"), Some("All about tea")).await.unwrap(), changed, "changes nothing");
-    let told: Vec<_> = fixture.sink.commits().into_iter().map(|c| (c.room, c.audience, c.change)).collect();
+    let published: Vec<_> = fixture.sink.commits().into_iter().map(|c| (c.room, c.audience, c.change)).collect();
     let change = |title: &str| Change::Room { name: Some("Tea".to_owned()), title: title.to_owned() };
-    assert_eq!(told, [(room, Audience::Room, change("")), (room, Audience::Room, change("All about tea"))]);
+    assert_eq!(published, [(room, Audience::Room, change("")), (room, Audience::Room, change("All about tea"))]);
 
     assert_eq!(update(room, amy, Some("COFFEE"), None).await, Err(RoomError::NameTaken));
     let direct = fixture.direct(amy, bob).await;
@@ -112,7 +112,7 @@ pub(crate) async fn a_welcome_shows_every_room_as_its_member_sees_it(fixture: Fi
     let rooms = fixture.rooms_of(amy).await;
     assert_eq!(rooms.iter().map(|entry| entry.id).collect::<Vec<_>>(), [LOBBY, cellar, direct], "{other} is not hers");
     for entry in &rooms {
-        assert_eq!(*entry, fixture.entry(entry.id, amy).await, "alone as among others");
+        assert_eq!(*entry, fixture.entry(entry.id, amy).await, "alone as in the list");
     }
     let [lobby, private, between] = &rooms[..] else { panic!() };
     assert_eq!((lobby.kind, lobby.name.as_deref(), lobby.members), (RoomKind::Public, Some("lobby"), 3));
@@ -129,12 +129,12 @@ pub(crate) async fn a_welcome_shows_every_room_as_its_member_sees_it(fixture: Fi
     assert_eq!(between.last_message, Some(fixture.stored(direct, last.id).await), "the newest that is not deleted");
 
     let between = fixture.entry(direct, bob).await;
-    assert_eq!((between.unread, between.read_seq), (1, Seq(1)), "deleted ones and own ones are not unread");
+    assert_eq!((between.unread, between.read_seq), (1, Seq(1)), "deleted and own messages are not unread");
     assert_eq!(between.peer.map(|(peer, read)| (peer.id, read)), Some((amy, Seq(0))));
     assert!(fixture.rooms_of(UserId(99)).await.is_empty());
 }
 
-pub(crate) async fn one_room_is_seen_by_several_as_each_of_them_sees_it(fixture: Fixture) {
+pub(crate) async fn the_entries_of_several_members_show_the_room_as_each_of_them_sees_it(fixture: Fixture) {
     let (amy, bob, eve) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
     let cellar = fixture.room_of(&[amy, bob], "cellar").await;
     let direct = fixture.send(amy, Destination::Direct(bob), "hi").await.room;
@@ -155,20 +155,20 @@ pub(crate) async fn one_room_is_seen_by_several_as_each_of_them_sees_it(fixture:
     assert_eq!(fixture.store.room_entries(LOBBY, &[], at(0)).await.unwrap(), []);
 }
 
-pub(crate) async fn a_direct_room_is_listed_with_its_first_message_or_for_who_opened_it(fixture: Fixture) {
+pub(crate) async fn a_direct_room_is_listed_with_its_first_message_or_for_the_opener(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
-    let opened = fixture.store.open_direct(amy, bob, at(0), Some(ASKER)).await.unwrap();
-    assert_eq!(fixture.sink.entries(), [(amy, opened.clone(), Some(ASKER))]);
+    let opened = fixture.store.open_direct(amy, bob, at(0), Some(REQUESTER)).await.unwrap();
+    assert_eq!(fixture.sink.entries(), [(amy, opened.clone(), Some(REQUESTER))]);
     assert_eq!(opened, fixture.rooms_of(amy).await[1]);
     assert_eq!((opened.members, opened.version, opened.peer.clone().unwrap().0.id), (2, Version(0), bob));
-    assert_eq!(fixture.store.open_direct(amy, bob, at(0), Some(ASKER)).await.unwrap(), opened);
+    assert_eq!(fixture.store.open_direct(amy, bob, at(0), Some(REQUESTER)).await.unwrap(), opened);
     assert_eq!(fixture.sink.commits().len(), 1, "listed already");
     assert_eq!(fixture.rooms_of(bob).await.len(), 1, "the other one sees it with its first message");
 
     fixture.send(amy, Destination::Direct(bob), "hi").await;
-    let told = fixture.sink.commits();
-    assert!(told.iter().all(|commit| matches!(&commit.audience, Audience::Direct(pair) if pair[0].id == amy)));
-    let changes: Vec<_> = told.into_iter().skip(1).map(|commit| commit.change).collect();
+    let published = fixture.sink.commits();
+    assert!(published.iter().all(|commit| matches!(&commit.audience, Audience::Direct(pair) if pair[0].id == amy)));
+    let changes: Vec<_> = published.into_iter().skip(1).map(|commit| commit.change).collect();
     let [Change::Entry { user, entry, requester: None }, Change::Message { message, .. }] = &changes[..] else {
         panic!("{changes:?}")
     };
@@ -180,12 +180,12 @@ pub(crate) async fn a_direct_room_is_listed_with_its_first_message_or_for_who_op
     assert_eq!((seen.unread, seen.last_message.as_ref()), (1, Some(message)));
 
     fixture.sink.clear();
-    assert_eq!(fixture.store.open_direct(bob, amy, at(0), Some(ASKER)).await.unwrap(), seen);
+    assert_eq!(fixture.store.open_direct(bob, amy, at(0), Some(REQUESTER)).await.unwrap(), seen);
     fixture.send(bob, Destination::Direct(amy), "ho").await;
     assert_eq!(fixture.sink.commits().len(), 1, "only the message");
 }
 
-pub(crate) async fn who_writes_first_has_the_room_too_and_hears_of_it_before_the_message(fixture: Fixture) {
+pub(crate) async fn a_first_direct_message_lists_the_room_for_both_before_the_message(fixture: Fixture) {
     let (amy, bob, eve) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
     let room = fixture.send(bob, Destination::Direct(amy), "hi").await.room;
     let kinds: Vec<_> = fixture.sink.commits().into_iter().map(|commit| commit.change).collect();
@@ -194,7 +194,7 @@ pub(crate) async fn who_writes_first_has_the_room_too_and_hears_of_it_before_the
     };
     assert_eq!((*one, *two), (amy, bob));
     fixture.sink.clear();
-    // A first message that is refused lists nothing: the room is there, the words are not.
+    // A first message that is refused lists nothing: the room exists, the message does not.
     fixture.store.append(keyed(eve, Destination::Room(LOBBY), "hi", "c1")).await.unwrap();
     let quiet = fixture.direct(eve, amy).await;
     fixture.sink.clear();
@@ -205,7 +205,7 @@ pub(crate) async fn who_writes_first_has_the_room_too_and_hears_of_it_before_the
     assert_eq!(fixture.sink.entries().iter().map(|(user, ..)| *user).collect::<Vec<_>>(), [amy]);
 }
 
-pub(crate) async fn a_mute_shows_in_an_entry_as_long_as_it_is_in_force(fixture: Fixture) {
+pub(crate) async fn an_entry_shows_a_mute_while_it_is_in_force(fixture: Fixture) {
     let amy = fixture.new_user().await;
     let room = fixture.room(amy, RoomKind::Public, "tea").await;
     fixture.store.set_muted("person0", Some(at(10)), at(0)).await.unwrap();
@@ -219,18 +219,18 @@ pub(crate) async fn a_mute_shows_in_an_entry_as_long_as_it_is_in_force(fixture: 
 }
 
 pub(crate) async fn read_marks_of_others_show_in_small_private_rooms_only(fixture: Fixture) {
-    let mut people = Vec::new();
+    let mut users = Vec::new();
     for _ in 0..READS_MEMBERS_MAX {
-        people.push(fixture.new_user().await);
+        users.push(fixture.new_user().await);
     }
-    let (amy, bob) = (people[0], people[1]);
-    let room = fixture.room_of(&people, "cellar").await;
+    let (amy, bob) = (users[0], users[1]);
+    let room = fixture.room_of(&users, "cellar").await;
     let public = fixture.room(amy, RoomKind::Public, "tea").await;
     fixture.membership(public, bob, Membership::Join).await.unwrap();
     fixture.send(amy, Destination::Room(room), "hi").await;
     fixture.send(amy, Destination::Room(public), "hi").await;
     let direct = fixture.send(amy, Destination::Direct(bob), "hi").await.room;
-    let told = async |room| {
+    let published = async |room| {
         fixture.sink.clear();
         fixture.store.mark_read(room, bob, None).await.unwrap();
         match fixture.sink.commits().pop().map(|commit| commit.change) {
@@ -238,20 +238,25 @@ pub(crate) async fn read_marks_of_others_show_in_small_private_rooms_only(fixtur
             other => panic!("{other:?}"),
         }
     };
-    assert!(told(room).await && told(direct).await && !told(public).await && !told_lobby(&fixture, amy, bob).await);
+    assert!(
+        published(room).await
+            && published(direct).await
+            && !published(public).await
+            && !publishes_reads_in_lobby(&fixture, amy, bob).await
+    );
     let reads = fixture.entry(room, amy).await.reads;
-    let others: Vec<_> = people[1..].iter().map(|user| (*user, Seq(u64::from(*user == bob)))).collect();
+    let others: Vec<_> = users[1..].iter().map(|user| (*user, Seq(u64::from(*user == bob)))).collect();
     assert_eq!(reads, others);
     assert_eq!(fixture.entry(public, amy).await.reads, []);
 
     let one_more = fixture.new_user().await;
     fixture.membership(room, amy, Membership::Invite(one_more)).await.unwrap();
     fixture.send(amy, Destination::Room(room), "ho").await;
-    assert!(!told(room).await);
+    assert!(!published(room).await);
     assert_eq!(fixture.entry(room, amy).await.reads, []);
 }
 
-async fn told_lobby(fixture: &Fixture, speaker: UserId, reader: UserId) -> bool {
+async fn publishes_reads_in_lobby(fixture: &Fixture, speaker: UserId, reader: UserId) -> bool {
     fixture.send(speaker, Destination::Room(LOBBY), "hi").await;
     fixture.sink.clear();
     fixture.store.mark_read(LOBBY, reader, None).await.unwrap();
@@ -273,7 +278,7 @@ pub(crate) async fn unread_is_capped_in_entries_too(fixture: Fixture) {
     assert_eq!(fixture.entry(LOBBY, bob).await.unread, 1);
 }
 
-pub(crate) async fn one_browses_public_rooms_that_one_is_not_in(fixture: Fixture) {
+pub(crate) async fn users_browse_public_rooms_that_they_are_not_in(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     let mut rooms = Vec::new();
     for (name, title) in [("tea", "Green"), ("TEE", "ÄPFEL 100%"), ("coffee_x", "a\\b"), ("coffee-y", "tea, too")] {
@@ -307,10 +312,10 @@ pub(crate) async fn one_browses_public_rooms_that_one_is_not_in(fixture: Fixture
     assert_eq!((card.id, card.name.as_str(), card.title.as_str(), card.members), (own, "bob's tea", "", 1));
 }
 
-pub(crate) async fn one_is_in_so_many_rooms_and_direct_ones_do_not_count(fixture: Fixture) {
+pub(crate) async fn the_rooms_of_a_user_are_bounded_and_direct_rooms_do_not_count(fixture: Fixture) {
     let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
     fixture.direct(amy, bob).await;
-    // The lobby is one of them.
+    // The lobby counts.
     for number in 1..ROOMS_PER_USER_MAX {
         fixture.room(amy, RoomKind::Public, &format!("{number}")).await;
     }

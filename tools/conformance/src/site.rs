@@ -1,11 +1,11 @@
-//! Rules about what a site's backend may do: its keys, and the users that it keeps itself.
+//! The site's backend: its API keys, and the users that it keeps.
 
 use teahouse_core::{Change, LOBBY, UserId, ids::OWN_IDS_START};
 use teahouse_store::{ApiKeyError, Destination, NewUser, ProfileChange, SiteUser, SiteUserRecord, Subject};
 
 use crate::fixture::*;
 
-pub(crate) async fn a_key_is_good_until_it_is_revoked_and_names_are_unique(mut fixture: Fixture) {
+pub(crate) async fn an_api_key_is_valid_until_revoked_and_names_are_unique(mut fixture: Fixture) {
     assert_eq!(fixture.store.api_key(key(1)).await.unwrap(), None);
     fixture.store.add_api_key("site", key(1), at(1)).await.unwrap();
     fixture.store.add_api_key("bot", key(2), at(2)).await.unwrap();
@@ -32,7 +32,7 @@ fn numbered(number: u64, username: &str) -> SiteUserRecord {
     record(Subject::Id(UserId(number)), username)
 }
 
-pub(crate) async fn a_site_puts_its_users_and_they_can_be_written_to(fixture: Fixture) {
+pub(crate) async fn a_site_creates_its_users_and_they_can_get_messages(fixture: Fixture) {
     let mut seven = numbered(7, "amy");
     seven.user.email = Some("amy@example.org".to_owned());
     seven.profile = ProfileChange { nickname: Some("Amy".into()), avatar: Some("/a".into()), bio: Some("tea".into()) };
@@ -45,7 +45,7 @@ pub(crate) async fn a_site_puts_its_users_and_they_can_be_written_to(fixture: Fi
     assert_eq!((amy.email.as_deref(), bob.profile.nickname.as_str()), (Some("amy@example.org"), "bob"));
     assert_eq!(fixture.store.put_site_users(records).await.unwrap(), made, "again changes nothing");
     assert_eq!(fixture.store.put_site_users(Vec::new()).await.unwrap(), []);
-    assert_eq!(fixture.sink.commits(), [], "nobody has seen them under another name");
+    assert_eq!(fixture.sink.commits(), [], "nobody has seen them yet");
     let claims = SiteUser { subject: Subject::Name("auth0|9".into()), username: "x".into(), email: None, now: at(1) };
     assert_eq!(fixture.store.ensure_site_user(claims).await.unwrap(), *bob, "the same who comes with a token");
     fixture.send(UserId(7), Destination::Direct(bob.profile.id), "welcome").await;
@@ -57,7 +57,7 @@ pub(crate) async fn a_site_renames_its_users_but_takes_no_name_from_another(fixt
     fixture.store.create_user(with_email).await.unwrap();
     let made = fixture.store.put_site_users(vec![numbered(70, "amy"), numbered(80, "Taken")]).await.unwrap();
     assert_eq!(made[1].profile.username, "Taken-80", "a new one gets a suffix");
-    // Somebody is mentioned by the old name, so that the writer has learnt it.
+    // A mention by the old name, so that the writer has cached it.
     fixture.send(UserId(70), Destination::Room(LOBBY), "@amy").await;
     fixture.sink.clear();
 
@@ -73,12 +73,12 @@ pub(crate) async fn a_site_renames_its_users_but_takes_no_name_from_another(fixt
         assert_eq!(put(numbered(70, name)).await.profile.username, "amelie", "{name:?}");
     }
     assert_eq!(put(numbered(80, "taken")).await.profile.username, "Taken-80", "still taken");
-    let told: Vec<_> = fixture.sink.commits().into_iter().map(|commit| commit.change).collect();
-    let names = told.iter().map(|change| match change {
+    let published: Vec<_> = fixture.sink.commits().into_iter().map(|commit| commit.change).collect();
+    let names = published.iter().map(|change| match change {
         Change::Profile(profile) => (profile.username.as_str(), profile.nickname.as_str()),
         other => panic!("{other:?}"),
     });
-    assert!(names.eq([("Amelie", "Amelie"), ("Amelie", "Queen"), ("amelie", "Queen")]), "{told:?}");
+    assert!(names.eq([("Amelie", "Amelie"), ("Amelie", "Queen"), ("amelie", "Queen")]), "{published:?}");
 
     let email = async |number, email: &str| {
         let mut record = numbered(number, "");
@@ -90,8 +90,8 @@ pub(crate) async fn a_site_renames_its_users_but_takes_no_name_from_another(fixt
     assert_eq!(email(70, "TAKEN@example.org").await.as_deref(), Some("A@Example.org"), "somebody else's");
     assert_eq!(put(numbered(70, "amelie")).await.email.as_deref(), Some("A@Example.org"), "not given");
 
-    // The old name is free, for registering and for being mentioned.
+    // The old name is free for registration and mentions.
     let amy = fixture.store.create_user(registration("amy")).await.unwrap().profile.id;
-    let said = fixture.send(amy, Destination::Room(LOBBY), "@amy @amelie").await.id;
-    assert_eq!(fixture.stored(LOBBY, said).await.mentions, [amy.min(UserId(70)), amy.max(UserId(70))]);
+    let sent = fixture.send(amy, Destination::Room(LOBBY), "@amy @amelie").await.id;
+    assert_eq!(fixture.stored(LOBBY, sent).await.mentions, [amy.min(UserId(70)), amy.max(UserId(70))]);
 }

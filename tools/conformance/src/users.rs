@@ -1,11 +1,11 @@
-//! Rules about how people look to each other, and how they are found.
+//! Users as others see them, and the search for them.
 
 use teahouse_core::{Audience, Change, Commit, LOBBY, Profile, UserId};
 use teahouse_store::{ProfileChange, SiteUser, SiteUserRecord, Subject};
 
 use crate::fixture::*;
 
-pub(crate) async fn a_new_name_or_picture_is_told_to_everybody(fixture: Fixture) {
+pub(crate) async fn a_new_nickname_or_avatar_is_published_to_all(fixture: Fixture) {
     let amy = fixture.new_user().await;
     let update = async |nickname: Option<&str>, avatar: Option<&str>, bio: Option<&str>| {
         let owned = |text: Option<&str>| text.map(str::to_owned);
@@ -16,11 +16,12 @@ pub(crate) async fn a_new_name_or_picture_is_told_to_everybody(fixture: Fixture)
     let pictured = update(None, Some("/a.png"), None).await;
     update(Some("Amy"), Some("/a.png"), Some("more tea")).await;
     update(None, None, None).await;
-    let told = |profile: Profile| Commit { room: LOBBY, audience: Audience::Room, change: Change::Profile(profile) };
-    assert_eq!(fixture.sink.commits(), [told(named), told(pictured)], "only what shows");
+    let published =
+        |profile: Profile| Commit { room: LOBBY, audience: Audience::Room, change: Change::Profile(profile) };
+    assert_eq!(fixture.sink.commits(), [published(named), published(pictured)], "only what shows");
 }
 
-pub(crate) async fn users_are_found_by_how_their_names_begin(fixture: Fixture) {
+pub(crate) async fn users_are_found_by_a_prefix_of_their_names(fixture: Fixture) {
     let mut ids = Vec::new();
     for (username, nickname) in [
         ("Amy", "Queen"),
@@ -70,7 +71,7 @@ pub(crate) async fn users_are_found_by_how_their_names_begin(fixture: Fixture) {
     assert_eq!(search("ROB", UserId(0), 50).await, (at_positions(&[1]), false));
 }
 
-pub(crate) async fn a_beginning_that_thousands_have_finds_the_first_by_name(fixture: Fixture) {
+pub(crate) async fn a_prefix_of_thousands_finds_the_first_by_name(fixture: Fixture) {
     let site = |number: u64| {
         let username = format!("u{number:04}");
         let user = SiteUser { subject: Subject::Id(UserId(9000 - number)), username, email: None, now: at(0) };
@@ -93,18 +94,18 @@ pub(crate) async fn a_beginning_that_thousands_have_finds_the_first_by_name(fixt
 }
 
 pub(crate) async fn an_operator_lists_all_users_page_by_page(fixture: Fixture) {
-    let mut people = Vec::new();
+    let mut users = Vec::new();
     for _ in 0..5 {
-        people.push(fixture.new_user().await);
+        users.push(fixture.new_user().await);
     }
     fixture.store.set_disabled("person1", true).await.unwrap();
     let list = async |after, limit| {
         let found = fixture.store.list_users(after, limit).await.unwrap();
         found.into_iter().map(|user| user.profile.id).collect::<Vec<_>>()
     };
-    assert_eq!(list(UserId(0), 3).await, people[..3]);
-    assert_eq!(list(people[2], 3).await, people[3..]);
+    assert_eq!(list(UserId(0), 3).await, users[..3]);
+    assert_eq!(list(users[2], 3).await, users[3..]);
     assert_eq!(list(UserId(u64::MAX), 3).await, []);
-    let user = fixture.store.list_users(people[0], 1).await.unwrap().remove(0);
-    assert_eq!(Some(user), fixture.store.user(people[1]).await.unwrap());
+    let user = fixture.store.list_users(users[0], 1).await.unwrap().remove(0);
+    assert_eq!(Some(user), fixture.store.user(users[1]).await.unwrap());
 }

@@ -153,13 +153,13 @@ impl Judge<'_> {
         }
     }
 
-    fn counts(&mut self, count: u64, window: Span, asker: u64, heard: usize) {
+    fn counts(&mut self, count: u64, window: Span, requester: u64, heard: usize) {
         self.claims += 1;
         let least = self.times.all_surely(window).len() as u64;
         let most = self.times.all_possibly(window).len() as u64;
         if count < least || count > most {
             let what = format!("{count} are said to be online, and there were at least {least} and at most {most}");
-            self.says(asker, Some(heard), what);
+            self.says(requester, Some(heard), what);
         }
     }
 
@@ -168,7 +168,7 @@ impl Judge<'_> {
         for asked in &ledger.asked {
             let Some((heard, answer)) = asked.answer else { continue };
             let window = self.window(asked.index, heard);
-            let asker = asked.socket.user;
+            let requester = asked.socket.user;
             match (asked.ask, answer) {
                 (Ask::OnlineUsers {}, _) => {
                     let Some((_, now)) = asked.ack::<Online>() else { continue };
@@ -178,7 +178,7 @@ impl Judge<'_> {
                     let left_out = users.into_iter().filter(|user| !now.online.contains(user));
                     left_out.for_each(|user| self.is_offline(user, window, heard, "the list"));
                     if now.count != now.online.len() as u64 {
-                        self.says(asker, Some(heard), format!("{} are listed as {}", now.online.len(), now.count));
+                        self.says(requester, Some(heard), format!("{} are listed as {}", now.online.len(), now.count));
                     }
                 }
                 (Ask::Presence { room, on: true }, Answer::Ack(_)) => {
@@ -198,7 +198,7 @@ impl Judge<'_> {
                     }
                 }
                 (_, Answer::Welcome(welcome)) => {
-                    self.counts(welcome.online.count, window, asker, heard);
+                    self.counts(welcome.online.count, window, requester, heard);
                     welcome.rooms.iter().for_each(|entry| self.peer(entry, window, heard));
                 }
                 _ => {}

@@ -96,7 +96,7 @@ async fn join_and_append(app: &App, append: Append) -> Result<Appended, PostErro
     if sender.disabled {
         return Err(AppendError::Forbidden.into());
     }
-    let join = MembershipChange { room, actor: append.sender, what: Membership::Join, now: app.now(), asker: None };
+    let join = MembershipChange { room, actor: append.sender, what: Membership::Join, now: app.now(), requester: None };
     match app.store.change_membership(join).await {
         Ok(_) => Ok(app.store.append(append).await?),
         Err(RoomError::Store(error)) => Err(error.into()),

@@ -1,12 +1,12 @@
-//! Databases that older versions left: everything in them is there, and what is new is worked out from it.
+//! Databases of older versions: nothing in them is lost, and the new columns are computed from the old ones.
 
 use teahouse_core::{RoomId, RoomKind, Seq, Version};
 
 use super::*;
 
-/// Three people, of whom two talk to each other and one has another name than the one to log in with.
+/// Three users: two of them have messages in a direct room, and one has a nickname that is not the username.
 const OF_VERSION_1: &str = "
-    INSERT INTO meta VALUES ('epoch', 'the old days');
+    INSERT INTO meta VALUES ('epoch', 'old epoch');
     INSERT INTO users (id, username, username_key, nickname, created_at) VALUES
         (1, 'Amy', 'amy', 'ÄMY', 5), (2, 'bob', 'bob', 'bob', 6), (3, 'eve', 'eve', 'Eve', 7);
     INSERT INTO members (room, user, read_seq) VALUES (1, 1, 1), (1, 2, 2), (1, 3, 0);
@@ -22,9 +22,9 @@ const OF_VERSION_1: &str = "
 async fn a_database_of_version_1_opens_with_everything_in_it() {
     let directory = tempfile::tempdir().unwrap();
     schema::make_as_of(&directory.path().join(DATABASE_FILE), 1).execute_batch(OF_VERSION_1).unwrap();
-    let sink = Sink::default();
+    let sink = GatedSink::default();
     let store = SqliteStore::open(options(&directory), Box::new(sink.clone())).unwrap();
-    assert_eq!(store.epoch(), "the old days");
+    assert_eq!(store.epoch(), "old epoch");
 
     let (amy, eve, now) = (UserId(1), UserId(3), Timestamp(20));
     let rooms = store.rooms_of(amy, now).await.unwrap();
@@ -33,7 +33,7 @@ async fn a_database_of_version_1_opens_with_everything_in_it() {
     assert_eq!((lobby.members, lobby.version, lobby.last_seq, lobby.unread), (3, Version(3), Seq(2), 0));
     assert_eq!((bobs.members, bobs.unread, eves.members, eves.unread), (2, 1, 2, 0));
     assert_eq!(lobby.last_message.as_ref().unwrap().content, "hi");
-    assert_eq!(store.rooms_of(eve, now).await.unwrap().len(), 1, "nothing was said in it yet");
+    assert_eq!(store.rooms_of(eve, now).await.unwrap().len(), 1, "it has no message yet");
 
     let found = store.search_users("äm", UserId(0), 10).await.unwrap().0;
     assert_eq!(found.iter().map(|profile| profile.id).collect::<Vec<_>>(), [amy]);
@@ -43,24 +43,24 @@ async fn a_database_of_version_1_opens_with_everything_in_it() {
         name: name.to_owned(),
         title: String::new(),
         now,
-        asker: None,
+        requester: None,
     };
     assert_eq!(store.create_room(new("Lobby")).await, Err(RoomError::NameTaken));
     assert_eq!(store.create_room(new("Tea")).await.unwrap().members, 1);
 
-    // A room with words in it is listed already; one without is listed with its first.
+    // A direct room with a message is listed already; one without is listed with its first message.
     let opened = store.open_direct(amy, UserId(2), now, None).await.unwrap();
     assert_eq!((opened.id, opened.last_seq), (RoomId(5), Seq(1)));
-    assert_eq!(sink.count(), 1, "only the new room was told");
+    assert_eq!(sink.count(), 1, "only the new room was published");
     store.append(Append { destination: Destination::Direct(eve), ..text(amy, "hi") }).await.unwrap();
-    assert_eq!(sink.count(), 3, "eve hears of the room, then of the message");
-    person(&store, "ida").await;
+    assert_eq!(sink.count(), 3, "eve's entry, then the message");
+    new_user(&store, "ida").await;
     assert_eq!(store.room_entry(LOBBY, amy, now).await.unwrap().members, 4);
     store.append(text(amy, "@bob")).await.unwrap();
-    let leave = MembershipChange { room: LOBBY, actor: amy, what: Membership::Leave, now, asker: None };
+    let leave = MembershipChange { room: LOBBY, actor: amy, what: Membership::Leave, now, requester: None };
     assert_eq!(store.change_membership(leave).await, Err(RoomError::Forbidden));
     store.close().await;
-    assert_whole(&directory);
+    assert_intact(&directory);
     let kept = "SELECT count(*) FROM rooms r WHERE members <> (SELECT count(*) FROM members m WHERE m.room = r.id)";
-    assert_eq!(number(&directory, kept), 0);
+    assert_eq!(query_number(&directory, kept), 0);
 }

@@ -1,14 +1,14 @@
-//! Keys of a site's backend, hashed: it never sees one that could be used.
+//! API keys of a site's backend, hashed. It never sees a key that could be used.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::{Timestamp, TokenKey};
+use teahouse_store::ApiKeyError;
 
 use crate::group::Group;
 use crate::row::Sql;
 use crate::writer::JobError;
-use teahouse_store::ApiKeyError;
 
-/// Keeps a key under a name that no other has.
+/// Adds a key under a name that no other key has.
 pub(crate) fn add(
     group: &mut Group<'_>,
     name: &str,
@@ -25,19 +25,19 @@ pub(crate) fn add(
     Ok(())
 }
 
-/// The name of the key, if it is good.
+/// The name of a key, if it is valid.
 pub(crate) fn name_of(conn: &Connection, key: TokenKey) -> Sql<Option<String>> {
     conn.prepare_cached("SELECT name FROM api_keys WHERE key = ?1")?.query_row([key.0], |row| row.get(0)).optional()
 }
 
-/// All keys, in the order in which they were made.
-pub(crate) fn all(conn: &Connection) -> Sql<Vec<(String, Timestamp)>> {
+/// The names and creation times of all keys, oldest first.
+pub(crate) fn list(conn: &Connection) -> Sql<Vec<(String, Timestamp)>> {
     conn.prepare_cached("SELECT name, created_at FROM api_keys ORDER BY id")?
         .query_map([], |row| Ok((row.get(0)?, Timestamp(row.get(1)?))))?
         .collect()
 }
 
-/// Forgets the key of this name. Says whether there was one.
+/// Deletes the key with this name, and returns whether there was one.
 pub(crate) fn revoke(group: &mut Group<'_>, name: &str) -> Sql<bool> {
-    group.conn.prepare_cached("DELETE FROM api_keys WHERE name = ?1")?.execute([name]).map(|gone| gone == 1)
+    group.conn.prepare_cached("DELETE FROM api_keys WHERE name = ?1")?.execute([name]).map(|deleted| deleted == 1)
 }
