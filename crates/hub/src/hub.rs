@@ -15,7 +15,7 @@ use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
 use crate::seams::{Arrival, Door, History, Publication, PublishTo};
-use crate::shard::{self, Control, Seams, Setup};
+use crate::shard::{self, Control, Environment, Ports};
 use crate::websocket;
 
 /// Control messages waiting for one shard; whoever has one more waits, which slows handshakes down and nothing else.
@@ -68,7 +68,7 @@ impl Hub {
     /// When the hub is going down.
     pub async fn attach(&self, arrival: Arrival) -> Result<(), HubClosed> {
         let shard = self.shard(arrival.user)?;
-        shard.send(Control::Arrive(Box::new(arrival))).await.map_err(|_| HubClosed)
+        shard.send(Control::Attach(Box::new(arrival))).await.map_err(|_| HubClosed)
     }
 
     /// Where the lobby stands by the newest commit. A handshake asks before it is answered.
@@ -206,22 +206,20 @@ impl Prepared {
         self.lobby.move_to(lobby);
         let online = Arc::new(Online::default());
         let next_session = Arc::new(AtomicU64::new(1));
-        let seams = Seams { door, history };
+        let ports = Ports { handler: door, history };
         let mut shards = Vec::new();
         let mut threads = Vec::new();
-        for (index, inbox) in self.inboxes.iter().enumerate() {
-            let inbox = Arc::clone(inbox);
+        for index in 0..self.inboxes.len() {
             let (control, orders) = mpsc::channel(CONTROLS_WAITING_MAX);
-            let setup = Setup {
+            let environment = Environment {
                 index,
                 options: self.options.clone(),
                 metrics: self.metrics.clone(),
                 online: Arc::clone(&online),
                 inboxes: Arc::clone(&self.inboxes),
                 next_session: Arc::clone(&next_session),
-                lobby,
+                ports: ports.clone(),
             };
-            let seams = seams.clone();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let sockets = {
                 let _entered = runtime.enter();
@@ -229,7 +227,7 @@ impl Prepared {
             };
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
-                .spawn(move || shard::run(&runtime, sockets, setup, seams, inbox, orders))?;
+                .spawn(move || shard::run(&runtime, sockets, environment, lobby, orders))?;
             shards.push(control);
             threads.push(thread);
         }

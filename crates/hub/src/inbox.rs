@@ -184,6 +184,12 @@ impl Inbox {
         std::mem::take(&mut self.lock().mail)
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let mail = &self.lock().mail;
+        mail.deliveries.is_empty() && !mail.is_behind()
+    }
+
     /// Whether answers are on their way that are better taken together with what lies here. Then it rings soon.
     pub(crate) fn answers_follow(&self) -> bool {
         self.lock().answers_follow

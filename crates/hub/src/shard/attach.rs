@@ -1,0 +1,92 @@
+//! How sessions begin: an upgraded connection gets a slot, its session is registered, and whoever it displaces is
+//! closed.
+
+use std::io;
+use std::time::Duration;
+
+use teahouse_core::{CloseCode, LOBBY, SessionId, Timestamp};
+
+use super::closing::CloseNotice;
+use super::connection::Connection;
+use super::slots::{Leaving, Slot, SocketState};
+use super::state::Shard;
+use crate::clock::Moment;
+use crate::seams::{Arrival, Dialect};
+use crate::session::{Newcomer, Session};
+use crate::websocket::Decoder;
+
+impl Shard {
+    /// Begins a session. `adopt` registers its socket with the shard's epoll, under a slot and an id.
+    pub(crate) fn attach<S>(
+        &mut self,
+        arrival: Arrival<S>,
+        checked_at: Moment,
+        wall: Timestamp,
+        adopt: impl FnOnce(S, usize, SessionId) -> io::Result<Connection>,
+    ) {
+        let id = self.environment.allocate_session_id();
+        // A connection that is gone already was never registered, so nothing is to be undone.
+        let Ok(connection) = adopt(arrival.stream, self.slots.next_index(), id) else { return };
+        let Arrival { user, accepted, dialect, device, mark, language, address, answer, early, place, .. } = arrival;
+        let options = &self.environment.options;
+        let hello_until = (dialect == Dialect::V1).then(|| self.now.plus(options.hello_timeout));
+        let ring_place = self.broadcast.ring.end();
+        let newcomer = Newcomer { id, user, mark, language, address, hello_until, ring_place };
+        let mut session = Session::new(newcomer, self.now);
+        if !answer.is_empty() {
+            session.unsent.push_back(answer);
+        }
+        let index = self.slots.insert(Slot {
+            session,
+            connection,
+            decoder: Decoder::default(),
+            socket: SocketState::default(),
+            leaving: Leaving::default(),
+            queued: Default::default(),
+            close_deadline: None,
+            expires_at: self.now.plus(time_left(mark.expires_at, wall, options.token_grace)),
+            frame_since: None,
+            permit: place,
+        });
+        // A v1 session gets its cursors with its welcome.
+        if dialect == Dialect::Classic {
+            self.attach_cursor(index, LOBBY, arrival.lobby);
+        }
+        if self.revocations.cover(user, &mark, checked_at) {
+            // It is not registered, so it displaces no session and nobody sees its user online.
+            self.slots[index].leaving.has_left = true;
+            return self.send_close(index, CloseCode::Revoked, CloseNotice::default());
+        }
+        self.environment.metrics.attaches.inc();
+        self.environment.metrics.sessions.inc();
+        let mut effects = std::mem::take(&mut self.scratch.effects);
+        self.registry.attach(user, id, accepted, device.as_deref(), &mut effects);
+        self.apply(effects);
+        if dialect == Dialect::Classic {
+            self.send_count(index);
+        }
+        if self.drain.is_some() {
+            self.send_away(index);
+        } else if !early.is_empty() {
+            self.receive(index, &mut early.to_vec());
+        }
+        self.flush(index);
+    }
+
+    /// Sends a classic session the number of users online, unless it is displaced already.
+    fn send_count(&mut self, index: usize) {
+        let session = &mut self.slots[index].session;
+        if !session.closing {
+            let count = super::broadcast::count_of(self.environment.online.count());
+            self.broadcast.note_welcome(count.users);
+            session.tell_count_at_once(count);
+        }
+    }
+}
+
+/// How long a token is accepted: until the grace after its expiry, also if it is within that already.
+fn time_left(expires_at: i64, wall: Timestamp, grace: Duration) -> Duration {
+    let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+    let left_ms = expires_at.saturating_mul(1000).saturating_sub(wall.0).saturating_add(grace_ms);
+    Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
+}
