@@ -56,12 +56,12 @@ use teahouse_core::UserId;
 use teahouse_core::token::Revoked;
 use tokio::sync::oneshot;
 
-use crate::seams::Arrival;
+use crate::ports::NewConnection;
 
 /// Control messages of a shard; they do not go through its inbox. A sender waits while the queue is full.
 pub(crate) enum Control {
     /// Begins a session.
-    Attach(Box<Arrival>),
+    Attach(Box<NewConnection>),
     /// Ends the sessions whose token is revoked.
     Revoke(Revoked, oneshot::Sender<()>),
     /// Ends a user's sessions, with this reason.

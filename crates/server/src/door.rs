@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use teahouse_hub::{Caller, Door, Receipt};
+use teahouse_hub::{RequestHandler, RequestOutcome, SessionContext};
 
 use crate::app::App;
 use crate::http::refusal::Refusal;
@@ -29,18 +29,18 @@ impl SocketDoor {
     }
 }
 
-impl Door for SocketDoor {
-    fn receive(&self, caller: &Caller, text: &str) -> Receipt {
+impl RequestHandler for SocketDoor {
+    fn handle_classic(&self, caller: &SessionContext, text: &str) -> RequestOutcome {
         classic::receive(&self.app, caller, text)
     }
 
-    fn receive_v1(&self, caller: &Caller, greeted: bool, text: &str) -> Receipt {
+    fn handle_v1(&self, caller: &SessionContext, greeted: bool, text: &str) -> RequestOutcome {
         v1::receive(&self.app, caller, greeted, text)
     }
 }
 
 /// Every envelope counts: messages at the rate of sending (the use case counts them), all others at this one.
-fn within_rate(app: &App, caller: &Caller) -> Result<(), Refusal> {
+fn within_rate(app: &App, caller: &SessionContext) -> Result<(), Refusal> {
     app.limits.user(UserLimit::Envelope, caller.user).map_err(Refusal::too_fast)
 }
 

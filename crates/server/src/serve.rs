@@ -80,11 +80,11 @@ struct FeedSink(Feed);
 
 impl CommitSink for FeedSink {
     fn committed(&mut self, commits: Vec<Commit>) {
-        self.0.committed(commits);
+        self.0.push_commits(commits);
     }
 
     fn answered(&mut self) {
-        self.0.answered();
+        self.0.flush_notify();
     }
 }
 

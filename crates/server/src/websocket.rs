@@ -24,7 +24,7 @@ use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use teahouse_core::{AcceptOrder, ErrorCode, Language, Seq, TokenMark, UserId, Version};
-use teahouse_hub::{Arrival, Dialect, Hub};
+use teahouse_hub::{Dialect, Hub, NewConnection};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
@@ -150,7 +150,7 @@ impl Handshakes {
             dialect: offer.dialect,
             device: offer.device,
             checked_at,
-            lobby: self.hub.lobby(),
+            lobby: self.hub.lobby_head(),
             language: context.language,
             address: context.address,
         })
@@ -199,7 +199,7 @@ impl Admitted {
     async fn go_in(self, hub: &Hub, socket: Socket) {
         let Self { permit, user, mark, dialect, device, checked_at, lobby, language, address, .. } = self;
         let Socket { accepted, stream, early, place, answer } = socket;
-        let arrival = Arrival {
+        let arrival = NewConnection {
             user,
             accepted,
             dialect,
@@ -210,9 +210,9 @@ impl Admitted {
             language,
             address,
             stream,
-            answer,
-            early,
-            place,
+            handshake_response: answer,
+            early_bytes: early,
+            permit: place,
         };
         // A hub that is going down drops the socket; the client comes back by itself.
         let _ = hub.attach(arrival).await;

@@ -10,31 +10,43 @@ use super::closing::CloseNotice;
 use super::connection::Connection;
 use super::slots::{Leaving, Slot, SocketState};
 use super::state::Shard;
-use crate::clock::Moment;
-use crate::seams::{Arrival, Dialect};
-use crate::session::{Newcomer, Session};
+use crate::clock::MonotonicMs;
+use crate::ports::{Dialect, NewConnection};
+use crate::session::{Session, SessionParams};
 use crate::websocket::Decoder;
 
 impl Shard {
     /// Begins a session. `adopt` registers its socket with the shard's epoll, under a slot and an id.
     pub(crate) fn attach<S>(
         &mut self,
-        arrival: Arrival<S>,
-        checked_at: Moment,
+        new: NewConnection<S>,
+        checked_at: MonotonicMs,
         wall: Timestamp,
         adopt: impl FnOnce(S, usize, SessionId) -> io::Result<Connection>,
     ) {
         let id = self.environment.allocate_session_id();
         // A connection that is gone already was never registered, so nothing is to be undone.
-        let Ok(connection) = adopt(arrival.stream, self.slots.next_index(), id) else { return };
-        let Arrival { user, accepted, dialect, device, mark, language, address, answer, early, place, .. } = arrival;
+        let Ok(connection) = adopt(new.stream, self.slots.next_index(), id) else { return };
+        let NewConnection {
+            user,
+            accepted,
+            dialect,
+            device,
+            mark,
+            language,
+            address,
+            handshake_response,
+            early_bytes,
+            permit,
+            ..
+        } = new;
         let options = &self.environment.options;
         let hello_until = (dialect == Dialect::V1).then(|| self.now.plus(options.hello_timeout));
-        let ring_place = self.broadcast.ring.end();
-        let newcomer = Newcomer { id, user, mark, language, address, hello_until, ring_place };
-        let mut session = Session::new(newcomer, self.now);
-        if !answer.is_empty() {
-            session.unsent.push_back(answer);
+        let ring_position = self.broadcast.ring.end();
+        let params = SessionParams { id, user, mark, language, address, hello_until, ring_position };
+        let mut session = Session::new(params, self.now);
+        if !handshake_response.is_empty() {
+            session.unsent.push_back(handshake_response);
         }
         let index = self.slots.insert(Slot {
             session,
@@ -46,11 +58,11 @@ impl Shard {
             close_deadline: None,
             expires_at: self.now.plus(time_left(mark.expires_at, wall, options.token_grace)),
             frame_since: None,
-            permit: place,
+            permit,
         });
         // A v1 session gets its cursors with its welcome.
         if dialect == Dialect::Classic {
-            self.attach_cursor(index, LOBBY, arrival.lobby);
+            self.attach_cursor(index, LOBBY, new.lobby);
         }
         if self.revocations.cover(user, &mark, checked_at) {
             // It is not registered, so it displaces no session and nobody sees its user online.
@@ -67,8 +79,8 @@ impl Shard {
         }
         if self.drain.is_some() {
             self.send_away(index);
-        } else if !early.is_empty() {
-            self.receive(index, &mut early.to_vec());
+        } else if !early_bytes.is_empty() {
+            self.receive(index, &mut early_bytes.to_vec());
         }
         self.flush(index);
     }
@@ -79,7 +91,7 @@ impl Shard {
         if !session.closing {
             let count = super::broadcast::count_of(self.environment.online.count());
             self.broadcast.note_welcome(count.users);
-            session.tell_count_at_once(count);
+            session.reply_with_count(count);
         }
     }
 }

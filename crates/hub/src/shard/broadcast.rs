@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use teahouse_protocol::classic;
 
-use crate::clock::Moment;
+use crate::clock::MonotonicMs;
 use crate::ring::Ring;
-use crate::session::Count;
+use crate::session::OnlineCount;
 use crate::websocket::text_frame;
 
 /// How much longer the number rests for each session that received it. Each costs the kernel a write of about eight
@@ -21,8 +21,8 @@ const PAUSE_PER_SESSION: Duration = Duration::from_micros(100);
 #[derive(Debug)]
 pub(crate) struct Broadcast {
     pub(super) ring: Ring,
-    count: Count,
-    count_due: Moment,
+    count: OnlineCount,
+    count_due: MonotonicMs,
     /// A session was welcomed with another number than this one, and has to be corrected if that was
     /// true for a moment only.
     count_dirty_from_welcome: bool,
@@ -31,11 +31,11 @@ pub(crate) struct Broadcast {
 impl Broadcast {
     pub(super) fn new(events_max: usize) -> Self {
         let ring = Ring::new(events_max);
-        Self { ring, count: count_of(0), count_due: Moment(0), count_dirty_from_welcome: false }
+        Self { ring, count: count_of(0), count_due: MonotonicMs(0), count_dirty_from_welcome: false }
     }
 
     /// The number that sessions receive.
-    pub(super) fn count(&self) -> &Count {
+    pub(super) fn count(&self) -> &OnlineCount {
         &self.count
     }
 
@@ -45,7 +45,7 @@ impl Broadcast {
     }
 
     /// Takes the number over if it changed and has rested long enough. Says whether sessions have to compare theirs.
-    pub(super) fn tick(&mut self, users: u64, sessions: usize, now: Moment) -> bool {
+    pub(super) fn tick(&mut self, users: u64, sessions: usize, now: MonotonicMs) -> bool {
         if now < self.count_due || !(std::mem::take(&mut self.count_dirty_from_welcome) || users != self.count.users) {
             return false;
         }
@@ -56,8 +56,8 @@ impl Broadcast {
     }
 }
 
-pub(super) fn count_of(users: u64) -> Count {
-    Count { users, frame: text_frame(&classic::online_count(users)) }
+pub(super) fn count_of(users: u64) -> OnlineCount {
+    OnlineCount { users, frame: text_frame(&classic::online_count(users)) }
 }
 
 #[cfg(test)]
@@ -67,10 +67,10 @@ mod tests {
     #[test]
     fn the_number_rests_longer_the_more_sessions_receive_it() {
         let mut broadcast = Broadcast::new(1);
-        assert!(!broadcast.tick(0, 10_000, Moment(0)));
-        assert!(broadcast.tick(1, 10_000, Moment(0)));
-        assert!(!broadcast.tick(2, 10_000, Moment(999)));
-        assert!(broadcast.tick(2, 10_000, Moment(1000)));
+        assert!(!broadcast.tick(0, 10_000, MonotonicMs(0)));
+        assert!(broadcast.tick(1, 10_000, MonotonicMs(0)));
+        assert!(!broadcast.tick(2, 10_000, MonotonicMs(999)));
+        assert!(broadcast.tick(2, 10_000, MonotonicMs(1000)));
         assert_eq!(broadcast.count().users, 2);
     }
 
@@ -78,9 +78,9 @@ mod tests {
     fn who_was_welcomed_with_a_number_of_the_moment_is_corrected() {
         let mut broadcast = Broadcast::new(1);
         broadcast.note_welcome(0);
-        assert!(!broadcast.tick(0, 1, Moment(0)));
+        assert!(!broadcast.tick(0, 1, MonotonicMs(0)));
         broadcast.note_welcome(1);
-        assert!(broadcast.tick(0, 1, Moment(250)));
-        assert!(!broadcast.tick(0, 1, Moment(500)));
+        assert!(broadcast.tick(0, 1, MonotonicMs(250)));
+        assert!(!broadcast.tick(0, 1, MonotonicMs(500)));
     }
 }

@@ -12,9 +12,9 @@ use teahouse_protocol::{classic, v1};
 use super::slots::Slot;
 use super::state::Shard;
 use crate::metrics::CodeLabel;
-use crate::registry::{Effect, Farewell, Leave};
-use crate::seams::Dialect;
-use crate::session::{GOODBYE_TIMEOUT, Session, Stage};
+use crate::ports::Dialect;
+use crate::registry::{Effect, LeaveOutcome, LeaveReason};
+use crate::session::{GOODBYE_TIMEOUT, Phase, Session};
 use crate::websocket;
 
 /// What a session that is closed is sent beside the code.
@@ -38,9 +38,9 @@ impl Shard {
         let is_classic = slot.session.dialect() == Dialect::Classic;
         let farewell = match code {
             // Banned and logged-out sessions do not come back; all others may do so in a moment.
-            CloseCode::Banned | CloseCode::Revoked => Farewell::Goodbye,
-            code if is_classic && code.for_classic() == CloseCode::Policy => Farewell::Goodbye,
-            _ => Farewell::Lost,
+            CloseCode::Banned | CloseCode::Revoked => LeaveReason::Clean,
+            code if is_classic && code.for_classic() == CloseCode::Policy => LeaveReason::Clean,
+            _ => LeaveReason::Lost,
         };
         self.leave(index, farewell);
         self.send_close(index, code, notice);
@@ -54,7 +54,7 @@ impl Shard {
     }
 
     /// Removes a session from the registry, once. A displaced one is not in it any more, and changes nothing.
-    pub(super) fn leave(&mut self, index: usize, farewell: Farewell) {
+    pub(super) fn leave(&mut self, index: usize, farewell: LeaveReason) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         if std::mem::replace(&mut slot.leaving.has_left, true) {
             return;
@@ -62,10 +62,10 @@ impl Shard {
         let (user, id) = (slot.session.user, slot.session.id);
         let mut effects = std::mem::take(&mut self.scratch.effects);
         match self.registry.leave(self.now, user, id, farewell, &mut effects) {
-            Leave::Left => {
+            LeaveOutcome::Left => {
                 self.environment.metrics.sessions.dec();
             }
-            Leave::Stale => {
+            LeaveOutcome::Stale => {
                 self.environment.metrics.stale_leaves.inc();
             }
         }
@@ -127,7 +127,7 @@ impl Shard {
 
     /// The peer's close frame arrived, with this code if it gave one. It is answered with the same.
     pub(super) fn peer_closed(&mut self, index: usize, code: Option<u16>) {
-        let farewell = if code == Some(CloseCode::Done.code()) { Farewell::Goodbye } else { Farewell::Lost };
+        let farewell = if code == Some(CloseCode::Done.code()) { LeaveReason::Clean } else { LeaveReason::Lost };
         self.leave(index, farewell);
         let slot = &mut self.slots[index];
         slot.leaving.peer_closed = true;
@@ -144,7 +144,7 @@ impl Shard {
     /// Removes a session whose socket is of no further use. It leaves the registry if it has not yet.
     pub(super) fn forget(&mut self, id: SessionId) {
         let Some(index) = self.slot_of(id) else { return };
-        self.leave(index, Farewell::Lost);
+        self.leave(index, LeaveReason::Lost);
         let Some((index, Slot { session, connection, permit, .. })) = self.slots.remove(id) else { return };
         self.release(index, &session);
         self.queues.add_departed(connection, permit);
@@ -157,7 +157,7 @@ impl Shard {
                 // Its requests remain unanswered: it is gone.
                 let _ = self.watches.unwatch(*room, session.id);
             }
-            if matches!(v1.stage, Stage::Greeting { .. }) {
+            if matches!(v1.phase, Phase::Welcoming { .. }) {
                 self.hello.close();
             }
         }

@@ -5,50 +5,51 @@ use teahouse_core::{LOBBY, RoomId, Seq, UserId, Version};
 
 use super::run_queues::Queue;
 use super::state::Shard;
-use crate::inbox::{Delivery, Gap, Mail, To, Told, Topic};
-use crate::seams::Dialect;
-use crate::tail::Entry;
+use crate::inbox::{CoalesceKey, Delivery, Gap, InboxBatch, Notification, Recipients};
+use crate::ports::Dialect;
+use crate::tail::EncodedChange;
 
 impl Shard {
     /// Processes what was in the inbox.
-    pub(super) fn deliver(&mut self, mail: Mail) {
-        for delivery in mail.deliveries {
+    pub(super) fn deliver(&mut self, batch: InboxBatch) {
+        for delivery in batch.deliveries {
             match delivery {
-                Delivery::Room { room, entry } => self.append_to_room(room, entry),
-                Delivery::Told(told) => self.send_notification(&told),
-                Delivery::Member { user, entry, asker } => self.add_member(user, &entry, asker),
+                Delivery::RoomChange { room, change } => self.append_to_room(room, change),
+                Delivery::Notification(notification) => self.send_notification(&notification),
+                Delivery::Member { user, entry, requester } => self.add_member(user, &entry, requester),
                 Delivery::Left { room, user, members } => self.remove_member(room, user, members),
-                Delivery::Entries(room) => self.mark_entry_changed(room),
+                Delivery::EntriesChanged(room) => self.mark_entry_changed(room),
                 Delivery::Typing { room, user, on } => self.rooms.set_typing(room, user, on, self.now),
             }
         }
-        for ((room, receiver), gap) in mail.gaps {
+        for ((room, receiver), gap) in batch.gaps {
             self.skip_gap(room, receiver, gap);
         }
-        for told in mail.told.into_values() {
-            self.send_notification(&told);
+        for notification in batch.notifications.into_values() {
+            self.send_notification(&notification);
         }
-        for to in mail.missed {
-            self.mark_events_missed(to);
+        for recipients in batch.events_dropped {
+            self.mark_events_missed(recipients);
         }
-        for room in mail.entries {
+        for room in batch.entries_changed {
             self.mark_entry_changed(room);
         }
-        for (room, user) in mail.unsure {
+        for (room, user) in batch.membership_unknown {
             self.mark_membership_unknown(room, user);
         }
     }
 
-    fn append_to_room(&mut self, id: RoomId, entry: Entry) {
-        self.hello.note_head(id, (entry.version, entry.last_seq));
-        let receiver = entry.classic_only.filter(|_| entry.classic.is_some());
-        let attached = receiver.map_or_else(Vec::new, |user| self.attach_direct_cursors(user, id, entry.before()));
-        if entry.is_new {
+    fn append_to_room(&mut self, id: RoomId, change: EncodedChange) {
+        self.hello.note_head(id, (change.version, change.last_seq));
+        let receiver = change.classic_only.filter(|_| change.classic.is_some());
+        let attached =
+            receiver.map_or_else(Vec::new, |user| self.attach_direct_cursors(user, id, change.position_before()));
+        if change.is_new {
             // Who sent a message is not typing it any more.
-            self.rooms.set_typing(id, entry.author, false, self.now);
+            self.rooms.set_typing(id, change.author, false, self.now);
         }
         if let Some(room) = self.rooms.get_mut(id) {
-            room.tail.push(entry);
+            room.tail.push(change);
             self.mark_room_due(id, attached);
         }
     }
@@ -70,7 +71,7 @@ impl Shard {
         slots.retain(|index| self.slots[*index].session.dialect() == Dialect::Classic);
         for index in &slots {
             self.attach_cursor(*index, id, before);
-            self.slots[*index].session.is_due_in(id);
+            self.slots[*index].session.mark_due(id);
         }
         slots
     }
@@ -83,7 +84,7 @@ impl Shard {
         let Some(room) = self.rooms.get(id) else { return };
         for &index in &room.subscribers {
             let Some(slot) = self.slots.get_mut(index) else { continue };
-            slot.session.is_due_in(id);
+            slot.session.mark_due(id);
             self.queues.push(Queue::Ready, index, &mut slot.queued);
         }
         for index in attached {
@@ -91,57 +92,57 @@ impl Shard {
         }
     }
 
-    fn send_notification(&mut self, told: &Told) {
-        match told.to {
-            To::Everyone => {
-                if let Topic::Profile(_) = told.topic {
+    fn send_notification(&mut self, notification: &Notification) {
+        match notification.recipients {
+            Recipients::Everyone => {
+                if let CoalesceKey::Profile(_) = notification.key {
                     self.rooms.mark_names_changed();
                 }
-                self.broadcast.ring.push(told.classic.clone(), told.v1.clone());
+                self.broadcast.ring.push(notification.classic.clone(), notification.v1.clone());
                 self.queues.begin_pass();
             }
-            To::Room(room) => {
+            Recipients::Room(room) => {
                 self.hello.note_change(room);
-                if let Some(frame) = &told.v1 {
-                    self.notify_room(room, told.topic, frame);
+                if let Some(frame) = &notification.v1 {
+                    self.notify_room(room, notification.key, frame);
                 }
             }
-            To::User(user) => {
+            Recipients::User(user) => {
                 for index in self.slots_of(user) {
-                    self.notify_own(index, told);
+                    self.notify_own(index, notification);
                 }
             }
         }
     }
 
-    fn notify_own(&mut self, index: usize, told: &Told) {
+    fn notify_own(&mut self, index: usize, notification: &Notification) {
         let session = &self.slots[index].session;
         let frame = match session.dialect() {
-            Dialect::Classic => &told.classic,
+            Dialect::Classic => &notification.classic,
             Dialect::V1 => {
                 // The snapshot that it was welcomed with can be newer than this, and not have the room any more.
-                if session.is_live() && told.topic.room().is_some_and(|room| !session.is_in(room)) {
+                if session.is_live() && notification.key.member_room().is_some_and(|room| !session.is_in(room)) {
                     return;
                 }
-                &told.v1
+                &notification.v1
             }
         };
         if let Some(frame) = frame {
-            self.notify(index, told.topic, frame.clone());
+            self.notify(index, notification.key, frame.clone());
         }
     }
 
-    fn mark_events_missed(&mut self, to: To) {
-        let slots = match to {
-            To::Everyone => {
+    fn mark_events_missed(&mut self, recipients: Recipients) {
+        let slots = match recipients {
+            Recipients::Everyone => {
                 self.broadcast.ring.skip();
                 return self.queues.begin_pass();
             }
-            To::User(user) => self.slots_of(user),
-            To::Room(room) => self.rooms.subscribers(room),
+            Recipients::User(user) => self.slots_of(user),
+            Recipients::Room(room) => self.rooms.subscribers(room),
         };
         for index in slots {
-            self.slots[index].session.missed_something();
+            self.slots[index].session.mark_events_missed();
             self.mark_ready(index);
         }
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::MonotonicMs;
 
 /// How long a restarting server is away, at least.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
@@ -18,7 +18,7 @@ const V1_PER_STEP: usize = 250;
 /// A drain under way.
 #[derive(Debug)]
 pub(crate) struct Drain {
-    began: Moment,
+    began: MonotonicMs,
     over: Duration,
     sessions: usize,
     sent_away: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Drain {
 
 impl Drain {
     /// Begins to send away so many sessions; `v1` are the slots of the v1 ones.
-    pub(super) fn new(now: Moment, over: Duration, sessions: usize, v1: Vec<usize>) -> Self {
+    pub(super) fn new(now: MonotonicMs, over: Duration, sessions: usize, v1: Vec<usize>) -> Self {
         Self { began: now, over, sessions, sent_away: 0, v1, returns: 0 }
     }
 
@@ -40,7 +40,7 @@ impl Drain {
     }
 
     /// How many more sessions are to be sent away by now.
-    pub(super) fn take_due(&mut self, now: Moment) -> usize {
+    pub(super) fn take_due(&mut self, now: MonotonicMs) -> usize {
         let passed = now.since(self.began).as_secs_f64();
         let share = if self.over.is_zero() { 1.0 } else { (passed / self.over.as_secs_f64()).min(1.0) };
         #[expect(
@@ -69,17 +69,17 @@ mod tests {
 
     #[test]
     fn the_sessions_are_sent_away_evenly_and_all_of_them_by_the_end() {
-        let mut drain = Drain::new(Moment(1000), Duration::from_secs(2), 10, Vec::new());
-        assert_eq!(drain.take_due(Moment(1000)), 0);
-        assert_eq!(drain.take_due(Moment(2000)), 5);
-        assert_eq!(drain.take_due(Moment(2000)), 0);
-        assert_eq!(drain.take_due(Moment(9000)), 5);
-        assert_eq!(Drain::new(Moment(0), Duration::ZERO, 3, Vec::new()).take_due(Moment(0)), 3);
+        let mut drain = Drain::new(MonotonicMs(1000), Duration::from_secs(2), 10, Vec::new());
+        assert_eq!(drain.take_due(MonotonicMs(1000)), 0);
+        assert_eq!(drain.take_due(MonotonicMs(2000)), 5);
+        assert_eq!(drain.take_due(MonotonicMs(2000)), 0);
+        assert_eq!(drain.take_due(MonotonicMs(9000)), 5);
+        assert_eq!(Drain::new(MonotonicMs(0), Duration::ZERO, 3, Vec::new()).take_due(MonotonicMs(0)), 3);
     }
 
     #[test]
     fn v1_sessions_leave_in_steps_and_come_back_one_after_the_other() {
-        let mut drain = Drain::new(Moment(0), Duration::ZERO, 300, (0..300).collect());
+        let mut drain = Drain::new(MonotonicMs(0), Duration::ZERO, 300, (0..300).collect());
         let steps: Vec<usize> = std::iter::from_fn(|| Some(drain.take_v1().len()).filter(|taken| *taken > 0)).collect();
         assert_eq!(steps, [250, 50]);
         let returns = [(); 3].map(|()| drain.next_return(1, 2).as_millis());

@@ -7,9 +7,9 @@ use teahouse_protocol::v1;
 
 use super::slots::Slot;
 use super::state::Shard;
-use crate::inbox::Topic;
-use crate::seams::Dialect;
-use crate::session::Want;
+use crate::inbox::CoalesceKey;
+use crate::ports::Dialect;
+use crate::session::StoreRead;
 use crate::websocket::text_frame;
 
 impl Shard {
@@ -25,7 +25,7 @@ impl Shard {
             && room.members != members
         {
             room.members = members;
-            // In a crowd nobody is notified of each newcomer.
+            // In a crowd nobody is notified of each params.
             if members <= ENTRY_MEMBERS_MAX && id != LOBBY {
                 self.entries.mark_changed(id);
             }
@@ -58,7 +58,7 @@ impl Shard {
     /// Reads a room's entry for these of its members.
     pub(super) fn read_entries(&mut self, room: RoomId, members: &[UserId]) {
         for members in self.entries.request(room, members) {
-            self.reads.push(Want::Entries(room, members));
+            self.reads.push(StoreRead::Entries(room, members));
         }
     }
 
@@ -74,7 +74,7 @@ impl Shard {
             for index in self.v1_slots_of(*user) {
                 let session = &self.slots[index].session;
                 if session.is_live() && session.is_in(room) {
-                    self.notify(index, Topic::Entry(room), frame.clone());
+                    self.notify(index, CoalesceKey::Entry(room), frame.clone());
                 }
             }
         }

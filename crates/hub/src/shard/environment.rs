@@ -10,13 +10,13 @@ use crate::inbox::{Delivery, Inbox};
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
-use crate::seams::{Door, History};
+use crate::ports::{HistoryReader, RequestHandler};
 
 /// What a shard needs from the server.
 #[derive(Clone)]
 pub(crate) struct Ports {
-    pub(crate) handler: Arc<dyn Door>,
-    pub(crate) history: Arc<dyn History>,
+    pub(crate) handler: Arc<dyn RequestHandler>,
+    pub(crate) history: Arc<dyn HistoryReader>,
 }
 
 /// What a shard is started with.
@@ -40,7 +40,7 @@ impl Environment {
     pub(super) fn put_to_other_shards(&self, deliveries: &[Delivery]) {
         for (index, inbox) in self.inboxes.iter().enumerate() {
             if index != self.index {
-                inbox.put(deliveries, &self.metrics);
+                inbox.push(deliveries, &self.metrics);
             }
         }
     }

@@ -30,7 +30,7 @@ use super::turn::Step;
 use crate::clock::Clock;
 use crate::inbox::Inbox;
 use crate::metrics::HubMetrics;
-use crate::seams::BoxFuture;
+use crate::ports::BoxFuture;
 use crate::session::GOODBYE_TIMEOUT;
 
 /// How long a queue may run before sockets are polled again.
@@ -91,7 +91,7 @@ impl EventLoop {
         }
         for job in jobs {
             self.jobs.borrow_mut().push(match job {
-                Job::Answer(id, future) => Box::pin(async move { Done::Answer(id, catch_panic(future).await) }),
+                Job::Request(id, future) => Box::pin(async move { Done::Request(id, catch_panic(future).await) }),
                 Job::Read(want, future) => {
                     Box::pin(async move { Done::Read(want, catch_panic(future).await.unwrap_or_default()) })
                 }
@@ -151,7 +151,7 @@ impl EventLoop {
         match message {
             Control::Attach(arrival) => {
                 let wall = Timestamp::from(SystemTime::now());
-                let checked_at = self.clock.moment(arrival.checked_at);
+                let checked_at = self.clock.at(arrival.checked_at);
                 self.turn(|shard, _| {
                     let send_buffer_bytes = shard.environment.options.send_buffer_bytes;
                     shard.attach(*arrival, checked_at, wall, |stream, slot, id| {
@@ -198,7 +198,7 @@ impl EventLoop {
         let mut drain_ticks = tokio::time::interval(DRAIN_TICK);
         drain_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if self.has_jobs() && !self.inbox.answers_follow() {
+            if self.has_jobs() && !self.inbox.is_flush_pending() {
                 self.process_inbox();
             }
             let more = self.turn(|shard, buffer| shard.run_time_slices(buffer, slice));
@@ -208,7 +208,7 @@ impl EventLoop {
             }
             tokio::select! {
                 () = self.sockets.next(&mut events) => self.on_socket_events(&mut events),
-                () = self.inbox.rung() => self.process_inbox(),
+                () = self.inbox.notified() => self.process_inbox(),
                 first = control.recv() => {
                     let Some(first) = first else { break };
                     drain = self.handle_controls(first, &mut control).or(drain);
@@ -235,7 +235,7 @@ impl EventLoop {
             if self.jobs.borrow().is_empty() {
                 break;
             }
-            self.inbox.rung().await;
+            self.inbox.notified().await;
         }
     }
 }

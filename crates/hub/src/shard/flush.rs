@@ -7,8 +7,8 @@ use teahouse_protocol::{classic, v1};
 use super::run_queues::Queue;
 use super::socket::{self, Written};
 use super::state::Shard;
-use crate::seams::Dialect;
-use crate::session::{Sources, Want};
+use crate::ports::Dialect;
+use crate::session::{GatherInput, StoreRead};
 use crate::websocket::text_frame;
 
 /// Batches that a session which is behind may write in one turn; then the others have theirs.
@@ -40,7 +40,7 @@ impl Shard {
         }
         if self.queues.is_passing() {
             // The pass would visit it anyway; this way it is written to once.
-            slot.session.is_due_in(LOBBY);
+            slot.session.mark_due(LOBBY);
         }
         let mut wants = Vec::new();
         let flushed = self.write_batches(index, batches_max, &mut wants);
@@ -62,11 +62,11 @@ impl Shard {
 
     /// Gathers and writes until the socket is full, nothing is left, or so many batches are written. What the session
     /// needs from the store is added to `wants`.
-    fn write_batches(&mut self, index: usize, batches_max: usize, wants: &mut Vec<Want>) -> Flushed {
+    fn write_batches(&mut self, index: usize, batches_max: usize, wants: &mut Vec<StoreRead>) -> Flushed {
         let slot = &mut self.slots[index];
         let metrics = &self.environment.metrics;
         let batch = &mut self.scratch.batch;
-        let sources = Sources {
+        let sources = GatherInput {
             tail_of: |room| self.rooms.tail(room),
             count: self.broadcast.count(),
             ring: &self.broadcast.ring,
@@ -91,7 +91,7 @@ impl Shard {
                     metrics.writes.inc();
                     metrics.bytes_out.inc_by(bytes as u64);
                     metrics.frames_out.inc_by(frames);
-                    slot.session.health.sent(bytes, self.now);
+                    slot.session.health.record_sent(bytes, self.now);
                 }
                 Written::Nothing => {}
                 Written::Gone => return Flushed::Gone,
@@ -125,7 +125,7 @@ impl Shard {
         let rooms = &self.rooms;
         let dropped = self.slots[index].session.drop_settled(|cursor| {
             cursor.room != LOBBY
-                && cursor.reads_tail()
+                && cursor.is_on_tail()
                 && rooms.tail(cursor.room).is_none_or(|tail| cursor.version == tail.head())
         });
         for room in dropped {
@@ -151,7 +151,7 @@ impl Shard {
         while let Some(index) = self.queues.next_visit(self.slots.end()) {
             let Some(slot) = self.slots.get_mut(index) else { continue };
             // A blocked session finds it when its socket is writable again.
-            slot.session.is_due_in(LOBBY);
+            slot.session.mark_due(LOBBY);
             if !slot.socket.blocked && !slot.session.closing {
                 self.flush(index);
                 if is_over() {

@@ -10,52 +10,52 @@ use teahouse_protocol::v1;
 
 use super::state::Shard;
 use crate::inbox::Delivery;
-use crate::seams::{Greeting, Receipt};
-use crate::session::Stage;
+use crate::ports::{RequestOutcome, WelcomeData};
+use crate::session::Phase;
 use crate::websocket::text_frame;
 
 impl Shard {
     /// A session said hello: what happens until its welcome is kept for it.
     pub(super) fn begin_hello(&mut self, index: usize) {
-        if self.slots[index].session.begin_greeting() {
+        if self.slots[index].session.begin_welcome() {
             self.hello.open();
         }
     }
 
     /// A session's welcome could not be read, and it may say hello again. Returns what it asked after its hello.
-    pub(super) fn give_up_hello(&mut self, index: usize) -> Vec<Receipt> {
+    pub(super) fn give_up_hello(&mut self, index: usize) -> Vec<RequestOutcome> {
         let Some(v1) = &mut self.slots[index].session.v1 else { return Vec::new() };
-        let Stage::Greeting { until, asked, .. } = &mut v1.stage else { return Vec::new() };
-        let asked = std::mem::take(asked);
-        v1.stage = Stage::Ungreeted { until: *until };
+        let Phase::Welcoming { until, deferred_requests, .. } = &mut v1.phase else { return Vec::new() };
+        let deferred = std::mem::take(deferred_requests);
+        v1.phase = Phase::AwaitingHello { until: *until };
         self.hello.close();
-        asked
+        deferred
     }
 
     /// Welcomes a session. Returns what it asked after its hello.
-    pub(super) fn welcome(&mut self, index: usize, greeting: Greeting) -> Vec<Receipt> {
-        if !self.slots[index].session.is_greeting() {
+    pub(super) fn welcome(&mut self, index: usize, data: WelcomeData) -> Vec<RequestOutcome> {
+        if !self.slots[index].session.is_awaiting_welcome() {
             return Vec::new();
         }
-        for entry in &greeting.rooms {
+        for entry in &data.rooms {
             self.enter_room(index, entry);
         }
-        for (room, held) in &greeting.held {
+        for (room, held) in &data.held {
             self.slots[index].session.resume(*room, *held);
         }
-        let (asked, changes) = self.send_welcome(index, &greeting);
+        let (deferred, memberships) = self.send_welcome(index, &data);
         // The kept changes are sent before what waits already, which may be newer.
-        let aside = self.slots[index].session.set_told_aside();
-        for change in changes {
+        let aside = self.slots[index].session.take_notifications();
+        for change in memberships {
             match change {
-                Delivery::Member { entry, asker, .. } => self.show_room(index, &entry, asker),
+                Delivery::Member { entry, requester, .. } => self.show_room(index, &entry, requester),
                 Delivery::Left { room, .. } => self.hide_room(index, room),
                 _ => {}
             }
         }
         let session = &mut self.slots[index].session;
-        session.put_behind(aside);
-        session.forget_told_elsewhere();
+        session.append_notifications(aside);
+        session.drop_pending_of_other_rooms();
         let user = session.user;
         let changed: Vec<_> = session.rooms().filter(|room| self.hello.has_changed(*room)).collect();
         for room in changed {
@@ -64,10 +64,10 @@ impl Shard {
         }
         self.hello.close();
         self.mark_ready(index);
-        asked
+        deferred
     }
 
-    fn send_welcome(&mut self, index: usize, greeting: &Greeting) -> (Vec<Receipt>, Vec<Delivery>) {
+    fn send_welcome(&mut self, index: usize, data: &WelcomeData) -> (Vec<RequestOutcome>, Vec<Delivery>) {
         let options = &self.environment.options;
         let online = &self.environment.online;
         let users = online.count();
@@ -75,16 +75,16 @@ impl Shard {
         let expires_in = slot.expires_at.since(self.now).saturating_sub(options.token_grace);
         let welcome = v1::Welcome {
             session: slot.session.id,
-            epoch: &greeting.epoch,
-            user: &greeting.user,
-            time: greeting.time,
+            epoch: &data.epoch,
+            user: &data.user,
+            time: data.time,
             heartbeat_ms: millis(options.heartbeat_interval),
             token_expires_in_ms: millis(expires_in),
-            limits: greeting.limits,
+            limits: data.limits,
             online: users,
-            rooms: &greeting.rooms,
+            rooms: &data.rooms,
         };
-        let frame = text_frame(&v1::welcome(greeting.id.as_deref(), &welcome, |user| online.contains(user)));
+        let frame = text_frame(&v1::welcome(data.id.as_deref(), &welcome, |user| online.contains(user)));
         self.broadcast.note_welcome(users);
         slot.session.welcome(frame, users)
     }

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use teahouse_core::{MessageId, RoomEntry, SessionId, UserId};
 
-use crate::seams::{Answer, BoxFuture, ChangesPage, ClassicPage, History};
-use crate::session::Want;
+use crate::ports::{BoxFuture, ChangesPage, ClassicPage, HistoryReader, Response};
+use crate::session::StoreRead;
 
 /// What a shard read from the store.
 pub(crate) enum ReadResult {
@@ -23,16 +23,16 @@ pub(crate) enum ReadResult {
 
 /// Work that the event loop drives to its end.
 pub(crate) enum Job {
-    Answer(SessionId, BoxFuture<Answer>),
-    Read(Want, BoxFuture<Option<ReadResult>>),
+    Request(SessionId, BoxFuture<Response>),
+    Read(StoreRead, BoxFuture<Option<ReadResult>>),
 }
 
 /// What came of a job.
 pub(crate) enum Done {
     /// `Err` when the handler panicked.
-    Answer(SessionId, Result<Answer, ()>),
+    Request(SessionId, Result<Response, ()>),
     /// None when the store cannot serve it now.
-    Read(Want, Option<ReadResult>),
+    Read(StoreRead, Option<ReadResult>),
 }
 
 /// Jobs that were begun, and those that are over already.
@@ -45,16 +45,16 @@ pub(crate) struct Jobs {
 impl Jobs {
     /// Begins a request's work. It is polled once at once, so that a session's requests reach their queue in the
     /// order in which they came.
-    pub(super) fn begin(&mut self, session: SessionId, mut future: BoxFuture<Answer>) {
+    pub(super) fn begin(&mut self, session: SessionId, mut future: BoxFuture<Response>) {
         let mut context = Context::from_waker(Waker::noop());
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
-            Ok(Poll::Pending) => self.begun.push(Job::Answer(session, future)),
-            Ok(Poll::Ready(answer)) => self.done.push(Done::Answer(session, Ok(answer))),
-            Err(_) => self.done.push(Done::Answer(session, Err(()))),
+            Ok(Poll::Pending) => self.begun.push(Job::Request(session, future)),
+            Ok(Poll::Ready(answer)) => self.done.push(Done::Request(session, Ok(answer))),
+            Err(_) => self.done.push(Done::Request(session, Err(()))),
         }
     }
 
-    pub(super) fn begin_read(&mut self, history: &dyn History, want: Want) {
+    pub(super) fn begin_read(&mut self, history: &dyn HistoryReader, want: StoreRead) {
         let future = read(history, &want);
         self.begun.push(Job::Read(want, future));
     }
@@ -74,25 +74,25 @@ impl Jobs {
     }
 }
 
-fn read(history: &dyn History, want: &Want) -> BoxFuture<Option<ReadResult>> {
+fn read(history: &dyn HistoryReader, want: &StoreRead) -> BoxFuture<Option<ReadResult>> {
     match want {
-        Want::Classic(room, after) => {
+        StoreRead::Classic(room, after) => {
             let page = history.classic_page(*room, *after);
             Box::pin(async move { page.await.map(ReadResult::Classic) })
         }
-        Want::Changes(room, from) => {
+        StoreRead::Changes(room, from) => {
             let page = history.changes(*room, *from);
             Box::pin(async move { page.await.map(ReadResult::Changes) })
         }
-        Want::Reactions(_, user, messages) => {
+        StoreRead::Reactions(_, user, messages) => {
             let own = history.own_reactions(*user, messages.clone());
             Box::pin(async move { own.await.map(ReadResult::Reactions) })
         }
-        Want::Members(room, _) => {
+        StoreRead::Members(room, _) => {
             let members = history.members(*room);
             Box::pin(async move { members.await.map(ReadResult::Members) })
         }
-        Want::Entries(room, users) => {
+        StoreRead::Entries(room, users) => {
             let entries = history.entries(*room, users.clone());
             Box::pin(async move { entries.await.map(ReadResult::Entries) })
         }
@@ -108,11 +108,11 @@ mod tests {
         let mut jobs = Jobs::default();
         jobs.begin(SessionId(1), Box::pin(std::future::pending()));
         assert!(!jobs.has_done());
-        jobs.begin(SessionId(2), Box::pin(std::future::ready(Answer::default())));
+        jobs.begin(SessionId(2), Box::pin(std::future::ready(Response::default())));
         jobs.begin(SessionId(3), Box::pin(async { panic!("a handler that panics") }));
         let done = jobs.take_done();
-        assert!(matches!(&done[..], [Done::Answer(SessionId(2), Ok(_)), Done::Answer(SessionId(3), Err(()))]));
-        assert!(matches!(jobs.take_begun()[..], [Job::Answer(SessionId(1), _)]));
+        assert!(matches!(&done[..], [Done::Request(SessionId(2), Ok(_)), Done::Request(SessionId(3), Err(()))]));
+        assert!(matches!(jobs.take_begun()[..], [Job::Request(SessionId(1), _)]));
         assert!(jobs.take_begun().is_empty() && !jobs.has_done());
     }
 }

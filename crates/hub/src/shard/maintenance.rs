@@ -10,10 +10,10 @@ use teahouse_protocol::v1;
 use super::drain::Drain;
 use super::slots::Slot;
 use super::state::Shard;
-use crate::clock::Moment;
-use crate::inbox::Topic;
-use crate::seams::Dialect;
-use crate::session::{Stage, Verdict};
+use crate::clock::MonotonicMs;
+use crate::inbox::CoalesceKey;
+use crate::ports::Dialect;
+use crate::session::{HealthStatus, Phase};
 use crate::websocket::{self, text_frame};
 
 /// Maximum time for a frame to arrive completely (slowloris protection).
@@ -31,13 +31,13 @@ impl Shard {
 
         self.notify_presence();
         for (room, users) in self.rooms.take_typing_changes(self.now) {
-            self.notify_room(room, Topic::Typing(room), &text_frame(&v1::typing(room, &users)));
+            self.notify_room(room, CoalesceKey::Typing(room), &text_frame(&v1::typing(room, &users)));
         }
         self.read_changed_entries();
         let users = self.environment.online.count();
         if self.broadcast.tick(users, self.slots.len(), self.now) {
             for (_, slot) in self.slots.iter_mut() {
-                slot.session.count_moved(users);
+                slot.session.observe_count(users);
             }
             self.queues.begin_pass();
         }
@@ -70,19 +70,19 @@ impl Shard {
         if let Some(code) = missed_deadline(slot, now, soon) {
             return self.end(index, code);
         }
-        if slot.session.health.is_settling(now, SETTLING) {
+        if slot.session.health.has_sent_recently(now, SETTLING) {
             return;
         }
-        let queued = if slot.session.health.is_unsettled() { slot.connection.unacknowledged_bytes() } else { 0 };
-        let more_waits = slot.socket.blocked || slot.session.has_waiting();
-        match slot.session.health.judge(soon, queued, more_waits, &self.environment.options) {
-            Verdict::Well => {}
-            Verdict::Ping => {
+        let queued = if slot.session.health.has_unacknowledged() { slot.connection.unacknowledged_bytes() } else { 0 };
+        let more_waits = slot.socket.blocked || slot.session.has_output();
+        match slot.session.health.check(soon, queued, more_waits, &self.environment.options) {
+            HealthStatus::Healthy => {}
+            HealthStatus::Ping => {
                 slot.session.reply(websocket::ping_frame());
                 self.flush(index);
             }
-            Verdict::Stalled => self.end(index, CloseCode::Stalled),
-            Verdict::Silent => self.end(index, CloseCode::NoSignOfLife),
+            HealthStatus::Stalled => self.end(index, CloseCode::Stalled),
+            HealthStatus::Silent => self.end(index, CloseCode::NoSignOfLife),
         }
     }
 
@@ -110,7 +110,7 @@ impl Shard {
 }
 
 /// With which code a session is closed that exceeded one of its deadlines.
-fn missed_deadline(slot: &Slot, now: Moment, soon: Moment) -> Option<CloseCode> {
+fn missed_deadline(slot: &Slot, now: MonotonicMs, soon: MonotonicMs) -> Option<CloseCode> {
     if slot.frame_since.is_some_and(|since| soon.since(since) >= FRAME_TIMEOUT) {
         // A v1 client may come back; a classic one has no code that says so.
         let is_v1 = slot.session.dialect() == Dialect::V1;
@@ -119,10 +119,10 @@ fn missed_deadline(slot: &Slot, now: Moment, soon: Moment) -> Option<CloseCode> 
     if now >= slot.expires_at {
         return Some(CloseCode::Expired);
     }
-    match slot.session.v1.as_ref()?.stage {
-        Stage::Ungreeted { until } if now >= until => Some(CloseCode::NoHello),
+    match slot.session.v1.as_ref()?.phase {
+        Phase::AwaitingHello { until } if now >= until => Some(CloseCode::NoHello),
         // It said hello in time; the welcome is late by our fault.
-        Stage::Greeting { until, .. } if now >= until => Some(CloseCode::Overloaded),
+        Phase::Welcoming { until, .. } if now >= until => Some(CloseCode::Overloaded),
         _ => None,
     }
 }

@@ -7,16 +7,16 @@ use teahouse_core::{CloseCode, ErrorCode, LOBBY, RoomEntry, RoomId, Seq, Session
 use teahouse_protocol::v1;
 
 use super::state::Shard;
-use crate::inbox::{Delivery, Topic};
-use crate::seams::Dialect;
-use crate::session::{Cursor, Stage};
+use crate::inbox::{CoalesceKey, Delivery};
+use crate::ports::Dialect;
+use crate::session::{Cursor, Phase};
 use crate::websocket::text_frame;
 
 impl Shard {
     /// Gives a session a cursor in a room, unless it has one. Says whether it did.
     pub(super) fn attach_cursor(&mut self, index: usize, id: RoomId, at: (Version, Seq)) -> bool {
         let session = &mut self.slots[index].session;
-        let is_new = session.enter(Cursor::at(id, at));
+        let is_new = session.add_cursor(Cursor::at(id, at));
         if is_new {
             let room = self.rooms.add_cursor(id, self.hello.newest_head(id, at));
             if session.dialect() == Dialect::V1 && id != LOBBY {
@@ -39,8 +39,8 @@ impl Shard {
     }
 
     fn leave_room(&mut self, index: usize, room: RoomId) -> bool {
-        let Some(cursor) = self.slots[index].session.quit(room) else { return false };
-        let unanswered: Vec<String> = cursor.unanswered().chain(self.stop_watching(index, room)).collect();
+        let Some(cursor) = self.slots[index].session.remove_cursor(room) else { return false };
+        let unanswered: Vec<String> = cursor.into_pending_requests().chain(self.stop_watching(index, room)).collect();
         for request in unanswered {
             self.refuse(index, Some(&request), ErrorCode::NotFound);
         }
@@ -49,12 +49,12 @@ impl Shard {
     }
 
     /// A user became a member of a room, or sees it differently.
-    pub(super) fn add_member(&mut self, user: UserId, entry: &Arc<RoomEntry>, asker: Option<SessionId>) {
+    pub(super) fn add_member(&mut self, user: UserId, entry: &Arc<RoomEntry>, requester: Option<SessionId>) {
         self.set_member_count(entry.id, entry.members);
         self.watches.set_member(entry.id, user, true);
         for index in self.v1_slots_of(user) {
-            if !self.keep_for_welcome(index, || Delivery::Member { user, entry: Arc::clone(entry), asker }) {
-                self.show_room(index, entry, asker);
+            if !self.keep_for_welcome(index, || Delivery::Member { user, entry: Arc::clone(entry), requester }) {
+                self.show_room(index, entry, requester);
                 self.flush(index);
             }
         }
@@ -62,17 +62,17 @@ impl Shard {
     }
 
     /// Shows a v1 session a room that its user is in.
-    pub(super) fn show_room(&mut self, index: usize, entry: &RoomEntry, asker: Option<SessionId>) {
+    pub(super) fn show_room(&mut self, index: usize, entry: &RoomEntry, requester: Option<SessionId>) {
         let has_entered = self.enter_room(index, entry);
         let session = &mut self.slots[index].session;
-        let topic = Topic::Membership(entry.id);
+        let topic = CoalesceKey::Membership(entry.id);
         // A `removed` that still waits has to reach the client first: only after it does the client begin the
         // room at this entry, instead of going on from what it holds.
-        let mut removed = if has_entered { session.take_waiting_of(topic) } else { None };
+        let mut removed = if has_entered { session.take_pending(topic) } else { None };
         if has_entered && session.take_resume(entry.id) {
             removed = Some(text_frame(&v1::removed(entry.id)));
         }
-        if asker == Some(session.id) {
+        if requester == Some(session.id) {
             // The answer to its request is the entry. The room is held until that is sent.
             if let Some(removed) = removed {
                 session.reply(removed);
@@ -89,7 +89,7 @@ impl Shard {
             None => frame,
         };
         // To a session that was in the room already this is no beginning, and must not replace one that waits.
-        let topic = if has_entered { topic } else { Topic::Entry(entry.id) };
+        let topic = if has_entered { topic } else { CoalesceKey::Entry(entry.id) };
         self.notify(index, topic, frame);
     }
 
@@ -108,8 +108,8 @@ impl Shard {
     /// Takes a v1 session out of a room, if it is in it.
     pub(super) fn hide_room(&mut self, index: usize, room: RoomId) {
         if self.leave_room(index, room) {
-            self.slots[index].session.forget_told_of(room);
-            self.notify(index, Topic::Membership(room), text_frame(&v1::removed(room)));
+            self.slots[index].session.drop_pending_of_room(room);
+            self.notify(index, CoalesceKey::Membership(room), text_frame(&v1::removed(room)));
         }
     }
 
@@ -117,15 +117,15 @@ impl Shard {
     fn keep_for_welcome(&mut self, index: usize, change: impl FnOnce() -> Delivery) -> bool {
         let waiting_max = self.environment.options.waiting_envelopes_max;
         let Some(v1) = &mut self.slots[index].session.v1 else { return false };
-        match &mut v1.stage {
-            Stage::Live => false,
+        match &mut v1.phase {
+            Phase::Live => false,
             // Its welcome is not being read yet.
-            Stage::Ungreeted { .. } => true,
-            Stage::Greeting { changes, .. } if changes.len() < waiting_max => {
-                changes.push(change());
+            Phase::AwaitingHello { .. } => true,
+            Phase::Welcoming { deferred_memberships, .. } if deferred_memberships.len() < waiting_max => {
+                deferred_memberships.push(change());
                 true
             }
-            Stage::Greeting { .. } => {
+            Phase::Welcoming { .. } => {
                 self.end(index, CloseCode::Overloaded);
                 true
             }
@@ -151,7 +151,7 @@ impl Shard {
     /// is not in it.
     pub(super) fn finish_entering(&mut self, index: usize, room: RoomId, version: Version) {
         let session = &mut self.slots[index].session;
-        if !session.has_entered(room, version) && !session.holds(room) && session.is_live() {
+        if !session.finish_entering(room, version) && !session.holds(room) && session.is_live() {
             session.reply(text_frame(&v1::removed(room)));
         }
     }
@@ -160,6 +160,6 @@ impl Shard {
     /// left the room during the read, since it may know something newer then.
     pub(super) fn finish_reading(&mut self, index: usize, room: RoomId, held: bool) -> bool {
         let session = &mut self.slots[index].session;
-        session.has_read(room) == held && (held || !session.is_in(room))
+        session.finish_read(room) == held && (held || !session.is_in(room))
     }
 }

@@ -5,8 +5,8 @@ use teahouse_protocol::v1::{self, PresenceNow};
 
 use super::state::Shard;
 use super::watches::{MembersRead, WatchBegan};
-use crate::inbox::Topic;
-use crate::session::Want;
+use crate::inbox::CoalesceKey;
+use crate::session::StoreRead;
 use crate::websocket::text_frame;
 
 impl Shard {
@@ -29,7 +29,7 @@ impl Shard {
             v1.watches.push(room);
         }
         match began {
-            WatchBegan::NeedsMembers(number) => self.reads.push(Want::Members(room, number)),
+            WatchBegan::NeedsMembers(number) => self.reads.push(StoreRead::Members(room, number)),
             _ => self.answer_watchers(room),
         }
     }
@@ -58,7 +58,7 @@ impl Shard {
     /// A room's members are no longer known; if it is watched they are read again.
     pub(super) fn invalidate_watch(&mut self, room: RoomId) {
         if let Some(number) = self.watches.invalidate(room) {
-            self.reads.push(Want::Members(room, number));
+            self.reads.push(StoreRead::Members(room, number));
         }
     }
 
@@ -66,7 +66,7 @@ impl Shard {
     pub(super) fn set_watched_members(&mut self, room: RoomId, number: u64, members: Vec<UserId>) {
         match self.watches.set_members(room, number, members, &self.environment.online) {
             MembersRead::Known => self.answer_watchers(room),
-            MembersRead::Repeat(number) => self.reads.push(Want::Members(room, number)),
+            MembersRead::Repeat(number) => self.reads.push(StoreRead::Members(room, number)),
             MembersRead::Ignored => {}
         }
     }
@@ -77,7 +77,7 @@ impl Shard {
             let Some(index) = self.slot_of(session) else { continue };
             if request.is_some() {
                 // The list includes what still waits, and overtakes it.
-                self.slots[index].session.take_waiting_of(Topic::Presence(room));
+                self.slots[index].session.take_pending(CoalesceKey::Presence(room));
             }
             self.acknowledge(index, request, &now);
         }
@@ -86,13 +86,13 @@ impl Shard {
     /// Notifies watchers of who came and went since the last tick.
     pub(super) fn notify_presence(&mut self) {
         for update in self.watches.tick(&self.environment.online) {
-            let topic = Topic::Presence(update.room);
+            let topic = CoalesceKey::Presence(update.room);
             let refresh = text_frame(&v1::presence(update.room, &update.refresh));
             let diff = update.diff.map(|diff| text_frame(&v1::presence(update.room, &diff)));
             for session in update.watchers {
                 let Some(index) = self.slot_of(session) else { continue };
                 // A session that still has an update waiting does not know what this is a difference to.
-                let is_known = !self.slots[index].session.has_waiting_of(topic);
+                let is_known = !self.slots[index].session.has_pending(topic);
                 let frame = diff.as_ref().filter(|_| is_known).unwrap_or(&refresh);
                 self.notify(index, topic, frame.clone());
             }

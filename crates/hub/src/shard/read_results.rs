@@ -7,26 +7,26 @@ use teahouse_protocol::{classic, v1};
 
 use super::jobs::ReadResult;
 use super::state::Shard;
-use crate::seams::{ChangesPage, ClassicPage};
-use crate::session::{Cursor, Page, Want};
+use crate::ports::{ChangesPage, ClassicPage};
+use crate::session::{Cursor, Page, StoreRead};
 use crate::websocket::text_frame;
 
 impl Shard {
     /// A read of the store is over; none if the store cannot serve it now.
-    pub(super) fn finish_read(&mut self, want: Want, result: Option<ReadResult>) {
+    pub(super) fn finish_read(&mut self, want: StoreRead, result: Option<ReadResult>) {
         let Some(result) = result else { return self.reads.fail(want) };
         match result {
             ReadResult::Classic(page) => self.give_page(&want, classic_page(&page)),
             ReadResult::Changes(page) => self.give_page(&want, v1_page(&page)),
             ReadResult::Reactions(own) => {
                 let own = v1::own_reactions(own);
-                if let Want::Reactions(room, _, messages) = &want {
-                    self.give_to_waiting(&want, *room, |cursor| cursor.reactions_came(messages, &own));
+                if let StoreRead::Reactions(room, _, messages) = &want {
+                    self.give_to_waiting(&want, *room, |cursor| cursor.accept_reactions(messages, &own));
                 }
             }
             ReadResult::Members(members) => {
                 self.reads.finish(&want);
-                if let Want::Members(room, number) = want {
+                if let StoreRead::Members(room, number) = want {
                     self.set_watched_members(room, number, members);
                 }
             }
@@ -37,13 +37,13 @@ impl Shard {
         }
     }
 
-    fn give_page(&mut self, want: &Want, page: Page) {
+    fn give_page(&mut self, want: &StoreRead, page: Page) {
         self.environment.metrics.catch_up_pages.inc();
         let page = Rc::new(page);
-        self.give_to_waiting(want, want.room(), |cursor| cursor.page_came(want, &page));
+        self.give_to_waiting(want, want.room(), |cursor| cursor.accept_page(want, &page));
     }
 
-    fn give_to_waiting(&mut self, want: &Want, room: RoomId, mut give: impl FnMut(&mut Cursor) -> bool) {
+    fn give_to_waiting(&mut self, want: &StoreRead, room: RoomId, mut give: impl FnMut(&mut Cursor) -> bool) {
         for id in self.reads.finish(want) {
             let Some(index) = self.slot_of(id) else { continue };
             if self.slots[index].session.cursor_in(room).is_some_and(&mut give) {

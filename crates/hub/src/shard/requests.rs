@@ -11,8 +11,8 @@ use teahouse_protocol::v1;
 
 use super::state::Shard;
 use crate::inbox::Delivery;
-use crate::seams::{Answer, Ask, Dialect, Receipt, Then};
-use crate::session::Stage;
+use crate::ports::{Dialect, HubRequest, RequestOutcome, Response, SessionEffect};
+use crate::session::Phase;
 use crate::websocket::{self, Event, Flow};
 
 impl Shard {
@@ -22,7 +22,7 @@ impl Shard {
     pub(super) fn receive(&mut self, index: usize, bytes: &mut [u8]) {
         self.environment.metrics.bytes_in.inc_by(bytes.len() as u64);
         let slot = &mut self.slots[index];
-        slot.session.health.heard();
+        slot.session.health.record_received();
         if slot.leaving.discarding_input {
             return;
         }
@@ -31,7 +31,7 @@ impl Shard {
         let result = decoder.read(bytes, limit, |event| self.receive_frame(index, event));
         let slot = &mut self.slots[index];
         slot.frame_since = match result {
-            Ok(_) if !decoder.is_in_a_frame() => None,
+            Ok(_) if !decoder.has_partial_frame() => None,
             Ok(0) => slot.frame_since.or(Some(self.now)),
             _ => Some(self.now),
         };
@@ -87,15 +87,15 @@ impl Shard {
 
     fn receive_request(&mut self, index: usize, text: &str) {
         let session = &self.slots[index].session;
-        let caller = session.caller();
-        let greeted = session.v1.as_ref().map(|v1| !matches!(v1.stage, Stage::Ungreeted { .. }));
+        let context = session.context();
+        let greeted = session.v1.as_ref().map(|v1| !matches!(v1.phase, Phase::AwaitingHello { .. }));
         let handler = Arc::clone(&self.environment.ports.handler);
-        let receipt = catch_unwind(AssertUnwindSafe(|| match greeted {
-            None => handler.receive(&caller, text),
-            Some(greeted) => handler.receive_v1(&caller, greeted, text),
+        let outcome = catch_unwind(AssertUnwindSafe(|| match greeted {
+            None => handler.handle_classic(&context, text),
+            Some(greeted) => handler.handle_v1(&context, greeted, text),
         }));
-        match receipt {
-            Ok(receipt) => self.begin_request(index, receipt),
+        match outcome {
+            Ok(outcome) => self.begin_request(index, outcome),
             Err(_) => self.end_panicked(Some(index)),
         }
     }
@@ -110,53 +110,56 @@ impl Shard {
 
     /// Begins what a request asks. While the session waits for its welcome most of that waits too, so that nothing
     /// comes of it before the session has its rooms.
-    fn begin_request(&mut self, index: usize, receipt: Receipt) {
+    fn begin_request(&mut self, index: usize, outcome: RequestOutcome) {
         let session = &mut self.slots[index].session;
         let id = session.id;
         if let Some(v1) = &mut session.v1
-            && let Stage::Greeting { asked, .. } = &mut v1.stage
-            && matches!(receipt, Receipt::Later(_) | Receipt::Reading { .. } | Receipt::Ask { .. })
+            && let Phase::Welcoming { deferred_requests, .. } = &mut v1.phase
+            && matches!(
+                outcome,
+                RequestOutcome::Pending(_) | RequestOutcome::ReadingHistory { .. } | RequestOutcome::Hub { .. }
+            )
         {
-            asked.push(receipt);
+            deferred_requests.push(outcome);
             return;
         }
-        match receipt {
-            Receipt::Silent => {}
-            Receipt::Reply(answer) => session.reply(websocket::text_frame(&answer)),
-            Receipt::Malformed(answer) => {
+        match outcome {
+            RequestOutcome::NoReply => {}
+            RequestOutcome::Reply(text) => session.reply(websocket::text_frame(&text)),
+            RequestOutcome::Malformed(text) => {
                 self.environment.metrics.malformed.inc();
-                session.reply(websocket::text_frame(&answer));
-                if session.is_one_malformed_too_many(self.now) {
+                session.reply(websocket::text_frame(&text));
+                if session.record_malformed(self.now) {
                     self.end(index, CloseCode::Malformed);
                 }
             }
-            Receipt::Hello(future) => {
+            RequestOutcome::Hello(future) => {
                 // The shard listens from here on; only then the store is read.
                 self.begin_hello(index);
                 let future = async move {
-                    let answer = future.await;
-                    Answer { then: answer.then.or(Some(Then::StayUngreeted)), ..answer }
+                    let response = future.await;
+                    Response { effect: response.effect.or(Some(SessionEffect::AbortHello)), ..response }
                 };
                 self.jobs.begin(id, Box::pin(future));
             }
-            Receipt::Reading { room, id: reference, work } => {
+            RequestOutcome::ReadingHistory { room, id: reference, work } => {
                 // The room is held from here on; only then the store is read.
                 let held = session.begin_reading(room);
-                let then = Then::HaveRead { room, id: reference, held };
-                self.jobs.begin(id, Box::pin(async move { Answer { then: Some(then), ..work.await } }));
+                let effect = SessionEffect::FinishReading { room, id: reference, held };
+                self.jobs.begin(id, Box::pin(async move { Response { effect: Some(effect), ..work.await } }));
             }
-            Receipt::Later(future) => self.jobs.begin(id, future),
-            Receipt::Ask { id, ask } => self.serve(index, id, ask),
+            RequestOutcome::Pending(future) => self.jobs.begin(id, future),
+            RequestOutcome::Hub { id, request } => self.serve(index, id, request),
         }
     }
 
     /// Begins what a session asked between its hello and its welcome, in order.
-    fn begin_deferred(&mut self, index: usize, asked: Vec<Receipt>) {
-        for receipt in asked {
+    fn begin_deferred(&mut self, index: usize, deferred: Vec<RequestOutcome>) {
+        for outcome in deferred {
             if self.slots[index].session.closing {
                 return;
             }
-            self.begin_request(index, receipt);
+            self.begin_request(index, outcome);
         }
         // While its answers waited for the welcome its requests may have been left in the socket.
         self.schedule(index);
@@ -164,21 +167,21 @@ impl Shard {
 
     // ── Requests that the hub itself serves ──
 
-    fn serve(&mut self, index: usize, id: Option<String>, ask: Ask) {
-        let (Ask::Sync(room, _) | Ask::Presence(room, _) | Ask::Typing(room, _)) = ask;
+    fn serve(&mut self, index: usize, id: Option<String>, request: HubRequest) {
+        let (HubRequest::Sync(room, _) | HubRequest::Presence(room, _) | HubRequest::Typing(room, _)) = request;
         if !self.slots[index].session.is_in(room) {
             return self.refuse(index, id.as_deref(), ErrorCode::NotFound);
         }
-        match ask {
-            Ask::Sync(room, since) => {
+        match request {
+            HubRequest::Sync(room, since) => {
                 let cursor = self.slots[index].session.cursor_in(room);
-                if let Some(Err(id)) = cursor.map(|cursor| cursor.sync(since, id)) {
+                if let Some(Err(id)) = cursor.map(|cursor| cursor.request_sync(since, id)) {
                     self.refuse(index, id.as_deref(), ErrorCode::Overloaded);
                 }
             }
-            Ask::Presence(room, true) => self.watch(index, id, room),
-            Ask::Presence(room, false) => self.unwatch(index, id, room),
-            Ask::Typing(room, on) => self.set_typing(index, id, room, on),
+            HubRequest::Presence(room, true) => self.watch(index, id, room),
+            HubRequest::Presence(room, false) => self.unwatch(index, id, room),
+            HubRequest::Typing(room, on) => self.set_typing(index, id, room, on),
         }
     }
 
@@ -196,22 +199,22 @@ impl Shard {
     // ── What came of them ──
 
     /// Answers a request, after what was committed before its answer; `Err` when its handler panicked.
-    pub(super) fn finish_request(&mut self, id: SessionId, answer: Result<Answer, ()>) {
+    pub(super) fn finish_request(&mut self, id: SessionId, response: Result<Response, ()>) {
         let index = self.slot_of(id);
-        let Ok(answer) = answer else { return self.end_panicked(index) };
+        let Ok(response) = response else { return self.end_panicked(index) };
         let Some(index) = index else { return };
         let session = &mut self.slots[index].session;
         if session.closing {
             return;
         }
-        if let Some(Then::Enter(..)) = &answer.then
-            && let Some(Stage::Greeting { asked, .. }) = session.v1.as_mut().map(|v1| &mut v1.stage)
+        if let Some(SessionEffect::EnterRoom(..)) = &response.effect
+            && let Some(Phase::Welcoming { deferred_requests, .. }) = session.v1.as_mut().map(|v1| &mut v1.phase)
         {
             // It was asked after a hello that was refused. What happened to the room follows with the welcome.
-            return asked.push(Receipt::Later(Box::pin(std::future::ready(answer))));
+            return deferred_requests.push(RequestOutcome::Pending(Box::pin(std::future::ready(response))));
         }
-        let Answer { envelope, then } = answer;
-        if let Some(Then::HaveRead { room, id, held }) = &then
+        let Response { envelope, effect } = response;
+        if let Some(SessionEffect::FinishReading { room, id, held }) = &effect
             && !self.finish_reading(index, *room, *held)
         {
             return self.refuse(index, id.as_deref(), ErrorCode::Overloaded);
@@ -219,18 +222,18 @@ impl Shard {
         if let Some(text) = envelope {
             self.slots[index].session.reply(websocket::text_frame(&text));
         }
-        match then {
-            Some(Then::Greet(greeting)) => {
-                let asked = self.welcome(index, *greeting);
-                self.begin_deferred(index, asked);
+        match effect {
+            Some(SessionEffect::Welcome(data)) => {
+                let deferred = self.welcome(index, *data);
+                self.begin_deferred(index, deferred);
             }
-            Some(Then::StayUngreeted) => {
-                let asked = self.give_up_hello(index);
-                self.begin_deferred(index, asked);
+            Some(SessionEffect::AbortHello) => {
+                let deferred = self.give_up_hello(index);
+                self.begin_deferred(index, deferred);
             }
-            Some(Then::Renew(mark, good_for)) => self.renew(index, mark, good_for),
-            Some(Then::Enter(room, version)) => self.finish_entering(index, room, version),
-            Some(Then::HaveRead { .. }) | None => {}
+            Some(SessionEffect::RenewToken(mark, good_for)) => self.renew(index, mark, good_for),
+            Some(SessionEffect::EnterRoom(room, version)) => self.finish_entering(index, room, version),
+            Some(SessionEffect::FinishReading { .. }) | None => {}
         }
         // Written later in this turn, together with the envelope of the same commit.
         self.mark_ready(index);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use teahouse_core::{Revocation, TokenMark, UserId};
 
-use crate::clock::Moment;
+use crate::clock::MonotonicMs;
 use crate::maps::HashMap;
 
 /// How long a revocation is remembered: longer than any handshake may take.
@@ -13,21 +13,21 @@ const MEMORY: Duration = Duration::from_secs(60);
 
 /// Revocations of the last minute.
 #[derive(Debug, Default)]
-pub(crate) struct Revocations(HashMap<UserId, Vec<(Moment, Revocation)>>);
+pub(crate) struct Revocations(HashMap<UserId, Vec<(MonotonicMs, Revocation)>>);
 
 impl Revocations {
-    pub(super) fn record(&mut self, user: UserId, revocation: Revocation, now: Moment) {
+    pub(super) fn record(&mut self, user: UserId, revocation: Revocation, now: MonotonicMs) {
         self.0.entry(user).or_default().push((now, revocation));
     }
 
     /// Whether a token was revoked at `since` or later. An earlier revocation was known when the token was checked,
     /// and a token that was accepted then is good again (a user enabled again).
-    pub(super) fn cover(&self, user: UserId, mark: &TokenMark, since: Moment) -> bool {
-        let covered = |(at, revocation): &(Moment, Revocation)| *at >= since && revocation.covers(mark);
+    pub(super) fn cover(&self, user: UserId, mark: &TokenMark, since: MonotonicMs) -> bool {
+        let covered = |(at, revocation): &(MonotonicMs, Revocation)| *at >= since && revocation.covers(mark);
         self.0.get(&user).is_some_and(|list| list.iter().any(covered))
     }
 
-    pub(super) fn forget_old(&mut self, now: Moment) {
+    pub(super) fn forget_old(&mut self, now: MonotonicMs) {
         self.0.retain(|_, list| {
             list.retain(|(at, _)| now.since(*at) < MEMORY);
             !list.is_empty()
@@ -52,14 +52,14 @@ mod tests {
     fn a_revocation_covers_tokens_that_were_checked_before_it_for_a_minute() {
         let mark = TokenMark { token: TokenKey([1; 16]), login: None, issued_at: 0, expires_at: 0 };
         let mut revocations = Revocations::default();
-        revocations.record(AMY, Revocation::Key(mark.token), Moment(10));
-        assert!(revocations.cover(AMY, &mark, Moment(10)));
-        assert!(!revocations.cover(AMY, &mark, Moment(11)));
-        assert!(!revocations.cover(UserId(2), &mark, Moment(10)));
-        assert!(!revocations.cover(AMY, &TokenMark { token: TokenKey([2; 16]), ..mark }, Moment(10)));
-        revocations.forget_old(Moment(10).plus(MEMORY - Duration::from_millis(1)));
+        revocations.record(AMY, Revocation::Key(mark.token), MonotonicMs(10));
+        assert!(revocations.cover(AMY, &mark, MonotonicMs(10)));
+        assert!(!revocations.cover(AMY, &mark, MonotonicMs(11)));
+        assert!(!revocations.cover(UserId(2), &mark, MonotonicMs(10)));
+        assert!(!revocations.cover(AMY, &TokenMark { token: TokenKey([2; 16]), ..mark }, MonotonicMs(10)));
+        revocations.forget_old(MonotonicMs(10).plus(MEMORY - Duration::from_millis(1)));
         assert!(!revocations.is_empty());
-        revocations.forget_old(Moment(10).plus(MEMORY));
+        revocations.forget_old(MonotonicMs(10).plus(MEMORY));
         assert!(revocations.is_empty());
     }
 }

@@ -6,7 +6,7 @@
 use teahouse_core::{LOBBY, RoomId, Seq, UserId, Version};
 
 use super::typing::Typing;
-use crate::clock::Moment;
+use crate::clock::MonotonicMs;
 use crate::maps::{HashMap, HashSet};
 use crate::tail::Tail;
 
@@ -86,17 +86,17 @@ impl RoomTable {
 
     /// A user has another name. Tails hold messages with the old one, so returning sessions read the store instead.
     pub(super) fn mark_names_changed(&mut self) {
-        self.rooms.values_mut().for_each(|room| room.tail.names_changed());
+        self.rooms.values_mut().for_each(|room| room.tail.mark_names_changed());
     }
 
-    pub(super) fn set_typing(&mut self, id: RoomId, user: UserId, on: bool, now: Moment) {
+    pub(super) fn set_typing(&mut self, id: RoomId, user: UserId, on: bool, now: MonotonicMs) {
         if self.rooms.contains_key(&id) {
             self.typing.set(id, user, on, now);
         }
     }
 
     /// The rooms whose members have to be notified of who is typing there now.
-    pub(super) fn take_typing_changes(&mut self, now: Moment) -> Vec<(RoomId, Vec<UserId>)> {
+    pub(super) fn take_typing_changes(&mut self, now: MonotonicMs) -> Vec<(RoomId, Vec<UserId>)> {
         self.typing.take_changes(now)
     }
 
@@ -132,7 +132,7 @@ mod tests {
         rooms.add_cursor(ROOM, head(9));
         assert_eq!(rooms.tail(ROOM).map(Tail::head), Some(Version(5)));
         assert_eq!(rooms.subscribers(ROOM), [0]);
-        rooms.set_typing(ROOM, UserId(1), true, Moment(0));
+        rooms.set_typing(ROOM, UserId(1), true, MonotonicMs(0));
         rooms.release_cursor(ROOM, 0);
         assert_eq!(rooms.subscribers(ROOM), [0; 0]);
         rooms.release_cursor(ROOM, 1);
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn nobody_types_where_nobody_reads() {
         let mut rooms = table();
-        rooms.set_typing(ROOM, UserId(1), true, Moment(0));
+        rooms.set_typing(ROOM, UserId(1), true, MonotonicMs(0));
         assert!(!rooms.has_typing());
     }
 }

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::poll::SocketEvent;
 use super::run_queues::Queue;
 use super::state::Shard;
-use crate::registry::Farewell;
+use crate::registry::LeaveReason;
 
 /// Reads that a session may make in one turn; then the others have theirs.
 const READS_PER_TURN: usize = 4;
@@ -59,7 +59,7 @@ impl Shard {
             if slot.session.is_saturated(self.environment.options.waiting_envelopes_max) {
                 // Its answers are written first, when the socket is writable or in the next turn; a client that
                 // asks faster than it reads would have ever more of them waiting.
-                if !slot.socket.blocked && !slot.session.is_greeting() {
+                if !slot.socket.blocked && !slot.session.is_awaiting_welcome() {
                     self.schedule(index);
                 }
                 return;
@@ -81,7 +81,7 @@ impl Shard {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => slot.socket.readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(_) | Err(_) => {
-                    self.leave(index, Farewell::Lost);
+                    self.leave(index, LeaveReason::Lost);
                     return self.forget(id);
                 }
             }

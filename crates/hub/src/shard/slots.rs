@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::Connection;
 use super::run_queues::Queued;
-use crate::clock::Moment;
+use crate::clock::MonotonicMs;
 use crate::maps::HashMap;
 use crate::session::Session;
 use crate::websocket::Decoder;
@@ -25,10 +25,10 @@ pub(crate) struct Slot {
     pub(super) leaving: Leaving,
     pub(super) queued: Queued,
     /// When the socket is cut although the closing handshake is not complete.
-    pub(super) close_deadline: Option<Moment>,
-    pub(super) expires_at: Moment,
+    pub(super) close_deadline: Option<MonotonicMs>,
+    pub(super) expires_at: MonotonicMs,
     /// Since when a frame has been incomplete.
-    pub(super) frame_since: Option<Moment>,
+    pub(super) frame_since: Option<MonotonicMs>,
     /// Returned to the server when the socket is closed.
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }

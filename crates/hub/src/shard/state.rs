@@ -16,10 +16,10 @@ use super::run_queues::{Queue, RunQueues};
 use super::slots::SlotTable;
 use super::store_reads::StoreReads;
 use super::watches::PresenceWatches;
-use crate::clock::Moment;
-use crate::inbox::Topic;
+use crate::clock::MonotonicMs;
+use crate::inbox::CoalesceKey;
+use crate::ports::Dialect;
 use crate::registry::{Effect, Registry};
-use crate::seams::Dialect;
 use crate::session::Batch;
 use crate::websocket::text_frame;
 
@@ -27,7 +27,7 @@ use crate::websocket::text_frame;
 pub(crate) struct Shard {
     pub(super) environment: Environment,
     /// When the current turn began; only the event loop reads the clock.
-    pub(crate) now: Moment,
+    pub(crate) now: MonotonicMs,
     pub(super) registry: Registry,
     pub(super) slots: SlotTable,
     pub(super) rooms: RoomTable,
@@ -55,7 +55,7 @@ impl Shard {
     pub(crate) fn new(environment: Environment, lobby: (Version, Seq)) -> Self {
         let options = &environment.options;
         Self {
-            now: Moment::default(),
+            now: MonotonicMs::default(),
             registry: Registry::new(options.sessions_per_user, options.presence_linger),
             slots: SlotTable::default(),
             rooms: RoomTable::new(lobby, options.tail_envelopes_max, options.room_tail_envelopes_max),
@@ -157,14 +157,14 @@ impl Shard {
     // ── What they receive ──
 
     /// Sends a session something outside of rooms' order.
-    pub(super) fn notify(&mut self, index: usize, topic: Topic, frame: Bytes) {
+    pub(super) fn notify(&mut self, index: usize, topic: CoalesceKey, frame: Bytes) {
         let waiting_max = self.environment.options.waiting_envelopes_max;
-        self.slots[index].session.tell(topic, frame, waiting_max);
+        self.slots[index].session.notify(topic, frame, waiting_max);
         self.mark_ready(index);
     }
 
     /// Sends the same to a room's v1 sessions.
-    pub(super) fn notify_room(&mut self, room: RoomId, topic: Topic, frame: &Bytes) {
+    pub(super) fn notify_room(&mut self, room: RoomId, topic: CoalesceKey, frame: &Bytes) {
         for index in self.rooms.subscribers(room) {
             self.notify(index, topic, frame.clone());
         }

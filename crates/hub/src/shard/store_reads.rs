@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use teahouse_core::SessionId;
 
 use crate::maps::{HashMap, HashSet};
-use crate::session::Want;
+use crate::session::StoreRead;
 
 /// Reads under way at a time; the others wait, so that a crowd that fell behind leaves the store to everybody else.
 const READS_MAX: usize = 4;
@@ -16,11 +16,11 @@ const READS_MAX: usize = 4;
 /// The reads that a shard wants.
 #[derive(Debug, Default)]
 pub(crate) struct StoreReads {
-    pending: HashMap<Want, PendingRead>,
-    queue: VecDeque<Want>,
+    pending: HashMap<StoreRead, PendingRead>,
+    queue: VecDeque<StoreRead>,
     in_flight: usize,
     /// Failed reads, which are repeated with the next tick.
-    failed: Vec<Want>,
+    failed: Vec<StoreRead>,
 }
 
 /// Sessions that wait for the same read.
@@ -34,7 +34,7 @@ struct PendingRead {
 
 impl StoreReads {
     /// A session waits for a read.
-    pub(super) fn request(&mut self, want: Want, session: SessionId) {
+    pub(super) fn request(&mut self, want: StoreRead, session: SessionId) {
         let pending = self.pending.entry(want.clone()).or_default();
         if pending.is_in_flight {
             return pending.next.push(session);
@@ -46,12 +46,12 @@ impl StoreReads {
     }
 
     /// The shard itself wants a read.
-    pub(super) fn push(&mut self, want: Want) {
+    pub(super) fn push(&mut self, want: StoreRead) {
         self.queue.push_back(want);
     }
 
     /// The next read to be started; none when enough are in flight. Each ends with `finish` or `fail`.
-    pub(super) fn start_next(&mut self) -> Option<Want> {
+    pub(super) fn start_next(&mut self) -> Option<StoreRead> {
         if self.in_flight >= READS_MAX {
             return None;
         }
@@ -64,7 +64,7 @@ impl StoreReads {
     }
 
     /// A read has its result. Returns the sessions that it is for.
-    pub(super) fn finish(&mut self, want: &Want) -> Vec<SessionId> {
+    pub(super) fn finish(&mut self, want: &StoreRead) -> Vec<SessionId> {
         self.in_flight -= 1;
         let PendingRead { mut sessions, next, .. } = self.pending.remove(want).unwrap_or_default();
         if !next.is_empty() {
@@ -77,7 +77,7 @@ impl StoreReads {
     }
 
     /// The store could not serve a read.
-    pub(super) fn fail(&mut self, want: Want) {
+    pub(super) fn fail(&mut self, want: StoreRead) {
         self.in_flight -= 1;
         if let Some(pending) = self.pending.get_mut(&want) {
             pending.is_in_flight = false;
@@ -103,8 +103,8 @@ mod tests {
 
     use super::*;
 
-    fn want(version: u64) -> Want {
-        Want::Classic(RoomId(1), (Version(version), Seq(version)))
+    fn want(version: u64) -> StoreRead {
+        StoreRead::Classic(RoomId(1), (Version(version), Seq(version)))
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
     fn so_many_reads_are_in_flight_and_no_more() {
         let mut reads = StoreReads::default();
         (0..6).for_each(|version| reads.push(want(version)));
-        let started: Vec<Want> = std::iter::from_fn(|| reads.start_next()).collect();
+        let started: Vec<StoreRead> = std::iter::from_fn(|| reads.start_next()).collect();
         assert_eq!(started.len(), READS_MAX);
         assert_eq!(reads.finish(&want(0)), []);
         assert_eq!(reads.start_next(), Some(want(4)));

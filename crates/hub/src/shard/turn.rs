@@ -26,7 +26,7 @@ impl Shard {
         self.deliver(inbox);
         for done in earlier.into_iter().chain(done) {
             match done {
-                Done::Answer(id, answer) => self.finish_request(id, answer),
+                Done::Request(id, response) => self.finish_request(id, response),
                 Done::Read(want, result) => self.finish_read(want, result),
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use teahouse_core::limits::{CATCH_UP_CHANGES_MAX, RESET_MESSAGES};
 use teahouse_core::{Message, MessageId, RoomEntry, RoomId, Seq, UserId, Version};
-use teahouse_hub::{BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, History};
+use teahouse_hub::{BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, HistoryReader};
 use teahouse_store::{CatchUpBounds, Store, StoreError};
 
 use crate::app::Clock;
@@ -62,7 +62,7 @@ impl StoredHistory {
     }
 }
 
-impl History for StoredHistory {
+impl HistoryReader for StoredHistory {
     fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {
         self.read("a classic page", async move |store| {
             let page = store.page_by_seq(room, after.0, after.1, PAGE_MESSAGES).await?;
@@ -79,7 +79,7 @@ impl History for StoredHistory {
         let (since, changes_max) = match from {
             CatchUpFrom::Since(version) => (Some(version), None),
             CatchUpFrom::Held(version) => (Some(version), Some(CATCH_UP_CHANGES_MAX)),
-            CatchUpFrom::Anew => (None, None),
+            CatchUpFrom::Reset => (None, None),
         };
         let bounds = CatchUpBounds { limit: PAGE_MESSAGES, changes_max, reset_messages: RESET_MESSAGES };
         self.read("changes", async move |store| {

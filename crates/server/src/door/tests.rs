@@ -4,7 +4,7 @@ use std::task::{Context, Waker};
 
 use serde_json::{Value, json};
 use teahouse_core::{Change, ErrorCode, LOBBY, Language, RoomId, SessionId, Timestamp, UserId, Version};
-use teahouse_hub::{Answer, Ask, Caller, Door, Greeting, Receipt, Then};
+use teahouse_hub::{HubRequest, RequestHandler, RequestOutcome, Response, SessionContext, SessionEffect, WelcomeData};
 
 use super::SocketDoor;
 use crate::http::tests::stage::{Person, Stage, stage, stage_with};
@@ -12,20 +12,20 @@ use crate::http::tests::stage::{Person, Stage, stage, stage_with};
 /// One session of somebody.
 struct Session {
     door: SocketDoor,
-    caller: Caller,
+    caller: SessionContext,
 }
 
 /// What came of an envelope.
 struct Told {
     envelope: Option<Value>,
-    then: Option<Then>,
+    effect: Option<SessionEffect>,
     malformed: bool,
 }
 
 impl Session {
     fn of(stage: &Stage, who: &Person) -> Self {
         let address = "203.0.113.9".parse().unwrap();
-        let caller = Caller { session: SessionId(17), user: UserId(who.id), language: Language::En, address };
+        let caller = SessionContext { session: SessionId(17), user: UserId(who.id), language: Language::En, address };
         Self { door: SocketDoor::new(stage.app.clone()), caller }
     }
 
@@ -35,17 +35,17 @@ impl Session {
     }
 
     async fn send_text(&self, text: &str) -> Told {
-        told(self.door.receive_v1(&self.caller, true, text)).await
+        told(self.door.handle_v1(&self.caller, true, text)).await
     }
 
     async fn send_early(&self, kind: &str, data: Value) -> Told {
         let text = json!({ "type": kind, "id": "r-1", "data": data }).to_string();
-        told(self.door.receive_v1(&self.caller, false, &text)).await
+        told(self.door.handle_v1(&self.caller, false, &text)).await
     }
 
     /// Sends a classic frame.
     async fn send_classic(&self, kind: &str, data: Value) -> Told {
-        told(self.door.receive(&self.caller, &json!({ "type": kind, "data": data }).to_string())).await
+        told(self.door.handle_classic(&self.caller, &json!({ "type": kind, "data": data }).to_string())).await
     }
 
     async fn say(&self, content: &str, client_id: &str) -> Told {
@@ -53,16 +53,18 @@ impl Session {
     }
 }
 
-async fn told(receipt: Receipt) -> Told {
+async fn told(receipt: RequestOutcome) -> Told {
     let read = |text: String| serde_json::from_str(&text).unwrap();
     let (answer, malformed) = match receipt {
-        Receipt::Silent => (Answer::default(), false),
-        Receipt::Reply(text) => (Answer::saying(text), false),
-        Receipt::Malformed(text) => (Answer::saying(text), true),
-        Receipt::Later(work) | Receipt::Hello(work) | Receipt::Reading { work, .. } => (work.await, false),
-        Receipt::Ask { .. } => panic!("this is for the hub"),
+        RequestOutcome::NoReply => (Response::default(), false),
+        RequestOutcome::Reply(text) => (Response::with_envelope(text), false),
+        RequestOutcome::Malformed(text) => (Response::with_envelope(text), true),
+        RequestOutcome::Pending(work) | RequestOutcome::Hello(work) | RequestOutcome::ReadingHistory { work, .. } => {
+            (work.await, false)
+        }
+        RequestOutcome::Hub { .. } => panic!("this is for the hub"),
     };
-    Told { envelope: answer.envelope.map(read), then: answer.then, malformed }
+    Told { envelope: answer.envelope.map(read), effect: answer.effect, malformed }
 }
 
 impl Told {
@@ -82,16 +84,16 @@ impl Told {
         (data["code"].as_str().unwrap(), data["field"].as_str())
     }
 
-    fn greeting(self) -> Greeting {
-        match self.then {
-            Some(Then::Greet(greeting)) => *greeting,
+    fn greeting(self) -> WelcomeData {
+        match self.effect {
+            Some(SessionEffect::Welcome(greeting)) => *greeting,
             _ => panic!("{:?}", self.envelope),
         }
     }
 
     fn entered(&self) -> Option<(RoomId, Version)> {
-        match self.then {
-            Some(Then::Enter(room, version)) => Some((room, version)),
+        match self.effect {
+            Some(SessionEffect::EnterRoom(room, version)) => Some((room, version)),
             _ => None,
         }
     }
@@ -113,7 +115,7 @@ async fn before_hello_nothing_else_is_a_request_and_hello_is_said_once() {
         assert_eq!((told.error(), told.malformed), (("bad_request", None), false), "{kind}");
     }
     assert!(stage.told.messages().is_empty());
-    assert!(matches!(session.send_early("hello", json!({})).await.then, Some(Then::Greet(_))));
+    assert!(matches!(session.send_early("hello", json!({})).await.effect, Some(SessionEffect::Welcome(_))));
     assert_eq!(session.send("hello", json!({})).await.error(), ("bad_request", None));
 }
 
@@ -153,7 +155,7 @@ async fn a_hello_that_finds_the_store_busy_is_told_when_to_come_back() {
     let told = session.send_early("hello", json!({})).await;
     assert_eq!(told.error(), ("overloaded", None));
     assert_eq!(told.envelope.as_ref().unwrap()["data"]["retry_after_ms"], 1000);
-    assert!(told.then.is_none());
+    assert!(told.effect.is_none());
 }
 
 // ── Requests and their answers ──
@@ -199,7 +201,9 @@ async fn what_a_session_says_in_one_breath_is_stored_in_its_order() {
     for n in 0..5 {
         let data = json!({ "room": 1, "content": format!("{n}"), "client_id": format!("c-{n}") });
         let text = json!({ "type": "message", "id": "r-1", "data": data }).to_string();
-        let Receipt::Later(mut work) = session.door.receive_v1(&session.caller, true, &text) else { panic!("{n}") };
+        let RequestOutcome::Pending(mut work) = session.door.handle_v1(&session.caller, true, &text) else {
+            panic!("{n}")
+        };
         // As the hub does: once at once, and again when there is something to see; a quick store has answered.
         if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
             works.push(work);
@@ -217,7 +221,7 @@ async fn a_message_whose_session_is_gone_is_stored_all_the_same() {
     let stage = stage();
     let session = Session::of(&stage, &stage.join("amy").await);
     let text = r#"{"type":"message","data":{"room":1,"content":"hi","client_id":"c"}}"#;
-    let Receipt::Later(mut work) = session.door.receive_v1(&session.caller, true, text) else { panic!() };
+    let RequestOutcome::Pending(mut work) = session.door.handle_v1(&session.caller, true, text) else { panic!() };
     let _ = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     drop(work);
     // What is asked next is done after it.
@@ -240,7 +244,9 @@ async fn who_comes_into_a_room_is_answered_before_hearing_of_it() {
     assert_eq!(opened.entered().map(|(room, _)| room.0), opened.ack()["id"].as_u64());
     assert_eq!(opened.ack()["peer"]["id"], bob.id);
     let asked: Vec<_> = stage.told.of(|change| match change {
-        Change::Entry { asker, entry, .. } if entry.id != LOBBY => Some((*asker, Some((entry.id, entry.version)))),
+        Change::Entry { requester, entry, .. } if entry.id != LOBBY => {
+            Some((*requester, Some((entry.id, entry.version))))
+        }
         _ => None,
     });
     assert!(asked.len() >= 3 && asked.iter().all(|(asker, _)| *asker == Some(SessionId(17))), "{asked:?}");
@@ -266,13 +272,13 @@ async fn what_the_hub_knows_is_asked_of_the_hub() {
     let stage = stage();
     let session = Session::of(&stage, &stage.join("amy").await);
     for (kind, data, expect) in [
-        ("sync", json!({ "room": 7, "since": 3 }), Ask::Sync(RoomId(7), Version(3))),
-        ("presence", json!({ "room": 7, "on": true }), Ask::Presence(RoomId(7), true)),
-        ("typing", json!({ "room": 7, "on": false }), Ask::Typing(RoomId(7), false)),
+        ("sync", json!({ "room": 7, "since": 3 }), HubRequest::Sync(RoomId(7), Version(3))),
+        ("presence", json!({ "room": 7, "on": true }), HubRequest::Presence(RoomId(7), true)),
+        ("typing", json!({ "room": 7, "on": false }), HubRequest::Typing(RoomId(7), false)),
     ] {
         let text = json!({ "type": kind, "id": "r-1", "data": data }).to_string();
-        match session.door.receive_v1(&session.caller, true, &text) {
-            Receipt::Ask { id, ask } => assert_eq!((id.as_deref(), ask), (Some("r-1"), expect)),
+        match session.door.handle_v1(&session.caller, true, &text) {
+            RequestOutcome::Hub { id, request } => assert_eq!((id.as_deref(), request), (Some("r-1"), expect)),
             _ => panic!("{kind}"),
         }
     }
@@ -462,8 +468,8 @@ async fn every_other_envelope_counts_whatever_comes_of_it() {
         let amy = stage.join("amy").await;
         let (one, other) = (Session::of(&stage, &amy), Session::of(&stage, &amy));
         let text = json!({ "type": kind, "id": "r-1", "data": data }).to_string();
-        match one.door.receive_v1(&one.caller, true, &text) {
-            Receipt::Ask { .. } => {}
+        match one.door.handle_v1(&one.caller, true, &text) {
+            RequestOutcome::Hub { .. } => {}
             receipt => assert_ne!(told(receipt).await.envelope.unwrap()["data"]["code"], "rate_limited", "{kind}"),
         }
         let refused = other.send("heartbeat", json!({})).await;
@@ -486,13 +492,13 @@ async fn a_session_goes_on_under_a_fresh_token_of_the_same_user() {
     let day_ms = 24 * 3600 * 1000;
     let left = renewed.ack()["expires_in_ms"].as_u64().unwrap();
     assert!((day_ms - 2000..=day_ms + 2000).contains(&left), "{left}");
-    let Some(Then::Renew(mark, good_for)) = renewed.then else { panic!() };
+    let Some(SessionEffect::RenewToken(mark, good_for)) = renewed.effect else { panic!() };
     assert_eq!(good_for.as_millis(), u128::from(left));
     assert_eq!(mark, stage.app.tokens.verify(&fresh.token, stage.app.now()).unwrap().mark);
 
     let refused = session.send("auth", json!({ "token": bob.token })).await;
     assert_eq!(refused.error(), ("forbidden", Some("token")));
-    assert!(refused.then.is_none());
+    assert!(refused.effect.is_none());
 }
 
 #[tokio::test]
@@ -506,7 +512,10 @@ async fn a_bad_token_renews_nothing_and_counts_against_its_address() {
     for (token, expect) in [("a.b.c", "unauthorized"), (out.token.as_str(), "unauthorized"), ("a.b.c", "rate_limited")]
     {
         let told = session.send("auth", json!({ "token": token })).await;
-        assert_eq!((told.error().0, told.then.is_none()), (expect, true), "{token}");
+        assert_eq!((told.error().0, told.effect.is_none()), (expect, true), "{token}");
     }
-    assert!(matches!(session.send("auth", json!({ "token": amy.token })).await.then, Some(Then::Renew(..))));
+    assert!(matches!(
+        session.send("auth", json!({ "token": amy.token })).await.effect,
+        Some(SessionEffect::RenewToken(..))
+    ));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use teahouse_core::limits::{CONTENT_CHARS_MAX, FRAME_BYTES_MAX, PAGE_MESSAGES_MAX};
 use teahouse_core::{ErrorCode, RoomId, Version};
-use teahouse_hub::{Answer, Ask, BoxFuture, Caller, Greeting, Receipt, Then};
+use teahouse_hub::{BoxFuture, HubRequest, RequestOutcome, Response, SessionContext, SessionEffect, WelcomeData};
 use teahouse_protocol::v1::{self, Envelope, ErrorBody, LimitsBody, Renewed, Request};
 
 use super::perform::{Asker, Performed, perform};
@@ -19,35 +19,35 @@ use crate::use_cases::greet::greet;
 use crate::use_cases::renew_token::renew_token;
 
 /// Takes one envelope.
-pub(super) fn receive(app: &Arc<App>, caller: &Caller, greeted: bool, text: &str) -> Receipt {
+pub(super) fn receive(app: &Arc<App>, caller: &SessionContext, greeted: bool, text: &str) -> RequestOutcome {
     let Envelope { id, request } = match v1::read_envelope(text) {
         Ok(envelope) => envelope,
         Err(error) => {
             let refusal = within_rate(app, caller).err().unwrap_or_else(|| error.fault.into());
-            return Receipt::Malformed(refused(app, caller, error.id.as_deref(), &refusal));
+            return RequestOutcome::Malformed(refused(app, caller, error.id.as_deref(), &refusal));
         }
     };
     if let Err(refusal) = admit(app, caller, greeted, &request) {
-        return Receipt::Reply(refused(app, caller, id.as_deref(), &refusal));
+        return RequestOutcome::Reply(refused(app, caller, id.as_deref(), &refusal));
     }
     let (own, caller) = (Arc::clone(app), *caller);
     match request {
-        Request::Hello { epoch, rooms, .. } => {
-            Receipt::Hello(answering(
+        Request::Hello { epoch, rooms, .. } => RequestOutcome::Hello(answering(app, caller, id.clone(), async move {
+            hello(&own, caller, id, epoch, rooms).await
+        })),
+        Request::Auth { token } => {
+            RequestOutcome::Pending(answering(
                 app,
                 caller,
                 id.clone(),
-                async move { hello(&own, caller, id, epoch, rooms).await },
+                async move { auth(&own, caller, id, &token).await },
             ))
         }
-        Request::Auth { token } => {
-            Receipt::Later(answering(app, caller, id.clone(), async move { auth(&own, caller, id, &token).await }))
-        }
         // The answer is the point of it, so that it comes without a reference too.
-        Request::Heartbeat {} => Receipt::Reply(v1::heartbeat(id.as_deref(), app.now())),
-        Request::Sync { room, since } => Receipt::Ask { id, ask: Ask::Sync(room, since) },
-        Request::Presence { room, on } => Receipt::Ask { id, ask: Ask::Presence(room, on) },
-        Request::Typing { room, on } => Receipt::Ask { id, ask: Ask::Typing(room, on) },
+        Request::Heartbeat {} => RequestOutcome::Reply(v1::heartbeat(id.as_deref(), app.now())),
+        Request::Sync { room, since } => RequestOutcome::Hub { id, request: HubRequest::Sync(room, since) },
+        Request::Presence { room, on } => RequestOutcome::Hub { id, request: HubRequest::Presence(room, on) },
+        Request::Typing { room, on } => RequestOutcome::Hub { id, request: HubRequest::Typing(room, on) },
         request => {
             let past_of = match &request {
                 Request::History { room, .. } => Some(*room),
@@ -59,19 +59,19 @@ pub(super) fn receive(app: &Arc<App>, caller: &Caller, greeted: bool, text: &str
                 let session = id.is_some().then_some(caller.session);
                 let asker = Asker { user: caller.user, address: caller.address, session };
                 let Performed { body, entered } = perform(own, asker, request).await?;
-                let then = entered.map(|(room, version)| Then::Enter(room, version));
-                Ok(Answer { envelope: id.map(|id| v1::ack(&id, &body)), then })
+                let effect = entered.map(|(room, version)| SessionEffect::EnterRoom(room, version));
+                Ok(Response { envelope: id.map(|id| v1::ack(&id, &body)), effect })
             });
             match past_of {
-                Some(room) => Receipt::Reading { room, id: reference, work },
-                None => Receipt::Later(work),
+                Some(room) => RequestOutcome::ReadingHistory { room, id: reference, work },
+                None => RequestOutcome::Pending(work),
             }
         }
     }
 }
 
 /// Whether this is the moment for it: at a rate that is not too fast, after hello, and hello once.
-fn admit(app: &App, caller: &Caller, greeted: bool, request: &Request) -> Result<(), Refusal> {
+fn admit(app: &App, caller: &SessionContext, greeted: bool, request: &Request) -> Result<(), Refusal> {
     let is_hello = matches!(request, Request::Hello { .. });
     let is_due = is_hello != greeted;
     // A message that is due is counted where it is sent, as one that comes by HTTP.
@@ -88,27 +88,27 @@ fn admit(app: &App, caller: &Caller, greeted: bool, request: &Request) -> Result
 /// Work that takes time; what is refused by then is said under the request's reference.
 fn answering(
     app: &Arc<App>,
-    caller: Caller,
+    caller: SessionContext,
     id: Option<String>,
-    work: impl Future<Output = Result<Answer, Refusal>> + Send + 'static,
-) -> BoxFuture<Answer> {
+    work: impl Future<Output = Result<Response, Refusal>> + Send + 'static,
+) -> BoxFuture<Response> {
     let app = Arc::clone(app);
     Box::pin(async move {
-        work.await.unwrap_or_else(|refusal| Answer::saying(refused(&app, &caller, id.as_deref(), &refusal)))
+        work.await.unwrap_or_else(|refusal| Response::with_envelope(refused(&app, &caller, id.as_deref(), &refusal)))
     })
 }
 
 async fn hello(
     app: &App,
-    caller: Caller,
+    caller: SessionContext,
     id: Option<String>,
     epoch: Option<String>,
     rooms: Vec<(RoomId, Version)>,
-) -> Result<Answer, Refusal> {
+) -> Result<Response, Refusal> {
     let welcomed = greet(app, caller.user).await?;
     // What was held of another history, or of nobody knows which, is worth nothing in this one.
     let is_ours = epoch.as_deref() == Some(app.store.epoch());
-    let greeting = Greeting {
+    let greeting = WelcomeData {
         id,
         user: welcomed.user,
         epoch: app.store.epoch().to_owned(),
@@ -117,7 +117,7 @@ async fn hello(
         rooms: welcomed.rooms,
         held: rooms.into_iter().map(|(room, version)| (room, is_ours.then_some(version))).collect(),
     };
-    Ok(Answer { envelope: None, then: Some(Then::Greet(Box::new(greeting))) })
+    Ok(Response { envelope: None, effect: Some(SessionEffect::Welcome(Box::new(greeting))) })
 }
 
 fn limits(app: &App) -> LimitsBody {
@@ -133,15 +133,15 @@ fn limits(app: &App) -> LimitsBody {
     }
 }
 
-async fn auth(app: &App, caller: Caller, id: Option<String>, token: &str) -> Result<Answer, Refusal> {
+async fn auth(app: &App, caller: SessionContext, id: Option<String>, token: &str) -> Result<Response, Refusal> {
     let mark = renew_token(app, caller.user, token, caller.address).await?;
     let left_ms = mark.expires_at.saturating_mul(1000).saturating_sub(app.now().0);
     let expires_in_ms = u64::try_from(left_ms).unwrap_or(0);
-    let then = Then::Renew(mark, Duration::from_millis(expires_in_ms));
-    Ok(Answer { envelope: id.map(|id| v1::ack(&id, &Renewed { expires_in_ms })), then: Some(then) })
+    let effect = SessionEffect::RenewToken(mark, Duration::from_millis(expires_in_ms));
+    Ok(Response { envelope: id.map(|id| v1::ack(&id, &Renewed { expires_in_ms })), effect: Some(effect) })
 }
 
-fn refused(app: &App, caller: &Caller, id: Option<&str>, refusal: &Refusal) -> String {
+fn refused(app: &App, caller: &SessionContext, id: Option<&str>, refusal: &Refusal) -> String {
     app.rejections.count(refusal.code);
     let body = ErrorBody {
         code: refusal.code.as_str(),

@@ -50,7 +50,7 @@ impl World {
         if matches!(waiting, Job::Read(..)) {
             // What was answered by now is not overtaken by what is read from now on.
             let jobs = std::mem::take(&mut self.shards[shard].waiting).into_iter();
-            let (answers, reads): (Vec<Job>, Vec<Job>) = jobs.partition(|other| matches!(other, Job::Answer(..)));
+            let (answers, reads): (Vec<Job>, Vec<Job>) = jobs.partition(|other| matches!(other, Job::Request(..)));
             self.shards[shard].waiting = reads;
             answers.into_iter().for_each(|answer| self.poll(shard, answer));
         }
@@ -61,9 +61,9 @@ impl World {
     fn poll(&mut self, shard: usize, job: Job) {
         let mut context = Context::from_waker(Waker::noop());
         let done = match job {
-            Job::Answer(id, mut future) => match future.as_mut().poll(&mut context) {
-                Poll::Ready(answer) => Done::Answer(id, Ok(answer)),
-                Poll::Pending => return self.shards[shard].waiting.push(Job::Answer(id, future)),
+            Job::Request(id, mut future) => match future.as_mut().poll(&mut context) {
+                Poll::Ready(answer) => Done::Request(id, Ok(answer)),
+                Poll::Pending => return self.shards[shard].waiting.push(Job::Request(id, future)),
             },
             Job::Read(want, mut future) => match future.as_mut().poll(&mut context) {
                 Poll::Ready(result) => Done::Read(want, result),
@@ -95,14 +95,14 @@ impl World {
             self.tell(|| {
                 let told = match &commit.change {
                     Change::Message { message, what, .. } => format!("version {}, {what:?}", message.version),
-                    Change::Entry { user, asker, .. } => format!("user {user} is in, asked by {asker:?}"),
+                    Change::Entry { user, requester, .. } => format!("user {user} is in, asked by {requester:?}"),
                     other => format!("{other:?}"),
                 };
                 format!("the feed gets of room {}: {told}", commit.room)
             });
         }
-        self.feed.committed(commits);
-        self.feed.answered();
+        self.feed.push_commits(commits);
+        self.feed.flush_notify();
         true
     }
 

@@ -17,13 +17,13 @@ use super::door::{ModelDoor, ModelHistory, Shared, mark};
 use super::socket::{Kernel, Line};
 use super::store::Store;
 use super::{Check, Kind, Plan};
-use crate::clock::Moment;
+use crate::clock::MonotonicMs;
 use crate::feed::{Feed, LobbyHead};
 use crate::inbox::Inbox;
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
-use crate::seams::{Arrival, Dialect};
+use crate::ports::{Dialect, NewConnection};
 use crate::shard::connection::Connection;
 use crate::shard::jobs::Job;
 use crate::shard::state::Shard;
@@ -176,7 +176,7 @@ impl World {
     /// One turn of a shard, as its loop would make it.
     pub(super) fn turn<T>(&mut self, index: usize, work: impl FnOnce(&mut Shard, &mut [u8]) -> T) -> T {
         let shard = &mut self.shards[index];
-        shard.state.now = Moment(self.now);
+        shard.state.now = MonotonicMs(self.now);
         let result = work(&mut shard.state, &mut self.buffer);
         shard.waiting.extend(shard.state.take_jobs());
         result
@@ -347,7 +347,7 @@ impl World {
         }
         let shard = self.shard_of(user);
         let id = SessionId(self.next_session.load(Ordering::Relaxed));
-        let arrival = Arrival {
+        let arrival = NewConnection {
             user: UserId(user),
             accepted: knock.accepted,
             dialect,
@@ -358,12 +358,12 @@ impl World {
             language: Language::En,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             stream: knock.line,
-            answer,
-            early: Bytes::from(early),
-            place: None,
+            handshake_response: answer,
+            early_bytes: Bytes::from(early),
+            permit: None,
         };
         let before: Vec<SessionId> = self.shards[shard].state.registry.sessions_of(UserId(user)).collect();
-        let (checked_at, wall) = (Moment(knock.checked_at), Timestamp(self.now as i64));
+        let (checked_at, wall) = (MonotonicMs(knock.checked_at), Timestamp(self.now as i64));
         let mut kernel = std::mem::take(&mut self.shards[shard].kernel);
         self.turn(shard, |state, _| {
             state.attach(arrival, checked_at, wall, |line, slot, id| {

@@ -1,7 +1,7 @@
 //! How a session that is behind is served: by pages, or begun anew.
 
 use teahouse_core::{LOBBY, Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version};
-use teahouse_hub::{CatchUpFrom, ChangesPage, History};
+use teahouse_hub::{CatchUpFrom, ChangesPage, HistoryReader};
 use teahouse_store::{Append, Place, Reaction};
 
 use super::{PAGE_CONTENT_BYTES, StoredHistory, cut};
@@ -48,9 +48,9 @@ async fn five_hundred_changes_come_one_by_one_and_more_begin_anew() {
     assert_eq!(page(CatchUpFrom::Held(Version(501))).await, (false, 0, 501, true));
     assert_eq!(page(CatchUpFrom::Held(Version(9999))).await, (true, 50, 501, true), "nobody holds the future");
     assert_eq!(page(CatchUpFrom::Since(Version(0))).await, (false, 200, 200, false), "once begun it is never reset");
-    assert_eq!(page(CatchUpFrom::Anew).await, (true, 50, 501, true));
+    assert_eq!(page(CatchUpFrom::Reset).await, (true, 50, 501, true));
     stage.app.store.close().await;
-    assert_eq!(history.changes(LOBBY, CatchUpFrom::Anew).await, None, "the hub asks again");
+    assert_eq!(history.changes(LOBBY, CatchUpFrom::Reset).await, None, "the hub asks again");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Who sent a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Caller {
+pub struct SessionContext {
     /// The session that it came through.
     pub session: SessionId,
     /// Whose session.
@@ -31,41 +31,41 @@ pub struct Caller {
 }
 
 /// What becomes of an envelope.
-pub enum Receipt {
+pub enum RequestOutcome {
     /// Nothing is to be said now.
-    Silent,
+    NoReply,
     /// This envelope is the answer.
     Reply(String),
     /// It was no request: this envelope says so, and it counts towards closing the session.
     Malformed(String),
     /// The work goes on; at its end there may be an envelope for the session. Dropping the future
     /// must not undo or halve the work.
-    Later(BoxFuture<Answer>),
+    Pending(BoxFuture<Response>),
     /// A v1 client reads a room's past. Nothing of the room goes out to it meanwhile: what was read would else
     /// be older than what it knows by then, and nothing would ever tell it.
-    Reading {
+    ReadingHistory {
         /// Which room.
         room: RoomId,
         /// The request's reference.
         id: Option<String>,
         /// The answer; it must not look before it is polled.
-        work: BoxFuture<Answer>,
+        work: BoxFuture<Response>,
     },
     /// A v1 client said hello. What it is to be welcomed with is read by this future, which must not look
     /// before it is polled: the hub has to listen first, so that nothing falls between.
-    Hello(BoxFuture<Answer>),
+    Hello(BoxFuture<Response>),
     /// The hub itself knows the answer: v1 only.
-    Ask {
+    Hub {
         /// The request's reference.
         id: Option<String>,
         /// What is asked.
-        ask: Ask,
+        request: HubRequest,
     },
 }
 
 /// What a v1 client asks of the hub itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ask {
+pub enum HubRequest {
     /// Bring a room's changes since a version once more.
     Sync(RoomId, Version),
     /// Tell who is online in a room, and who comes and goes; or no longer.
@@ -76,32 +76,32 @@ pub enum Ask {
 
 /// What came of a request.
 #[derive(Default)]
-pub struct Answer {
+pub struct Response {
     /// What the session is sent; nothing is said where a classic request succeeds.
     pub envelope: Option<String>,
     /// What else becomes of the session.
-    pub then: Option<Then>,
+    pub effect: Option<SessionEffect>,
 }
 
-impl Answer {
+impl Response {
     /// Only an envelope.
     #[must_use]
-    pub fn saying(envelope: String) -> Self {
-        Self { envelope: Some(envelope), then: None }
+    pub fn with_envelope(envelope: String) -> Self {
+        Self { envelope: Some(envelope), effect: None }
     }
 }
 
 /// What becomes of a session with an answer.
-pub enum Then {
+pub enum SessionEffect {
     /// It said hello: it is welcomed and caught up.
-    Greet(Box<Greeting>),
+    Welcome(Box<WelcomeData>),
     /// It said hello and cannot be welcomed now; it may say hello again.
-    StayUngreeted,
+    AbortHello,
     /// It showed a fresh token, which is good for so long.
-    Renew(TokenMark, Duration),
+    RenewToken(TokenMark, Duration),
     /// It has read a room's past, and hears of the room again; the hub itself sets this. `held` is whether the
     /// room waited for it.
-    HaveRead {
+    FinishReading {
         /// Which room.
         room: RoomId,
         /// The request's reference.
@@ -111,11 +111,11 @@ pub enum Then {
     },
     /// Its request brought its user into a room, or changed what they see of it: the answer was the entry,
     /// as the room was at this version, and what is said in the room comes behind it.
-    Enter(RoomId, Version),
+    EnterRoom(RoomId, Version),
 }
 
 /// What a session that said hello begins with, read in one snapshot after the hello came.
-pub struct Greeting {
+pub struct WelcomeData {
     /// The hello's reference.
     pub id: Option<String>,
     /// Whose session it is, as they are now.
@@ -133,20 +133,20 @@ pub struct Greeting {
 }
 
 /// Answers what clients ask over a socket. Implemented by the server.
-pub trait Door: Send + Sync + 'static {
+pub trait RequestHandler: Send + Sync + 'static {
     /// Takes one classic frame. Called on a shard's thread, so it must not block; what takes time
-    /// goes into [`Receipt::Later`], whose future is polled once at once, so that a session's requests
+    /// goes into [`RequestOutcome::Pending`], whose future is polled once at once, so that a session's requests
     /// reach their queue in the order in which they came.
-    fn receive(&self, caller: &Caller, text: &str) -> Receipt;
+    fn handle_classic(&self, caller: &SessionContext, text: &str) -> RequestOutcome;
 
     /// Takes one v1 envelope, in the same way. `greeted` is whether the session has said hello; until then
     /// nothing else is a request.
-    fn receive_v1(&self, caller: &Caller, greeted: bool, text: &str) -> Receipt;
+    fn handle_v1(&self, caller: &SessionContext, greeted: bool, text: &str) -> RequestOutcome;
 }
 
 /// Reads for sessions whose cursor is older than a room's tail. Implemented by the server over the store.
 /// `None` means that it cannot be read now; the hub asks again a little later.
-pub trait History: Send + Sync + 'static {
+pub trait HistoryReader: Send + Sync + 'static {
     /// The next page for a classic session that stands at this version and seq of a room.
     fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>>;
 
@@ -171,7 +171,7 @@ pub enum CatchUpFrom {
     /// The same, unless it is too much or lies in the room's future: then the room is begun anew.
     Held(Version),
     /// The room is begun anew.
-    Anew,
+    Reset,
 }
 
 /// What v1 sessions that are behind are served, from one snapshot of the store.
@@ -231,7 +231,7 @@ pub enum PublishTo {
 }
 
 /// An authenticated, upgraded connection on its way to its user's shard.
-pub struct Arrival<S = std::net::TcpStream> {
+pub struct NewConnection<S = std::net::TcpStream> {
     /// Whose it is.
     pub user: UserId,
     /// When its request's first byte came; the highest is the newest.
@@ -253,9 +253,9 @@ pub struct Arrival<S = std::net::TcpStream> {
     /// The socket, nonblocking.
     pub stream: S,
     /// The answer to the upgrade, which is to go out before all else; empty when it was written.
-    pub answer: Bytes,
+    pub handshake_response: Bytes,
     /// What the client sent behind its upgrade request: frames already.
-    pub early: Bytes,
+    pub early_bytes: Bytes,
     /// The connection's place among all that the server allows, given back when its socket is closed.
-    pub place: Option<OwnedSemaphorePermit>,
+    pub permit: Option<OwnedSemaphorePermit>,
 }
