@@ -67,7 +67,7 @@ impl Hub {
     /// # Errors
     /// When the hub is going down.
     pub async fn attach(&self, arrival: NewConnection) -> Result<(), HubClosed> {
-        let shard = self.shard(arrival.user)?;
+        let shard = self.shard(arrival.identity.user)?;
         shard.send(Control::Attach(Box::new(arrival))).await.map_err(|_| HubClosed)
     }
 

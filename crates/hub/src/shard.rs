@@ -42,6 +42,8 @@ mod slots;
 mod socket;
 mod state;
 mod store_reads;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod typing;
 mod watches;

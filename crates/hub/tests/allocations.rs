@@ -15,8 +15,8 @@ use teahouse_core::{
     RoomEntry, RoomId, Seq, Timestamp, TokenKey, TokenMark, UserId, Version,
 };
 use teahouse_hub::{
-    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Feed, HistoryReader, Hub, HubOptions, NewConnection,
-    RequestHandler, RequestOutcome, SessionContext,
+    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Feed, HistoryReader, Hub, HubOptions, Identity,
+    NewConnection, RequestHandler, RequestOutcome, SessionContext,
 };
 
 #[global_allocator]
@@ -129,15 +129,17 @@ impl House {
         for (stream, listener) in sockets {
             let user = self.listeners.len() as u64 + 1;
             let arrival = NewConnection {
-                user: UserId(user),
+                identity: Identity {
+                    user: UserId(user),
+                    token: TokenMark { token: TokenKey([0; 16]), login: None, issued_at: 0, expires_at: i64::MAX / 2 },
+                    language: Language::En,
+                    address: Ipv4Addr::LOCALHOST.into(),
+                },
                 accepted: AcceptOrder(user),
                 dialect: Dialect::Classic,
                 device: None,
-                mark: TokenMark { token: TokenKey([0; 16]), login: None, issued_at: 0, expires_at: i64::MAX / 2 },
                 checked_at: Instant::now(),
                 lobby: self.hub.lobby_head(),
-                language: Language::En,
-                address: Ipv4Addr::LOCALHOST.into(),
                 stream,
                 handshake_response: Bytes::new(),
                 early_bytes: Bytes::new(),

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use teahouse_core::{AcceptOrder, ErrorCode, Language, Seq, TokenMark, UserId, Version};
-use teahouse_hub::{Dialect, Hub, NewConnection};
+use teahouse_hub::{Dialect, Hub, Identity, NewConnection};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
@@ -200,15 +200,12 @@ impl Admitted {
         let Self { permit, user, mark, dialect, device, checked_at, lobby, language, address, .. } = self;
         let Socket { accepted, stream, early, place, answer } = socket;
         let arrival = NewConnection {
-            user,
+            identity: Identity { user, token: mark, language, address },
             accepted,
             dialect,
             device,
-            mark,
             lobby,
             checked_at,
-            language,
-            address,
             stream,
             handshake_response: answer,
             early_bytes: early,

@@ -28,22 +28,13 @@ impl Shard {
         // A connection that is gone already was never registered, so nothing is to be undone.
         let Ok(connection) = adopt(new.stream, self.slots.next_index(), id) else { return };
         let NewConnection {
-            user,
-            accepted,
-            dialect,
-            device,
-            mark,
-            language,
-            address,
-            handshake_response,
-            early_bytes,
-            permit,
-            ..
+            identity, accepted, dialect, device, handshake_response, early_bytes, permit, lobby, ..
         } = new;
+        let (user, token) = (identity.user, identity.token);
         let options = &self.environment.options;
         let hello_until = (dialect == Dialect::V1).then(|| self.now.plus(options.hello_timeout));
         let ring_position = self.broadcast.ring.end();
-        let params = SessionParams { id, user, mark, language, address, hello_until, ring_position };
+        let params = SessionParams { id, identity, hello_until, ring_position };
         let mut session = Session::new(params, self.now);
         if !handshake_response.is_empty() {
             session.unsent.push_back(handshake_response);
@@ -56,15 +47,15 @@ impl Shard {
             leaving: Leaving::default(),
             queued: Default::default(),
             close_deadline: None,
-            expires_at: self.now.plus(time_left(mark.expires_at, wall, options.token_grace)),
+            expires_at: self.now.plus(time_left(token.expires_at, wall, options.token_grace)),
             frame_since: None,
             permit,
         });
         // A v1 session gets its cursors with its welcome.
         if dialect == Dialect::Classic {
-            self.attach_cursor(index, LOBBY, new.lobby);
+            self.attach_cursor(index, LOBBY, lobby);
         }
-        if self.revocations.cover(user, &mark, checked_at) {
+        if self.revocations.cover(user, &token, checked_at) {
             // It is not registered, so it displaces no session and nobody sees its user online.
             self.slots[index].leaving.has_left = true;
             return self.send_close(index, CloseCode::Revoked, CloseNotice::default());

@@ -59,7 +59,7 @@ impl Shard {
         if std::mem::replace(&mut slot.leaving.has_left, true) {
             return;
         }
-        let (user, id) = (slot.session.user, slot.session.id);
+        let (user, id) = (slot.session.identity.user, slot.session.id);
         let mut effects = std::mem::take(&mut self.scratch.effects);
         match self.registry.leave(self.now, user, id, farewell, &mut effects) {
             LeaveOutcome::Left => {
@@ -177,7 +177,7 @@ impl Shard {
         self.revocations.record(revoked.user, revoked.what, self.now);
         let code = if revoked.what == Revocation::All { CloseCode::Banned } else { CloseCode::Revoked };
         for index in self.slots_of(revoked.user) {
-            if self.slots.get(index).is_some_and(|slot| revoked.what.covers(&slot.session.mark)) {
+            if self.slots.get(index).is_some_and(|slot| revoked.what.covers(&slot.session.identity.token)) {
                 self.end(index, code);
             }
         }

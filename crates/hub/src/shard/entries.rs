@@ -42,7 +42,7 @@ impl Shard {
     pub(super) fn read_changed_entries(&mut self) {
         for id in self.entries.take_changed() {
             let Some(room) = self.rooms.get(id) else { continue };
-            let user = |slot: &Slot| slot.session.user;
+            let user = |slot: &Slot| slot.session.identity.user;
             let mut users: Vec<UserId> = if id == LOBBY {
                 let is_v1 = |slot: &&Slot| slot.session.dialect() == Dialect::V1 && !slot.session.closing;
                 self.slots.iter().map(|(_, slot)| slot).filter(is_v1).map(user).collect()

@@ -92,8 +92,8 @@ impl EventLoop {
         for job in jobs {
             self.jobs.borrow_mut().push(match job {
                 Job::Request(id, future) => Box::pin(async move { Done::Request(id, catch_panic(future).await) }),
-                Job::Read(want, future) => {
-                    Box::pin(async move { Done::Read(want, catch_panic(future).await.unwrap_or_default()) })
+                Job::Read(read, future) => {
+                    Box::pin(async move { Done::Read(read, catch_panic(future).await.unwrap_or_default()) })
                 }
             });
         }

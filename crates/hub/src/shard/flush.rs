@@ -42,8 +42,8 @@ impl Shard {
             // The pass would visit it anyway; this way it is written to once.
             slot.session.mark_due(LOBBY);
         }
-        let mut wants = Vec::new();
-        let flushed = self.write_batches(index, batches_max, &mut wants);
+        let mut reads = Vec::new();
+        let flushed = self.write_batches(index, batches_max, &mut reads);
         let slot = &mut self.slots[index];
         slot.socket.blocked = flushed == Flushed::Blocked;
         slot.socket.finished |= flushed == Flushed::Gone;
@@ -55,14 +55,14 @@ impl Shard {
             Flushed::Everything if slot.session.dialect() == Dialect::Classic => self.drop_settled_cursors(index),
             Flushed::Everything | Flushed::Blocked => {}
         }
-        for want in wants {
-            self.reads.request(want, id);
+        for read in reads {
+            self.reads.request(read, id);
         }
     }
 
     /// Gathers and writes until the socket is full, nothing is left, or so many batches are written. What the session
-    /// needs from the store is added to `wants`.
-    fn write_batches(&mut self, index: usize, batches_max: usize, wants: &mut Vec<StoreRead>) -> Flushed {
+    /// needs from the store is added to `reads`.
+    fn write_batches(&mut self, index: usize, batches_max: usize, reads: &mut Vec<StoreRead>) -> Flushed {
         let slot = &mut self.slots[index];
         let metrics = &self.environment.metrics;
         let batch = &mut self.scratch.batch;
@@ -78,7 +78,7 @@ impl Shard {
                 batch.push(frame);
             }
             if !batch.is_full() {
-                slot.session.gather(&sources, batch, wants);
+                slot.session.gather(&sources, batch, reads);
             }
             if batch.frames.is_empty() {
                 return Flushed::Everything;
@@ -123,7 +123,7 @@ impl Shard {
     /// store brought ahead of the tail stays, since the same commits are still to arrive.
     fn drop_settled_cursors(&mut self, index: usize) {
         let rooms = &self.rooms;
-        let dropped = self.slots[index].session.drop_settled(|cursor| {
+        let dropped = self.slots[index].session.remove_settled_cursors(|cursor| {
             cursor.room != LOBBY
                 && cursor.is_on_tail()
                 && rooms.tail(cursor.room).is_none_or(|tail| cursor.version == tail.head())

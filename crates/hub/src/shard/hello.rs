@@ -56,7 +56,7 @@ impl Shard {
         let session = &mut self.slots[index].session;
         session.append_notifications(aside);
         session.drop_pending_of_other_rooms();
-        let user = session.user;
+        let user = session.identity.user;
         let changed: Vec<_> = session.rooms().filter(|room| self.hello.has_changed(*room)).collect();
         for room in changed {
             // It may look different by now than in the snapshot, or than when the session entered it.

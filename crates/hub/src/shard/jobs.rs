@@ -54,9 +54,9 @@ impl Jobs {
         }
     }
 
-    pub(super) fn begin_read(&mut self, history: &dyn HistoryReader, want: StoreRead) {
-        let future = read(history, &want);
-        self.begun.push(Job::Read(want, future));
+    pub(super) fn begin_read(&mut self, history: &dyn HistoryReader, read: StoreRead) {
+        let future = start(history, &read);
+        self.begun.push(Job::Read(read, future));
     }
 
     /// What the event loop has to drive from now on.
@@ -74,8 +74,8 @@ impl Jobs {
     }
 }
 
-fn read(history: &dyn HistoryReader, want: &StoreRead) -> BoxFuture<Option<ReadResult>> {
-    match want {
+fn start(history: &dyn HistoryReader, read: &StoreRead) -> BoxFuture<Option<ReadResult>> {
+    match read {
         StoreRead::Classic(room, after) => {
             let page = history.classic_page(*room, *after);
             Box::pin(async move { page.await.map(ReadResult::Classic) })

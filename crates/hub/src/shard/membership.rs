@@ -69,7 +69,7 @@ impl Shard {
         // A `removed` that still waits has to reach the client first: only after it does the client begin the
         // room at this entry, instead of going on from what it holds.
         let mut removed = if has_entered { session.take_pending(topic) } else { None };
-        if has_entered && session.take_resume(entry.id) {
+        if has_entered && session.cancel_resume(entry.id) {
             removed = Some(text_frame(&v1::removed(entry.id)));
         }
         if requester == Some(session.id) {
@@ -151,7 +151,7 @@ impl Shard {
     /// is not in it.
     pub(super) fn finish_entering(&mut self, index: usize, room: RoomId, version: Version) {
         let session = &mut self.slots[index].session;
-        if !session.finish_entering(room, version) && !session.holds(room) && session.is_live() {
+        if !session.finish_entering(room, version) && !session.client_holds(room) && session.is_live() {
             session.reply(text_frame(&v1::removed(room)));
         }
     }

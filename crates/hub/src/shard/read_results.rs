@@ -13,38 +13,38 @@ use crate::websocket::text_frame;
 
 impl Shard {
     /// A read of the store is over; none if the store cannot serve it now.
-    pub(super) fn finish_read(&mut self, want: StoreRead, result: Option<ReadResult>) {
-        let Some(result) = result else { return self.reads.fail(want) };
+    pub(super) fn finish_read(&mut self, read: StoreRead, result: Option<ReadResult>) {
+        let Some(result) = result else { return self.reads.fail(read) };
         match result {
-            ReadResult::Classic(page) => self.give_page(&want, classic_page(&page)),
-            ReadResult::Changes(page) => self.give_page(&want, v1_page(&page)),
+            ReadResult::Classic(page) => self.give_page(&read, classic_page(&page)),
+            ReadResult::Changes(page) => self.give_page(&read, v1_page(&page)),
             ReadResult::Reactions(own) => {
                 let own = v1::own_reactions(own);
-                if let StoreRead::Reactions(room, _, messages) = &want {
-                    self.give_to_waiting(&want, *room, |cursor| cursor.accept_reactions(messages, &own));
+                if let StoreRead::Reactions(room, _, messages) = &read {
+                    self.give_to_waiting(&read, *room, |cursor| cursor.accept_reactions(messages, &own));
                 }
             }
             ReadResult::Members(members) => {
-                self.reads.finish(&want);
-                if let StoreRead::Members(room, number) = want {
+                self.reads.finish(&read);
+                if let StoreRead::Members(room, number) = read {
                     self.set_watched_members(room, number, members);
                 }
             }
             ReadResult::Entries(entries) => {
-                self.reads.finish(&want);
-                self.send_entries(want.room(), &entries);
+                self.reads.finish(&read);
+                self.send_entries(read.room(), &entries);
             }
         }
     }
 
-    fn give_page(&mut self, want: &StoreRead, page: Page) {
+    fn give_page(&mut self, read: &StoreRead, page: Page) {
         self.environment.metrics.catch_up_pages.inc();
         let page = Rc::new(page);
-        self.give_to_waiting(want, want.room(), |cursor| cursor.accept_page(want, &page));
+        self.give_to_waiting(read, read.room(), |cursor| cursor.accept_page(read, &page));
     }
 
-    fn give_to_waiting(&mut self, want: &StoreRead, room: RoomId, mut give: impl FnMut(&mut Cursor) -> bool) {
-        for id in self.reads.finish(want) {
+    fn give_to_waiting(&mut self, read: &StoreRead, room: RoomId, mut give: impl FnMut(&mut Cursor) -> bool) {
+        for id in self.reads.finish(read) {
             let Some(index) = self.slot_of(id) else { continue };
             if self.slots[index].session.cursor_in(room).is_some_and(&mut give) {
                 self.mark_behind(index);

@@ -191,7 +191,7 @@ impl Shard {
             return self.refuse(index, id.as_deref(), ErrorCode::Forbidden);
         }
         self.acknowledge(index, id, &v1::Nothing {});
-        let user = self.slots[index].session.user;
+        let user = self.slots[index].session.identity.user;
         self.rooms.set_typing(room, user, on, self.now);
         self.environment.put_to_other_shards(&[Delivery::Typing { room, user, on }]);
     }
@@ -242,10 +242,10 @@ impl Shard {
     /// A session goes on with a fresh token, unless that was revoked since it was checked.
     fn renew(&mut self, index: usize, mark: TokenMark, good_for: Duration) {
         let slot = &mut self.slots[index];
-        let since = slot.session.v1.as_ref().map_or(self.now, |v1| v1.since);
-        slot.session.mark = mark;
+        let since = slot.session.v1.as_ref().map_or(self.now, |v1| v1.attached_at);
+        slot.session.identity.token = mark;
         slot.expires_at = self.now.plus(good_for).plus(self.environment.options.token_grace);
-        if self.revocations.cover(slot.session.user, &mark, since) {
+        if self.revocations.cover(slot.session.identity.user, &mark, since) {
             self.end(index, CloseCode::Revoked);
         }
     }

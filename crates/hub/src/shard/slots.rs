@@ -139,3 +139,8 @@ impl IndexMut<usize> for SlotTable {
         &mut self.slots[index]
     }
 }
+#[cfg(test)]
+#[test]
+fn sizes() {
+    println!("SIZES slot {} session {}", size_of::<Slot>(), size_of::<Session>());
+}

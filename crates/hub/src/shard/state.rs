@@ -130,8 +130,8 @@ impl Shard {
 
     /// The work that the event loop has to drive from now on.
     pub(crate) fn take_jobs(&mut self) -> Vec<Job> {
-        while let Some(want) = self.reads.start_next() {
-            self.jobs.begin_read(&*self.environment.ports.history, want);
+        while let Some(read) = self.reads.start_next() {
+            self.jobs.begin_read(&*self.environment.ports.history, read);
         }
         self.jobs.take_begun()
     }

@@ -27,7 +27,7 @@ impl Shard {
         for done in earlier.into_iter().chain(done) {
             match done {
                 Done::Request(id, response) => self.finish_request(id, response),
-                Done::Read(want, result) => self.finish_read(want, result),
+                Done::Read(read, result) => self.finish_read(read, result),
             }
         }
     }

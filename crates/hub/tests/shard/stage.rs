@@ -16,8 +16,8 @@ use teahouse_core::{
     RoomEntry, RoomId, Seq, Timestamp, TokenKey, TokenMark, UserId, Version,
 };
 use teahouse_hub::{
-    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Feed, HistoryReader, Hub, HubOptions, NewConnection,
-    RequestHandler, RequestOutcome, Response, SessionContext,
+    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Feed, HistoryReader, Hub, HubOptions, Identity,
+    NewConnection, RequestHandler, RequestOutcome, Response, SessionContext,
 };
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -183,15 +183,17 @@ impl House {
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
         let arrival = NewConnection {
-            user: UserId(user),
+            identity: Identity {
+                user: UserId(user),
+                token: TokenMark { issued_at: self.issued_at, ..mark(user) },
+                language: Language::En,
+                address: Ipv4Addr::LOCALHOST.into(),
+            },
             accepted,
             dialect,
             device: device.map(Into::into),
-            mark: TokenMark { issued_at: self.issued_at, ..mark(user) },
             checked_at: self.checked_at,
             lobby: self.lobby.unwrap_or_else(|| self.hub.lobby_head()),
-            language: Language::En,
-            address: Ipv4Addr::LOCALHOST.into(),
             stream: theirs,
             handshake_response: Bytes::new(),
             early_bytes: Bytes::copy_from_slice(early),

@@ -70,7 +70,7 @@ impl World {
     pub(super) fn whoever_is_here_is_online(&self) -> Check {
         for state in self.shards.iter().map(|shard| &shard.state) {
             for (_, slot) in state.slots.iter().filter(|(_, slot)| !slot.leaving.has_left && !slot.session.closing) {
-                let (id, user) = (slot.session.id, slot.session.user);
+                let (id, user) = (slot.session.id, slot.session.identity.user);
                 ensure!(
                     state.registry.sessions_of(user).any(|other| other == id),
                     "session {} is not registered",

@@ -129,7 +129,7 @@ fn nothing_is_pending(world: &World) -> Check {
             ensure!(!entry.socket.blocked && session.unsent.is_empty(), "session {} is not written to", session.id.0);
             ensure!(!session.has_output(), "something waits for session {}", session.id.0);
             let is_live = session.v1.as_ref().is_none_or(|v1| matches!(v1.phase, Phase::Live));
-            ensure!(is_live && !session.is_held(), "session {} is held for ever", session.id.0);
+            ensure!(is_live && !session.has_held_rooms(), "session {} is held for ever", session.id.0);
         }
         let cursors = |id| state.slots.iter().filter(|(_, entry)| entry.session.is_in(id)).count();
         for (id, room) in state.rooms.iter() {

@@ -23,7 +23,7 @@ use crate::inbox::Inbox;
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
-use crate::ports::{Dialect, NewConnection};
+use crate::ports::{Dialect, Identity, NewConnection};
 use crate::shard::connection::Connection;
 use crate::shard::jobs::Job;
 use crate::shard::state::Shard;
@@ -348,15 +348,17 @@ impl World {
         let shard = self.shard_of(user);
         let id = SessionId(self.next_session.load(Ordering::Relaxed));
         let arrival = NewConnection {
-            user: UserId(user),
+            identity: Identity {
+                user: UserId(user),
+                token: mark(UserId(user), knock.expires_at),
+                language: Language::En,
+                address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            },
             accepted: knock.accepted,
             dialect,
             device: name.clone(),
-            mark: mark(UserId(user), knock.expires_at),
             checked_at: Instant::now(),
             lobby: knock.lobby,
-            language: Language::En,
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             stream: knock.line,
             handshake_response: answer,
             early_bytes: Bytes::from(early),
