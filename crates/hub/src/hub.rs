@@ -15,7 +15,7 @@ use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
 use crate::ports::{HistoryReader, NewConnection, Publication, PublishTo, RequestHandler};
-use crate::shard::{self, Control, Ports, Setup};
+use crate::shard::{self, Control, Environment, Ports};
 use crate::websocket;
 
 /// Control messages that wait for one shard. Senders of more wait, which slows down handshakes and nothing else.
@@ -68,7 +68,7 @@ impl Hub {
     /// When the hub is shutting down.
     pub async fn attach(&self, connection: NewConnection) -> Result<(), HubClosed> {
         let shard = self.shard(connection.identity.user)?;
-        shard.send(Control::Arrive(Box::new(connection))).await.map_err(|_| HubClosed)
+        shard.send(Control::Attach(Box::new(connection))).await.map_err(|_| HubClosed)
     }
 
     /// The lobby's position after the newest commit. A handshake reads it before it is answered.
@@ -216,19 +216,17 @@ impl PreparedHub {
         let ports = Ports { handler, history };
         let mut shards = Vec::new();
         let mut threads = Vec::new();
-        for (index, inbox) in self.inboxes.iter().enumerate() {
-            let inbox = Arc::clone(inbox);
+        for index in 0..self.inboxes.len() {
             let (control, controls) = mpsc::channel(CONTROLS_WAITING_MAX);
-            let setup = Setup {
+            let environment = Environment {
                 index,
                 options: self.options.clone(),
                 metrics: self.metrics.clone(),
                 online: Arc::clone(&online),
                 inboxes: Arc::clone(&self.inboxes),
                 next_session: Arc::clone(&next_session),
-                lobby,
+                ports: ports.clone(),
             };
-            let ports = ports.clone();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let sockets = {
                 let _entered = runtime.enter();
@@ -236,7 +234,7 @@ impl PreparedHub {
             };
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
-                .spawn(move || shard::run(&runtime, sockets, setup, ports, inbox, controls))?;
+                .spawn(move || shard::run(&runtime, sockets, environment, lobby, controls))?;
             shards.push(control);
             threads.push(thread);
         }

@@ -185,6 +185,12 @@ impl Inbox {
         std::mem::take(&mut self.lock().batch)
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let batch = &self.lock().batch;
+        batch.deliveries.is_empty() && !batch.has_overflow()
+    }
+
     /// Whether a [`Inbox::flush_notify`] follows soon. Responses that complete until then are better taken together
     /// with the deliveries that wait here.
     pub(crate) fn is_flush_pending(&self) -> bool {
