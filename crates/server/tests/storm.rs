@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use teahouse_load::scenarios::storm::{self, Storm};
-use teahouse_load::scenarios::{FIRST_USER, IN_FLIGHT_MAX, ONLOOKER_USER, PROBE_USER};
-use teahouse_load::{Crowd, Dialect, Door, LoadError, Onlooker, Progress, Solo, Target, process};
+use teahouse_load::scenarios::{FIRST_USER, IN_FLIGHT_MAX, OBSERVER_USER, PROBE_USER};
+use teahouse_load::{ClientPool, Dialect, LoadError, Observer, Progress, SingleClient, Target, Transport, process};
 
 const SECRET: &str = "a secret of the site that nobody else knows";
 /// How long anything may take before a test gives up; no bound of its own.
@@ -47,8 +47,8 @@ impl Server {
         Self { process, target }
     }
 
-    fn crowd(&self, first: u64, size: u64) -> Crowd {
-        Crowd::new(&self.target, first..first + size, Door::Classic).unwrap()
+    fn pool(&self, first: u64, size: u64) -> ClientPool {
+        ClientPool::new(&self.target, first..first + size, Transport::Classic).unwrap()
     }
 
     fn descriptors(&self) -> usize {
@@ -65,12 +65,12 @@ impl Server {
     }
 }
 
-fn connect_all(crowd: &mut Crowd) {
-    crowd.connect_all(IN_FLIGHT_MAX, PATIENCE, &mut Progress::silent()).unwrap();
+fn connect_all(pool: &mut ClientPool) {
+    pool.connect_all(IN_FLIGHT_MAX, PATIENCE, &mut Progress::silent()).unwrap();
 }
 
-fn wait_for_count(crowd: &mut Crowd, count: u64) {
-    crowd.wait_for_count(count, PATIENCE, &mut Progress::silent()).unwrap();
+fn wait_for_count(pool: &mut ClientPool, count: u64) {
+    pool.wait_for_count(count, PATIENCE, &mut Progress::silent()).unwrap();
 }
 
 #[test]
@@ -100,16 +100,16 @@ fn h8_five_thousand_reconnect_and_an_onlooker_hears_bytes_bounded_by_time() {
     let _alone = alone();
     // Nobody lingers, so that each going and each coming changes the number.
     let server = Server::start(&[("TEAHOUSE_SESSIONS__PRESENCE_LINGER", "0s")]);
-    let onlooker = Onlooker::start(&server.target, ONLOOKER_USER).unwrap();
-    let mut crowd = server.crowd(FIRST_USER, SIZE);
-    connect_all(&mut crowd);
+    let observer = Observer::start(&server.target, OBSERVER_USER).unwrap();
+    let mut pool = server.pool(FIRST_USER, SIZE);
+    connect_all(&mut pool);
     for _ in 0..ROUNDS {
-        wait_for_count(&mut crowd, SIZE + 1);
-        crowd.reset_all();
-        connect_all(&mut crowd);
+        wait_for_count(&mut pool, SIZE + 1);
+        pool.reset_all();
+        connect_all(&mut pool);
     }
-    wait_for_count(&mut crowd, SIZE + 1);
-    let heard = onlooker.finish().unwrap();
+    wait_for_count(&mut pool, SIZE + 1);
+    let heard = observer.finish().unwrap();
     println!("{heard:?}");
 
     let count_bytes = 2.0 + r#"{"type":"online_count","data":{"count":5001}}"#.len() as f64;
@@ -120,7 +120,7 @@ fn h8_five_thousand_reconnect_and_an_onlooker_hears_bytes_bounded_by_time() {
     assert!(heard.bytes as f64 <= bytes_max, "{heard:?}, no more than {bytes_max} were to come");
     assert!(heard.counts as f64 <= counts_max, "{heard:?}, no more than {counts_max} were to come");
     assert_eq!((heard.last_count, heard.others), (Some(SIZE + 1), 0));
-    assert_eq!(crowd.counters().opened, SIZE * (ROUNDS + 1), "so many came");
+    assert_eq!(pool.counters().opened, SIZE * (ROUNDS + 1), "so many came");
     assert!(heard.counts > ROUNDS, "the onlooker saw them go and come: {heard:?}");
 }
 
@@ -131,9 +131,9 @@ fn h1_no_connection_is_left_behind() {
     let _alone = alone();
     let server = Server::start(&[("TEAHOUSE_SESSIONS__PRESENCE_LINGER", "1s")]);
     // What is opened once, on the first visit, is no connection's.
-    let warm_up = Solo::connect(&server.target, PROBE_USER).unwrap().hear().unwrap();
+    let warm_up = SingleClient::connect(&server.target, PROBE_USER).unwrap().read_text().unwrap();
     assert!(warm_up.contains(r#""count":1"#), "{warm_up}");
-    let mut few = server.crowd(FIRST_USER, STAYING);
+    let mut few = server.pool(FIRST_USER, STAYING);
     connect_all(&mut few);
     few.reset_all();
     let mut settled = 0;
@@ -144,7 +144,7 @@ fn h1_no_connection_is_left_behind() {
     let baseline = settled;
 
     connect_all(&mut few);
-    let mut storm = server.crowd(FIRST_USER + STAYING, STORMING);
+    let mut storm = server.pool(FIRST_USER + STAYING, STORMING);
     connect_all(&mut storm);
     storm.reset_all();
     // Some are cut off in the midst of their handshakes.
