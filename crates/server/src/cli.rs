@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use teahouse_core::UserRole;
 use teahouse_core::text::is_username;
-use teahouse_load::Load;
 
 use crate::config::{self, FlagValue, Sources};
 use crate::use_cases::credentials::{check_email, check_username};
@@ -18,6 +18,8 @@ pub const EXIT_USAGE: u8 = 64;
 
 /// Characters of a key's name; enough for any machine's.
 const KEY_NAME_CHARS_MAX: usize = 50;
+
+const LOAD_MOVED: &str = "The load generator is a binary of its own: run teahouse-load instead of teahouse load.\n";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,7 +31,6 @@ Examples:
   teahouse user create amy --role admin           asks for a password; works with a running server and without
   teahouse key create shop-backend                a key for your site's backend
   teahouse backup /var/backups/tea-1              of a running server, too
-  teahouse load fanout --subscribers 1000         a crowd of clients, to see what a server bears
 
 `teahouse COMMAND --help` says more and has examples of its own.
 Values come from flags, then the environment, then the file, then the defaults.
@@ -138,8 +139,6 @@ Examples:
         #[arg(long)]
         replace: bool,
     },
-    /// Send a crowd of clients to a server, to see what it bears and what it costs
-    Load(Load),
 }
 
 /// What can be done about the keys of a site's backend.
@@ -260,9 +259,17 @@ impl Cli {
 /// What to print and the status to exit with: help and version are 0, a mistake is [`EXIT_USAGE`].
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, (clap::Error, u8)> {
     Cli::try_parse_from(arguments).map_err(|error| {
+        let error = if names_load(&error) { clap::Error::raw(error.kind(), LOAD_MOVED) } else { error };
         let status = if error.use_stderr() { EXIT_USAGE } else { 0 };
         (error, status)
     })
+}
+
+/// Whether the command line asked for `load`, which earlier versions had.
+fn names_load(error: &clap::Error) -> bool {
+    let subcommand = error.get(ContextKind::InvalidSubcommand);
+    error.kind() == ErrorKind::InvalidSubcommand
+        && matches!(subcommand, Some(ContextValue::String(name)) if name == "load")
 }
 
 fn role(text: &str) -> Result<UserRole, String> {
@@ -337,12 +344,10 @@ mod tests {
         check("teahouse backup /b", Ok(Command::Backup { directory: "/b".into() }));
         check("teahouse backup", Err(64));
         check("teahouse restore /b --replace", Ok(Command::Restore { backup: "/b".into(), replace: true }));
-        check("teahouse load", Err(64));
-        check("teahouse load dance", Err(64));
-        check("teahouse load fanout --window w9", Err(64));
-        check("teahouse load fanout --rate 5 --window w1", Err(64));
-        check("teahouse load --help", Err(0));
-        assert!(matches!(read("teahouse load fanout --window deep --json"), Ok((Command::Load(_), _))));
+        for line in ["teahouse load", "teahouse load fanout --json", "teahouse load --help"] {
+            let (error, status) = parse(line.split(' ').map(OsString::from)).unwrap_err();
+            assert_eq!((error.to_string(), status), (format!("error: {LOAD_MOVED}"), 64), "{line}");
+        }
         check("teahouse user role amy king", Err(64));
         check("teahouse user", Err(64));
         check("teahouse --lissen x", Err(64));

@@ -47,10 +47,6 @@ pub fn run() -> ExitCode {
         print!("{}", config::reference());
         return ExitCode::SUCCESS;
     }
-    // The crowd is somebody else's client; this machine's configuration is nothing to it.
-    if let Command::Load(load) = command {
-        return load.run();
-    }
     let loaded = match config::load(flags.sources()) {
         Ok(loaded) => loaded,
         Err(mistakes) => {
