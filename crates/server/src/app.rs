@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use teahouse_core::ids::OWN_IDS_START;
 use teahouse_core::token::Revoked;
 use teahouse_core::{Timestamp, UserId};
-use teahouse_hub::Publication;
+use teahouse_hub::{Hub, Publication};
 use teahouse_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -49,6 +49,37 @@ pub trait LiveSessions: Send + Sync + 'static {
 
     /// Whether every shard responds within `deadline`.
     async fn probe(&self, deadline: Duration) -> bool;
+}
+
+#[async_trait]
+impl LiveSessions for Hub {
+    fn online_count(&self) -> u64 {
+        self.online_count()
+    }
+
+    fn online_users(&self) -> Vec<UserId> {
+        self.online_users()
+    }
+
+    fn is_online(&self, user: UserId) -> bool {
+        self.is_online(user)
+    }
+
+    async fn publish(&self, publication: Publication) {
+        self.publish(publication).await;
+    }
+
+    async fn disconnect(&self, user: UserId, reason: String) {
+        self.disconnect(user, reason).await;
+    }
+
+    async fn revoke(&self, revoked: Revoked) {
+        self.revoke(revoked).await;
+    }
+
+    async fn probe(&self, deadline: Duration) -> bool {
+        self.probe(deadline).await
+    }
 }
 
 /// A clock. Below the server crate the time is an argument, so that tests choose it.

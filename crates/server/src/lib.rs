@@ -60,10 +60,6 @@ pub fn run() -> ExitCode {
         print!("{}", config::markdown());
         return ExitCode::SUCCESS;
     }
-    // The load tool is a client of another server; the configuration of this one does not concern it.
-    if let Command::Load(load) = command {
-        return load.run();
-    }
     let loaded = match config::load(flags.sources()) {
         Ok(loaded) => loaded,
         Err(errors) => {

@@ -119,31 +119,31 @@ impl Device {
         let text = socket.next().await;
         let text = self.drop_if_ended(text)?;
         let Some(socket) = &mut self.socket else { return Err(Disconnect::Lost) };
-        let Ok(heard) = read_v1(&text) else {
+        let Ok(envelope) = read_v1(&text) else {
             socket.note(Fact::Garbled { text });
             self.is_broken = true;
             self.cut(false);
             return Err(Disconnect::Lost);
         };
-        socket.note(Fact::Heard(heard.clone()));
-        if self.view.hears(&heard).is_err() {
+        socket.note(Fact::Heard(envelope.clone()));
+        if self.view.hears(&envelope).is_err() {
             // The checker finds the same in the history.
             self.is_broken = true;
             self.cut(false);
             return Err(Disconnect::Lost);
         }
-        self.settle_request(&heard);
-        Ok(heard)
+        self.settle_request(&envelope);
+        Ok(envelope)
     }
 
-    fn settle_request(&mut self, heard: &Heard) {
-        if let Said::Goodbye { retry_ms, .. } = heard.said {
+    fn settle_request(&mut self, envelope: &Heard) {
+        if let Said::Goodbye { retry_ms, .. } = envelope.said {
             self.retry_after = Duration::from_millis(retry_ms);
         }
-        let Some(ask) = heard.id.as_ref().and_then(|id| self.pending.remove(id)) else { return };
+        let Some(ask) = envelope.id.as_ref().and_then(|id| self.pending.remove(id)) else { return };
         if let Ask::Message { client_id: Some(key), .. } = ask {
             let is_temporary = |code: &str| matches!(code, "overloaded" | "rate_limited" | "internal");
-            if !matches!(&heard.said, Said::Error { code } if is_temporary(code)) {
+            if !matches!(&envelope.said, Said::Error { code } if is_temporary(code)) {
                 self.unacknowledged.remove(&key);
             }
         }
@@ -167,8 +167,8 @@ impl Device {
     /// The socket ended.
     pub async fn read_for(&mut self, time: Duration) -> Result<(), Disconnect> {
         let until = Instant::now() + time;
-        while let Ok(heard) = timeout(until.saturating_duration_since(Instant::now()), self.next()).await {
-            heard?;
+        while let Ok(envelope) = timeout(until.saturating_duration_since(Instant::now()), self.next()).await {
+            envelope?;
         }
         Ok(())
     }
@@ -181,9 +181,9 @@ impl Device {
         let id = self.send_request(ask).await?;
         let answer = timeout(PATIENCE, async {
             loop {
-                let heard = self.next().await?;
-                if heard.id.as_ref() == Some(&id) {
-                    return Ok(heard.said);
+                let envelope = self.next().await?;
+                if envelope.id.as_ref() == Some(&id) {
+                    return Ok(envelope.said);
                 }
             }
         });

@@ -75,9 +75,9 @@ impl Tab {
         let text = self.drop_if_ended(text)?;
         let Some(socket) = &mut self.socket else { return Err(Disconnect::Lost) };
         match read_classic(&text) {
-            Ok(heard) => {
-                socket.note(Fact::HeardClassic(heard.clone()));
-                Ok(heard)
+            Ok(envelope) => {
+                socket.note(Fact::HeardClassic(envelope.clone()));
+                Ok(envelope)
             }
             Err(_) => {
                 socket.note(Fact::Garbled { text });
@@ -105,8 +105,8 @@ impl Tab {
     /// The socket ended.
     pub async fn read_for(&mut self, time: Duration) -> Result<(), Disconnect> {
         let until = Instant::now() + time;
-        while let Ok(heard) = timeout(until.saturating_duration_since(Instant::now()), self.next()).await {
-            heard?;
+        while let Ok(envelope) = timeout(until.saturating_duration_since(Instant::now()), self.next()).await {
+            envelope?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Many clients on one thread: raw sockets, one epoll, some hundreds of bytes a client. It connects, resets,
-//! reads, answers pings and counts; what is said and why is its caller's.
+//! Many clients on one thread: raw sockets, one epoll, a few hundred bytes per client. The pool connects, resets,
+//! reads, answers pings and counts. Its caller decides what clients send, and handles what they receive.
 
 mod reading;
 
@@ -16,65 +16,65 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::client::{Client, Stage, source_address};
+use crate::client::{Client, ClientState, source_address};
 use crate::error::LoadError;
 use crate::latency::{Latency, Stopwatch};
 use crate::progress::Progress;
-use crate::target::{Door, Target};
+use crate::target::{Target, Transport};
 use crate::wire;
 
-/// What one read takes, and the longest frame or answer.
+/// Bytes per read; also the longest frame or response.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// Events taken from the kernel at once.
+/// Events per call of `epoll_wait`.
 const EVENTS_MAX: usize = 1024;
-/// How long waiting for events may keep deadlines and progress from being looked at.
-const LOOK: Duration = Duration::from_millis(100);
-/// The receive buffer of a client that is going to pause: what the kernel holds for it, the server does not.
+/// The longest wait for events between two checks of deadlines and progress.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Receive buffer of a client that pauses: what the kernel buffers for the client does not back up on the server.
 const PAUSING_BUFFER_BYTES: usize = 4096;
 
-/// What a client heard.
+/// Something that a client received.
 #[derive(Clone, Copy, Debug)]
-pub enum Heard<'a> {
-    /// An envelope.
-    Text(&'a [u8]),
-    /// The answer to a request: status and body.
-    Answer(u16, &'a [u8]),
+pub enum Incoming<'a> {
+    /// A WebSocket envelope.
+    Envelope(&'a [u8]),
+    /// An HTTP response: status and body.
+    Response(u16, &'a [u8]),
 }
 
-/// What a crowd counts.
+/// Totals of a pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
-    /// Connections that were opened and became live.
+    /// Connections that became live.
     pub opened: u64,
-    /// Connections that broke before they were live and were tried again.
+    /// Connections that ended before they were live and were retried.
     pub retried: u64,
     /// Live connections that the server ended.
     pub lost: u64,
-    /// Envelopes and answers heard.
-    pub heard: u64,
+    /// Envelopes and responses received.
+    pub received: u64,
     /// Bytes read.
     pub bytes: u64,
 }
 
-/// The room that a client holds, and up to which version.
+/// The room that a v1 client resumes, and the version it holds. Room 0 means none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Held {
     pub(crate) room: u32,
     pub(crate) version: u32,
 }
 
-/// Many clients on one thread. They live only while one of its methods runs.
-pub struct Crowd {
+/// Many clients on one thread. They make progress only while a method of the pool runs.
+pub struct ClientPool {
     epoll: OwnedFd,
     address: SocketAddr,
-    never_sleeps: bool,
+    busy_poll: bool,
     clients: Vec<Client>,
-    /// All tokens, one behind the other, and where each ends.
+    /// All tokens, concatenated, and the end of each.
     tokens: String,
     ends: Vec<u32>,
-    /// What each v1 client holds; empty as long as nobody holds anything.
+    /// What each v1 client resumes; empty as long as no client resumes anything.
     held: Vec<Held>,
-    /// The name of the server's history, as a welcome told it.
+    /// The server's epoch, from the first welcome.
     epoch: Option<String>,
     to_connect: VecDeque<u32>,
     in_flight: usize,
@@ -87,16 +87,16 @@ pub struct Crowd {
     events: Vec<epoll::Event>,
 }
 
-impl Crowd {
-    /// One client for each of these users, none of them connected.
+impl ClientPool {
+    /// Creates one disconnected client per user.
     ///
     /// # Errors
-    /// A token cannot be signed, the kernel gives no epoll.
-    pub fn new(target: &Target, users: Range<u64>, door: Door) -> Result<Self, LoadError> {
-        let mut crowd = Self {
+    /// A token cannot be signed, or epoll is not available.
+    pub fn new(target: &Target, users: Range<u64>, transport: Transport) -> Result<Self, LoadError> {
+        let mut pool = Self {
             epoll: epoll::create(CreateFlags::CLOEXEC).map_err(io::Error::from)?,
             address: target.address,
-            never_sleeps: target.visited_awake,
+            busy_poll: target.busy_poll,
             clients: Vec::new(),
             tokens: String::new(),
             ends: Vec::new(),
@@ -112,120 +112,119 @@ impl Crowd {
             buffer: vec![0; BUFFER_BYTES],
             events: Vec::with_capacity(EVENTS_MAX),
         };
-        crowd.add(target, users, door)?;
-        Ok(crowd)
+        pool.add(target, users, transport)?;
+        Ok(pool)
     }
 
-    /// More clients, behind those that there are.
+    /// Appends one disconnected client per user.
     ///
     /// # Errors
     /// A token cannot be signed.
-    pub fn add(&mut self, target: &Target, users: Range<u64>, door: Door) -> Result<(), LoadError> {
+    pub fn add(&mut self, target: &Target, users: Range<u64>, transport: Transport) -> Result<(), LoadError> {
         for user in users {
-            // Over HTTP each request brings its own.
-            if door != Door::Http {
+            // Over HTTP, each request carries a token.
+            if transport != Transport::Http {
                 self.tokens.push_str(&target.token(user)?);
             }
             self.ends.push(u32::try_from(self.tokens.len()).unwrap_or(u32::MAX));
-            self.clients.push(Client::new(door));
+            self.clients.push(Client::new(transport));
         }
         Ok(())
     }
 
-    /// How many clients it has.
+    /// Number of clients.
     #[must_use]
     pub fn size(&self) -> usize {
         self.clients.len()
     }
 
-    /// How many of them are live.
+    /// Number of live clients.
     #[must_use]
     pub fn live(&self) -> usize {
         self.live
     }
 
-    /// What was counted so far.
+    /// The totals so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// How long clients took from the beginning of a connection until they were live, all of them so far.
+    /// Durations from the start of a connection until the client was live, over all connections so far.
     #[must_use]
     pub fn connect_latency(&self) -> Latency {
         self.connects.summary()
     }
 
     pub(crate) fn is_live(&self, index: usize) -> bool {
-        self.clients[index].stage == Stage::Live
+        self.clients[index].state == ClientState::Live
     }
 
-    /// What a v1 client says in its next hello that it holds.
-    pub(crate) fn hold(&mut self, index: usize, held: Held) {
+    /// Sets what a v1 client resumes with its next hello.
+    pub(crate) fn set_held(&mut self, index: usize, held: Held) {
         self.held.resize(self.clients.len(), Held::default());
         self.held[index] = held;
     }
 
-    /// What a v1 client holds.
     pub(crate) fn held(&self, index: usize) -> Held {
         self.held.get(index).copied().unwrap_or_default()
     }
 
-    /// Connects everybody who is away, this many at a time, until all are live; says how long that took.
-    /// A WebSocket is live with its first envelope, which shows that the session is on its shard; one that
-    /// holds a room is when it was caught up.
+    /// Connects all disconnected clients, `in_flight_max` at a time, and returns how long that took. A WebSocket is
+    /// live with its first envelope, which proves that the session is on its shard; a v1 client that resumes a room is
+    /// live once the room is caught up.
     ///
     /// # Errors
-    /// A handshake was refused, or it took too long.
+    /// A handshake was refused, or not all clients were live in time.
     pub fn connect_all(
         &mut self,
         in_flight_max: usize,
         within: Duration,
         progress: &mut Progress,
     ) -> Result<Duration, LoadError> {
-        self.connect_all_listening(in_flight_max, within, progress, &mut |_, _, _| Ok(()))
+        self.connect_all_with(in_flight_max, within, progress, &mut |_, _, _| Ok(()))
     }
 
-    /// The same, and what anybody hears meanwhile goes to `listen`.
+    /// Like [`Self::connect_all`], and passes everything received to `listen`.
     ///
     /// # Errors
-    /// A handshake was refused, it took too long, or `listen` said so.
-    pub(crate) fn connect_all_listening(
+    /// A handshake was refused, not all clients were live in time, or `listen` failed.
+    pub(crate) fn connect_all_with(
         &mut self,
         in_flight_max: usize,
         within: Duration,
         progress: &mut Progress,
-        listen: &mut impl FnMut(usize, Heard<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
+        listen: &mut impl FnMut(usize, Incoming<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
     ) -> Result<Duration, LoadError> {
         let began = Instant::now();
-        let away = (0..self.size()).filter(|&index| self.clients[index].stage == Stage::Away);
-        self.to_connect = away.filter_map(|index| u32::try_from(index).ok()).collect();
-        self.go_on_connecting(in_flight_max)?;
-        self.until(
+        let disconnected = (0..self.size()).filter(|&index| self.clients[index].state == ClientState::Disconnected);
+        self.to_connect = disconnected.filter_map(|index| u32::try_from(index).ok()).collect();
+        self.set_in_flight_max(in_flight_max)?;
+        self.run_until(
             within,
             progress,
-            |crowd| crowd.live == crowd.size(),
-            |crowd| format!("connecting: {} of {} are live", crowd.live, crowd.size()),
+            |pool| pool.live == pool.size(),
+            |pool| format!("connecting: {} of {} are live", pool.live, pool.size()),
             listen,
         )?;
         Ok(began.elapsed())
     }
 
-    /// Connects one client who is away, in its turn.
-    pub(crate) fn begin_connecting(&mut self, index: usize, in_flight_max: usize) -> Result<(), LoadError> {
+    /// Queues one disconnected client for connecting.
+    pub(crate) fn start_connecting(&mut self, index: usize, in_flight_max: usize) -> Result<(), LoadError> {
         self.to_connect.extend(u32::try_from(index));
-        self.go_on_connecting(in_flight_max)
+        self.set_in_flight_max(in_flight_max)
     }
 
-    fn go_on_connecting(&mut self, in_flight_max: usize) -> Result<(), LoadError> {
+    fn set_in_flight_max(&mut self, in_flight_max: usize) -> Result<(), LoadError> {
         self.in_flight_max = in_flight_max.max(1);
-        self.top_up()
+        self.start_queued()
     }
 
-    /// Waits until every client was told that this many people are online.
+    /// Waits until every client received this online count, and returns how long that took.
     ///
     /// # Errors
-    /// It took too long.
+    /// Not every client received it in time.
     pub fn wait_for_count(
         &mut self,
         count: u64,
@@ -233,71 +232,77 @@ impl Crowd {
         progress: &mut Progress,
     ) -> Result<Duration, LoadError> {
         let began = Instant::now();
-        self.until(
+        self.run_until(
             within,
             progress,
-            |crowd| crowd.all_told(count),
-            |crowd| format!("{} of {} clients were told that {count} are online", crowd.told(count), crowd.size()),
+            |pool| pool.all_have_count(count),
+            |pool| {
+                format!(
+                    "{} of {} clients received the online count {count}",
+                    pool.clients_with_count(count),
+                    pool.size()
+                )
+            },
             &mut |_, _, _| Ok(()),
         )?;
         Ok(began.elapsed())
     }
 
-    /// Whether every client was told that this many people are online.
-    pub(crate) fn all_told(&self, count: u64) -> bool {
-        self.told(count) == self.size()
+    /// Whether every client received this online count.
+    pub(crate) fn all_have_count(&self, count: u64) -> bool {
+        self.clients_with_count(count) == self.size()
     }
 
-    fn told(&self, count: u64) -> usize {
-        let told = |client: &&Client| client.door == Door::Http || client.count() == Some(count);
-        self.clients.iter().filter(told).count()
+    fn clients_with_count(&self, count: u64) -> usize {
+        let has_count = |client: &&Client| client.transport == Transport::Http || client.online_count() == Some(count);
+        self.clients.iter().filter(has_count).count()
     }
 
-    /// Goes on until something is reached, and gives up in the end.
-    pub(crate) fn until(
+    /// Polls until `reached`, or fails when `within` has passed.
+    pub(crate) fn run_until(
         &mut self,
         within: Duration,
         progress: &mut Progress,
-        reached: impl Fn(&Self) -> bool,
-        how_far: impl Fn(&Self) -> String,
-        listen: &mut impl FnMut(usize, Heard<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
+        is_reached: impl Fn(&Self) -> bool,
+        describe: impl Fn(&Self) -> String,
+        listen: &mut impl FnMut(usize, Incoming<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
     ) -> Result<(), LoadError> {
         let began = Instant::now();
-        while !reached(self) {
+        while !is_reached(self) {
             if began.elapsed() >= within {
-                return Err(LoadError::TimedOut { what: how_far(self), within });
+                return Err(LoadError::TimedOut { what: describe(self), within });
             }
-            progress.tell(|| how_far(self));
-            self.turn(LOOK, listen)?;
+            progress.report(|| describe(self));
+            self.poll(POLL_INTERVAL, listen)?;
         }
         Ok(())
     }
 
-    /// Resets every socket at once, without a goodbye.
+    /// Resets every socket at once, without a close frame.
     pub fn reset_all(&mut self) {
         for client in &mut self.clients {
-            // Every socket lingers for no time at all, so that closing one resets it.
-            client.leave();
+            // `SO_LINGER` is zero, so closing a socket sends RST.
+            client.disconnect();
         }
         self.to_connect.clear();
         self.in_flight = 0;
         self.live = 0;
     }
 
-    /// Resets one live client's socket, without a goodbye.
+    /// Resets one live client's socket, without a close frame.
     pub(crate) fn reset(&mut self, index: usize) {
         if self.is_live(index) {
-            self.clients[index].leave();
+            self.clients[index].disconnect();
             self.live -= 1;
         }
     }
 
-    /// A client stops reading, from its next connection on with a small buffer; or reads on.
+    /// Stops or resumes reading. A client that stops also gets a small receive buffer.
     pub(crate) fn pause(
         &mut self,
         index: usize,
         paused: bool,
-        listen: &mut impl FnMut(usize, Heard<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
+        listen: &mut impl FnMut(usize, Incoming<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
     ) -> Result<(), LoadError> {
         self.clients[index].paused = paused;
         if paused {
@@ -306,36 +311,36 @@ impl Crowd {
             }
             return Ok(());
         }
-        // What came meanwhile has had its event.
+        // The edge-triggered events of pending bytes have already been consumed.
         let mut buffer = std::mem::take(&mut self.buffer);
         let outcome = self.readable(index, &mut buffer, listen);
         self.buffer = buffer;
         outcome
     }
 
-    /// Sends bytes as they are.
+    /// Sends encoded bytes.
     pub(crate) fn send(&mut self, index: usize, bytes: &[u8]) {
         self.clients[index].send(bytes);
     }
 
-    /// Waits for events, no longer than this, and deals with all that there are. What a client hears goes to
-    /// `listen`, with a place for bytes that it answers at once.
-    pub(crate) fn turn(
+    /// Waits for events, at most `wait`, and handles them. Everything received goes to `listen`, together with a buffer
+    /// for bytes that the client sends in response.
+    pub(crate) fn poll(
         &mut self,
-        patience: Duration,
-        listen: &mut impl FnMut(usize, Heard<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
+        wait: Duration,
+        listen: &mut impl FnMut(usize, Incoming<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
     ) -> Result<(), LoadError> {
         let mut events = std::mem::take(&mut self.events);
-        self.wait(patience, &mut events)?;
+        self.wait(wait, &mut events)?;
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut outcome = Ok(());
         for event in events.drain(..) {
             let (data, flags) = (event.data.u64(), event.flags);
             let (index, generation) = ((data & u64::from(u32::MAX)) as usize, (data >> 32) as u32);
-            if self.clients[index].generation != generation || self.clients[index].stage == Stage::Away {
+            if self.clients[index].generation != generation || self.clients[index].state == ClientState::Disconnected {
                 continue;
             }
-            outcome = self.look_after(index, flags, &mut buffer, listen);
+            outcome = self.handle_event(index, flags, &mut buffer, listen);
             if outcome.is_err() {
                 break;
             }
@@ -344,28 +349,28 @@ impl Crowd {
         self.events = events;
         self.buffer = buffer;
         outcome?;
-        self.top_up()
+        self.start_queued()
     }
 
-    fn wait(&self, patience: Duration, events: &mut Vec<epoll::Event>) -> Result<(), LoadError> {
-        let until = Instant::now() + patience;
-        let timeout = if self.never_sleeps { Duration::ZERO } else { patience };
+    fn wait(&self, wait: Duration, events: &mut Vec<epoll::Event>) -> Result<(), LoadError> {
+        let until = Instant::now() + wait;
+        let timeout = if self.busy_poll { Duration::ZERO } else { wait };
         let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
         loop {
             match epoll::wait(&self.epoll, spare_capacity(events), Some(&timeout)) {
-                Ok(0) if self.never_sleeps && Instant::now() < until => std::thread::yield_now(),
+                Ok(0) if self.busy_poll && Instant::now() < until => std::thread::yield_now(),
                 Ok(_) | Err(Errno::INTR) => return Ok(()),
                 Err(error) => return Err(io::Error::from(error).into()),
             }
         }
     }
 
-    fn look_after(
+    fn handle_event(
         &mut self,
         index: usize,
         flags: EventFlags,
         buffer: &mut [u8],
-        listen: &mut impl FnMut(usize, Heard<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
+        listen: &mut impl FnMut(usize, Incoming<'_>, &mut Vec<u8>) -> Result<(), LoadError>,
     ) -> Result<(), LoadError> {
         if flags.contains(EventFlags::OUT) {
             self.writable(index);
@@ -380,27 +385,27 @@ impl Crowd {
 
     fn writable(&mut self, index: usize) {
         let client = &mut self.clients[index];
-        if client.stage == Stage::Connecting {
+        if client.state == ClientState::Connecting {
             let connected = client.socket.as_ref().is_some_and(|socket| matches!(socket.take_error(), Ok(None)));
             if !connected {
                 return;
             }
-            if client.door == Door::Http {
-                self.became_live(index);
+            if client.transport == Transport::Http {
+                self.mark_live(index);
                 return;
             }
-            client.stage = Stage::Shaking;
+            client.state = ClientState::Handshaking;
             let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
             let token = &self.tokens[start as usize..self.ends[index] as usize];
-            client.send(&wire::handshake(self.address, token, client.door));
+            client.send(&wire::handshake(self.address, token, client.transport));
         } else if client.has_unsent() {
             client.send(&[]);
         }
     }
 
-    fn became_live(&mut self, index: usize) {
+    fn mark_live(&mut self, index: usize) {
         let client = &mut self.clients[index];
-        client.stage = Stage::Live;
+        client.state = ClientState::Live;
         self.in_flight -= 1;
         self.live += 1;
         self.counters.opened += 1;
@@ -408,24 +413,27 @@ impl Crowd {
         self.connects.record(took);
     }
 
-    /// The server ended a connection, or it never came about.
-    fn ended(&mut self, index: usize) {
-        match self.clients[index].stage {
-            Stage::Away => return,
-            Stage::Live => {
+    /// The server ended a connection or refused it.
+    fn handle_disconnect(&mut self, index: usize) {
+        match self.clients[index].state {
+            ClientState::Disconnected => return,
+            ClientState::Live => {
                 self.live -= 1;
                 self.counters.lost += 1;
             }
-            Stage::Connecting | Stage::Shaking | Stage::Joining | Stage::CatchingUp => {
+            ClientState::Connecting
+            | ClientState::Handshaking
+            | ClientState::AwaitingWelcome
+            | ClientState::CatchingUp => {
                 self.in_flight -= 1;
                 self.counters.retried += 1;
                 self.to_connect.extend(u32::try_from(index));
             }
         }
-        self.clients[index].leave();
+        self.clients[index].disconnect();
     }
 
-    fn top_up(&mut self) -> Result<(), LoadError> {
+    fn start_queued(&mut self) -> Result<(), LoadError> {
         while self.in_flight < self.in_flight_max
             && let Some(index) = self.to_connect.pop_front()
         {
@@ -454,7 +462,7 @@ impl Crowd {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.epoll, &socket, data, flags).map_err(io::Error::from)?;
         client.socket = Some(socket);
-        client.stage = Stage::Connecting;
+        client.state = ClientState::Connecting;
         self.in_flight += 1;
         Ok(())
     }
