@@ -128,7 +128,7 @@ async fn change_keys(config: &Config, command: KeyCommand) -> Result<u8, Command
             let request = ControlRequest::KeyCreate { name: name.clone(), key: key_to_text(key.fingerprint()) };
             match run(config, request).await? {
                 ControlResponse::Done(message) => {
-                    eprintln!("{message}. It is shown only once; the server stores a hash of it.");
+                    eprintln!("{message}. It is shown only once; the server stores only a hash.");
                     eprintln!("Your backend sends it with every request:  Authorization: ApiKey thk_…");
                     if let Err(error) = print(key.expose()) {
                         eprintln!("The key could not be printed and is lost; revoke it: teahouse key revoke {name}");

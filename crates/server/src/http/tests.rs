@@ -1,12 +1,12 @@
-//! The routes as a client meets them: the whole router in this process, over a real SQLite store. Named
-//! after the rows of ANCESTOR.md where they come from one.
+//! The routes as clients see them: the whole router in this process over a real SQLite store. A prefix such as `p12_`
+//! names the row of docs/internals/regressions.md that the test guards.
 
 mod accounts;
 mod around;
 mod conversations;
+pub(crate) mod fixture;
 mod lobby;
 mod server_api;
-pub(crate) mod stage;
 mod v1;
 mod v1_messages;
 mod v1_rooms;
