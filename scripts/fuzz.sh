@@ -2,6 +2,7 @@
 # Looks for bytes for which a check of fuzz/ does not hold, guided by coverage (libFuzzer on the stable toolchain).
 #   fuzz.sh [SECONDS [TARGET…]]   every target for so many seconds, two at a time
 #   fuzz.sh keep                  takes into tools/fuzz/corpus what reaches code that nothing there reaches, and leaves out the rest
+# FUZZ_DEEP=1 instruments the dependencies too, which takes a build of its own.
 # What was found lies in target/fuzz/found; what is learned on the way in target/fuzz/corpus, for the next time.
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,13 +13,19 @@ seconds=${1:-60}
 home=$PWD/target/fuzz
 host=$(rustc -vV | sed -n 's/^host: //p')
 
-# What libFuzzer needs to see of the code, as the compiler's own pass writes it. Build scripts stay as they are, since a
-# target is named. Without -O, Rust's own checks are on.
-export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+# What libFuzzer needs to see of the code, as the compiler's own pass writes it. Without -O, Rust's own checks are on.
+coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares"
-cargo build --quiet --locked --package teahouse-fuzz --features libfuzzer --bin fuzz --target "$host" --target-dir "$home/build"
-fuzz=$home/build/$host/debug/fuzz
+build() { cargo build --quiet --locked --workspace --features teahouse-fuzz/libfuzzer --example fuzz "$@"; }
+if [ "${FUZZ_DEEP:-}" = 1 ]; then
+    # Build scripts stay as they are, since a target is named.
+    RUSTFLAGS=$coverage build --target "$host" --target-dir "$home/build"
+    fuzz=$home/build/$host/debug/examples/fuzz
+else
+    FUZZ_COVERAGE=$coverage RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/fuzz-rustc.sh build
+    fuzz=${CARGO_TARGET_DIR:-$PWD/target}/debug/examples/fuzz
+fi
 
 [ $# -gt 0 ] || set -- $(cd tools/fuzz/corpus && echo *)
 mkdir -p "$home/found" "$home/log"

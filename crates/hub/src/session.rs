@@ -1,4 +1,4 @@
-//! One session: whose it is, where it stands in its rooms, and what waits to be sent to it.
+//! One session: whose it is, its positions in rooms, and what waits to be sent to it.
 //!
 //! A session decides what goes out next. It never touches a socket or reads a clock. Its parts: `hello.rs` (the
 //! phases of a v1 session), `rooms.rs` (its rooms), `cursor.rs` (its position in one room), `notifications.rs`,

@@ -1,5 +1,5 @@
 //! Whether a session's peer is alive: pings, and the progress of the kernel's send queue. Pure: the kernel's queue
-//! length is an argument. docs/protocol.md, "Heartbeats", has the rules.
+//! length is an argument. docs/protocol.md, "Connecting", has the rules.
 
 use std::time::Duration;
 

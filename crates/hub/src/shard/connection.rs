@@ -78,7 +78,7 @@ impl Connection {
     /// Bytes that were written and not acknowledged by the peer.
     pub(crate) fn unacknowledged_bytes(&self) -> u64 {
         match self {
-            Self::Tcp(stream) => crate::queue::unacknowledged_bytes(stream),
+            Self::Tcp(stream) => crate::send_queue::unacknowledged_bytes(stream),
             #[cfg(test)]
             Self::Simulated(socket) => socket.unacknowledged_bytes(),
         }

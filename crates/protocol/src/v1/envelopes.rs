@@ -222,7 +222,7 @@ pub fn events_missed(language: Language) -> String {
 /// `retry_ms` is 0 where nobody comes back.
 #[must_use]
 pub fn goodbye(code: CloseCode, reason: &str, retry_ms: u64) -> String {
-    let reconnect = code.comes_back();
+    let reconnect = code.reconnects();
     let retry_ms = if reconnect { retry_ms } else { 0 };
     envelope("goodbye", events::Goodbye { code: code.code(), reason, reconnect, retry_ms })
 }
