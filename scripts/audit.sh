@@ -1,5 +1,5 @@
 #!/bin/sh
-# cargo-deny over deny.toml. It is installed into target/tools when it is missing, in a version that is known to build here.
+# Runs cargo-deny with deny.toml. If cargo-deny is missing, installs a version that is known to build into target/tools.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ if [ -z "$tool" ]; then
     if [ ! -x "$tool" ]; then
         echo "==> Installing cargo-deny $version into target/tools (once; takes some minutes)"
         cargo install cargo-deny --version "$version" --locked --root target/tools || {
-            echo "!!! cargo-deny could not be installed, so nothing was audited." >&2
+            echo "!!! cargo-deny could not be installed; nothing was audited." >&2
             exit 1
         }
     fi
@@ -18,8 +18,8 @@ fi
 echo "==> Licences, bans, sources"
 "$tool" --workspace check licenses bans sources
 echo "==> Advisories"
-# These come over the network, from the RustSec database.
+# Downloads the RustSec advisory database.
 "$tool" --workspace check advisories || {
-    echo "!!! Either there is an advisory above, or the database of advisories could not be fetched." >&2
+    echo "!!! There is an advisory above, or the advisory database could not be downloaded." >&2
     exit 1
 }
