@@ -22,7 +22,7 @@ async fn whatever_befalls_them_what_people_were_told_is_what_is_there() {
         people: 10,
     };
     let outcome = run(&plan, |recorder| eprintln!("{} events", recorder.events())).await.unwrap();
-    println!("{}", summary(&outcome.faults, outcome.verdict.looked_at));
+    println!("{}", summary(&outcome.faults, outcome.verdict.coverage));
     if !outcome.verdict.is_clean() {
         let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}"));
         outcome.keep(&kept).unwrap();
@@ -30,6 +30,6 @@ async fn whatever_befalls_them_what_people_were_told_is_what_is_there() {
     }
     assert_eq!(outcome.never_done(), Vec::<&str>::new(), "these never happened");
     assert!(outcome.faults["kill -9"] >= KILLS_MIN, "{:?}", outcome.faults);
-    let looked_at = outcome.verdict.looked_at;
-    assert!(looked_at.messages_acknowledged > 500 && looked_at.rooms_compared > 20, "{looked_at:?}");
+    let coverage = outcome.verdict.coverage;
+    assert!(coverage.messages_acknowledged > 500 && coverage.rooms_compared > 20, "{coverage:?}");
 }

@@ -4,7 +4,7 @@
 use std::iter::repeat_n;
 use std::time::{Duration, Instant};
 
-use teahouse_checker::Server as Befallen;
+use teahouse_checker::ServerEvent as Befallen;
 use tokio::sync::watch;
 
 use crate::chance::Chance;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use teahouse_checker::wire::{Ask, Entry, Said};
+use teahouse_checker::wire::{Entry, RequestBody, ServerBody};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -100,7 +100,7 @@ impl Cast {
         let mut actors = Vec::new();
         for (index, person) in stage.people.iter().enumerate() {
             // Who comes by is known from then on.
-            stage.http.ask(person, Ask::OnlineUsers {}).await;
+            stage.http.ask(person, RequestBody::OnlineUsers {}).await;
             let devices = 1 + chance.below(2);
             for device in ["phone", "laptop", "tablet"].iter().take(usize::try_from(devices).unwrap_or(1)) {
                 let mut device = Device::new(recorder, address, person, device);
@@ -124,12 +124,12 @@ impl Cast {
             device.comes(Handshake::default()).await?;
             device.catches_up().await?;
             for (index, kind) in ["public", "public", "private", "private"].iter().enumerate() {
-                let create = Ask::Create { kind: (*kind).to_owned(), name: format!("room {index}") };
-                let Said::Ack(entry) = device.does(create).await? else { continue };
+                let create = RequestBody::Create { kind: (*kind).to_owned(), name: format!("room {index}") };
+                let ServerBody::Ack(entry) = device.does(create).await? else { continue };
                 let Ok(Entry { id: room, .. }) = serde_json::from_value(entry) else { continue };
                 for person in self.stage.people[1..].iter().filter(|_| *kind == "private") {
                     if self.chance.one_in(2) {
-                        device.does(Ask::Invite { room, user: person.id }).await?;
+                        device.does(RequestBody::Invite { room, user: person.id }).await?;
                     }
                 }
             }

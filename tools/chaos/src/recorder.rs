@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use teahouse_checker::{Dialect, Fact, History, Server, Socket};
+use teahouse_checker::{Dialect, Fact, History, ServerEvent, Socket};
 
 /// The record of one run; copies write into the same one.
 #[derive(Clone)]
@@ -48,20 +48,20 @@ impl Recorder {
     }
 
     /// Something befell the server.
-    pub fn server(&self, what: Server) {
+    pub fn server(&self, what: ServerEvent) {
         self.add(None, Fact::Server(what));
     }
 
     /// From here on nobody asks for a change.
     pub fn quiet(&self) {
-        self.add(None, Fact::Quiet);
+        self.add(None, Fact::ChangesEnded);
     }
 
     fn add(&self, socket: Option<&Socket>, fact: Fact) {
         // The clock is read under the lock, so that the order of events is that of their times.
         let mut history = self.inner.history.lock().unwrap();
         let at_us = u64::try_from(self.inner.began.elapsed().as_micros()).unwrap();
-        history.note(at_us, socket, fact);
+        history.record(at_us, socket, fact);
     }
 
     /// A fault was done.

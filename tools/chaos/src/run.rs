@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use teahouse_checker::verdict::LookedAt;
-use teahouse_checker::{Bounds, History, Server as Befallen, Truth, Verdict, judge};
+use teahouse_checker::verdict::Coverage;
+use teahouse_checker::{Bounds, DbState, History, ServerEvent as Befallen, Verdict, judge};
 use tokio::sync::watch;
 
 use crate::befalls::{Befalling, blows};
@@ -35,7 +35,7 @@ pub struct Outcome {
     /// What was recorded.
     pub history: History,
     /// What the store holds.
-    pub truth: Truth,
+    pub truth: DbState,
     /// Whether it fits.
     pub verdict: Verdict,
     /// How often each fault was done.
@@ -106,15 +106,15 @@ impl Outcome {
     /// is worth nothing.
     #[must_use]
     pub fn never_done(&self) -> Vec<&'static str> {
-        let it = &self.verdict.looked_at;
-        let looked_at = [
+        let it = &self.verdict.coverage;
+        let coverage = [
             ("messages acknowledged", it.messages_acknowledged),
             ("changes acknowledged", it.changes_acknowledged),
             ("rooms compared", it.rooms_compared),
             ("claims of presence", it.claims),
             ("displaced", it.displaced),
         ];
-        let not_looked_at = looked_at.into_iter().filter(|(_, times)| *times == 0).map(|(what, _)| what);
+        let not_looked_at = coverage.into_iter().filter(|(_, times)| *times == 0).map(|(what, _)| what);
         faults_never_done(&self.faults).chain(not_looked_at).collect()
     }
 
@@ -136,7 +136,7 @@ pub fn faults_never_done(done: &BTreeMap<&'static str, u64>) -> impl Iterator<It
 
 /// What was done and what was looked at, in a few lines.
 #[must_use]
-pub fn summary(faults: &BTreeMap<&'static str, u64>, it: LookedAt) -> String {
+pub fn summary(faults: &BTreeMap<&'static str, u64>, it: Coverage) -> String {
     let faults: Vec<String> = faults.iter().map(|(kind, times)| format!("{kind} {times}")).collect();
     format!(
         "faults: {}\nmessages acknowledged {}, changes acknowledged {}, deliveries checked {}, rooms compared {}, \

@@ -3,19 +3,19 @@
 use std::path::Path;
 
 use rusqlite::{Connection, Error, OpenFlags, Row};
-use teahouse_checker::truth::{Message, Room, Truth};
+use teahouse_checker::db_state::{DbState, Message, Room};
 
 /// Reads the database of a server that has ended, or one between two of its writes.
 ///
 /// # Errors
 /// It can not be read.
-pub fn load(data: &Path) -> Result<Truth, Error> {
+pub fn load(data: &Path) -> Result<DbState, Error> {
     let database = Connection::open_with_flags(data.join("teahouse.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     // One transaction is one snapshot.
     let database = database.unchecked_transaction()?;
-    let mut truth = Truth {
+    let mut truth = DbState {
         epoch: database.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0))?,
-        ..Truth::default()
+        ..DbState::default()
     };
     let mut rooms = database.prepare("SELECT id, kind, version, last_seq FROM rooms")?;
     let mut rows = rooms.query([])?;

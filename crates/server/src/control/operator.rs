@@ -90,7 +90,7 @@ pub async fn operate(config: &Config, command: Command) -> u8 {
         Command::Backup { directory } => make_backup(config, &directory).await,
         Command::Restore { backup, replace } => Ok(put_back(config, &backup, replace).await),
         // These are not for here.
-        Command::Serve | Command::Config { .. } | Command::Load(_) => Ok(EXIT_USAGE),
+        Command::Serve | Command::Config { .. } => Ok(EXIT_USAGE),
     };
     done.unwrap_or_else(|error| {
         let status = error.exit_status();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use teahouse_checker::wire::{Ask, Held, Said};
+use teahouse_checker::wire::{Held, RequestBody, ServerBody};
 
 use super::Stage;
 use crate::chance::Chance;
@@ -23,7 +23,7 @@ struct Life {
     /// Sockets that it turned away from, and until when they stay open.
     half_open: Vec<(Line, Instant)>,
     /// What it said once: to say it again.
-    said: Vec<Ask>,
+    said: Vec<RequestBody>,
     has_little_room: bool,
 }
 
@@ -86,7 +86,7 @@ impl Life {
             self.device.comes(self.how()).await?;
         }
         self.device.catches_up().await?;
-        let open: Vec<Ask> = self.device.open.values().take(AGAIN_MAX).cloned().collect();
+        let open: Vec<RequestBody> = self.device.open.values().take(AGAIN_MAX).cloned().collect();
         for ask in open {
             self.stage.recorder.fault("said again");
             self.says(ask).await?;
@@ -95,10 +95,10 @@ impl Life {
     }
 
     /// Over the socket, or over HTTP, which is another way to the same.
-    async fn says(&mut self, ask: Ask) -> Result<(), Gone> {
+    async fn says(&mut self, ask: RequestBody) -> Result<(), Gone> {
         if self.chance.one_in(4) {
             if self.stage.http.ask(&self.device.person, ask.clone()).await.is_some()
-                && let Ask::Message { client_id: Some(key), .. } = &ask
+                && let RequestBody::Message { client_id: Some(key), .. } = &ask
             {
                 self.device.open.remove(key);
             }
@@ -115,7 +115,7 @@ impl Life {
             38..62 => self.changes_something().await,
             62..84 => self.does_something().await,
             84 => {
-                self.stage.http.ask(&self.device.person, Ask::OnlineUsers {}).await;
+                self.stage.http.ask(&self.device.person, RequestBody::OnlineUsers {}).await;
                 Ok(())
             }
             85 | 86 => self.says_again().await,
@@ -143,7 +143,7 @@ impl Life {
             self.device.view.rooms.get(&room).into_iter().flat_map(|room| room.messages.keys().copied()).collect();
         let reply_to = self.chance.pick(&there).copied().filter(|_| answers);
         let content = format!("{number} of {name} on {}", self.device.name);
-        let ask = Ask::Message { room, content, client_id: Some(key), reply_to };
+        let ask = RequestBody::Message { room, content, client_id: Some(key), reply_to };
         self.said.push(ask.clone());
         if self.said.len() > 50 {
             self.said.remove(0);
@@ -153,7 +153,7 @@ impl Life {
 
     async fn says_again(&mut self) -> Result<(), Gone> {
         let Some(mut ask) = self.chance.pick(&self.said).cloned() else { return Ok(()) };
-        if let (true, Ask::Message { content, .. }) = (self.chance.one_in(3), &mut ask) {
+        if let (true, RequestBody::Message { content, .. }) = (self.chance.one_in(3), &mut ask) {
             self.stage.recorder.fault("said again with another content");
             content.push('!');
         } else {
@@ -171,18 +171,18 @@ impl Life {
         let newest = &there[there.len().saturating_sub(12)..];
         let Some(&(message, room, seq)) = self.chance.pick(newest) else { return Ok(()) };
         let ask = match self.chance.below(8) {
-            0 | 1 if mine_only => Ask::Edit {
+            0 | 1 if mine_only => RequestBody::Edit {
                 message,
                 content: format!("edited: {} of {}", self.device.person.number(), self.device.person.name),
             },
-            2 if mine_only => Ask::Delete { message },
+            2 if mine_only => RequestBody::Delete { message },
             3..=5 => {
                 let emoji = (*self.chance.pick(&EMOJI).unwrap_or(&"👍")).to_owned();
-                Ask::React { message, emoji, on: !self.chance.one_in(3) }
+                RequestBody::React { message, emoji, on: !self.chance.one_in(3) }
             }
-            _ => Ask::Read { room, seq: seq.saturating_sub(self.chance.below(3)) },
+            _ => RequestBody::Read { room, seq: seq.saturating_sub(self.chance.below(3)) },
         };
-        if matches!(ask, Ask::Read { .. }) && self.chance.one_in(4) {
+        if matches!(ask, RequestBody::Read { .. }) && self.chance.one_in(4) {
             self.stage.http.ask(&self.device.person, ask).await;
             return Ok(());
         }
@@ -195,21 +195,21 @@ impl Life {
         let user = self.somebody();
         let ask = match self.chance.below(16) {
             0..=2 if held.1 > 1 && held.1 < u64::MAX => {
-                Ask::History { room, before: Some(held.1), limit: Some(1 + self.chance.below(40)) }
+                RequestBody::History { room, before: Some(held.1), limit: Some(1 + self.chance.below(40)) }
             }
             3 | 4 => {
                 let since =
                     if self.chance.one_in(6) { held.0 + 50 } else { held.0.saturating_sub(self.chance.below(9)) };
-                Ask::Sync { room, since }
+                RequestBody::Sync { room, since }
             }
-            5..=7 => Ask::Presence { room, on: !self.chance.one_in(3) },
-            8 => Ask::Typing { room, on: true },
-            9 | 10 => Ask::Join { room: 2 + self.chance.below(2) },
-            11 => Ask::Leave { room },
-            12 | 13 => Ask::Invite { room, user },
-            14 => Ask::Remove { room, user },
-            _ if user != self.device.person.id => Ask::Open { user },
-            _ => Ask::Heartbeat {},
+            5..=7 => RequestBody::Presence { room, on: !self.chance.one_in(3) },
+            8 => RequestBody::Typing { room, on: true },
+            9 | 10 => RequestBody::Join { room: 2 + self.chance.below(2) },
+            11 => RequestBody::Leave { room },
+            12 | 13 => RequestBody::Invite { room, user },
+            14 => RequestBody::Remove { room, user },
+            _ if user != self.device.person.id => RequestBody::Open { user },
+            _ => RequestBody::Heartbeat {},
         };
         self.device.asks(ask).await.map(|_| ())
     }
@@ -293,7 +293,7 @@ impl Life {
             12 if self.chance.one_in(3) => {
                 fault(self, "token revoked");
                 let token = self.device.person.token();
-                self.stage.http.ask(&self.device.person, Ask::Revoke {}).await;
+                self.stage.http.ask(&self.device.person, RequestBody::Revoke {}).await;
                 self.device.person.needs_another_than(&token);
             }
             _ => {}
@@ -312,7 +312,7 @@ impl Life {
 async fn visits(mut device: Device, how: Handshake<'_>, mut chance: Chance) {
     let visit = async {
         device.comes(how).await?;
-        let Said::Ack(_) = device.does(Ask::Heartbeat {}).await? else { return Ok(()) };
+        let ServerBody::Ack(_) = device.does(RequestBody::Heartbeat {}).await? else { return Ok(()) };
         device.reads_for(chance.time_ms(0, 300)).await
     };
     if visit.await == Ok::<(), Gone>(()) {

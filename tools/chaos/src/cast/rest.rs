@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use teahouse_checker::wire::Ask;
+use teahouse_checker::wire::RequestBody;
 
 use super::{Actor, Cast, Stage};
 use crate::people::{Gone, Handshake};
@@ -27,7 +27,7 @@ pub(super) async fn says_what_is_open(actor: &mut Actor, stage: &Stage) {
         let said = async {
             device.comes(Handshake::default()).await?;
             device.catches_up().await?;
-            let open: Vec<Ask> = device.open.values().cloned().collect();
+            let open: Vec<RequestBody> = device.open.values().cloned().collect();
             for ask in open {
                 stage.recorder.fault("said again");
                 device.does(ask).await?;
@@ -63,7 +63,7 @@ pub(super) async fn rest(cast: &mut Cast, linger: Duration) {
             Actor::Tab(tab) => tab.rests(),
         }
     }
-    cast.stage.http.ask(&cast.stage.people[0], Ask::OnlineUsers {}).await;
+    cast.stage.http.ask(&cast.stage.people[0], RequestBody::OnlineUsers {}).await;
     join_all(stayers.iter_mut().map(looks_around)).await;
     join_all(stayers.iter_mut().map(|actor| reads(actor, SETTLING))).await;
     join_all(stayers.iter_mut().map(beats)).await;
@@ -102,7 +102,7 @@ async fn comes(actor: &mut Actor) {
 async fn watches(device: &mut crate::people::Device) -> Result<(), Gone> {
     let rooms: Vec<u64> = device.view.rooms.keys().copied().collect();
     for room in rooms {
-        device.does(Ask::Presence { room, on: true }).await?;
+        device.does(RequestBody::Presence { room, on: true }).await?;
     }
     Ok(())
 }
@@ -124,7 +124,7 @@ async fn looks_around(actor: &mut Actor) {
 
 async fn beats(actor: &mut Actor) {
     let _ = match actor {
-        Actor::Device(device) => device.does(Ask::Heartbeat {}).await.map(|_| ()),
+        Actor::Device(device) => device.does(RequestBody::Heartbeat {}).await.map(|_| ()),
         Actor::Tab(tab) => tab.beats().await,
     };
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use teahouse_checker::wire::Ask;
+use teahouse_checker::wire::RequestBody;
 
 use super::Stage;
 use crate::chance::Chance;
@@ -29,16 +29,19 @@ async fn act(tab: &mut Tab, stage: &mut Stage, chance: &mut Chance) -> Result<()
     let number = tab.person.number();
     let content = format!("{number} of {} in a tab", tab.person.name);
     match chance.below(20) {
-        0..8 => tab.asks(Ask::Message { room: 1, content, client_id: None, reply_to: None }).await?,
+        0..8 => tab.asks(RequestBody::Message { room: 1, content, client_id: None, reply_to: None }).await?,
         8 | 9 => {
-            stage.http.ask(&tab.person, Ask::Message { room: 1, content, client_id: None, reply_to: None }).await;
+            stage
+                .http
+                .ask(&tab.person, RequestBody::Message { room: 1, content, client_id: None, reply_to: None })
+                .await;
         }
         10 | 11 => {
             let people = std::sync::Arc::clone(&stage.people);
             let receiver = chance.pick(&people).map_or(7, |person| person.id);
             let client_id = Some(format!("{}-{number}", tab.person.name));
             if receiver != tab.person.id {
-                let ask = Ask::Private { receiver, content, client_id };
+                let ask = RequestBody::Private { receiver, content, client_id };
                 // Who is not answered asks again under the same key.
                 if stage.http.ask(&tab.person, ask.clone()).await.is_none() {
                     stage.http.ask(&tab.person, ask).await;
@@ -58,7 +61,7 @@ async fn act(tab: &mut Tab, stage: &mut Stage, chance: &mut Chance) -> Result<()
         }
         17 => {
             stage.recorder.fault("cut by a reset");
-            tab.asks(Ask::Message { room: 1, content, client_id: None, reply_to: None }).await?;
+            tab.asks(RequestBody::Message { room: 1, content, client_id: None, reply_to: None }).await?;
             tab.cut(true);
         }
         18 if chance.one_in(3) => {

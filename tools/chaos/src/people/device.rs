@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use teahouse_checker::wire::{Ask, Heard, Held, Page, Request, Said, read_v1};
+use teahouse_checker::wire::{Held, Page, Request, RequestBody, ServerBody, ServerEnvelope, read_v1};
 use teahouse_checker::{DeviceView, Dialect, Fact};
 use tokio::time::timeout;
 
@@ -26,7 +26,7 @@ pub struct Device {
     /// What it holds.
     pub view: DeviceView,
     /// What it said and nobody acknowledged: content, room, message that is answered; by key.
-    pub open: BTreeMap<String, Ask>,
+    pub open: BTreeMap<String, RequestBody>,
     /// The server broke a rule: what it holds is worth nothing.
     pub is_broken: bool,
     /// `retry_ms` of the last goodbye.
@@ -34,7 +34,7 @@ pub struct Device {
     recorder: Recorder,
     address: SocketAddr,
     line: Option<Line>,
-    asked: BTreeMap<String, Ask>,
+    asked: BTreeMap<String, RequestBody>,
     number: u64,
 }
 
@@ -85,7 +85,7 @@ impl Device {
         self.line = Some(line);
         self.asked.clear();
         let epoch = self.view.epoch.clone();
-        self.asks(Ask::Hello { epoch, rooms }).await?;
+        self.asks(RequestBody::Hello { epoch, rooms }).await?;
         Ok(())
     }
 
@@ -93,15 +93,15 @@ impl Device {
     ///
     /// # Errors
     /// There is no socket any more.
-    pub async fn asks(&mut self, ask: Ask) -> Result<String, Gone> {
+    pub async fn asks(&mut self, ask: RequestBody) -> Result<String, Gone> {
         let Some(line) = &mut self.line else { return Err(Gone::Lost) };
         self.number += 1;
         let id = format!("c-{}", self.number);
-        let request = Request { id: Some(id.clone()), ask };
-        self.view.asks(&request);
-        self.asked.insert(id.clone(), request.ask.clone());
-        if let Ask::Message { client_id: Some(key), .. } = &request.ask {
-            self.open.insert(key.clone(), request.ask.clone());
+        let request = Request { id: Some(id.clone()), body: ask };
+        self.view.record_request(&request);
+        self.asked.insert(id.clone(), request.body.clone());
+        if let RequestBody::Message { client_id: Some(key), .. } = &request.body {
+            self.open.insert(key.clone(), request.body.clone());
         }
         let text = serde_json::to_string(&request).unwrap();
         let sent = line.ask(text, request).await;
@@ -113,19 +113,19 @@ impl Device {
     ///
     /// # Errors
     /// There is no socket any more.
-    pub async fn hears(&mut self) -> Result<Heard, Gone> {
+    pub async fn hears(&mut self) -> Result<ServerEnvelope, Gone> {
         let Some(line) = &mut self.line else { return Err(Gone::Lost) };
         let text = line.next().await;
         let text = self.or_gone(text)?;
         let Some(line) = &mut self.line else { return Err(Gone::Lost) };
         let Ok(heard) = read_v1(&text) else {
-            line.note(Fact::Garbled { text });
+            line.note(Fact::MalformedReceived { text });
             self.is_broken = true;
             self.cut(false);
             return Err(Gone::Lost);
         };
-        line.note(Fact::Heard(heard.clone()));
-        if self.view.hears(&heard).is_err() {
+        line.note(Fact::EnvelopeReceived(heard.clone()));
+        if self.view.apply(&heard).is_err() {
             // The judge says what was wrong.
             self.is_broken = true;
             self.cut(false);
@@ -135,14 +135,14 @@ impl Device {
         Ok(heard)
     }
 
-    fn takes(&mut self, heard: &Heard) {
-        if let Said::Goodbye { retry_ms, .. } = heard.said {
+    fn takes(&mut self, heard: &ServerEnvelope) {
+        if let ServerBody::Goodbye { retry_ms, .. } = heard.body {
             self.retry = Duration::from_millis(retry_ms);
         }
         let Some(ask) = heard.id.as_ref().and_then(|id| self.asked.remove(id)) else { return };
-        if let Ask::Message { client_id: Some(key), .. } = ask {
+        if let RequestBody::Message { client_id: Some(key), .. } = ask {
             let helps = |code: &str| matches!(code, "overloaded" | "rate_limited" | "internal");
-            if !matches!(&heard.said, Said::Error { code } if helps(code)) {
+            if !matches!(&heard.body, ServerBody::Error { code } if helps(code)) {
                 self.open.remove(&key);
             }
         }
@@ -176,13 +176,13 @@ impl Device {
     ///
     /// # Errors
     /// There is no socket any more.
-    pub async fn does(&mut self, ask: Ask) -> Result<Said, Gone> {
+    pub async fn does(&mut self, ask: RequestBody) -> Result<ServerBody, Gone> {
         let id = self.asks(ask).await?;
         let answer = timeout(PATIENCE, async {
             loop {
                 let heard = self.hears().await?;
                 if heard.id.as_ref() == Some(&id) {
-                    return Ok(heard.said);
+                    return Ok(heard.body);
                 }
             }
         });
@@ -221,8 +221,8 @@ impl Device {
         for room in rooms {
             while let Some(view) = self.view.rooms.get(&room).filter(|view| view.low > 1) {
                 let before = (view.low <= view.last_seq).then_some(view.low);
-                let said = self.does(Ask::History { room, before, limit: Some(100) }).await?;
-                let Said::Ack(page) = said else { break };
+                let said = self.does(RequestBody::History { room, before, limit: Some(100) }).await?;
+                let ServerBody::Ack(page) = said else { break };
                 if !serde_json::from_value::<Page>(page).is_ok_and(|page| page.has_more_before) {
                     break;
                 }
@@ -234,7 +234,7 @@ impl Device {
     /// It stays where it is.
     pub fn rests(&self) {
         if let Some(line) = &self.line {
-            line.note(Fact::Rested);
+            line.note(Fact::Quiesced);
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use teahouse_checker::wire::{Ask, Heard, Request, Said};
+use teahouse_checker::wire::{Request, RequestBody, ServerBody, ServerEnvelope};
 use teahouse_checker::{Dialect, End, Fact};
 
 use super::Person;
@@ -31,16 +31,16 @@ impl Http {
     }
 
     /// What it says was done, in the words of v1; nothing when it was refused or not answered.
-    pub async fn ask(&self, person: &Person, ask: Ask) -> Option<Value> {
+    pub async fn ask(&self, person: &Person, ask: RequestBody) -> Option<Value> {
         let (post, path, body) = route(&ask)?;
         let key = match &ask {
             // In v1 the key is in the body.
-            Ask::Message { client_id, .. } | Ask::Private { client_id, .. } => client_id.clone(),
+            RequestBody::Message { client_id, .. } | RequestBody::Private { client_id, .. } => client_id.clone(),
             _ => None,
         };
         let socket = self.recorder.socket(person.id, "http", Dialect::Http);
         let id = Some("1".to_owned());
-        self.recorder.note(&socket, Fact::Asked(Request { id: id.clone(), ask: ask.clone() }));
+        self.recorder.note(&socket, Fact::RequestSent(Request { id: id.clone(), body: ask.clone() }));
         let url = format!("http://{}{path}", self.address);
         let token = person.token();
         let mut request = if post { self.client.post(url) } else { self.client.get(url) }.bearer_auth(&token);
@@ -65,43 +65,45 @@ impl Http {
         let (said, done) = match status {
             200..300 => {
                 let data = in_words_of_v1(&ask, answer["data"].take());
-                (Said::Ack(data.clone()), Some(data))
+                (ServerBody::Ack(data.clone()), Some(data))
             }
-            _ => (Said::Error { code: answer["error_code"].as_str().unwrap_or("internal").to_owned() }, None),
+            _ => (ServerBody::Error { code: answer["error_code"].as_str().unwrap_or("internal").to_owned() }, None),
         };
-        self.recorder.note(&socket, Fact::Heard(Heard { id, said }));
+        self.recorder.note(&socket, Fact::EnvelopeReceived(ServerEnvelope { id, body: said }));
         done
     }
 }
 
 /// Whether it is a POST, its path, and its body; nothing for what is not asked here.
-fn route(ask: &Ask) -> Option<(bool, String, Value)> {
+fn route(ask: &RequestBody) -> Option<(bool, String, Value)> {
     Some(match ask {
-        Ask::Message { room: 1, content, client_id: None, .. } => {
+        RequestBody::Message { room: 1, content, client_id: None, .. } => {
             (true, "/api/chat/send".to_owned(), json!({"content": content}))
         }
-        Ask::Message { room, content, client_id, reply_to } => {
+        RequestBody::Message { room, content, client_id, reply_to } => {
             let body = json!({"content": content, "client_id": client_id, "reply_to": reply_to});
             (true, format!("/api/v1/rooms/{room}/messages"), body)
         }
-        Ask::Private { receiver, content, .. } => {
+        RequestBody::Private { receiver, content, .. } => {
             (true, "/api/messages/send".to_owned(), json!({"receiver_id": receiver, "content": content}))
         }
-        Ask::Read { room, seq } => (true, format!("/api/v1/rooms/{room}/read"), json!({"seq": seq})),
-        Ask::Create { kind, name } => (true, "/api/v1/rooms".to_owned(), json!({"kind": kind, "name": name})),
-        Ask::Join { room } => (true, format!("/api/v1/rooms/{room}/join"), json!({})),
-        Ask::Open { user } => (true, format!("/api/v1/users/{user}/direct"), json!({})),
-        Ask::OnlineUsers {} => (false, "/api/chat/online-users".to_owned(), Value::Null),
-        Ask::Revoke {} => (true, "/api/auth/logout".to_owned(), json!({})),
+        RequestBody::Read { room, seq } => (true, format!("/api/v1/rooms/{room}/read"), json!({"seq": seq})),
+        RequestBody::Create { kind, name } => (true, "/api/v1/rooms".to_owned(), json!({"kind": kind, "name": name})),
+        RequestBody::Join { room } => (true, format!("/api/v1/rooms/{room}/join"), json!({})),
+        RequestBody::Open { user } => (true, format!("/api/v1/users/{user}/direct"), json!({})),
+        RequestBody::OnlineUsers {} => (false, "/api/chat/online-users".to_owned(), Value::Null),
+        RequestBody::Revoke {} => (true, "/api/auth/logout".to_owned(), json!({})),
         _ => return None,
     })
 }
 
 /// The classic door has other names for the same.
-fn in_words_of_v1(ask: &Ask, data: Value) -> Value {
+fn in_words_of_v1(ask: &RequestBody, data: Value) -> Value {
     match ask {
-        Ask::Message { .. } | Ask::Private { .. } if data["message_id"].is_u64() => json!({"id": data["message_id"]}),
-        Ask::OnlineUsers {} => {
+        RequestBody::Message { .. } | RequestBody::Private { .. } if data["message_id"].is_u64() => {
+            json!({"id": data["message_id"]})
+        }
+        RequestBody::OnlineUsers {} => {
             let users = data["users"].as_array().into_iter().flatten().map(|user| user["user_id"].clone());
             json!({"online": users.collect::<Vec<_>>(), "count": data["count"]})
         }

@@ -77,7 +77,7 @@ impl Line {
         }
         let token = person.token();
         let head = head(&token, socket.dialect, how.named);
-        recorder.note(&socket, Fact::Begun { device: how.named.map(Into::into) });
+        recorder.note(&socket, Fact::HandshakeSent { device: how.named.map(Into::into) });
         let answer = timeout(PATIENCE + how.held_back.unwrap_or_default(), async {
             let (first, rest) = head.as_bytes().split_at(1);
             if let Some(held_back) = how.held_back {
@@ -91,12 +91,12 @@ impl Line {
         });
         match answer.await {
             Ok(Ok((101, rest))) => {
-                recorder.note(&socket, Fact::Answered { status: 101 });
+                recorder.note(&socket, Fact::HandshakeAnswered { status: 101 });
                 let stream = WebSocketStream::from_partially_read(stream, rest, Role::Client, None).await;
                 Ok(Self { socket, token, recorder: recorder.clone(), stream, texts: VecDeque::new() })
             }
             Ok(Ok((status, _))) => {
-                recorder.note(&socket, Fact::Answered { status });
+                recorder.note(&socket, Fact::HandshakeAnswered { status });
                 if status == 401 {
                     person.needs_another_than(&token);
                 }
@@ -111,7 +111,7 @@ impl Line {
 
     /// Asks for something: this text, of which this is what is written down.
     pub async fn ask(&mut self, text: String, request: Request) -> Result<(), Gone> {
-        self.recorder.note(&self.socket, Fact::Asked(request));
+        self.recorder.note(&self.socket, Fact::RequestSent(request));
         match timeout(PATIENCE, self.stream.send(Message::text(text))).await {
             Ok(Ok(())) => Ok(()),
             // What came before the end is still to be read, when the server has closed it.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use teahouse_checker::wire::{Ask, Classic, Request, read_classic};
+use teahouse_checker::wire::{Classic, Request, RequestBody, read_classic};
 use teahouse_checker::{Dialect, Fact};
 use tokio::time::timeout;
 
@@ -54,13 +54,13 @@ impl Tab {
     ///
     /// # Errors
     /// There is no socket any more.
-    pub async fn asks(&mut self, ask: Ask) -> Result<(), Gone> {
+    pub async fn asks(&mut self, ask: RequestBody) -> Result<(), Gone> {
         let Some(line) = &mut self.line else { return Err(Gone::Lost) };
         let text = match &ask {
-            Ask::Message { content, .. } => json!({"type": "message", "data": {"content": content}}),
+            RequestBody::Message { content, .. } => json!({"type": "message", "data": {"content": content}}),
             _ => json!({"type": "heartbeat", "data": {}}),
         };
-        let sent = line.ask(text.to_string(), Request { id: None, ask }).await;
+        let sent = line.ask(text.to_string(), Request { id: None, body: ask }).await;
         self.or_gone(sent)
     }
 
@@ -75,11 +75,11 @@ impl Tab {
         let Some(line) = &mut self.line else { return Err(Gone::Lost) };
         match read_classic(&text) {
             Ok(heard) => {
-                line.note(Fact::HeardClassic(heard.clone()));
+                line.note(Fact::ClassicReceived(heard.clone()));
                 Ok(heard)
             }
             Err(_) => {
-                line.note(Fact::Garbled { text });
+                line.note(Fact::MalformedReceived { text });
                 self.cut(false);
                 Err(Gone::Lost)
             }
@@ -115,7 +115,7 @@ impl Tab {
     /// # Errors
     /// There is no socket any more.
     pub async fn beats(&mut self) -> Result<(), Gone> {
-        self.asks(Ask::Heartbeat {}).await?;
+        self.asks(RequestBody::Heartbeat {}).await?;
         let answer = timeout(PATIENCE, async {
             while !matches!(self.hears().await?, Classic::Heartbeat { .. }) {}
             Ok(())
@@ -130,7 +130,7 @@ impl Tab {
     /// It stays where it is.
     pub fn rests(&self) {
         if let Some(line) = &self.line {
-            line.note(Fact::Rested);
+            line.note(Fact::Quiesced);
         }
     }
 
