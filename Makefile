@@ -126,8 +126,8 @@ picture: ## The README's picture, anew
 	@$(BUILD_TESTED)
 	@SCREENSHOT=1 npm --workspace web/chat test --silent -- --test-name-pattern='a picture'
 
-bench: ## Measure beside the kernel's floor; the table goes to docs/performance.md. ROUNDS=1 is quick, ROWS=list tells what there is
-	@echo "==> Building what is measured, and the floor"
+bench: ## Measure beside the kernel baseline; writes the table to docs/performance.md. ROUNDS=1 is quick, ROWS=list lists the rows
+	@echo "==> Building the server and the baseline"
 	@$(CARGO) build --release --locked --package teahouse-server --package teahouse-bench
 	@mkdir -p target/bench
 	@if [ "$(ROWS)" = list ]; then exec target/release/teahouse-bench --list; fi; \
