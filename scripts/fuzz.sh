@@ -2,6 +2,7 @@
 # Searches for input that breaks a check of tools/fuzz, guided by coverage (libFuzzer on the stable toolchain).
 #   fuzz.sh [SECONDS [TARGET…]]   fuzzes each target for this time, two at a time
 #   fuzz.sh keep                  minimises tools/fuzz/corpus: adds learned inputs that reach new code, removes redundant ones
+# FUZZ_DEEP=1 instruments the dependencies too, which needs a build of its own.
 # Failing inputs are written to target/fuzz/found, learned ones to target/fuzz/corpus for the next run.
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,13 +13,19 @@ seconds=${1:-60}
 home=$PWD/target/fuzz
 host=$(rustc -vV | sed -n 's/^host: //p')
 
-# Coverage instrumentation for libFuzzer, by LLVM's own pass. `--target` keeps build scripts uninstrumented. Debug checks are
-# on, since there is no -O.
-export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+# Coverage instrumentation for libFuzzer, by LLVM's own pass. Debug checks are on, since there is no -O.
+coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares"
-cargo build --quiet --locked --package teahouse-fuzz --features libfuzzer --bin fuzz --target "$host" --target-dir "$home/build"
-fuzz=$home/build/$host/debug/fuzz
+build() { cargo build --quiet --locked --workspace --features teahouse-fuzz/libfuzzer --example fuzz "$@"; }
+if [ "${FUZZ_DEEP:-}" = 1 ]; then
+    # `--target` keeps build scripts uninstrumented.
+    RUSTFLAGS=$coverage build --target "$host" --target-dir "$home/build"
+    fuzz=$home/build/$host/debug/examples/fuzz
+else
+    FUZZ_COVERAGE=$coverage RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/fuzz-rustc.sh build
+    fuzz=${CARGO_TARGET_DIR:-$PWD/target}/debug/examples/fuzz
+fi
 
 [ $# -gt 0 ] || set -- $(cd tools/fuzz/corpus && echo *)
 mkdir -p "$home/found" "$home/log"

@@ -4,6 +4,8 @@
 #   browser  Chromium, for the page's tests
 #   fonts    fonts with Chinese, for the README's picture
 #   npm      the packages in package-lock.json, for the page and the TypeScript packages
+#   nextest  cargo-nextest, the test runner, in target/tools
+#   deny     cargo-deny, which looks over dependencies, in target/tools
 #   fuzz     a C++ compiler, for libFuzzer
 #   autobahn the Autobahn fuzzing client, in target/autobahn; exit status 3 where there is no Python 2.7
 set -eu
@@ -29,6 +31,9 @@ for thing in "$@"; do
         command -v c++ >/dev/null || want "g++"
         ;;
     autobahn) ;;
+    nextest | deny)
+        [ -x "target/tools/bin/cargo-$thing" ] || python3 -m pip --version >/dev/null 2>&1 || want python3-pip
+        ;;
     fonts) command -v fc-list >/dev/null && [ -n "$(fc-list :lang=zh)" ] || want "fontconfig fonts-noto-cjk" ;;
     npm)
         command -v node >/dev/null || fail "Node.js is missing: version 20 or later, from your distribution or https://nodejs.org"
@@ -66,6 +71,29 @@ for thing in "$@"; do
         npm ci --no-audit --no-fund --loglevel=error || fail "npm could not install what package-lock.json lists (the network, perhaps?)."
         touch "$installed"
     fi
+done
+
+for thing in "$@"; do
+    case "$thing" in nextest | deny) ;; *) continue ;; esac
+    tool=target/tools/bin/cargo-$thing
+    pin=$(grep "cargo-$thing==" scripts/tools.txt)
+    version=${pin#*==}
+    version=${version%% *}
+    case "$("$tool" --version 2>/dev/null)" in "cargo-$thing $version"*) continue ;; esac
+    echo "==> Installing cargo-$thing $version into target/tools (once)"
+    wheel=$(mktemp -d)
+    printf '%s\n' "$pin" >"$wheel/pin"
+    mkdir -p target/tools/bin
+    if python3 -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+        --dest "$wheel" --requirement "$wheel/pin" 2>"$wheel/log" &&
+        python3 -m zipfile -e "$wheel"/*.whl "$wheel/unpacked"; then
+        install -m 755 "$(find "$wheel/unpacked" -type f -name "cargo-$thing")" "$tool"
+    else
+        echo "    There is no built one for this machine, so cargo builds it, which takes some minutes."
+        cargo install "cargo-$thing" --version "$version" --locked --root target/tools ||
+            fail "cargo-$thing could not be installed (the network, perhaps?)."
+    fi
+    rm -rf "$wheel"
 done
 
 # A Python 2.7 that runs: the one that is named, one on the path, or pyenv's.

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-pub use teahouse_chaos::server::PATIENCE;
+pub use teahouse_testkit::PATIENCE;
 
 /// What a command printed, and how it ended.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub fn run(directory: &Path, arguments: &[&str], environment: &[(&str, &str)], t
 pub struct House {
     pub directory: tempfile::TempDir,
     environment: Vec<(&'static str, &'static str)>,
-    server: Option<teahouse_chaos::Server>,
+    server: Option<teahouse_testkit::Server>,
 }
 
 /// Whether a server runs while a command is given.
@@ -85,14 +85,14 @@ impl House {
     pub fn start_on(&mut self, data: &str) {
         assert!(self.server.is_none(), "it runs already");
         let binary = env!("CARGO_BIN_EXE_teahouse");
-        self.server = Some(teahouse_chaos::Server::start_on(binary, &self.environment, &self.path(data)));
+        self.server = Some(teahouse_testkit::Server::start_on(binary, &self.environment, &self.path(data)));
     }
 
     /// Stops it quietly.
     pub fn stop(&mut self) {
         let mut server = self.server.take().unwrap();
         server.terminate();
-        assert!(server.waits_for_end(PATIENCE).success());
+        assert!(server.wait_for_exit_blocking(PATIENCE).success());
     }
 
     /// Does this with a server or without, and has one again in the end.
