@@ -149,16 +149,7 @@ impl DeviceView {
         if self.received_goodbye {
             return Err(RuleBroken::new("an envelope after goodbye"));
         }
-        let request = match (&envelope.body, &envelope.id) {
-            (ServerBody::Ack(_) | ServerBody::Error { .. } | ServerBody::Welcome(_), Some(id)) => {
-                let request = self.pending.remove(id);
-                Some(
-                    request
-                        .ok_or_else(|| RuleBroken::new(format!("request {id} was answered twice, or never sent")))?,
-                )
-            }
-            _ => None,
-        };
+        let request = self.take_request(envelope)?;
         let may_precede_welcome = matches!(
             envelope.body,
             ServerBody::Welcome(_) | ServerBody::Ack(_) | ServerBody::Error { .. } | ServerBody::Goodbye { .. }
@@ -216,6 +207,17 @@ impl DeviceView {
                 Ok(())
             }
             ServerBody::System { .. } | ServerBody::User(_) | ServerBody::Published { .. } => Ok(()),
+        }
+    }
+
+    /// The pending request that an envelope answers.
+    fn take_request(&mut self, envelope: &ServerEnvelope) -> Result<Option<RequestBody>, RuleBroken> {
+        match (&envelope.body, &envelope.id) {
+            (ServerBody::Ack(_) | ServerBody::Error { .. } | ServerBody::Welcome(_), Some(id)) => {
+                let unknown = || RuleBroken::new(format!("request {id} was answered twice, or never sent"));
+                self.pending.remove(id).map(Some).ok_or_else(unknown)
+            }
+            _ => Ok(None),
         }
     }
 
