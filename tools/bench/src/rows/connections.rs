@@ -51,9 +51,9 @@ pub fn storm(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError>
     let server = bench.bed.server(Placement::Server, &[])?;
     let params = Storm { connections, rounds: 2, dialect: Dialect::Classic, rate: 0, server_pid: Some(server.pid()) };
     let report = storm::run(&server.target, params, &mut bench.progress)?;
-    let told = report.server.ok_or(BenchError::Missing("memory"))?;
-    let last = told.user_bytes_per_connection_after.last().copied().ok_or(BenchError::Missing("memory"))?;
-    let growth = (last / told.user_bytes_per_connection.max(1.0) - 1.0) * 100.0;
+    let process = report.server.ok_or(BenchError::Missing("memory"))?;
+    let last = process.user_bytes_per_connection_after.last().copied().ok_or(BenchError::Missing("memory"))?;
+    let growth = (last / process.user_bytes_per_connection.max(1.0) - 1.0) * 100.0;
     let metric = Metric::new(format!("memory growth after three reconnect storms of {connections}"), Unit::Percent);
     results.add(metric.with_goal("≤ 10 %", |percent, _| percent <= 10.0), growth, None);
     let slowest = report.back_seconds.iter().copied().fold(0.0, f64::max);

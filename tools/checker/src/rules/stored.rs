@@ -1,4 +1,4 @@
-//! Every acknowledged message is stored once, in the acknowledged place, as sent. Unanswered messages are stored at most
+//! Every acknowledged message is stored once, in the acknowledged position, as sent. Unanswered messages are stored at most
 //! once, refused ones not at all, and nothing is stored that no client sent.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,8 +122,8 @@ fn is_as_stored(row: &Message) -> bool {
 }
 
 fn misplaced(stored: &Stored, room: Option<u64>, row: &Message) -> Option<String> {
-    let differs = |what: &str, said: u64, is: u64| {
-        (said != is).then(|| format!("{} was acknowledged under {what} {said} and is stored under {is}", row.id))
+    let differs = |what: &str, acked: u64, is: u64| {
+        (acked != is).then(|| format!("{} was acknowledged under {what} {acked} and is stored under {is}", row.id))
     };
     differs("id", stored.id, row.id)
         .or_else(|| room.and_then(|room| differs("room", room, row.room)))
@@ -143,13 +143,13 @@ fn check_keyless(sender: u64, tries: Vec<Attempt<'_>>, mut rows: Vec<&Message>) 
             }
             continue;
         };
-        let Some(place) = rows.iter().position(|row| row.id == stored.id) else {
+        let Some(position) = rows.iter().position(|row| row.id == stored.id) else {
             let what =
                 format!("{:?} of user {sender} was acknowledged as {} and is not in the store", one.content, stored.id);
             found.push(violation(Some(stored.id), key, what));
             continue;
         };
-        let row = rows.swap_remove(place);
+        let row = rows.swap_remove(position);
         if let Some(difference) = misplaced(stored, one.room, row) {
             found.push(violation(Some(row.id), key, difference));
         } else if is_as_stored(row) && row.content != one.content {
@@ -160,13 +160,13 @@ fn check_keyless(sender: u64, tries: Vec<Attempt<'_>>, mut rows: Vec<&Message>) 
     // Match unchanged rows by content first; deleted and edited ones can only be counted.
     rows.sort_by_key(|row| !is_as_stored(row));
     for row in rows {
-        let place = if is_as_stored(row) {
+        let position = if is_as_stored(row) {
             open.iter().position(|content| *content == row.content)
         } else {
             open.len().checked_sub(1)
         };
-        match place {
-            Some(place) => drop(open.swap_remove(place)),
+        match position {
+            Some(position) => drop(open.swap_remove(position)),
             None => {
                 let once = tries.iter().any(|one| one.content == row.content);
                 let what = if once { "is stored more often than it was sent" } else { "was never sent" };

@@ -105,9 +105,9 @@ impl Model {
     // ── Presence ──
 
     fn presence(&mut self, user: u64, is_online: bool) {
-        for place in 0..self.sessions.len() {
-            let socket = self.sessions[place].socket.clone();
-            for room in self.sessions[place].watches.clone() {
+        for position in 0..self.sessions.len() {
+            let socket = self.sessions[position].socket.clone();
+            for room in self.sessions[position].watches.clone() {
                 let members = &self.db.rooms[&room].members;
                 if members.contains_key(&user) {
                     let count = members.keys().filter(|user| self.online.contains(user)).count() as u64;
@@ -124,12 +124,12 @@ impl Model {
 
     fn broadcast_counts(&mut self) {
         let count = self.online.len() as u64;
-        for place in 0..self.sessions.len() {
-            if self.sessions[place].count == count {
+        for position in 0..self.sessions.len() {
+            if self.sessions[position].count == count {
                 continue;
             }
-            self.sessions[place].count = count;
-            let socket = self.sessions[place].socket.clone();
+            self.sessions[position].count = count;
+            let socket = self.sessions[position].socket.clone();
             match socket.dialect {
                 Dialect::V1 => self.deliver(&socket, None, ServerBody::OnlineCount { count }),
                 _ => self.record(&socket, Fact::ClassicReceived(Classic::OnlineCount { count })),

@@ -52,10 +52,10 @@ fn check(name: &str, expect: &[Rule], live: impl FnOnce(&mut Model), after: impl
 fn nothing(_: &mut Model) {}
 
 /// Positions of the matching events on a device's sockets.
-fn places(model: &Model, device: &str, is_it: impl Fn(&Fact) -> bool) -> Vec<usize> {
+fn positions(model: &Model, device: &str, matches: impl Fn(&Fact) -> bool) -> Vec<usize> {
     let of_device = |event: &Event| event.socket.as_ref().is_some_and(|socket| &*socket.device == device);
     let events = model.history.events.iter().enumerate();
-    events.filter(|(_, event)| of_device(event) && is_it(&event.fact)).map(|(place, _)| place).collect()
+    events.filter(|(_, event)| of_device(event) && matches(&event.fact)).map(|(position, _)| position).collect()
 }
 
 fn is_live(fact: &Fact) -> bool {
@@ -124,9 +124,9 @@ fn a_doubled_message() {
 
 #[test]
 fn a_swapped_message() {
-    let swap = |device: &'static str, is_it: fn(&Fact) -> bool| {
+    let swap = |device: &'static str, matches: fn(&Fact) -> bool| {
         move |model: &mut Model| {
-            let two = places(model, device, is_it);
+            let two = positions(model, device, matches);
             let (earlier, later) = (two[two.len() - 2], two[two.len() - 1]);
             let mut event = model.history.events[earlier].clone();
             event.at_us = model.history.events[later].at_us;
@@ -141,7 +141,7 @@ fn a_swapped_message() {
 #[test]
 fn an_invented_message() {
     check(
-        "stored, and said by nobody",
+        "stored, and sent by no client",
         &[Rule::Stored],
         |model| {
             let row = model.store_message(2, LOBBY, "invented", Some("invented".to_owned()));
@@ -155,7 +155,7 @@ fn an_invented_message() {
         (row.content, row.client_id) = ("invented".to_owned(), Some("x".to_owned()));
         let invented = serde_json::to_value(message(&row, None)).unwrap();
         let of_lobby = |fact: &Fact| matches!(fact, Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Ack(data), .. }) if data["messages"][0]["room"] == 1);
-        let page = *places(model, "phone", of_lobby).last().unwrap();
+        let page = *positions(model, "phone", of_lobby).last().unwrap();
         if let Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Ack(data), .. }) =
             &mut model.history.events[page].fact
         {
@@ -166,9 +166,9 @@ fn an_invented_message() {
 
 #[test]
 fn a_hole() {
-    let drop_one = |device: &'static str, is_it: fn(&Fact) -> bool| {
+    let drop_one = |device: &'static str, matches: fn(&Fact) -> bool| {
         move |model: &mut Model| {
-            let live = places(model, device, is_it);
+            let live = positions(model, device, matches);
             model.history.events.remove(live[live.len() - 2]);
         }
     };
@@ -185,19 +185,19 @@ fn a_hole() {
             model.edit(&amy, 6, "six, edited");
         },
         |model| {
-            let place = *places(model, "phone", is_catching_up).last().unwrap();
-            model.history.events.remove(place);
+            let position = *positions(model, "phone", is_catching_up).last().unwrap();
+            model.history.events.remove(position);
         },
     );
 }
 
 #[test]
 fn a_repeat() {
-    let repeat = |device: &'static str, is_it: fn(&Fact) -> bool| {
+    let repeat = |device: &'static str, matches: fn(&Fact) -> bool| {
         move |model: &mut Model| {
-            let place = places(model, device, is_it)[1];
-            let event = model.history.events[place].clone();
-            model.history.events.insert(place, event);
+            let position = positions(model, device, matches)[1];
+            let event = model.history.events[position].clone();
+            model.history.events.insert(position, event);
         }
     };
     check("to v1", &[Rule::Viewed], nothing, repeat("tablet", is_live));
@@ -226,9 +226,9 @@ fn another_content_than_was_said() {
         nothing,
     );
     check("delivered to one like that", &[Rule::Delivered], nothing, |model| {
-        let place = places(model, "tablet", is_live)[0];
+        let position = positions(model, "tablet", is_live)[0];
         if let Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Message(message), .. }) =
-            &mut model.history.events[place].fact
+            &mut model.history.events[position].fact
         {
             message.content = "garbled".to_owned();
         }
@@ -240,9 +240,9 @@ fn an_ack_under_another_place() {
     for field in ["id", "seq", "version"] {
         check(field, &[Rule::Stored], nothing, |model| {
             let is_ack = |fact: &Fact| matches!(fact, Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Ack(data), .. }) if data["duplicate"] == false);
-            let place = places(model, "phone", is_ack)[0];
+            let position = positions(model, "phone", is_ack)[0];
             if let Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Ack(data), .. }) =
-                &mut model.history.events[place].fact
+                &mut model.history.events[position].fact
             {
                 data[field] = json!(77);
             }
@@ -290,7 +290,7 @@ fn a_change_that_was_acknowledged_and_is_not_there() {
         nothing,
     );
     check(
-        "a deletion that nobody request_id for",
+        "a deletion that no client requested",
         &[Rule::Changed],
         |model| {
             model.db.rooms.get_mut(&LOBBY).unwrap().version += 1;
@@ -309,9 +309,9 @@ fn a_change_that_was_acknowledged_and_is_not_there() {
 fn marks_that_go_back_or_disagree() {
     check("an ack that goes back", &[Rule::ReadMarks], nothing, |model| {
         let is_mark = |fact: &Fact| matches!(fact, Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Ack(data), .. }) if data["read_seq"].is_u64());
-        let place = places(model, "phone", is_mark)[1];
+        let position = positions(model, "phone", is_mark)[1];
         if let Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Ack(data), .. }) =
-            &mut model.history.events[place].fact
+            &mut model.history.events[position].fact
         {
             data["read_seq"] = json!(2);
         }
@@ -330,22 +330,27 @@ fn marks_that_go_back_or_disagree() {
             let is_welcomed = |fact: &Fact| {
                 matches!(fact, Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Welcome(_), .. }))
             };
-            let place = *places(model, "phone", is_welcomed).last().unwrap();
+            let position = *positions(model, "phone", is_welcomed).last().unwrap();
             if let Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Welcome(welcome), .. }) =
-                &mut model.history.events[place].fact
+                &mut model.history.events[position].fact
             {
                 change(welcome.rooms.iter_mut().find(|entry| entry.id == LOBBY).unwrap());
             }
         }
     };
-    check("a device that is told another mark", &[Rule::ReadMarks], nothing, last_welcome(|entry| entry.read_seq += 1));
+    check(
+        "a device that receives another mark",
+        &[Rule::ReadMarks],
+        nothing,
+        last_welcome(|entry| entry.read_seq += 1),
+    );
     check("another count of unread", &[Rule::ReadMarks], nothing, last_welcome(|entry| entry.unread += 1));
 }
 
 #[test]
 fn a_ghost_that_is_online() {
     check(
-        "long after it said goodbye",
+        "long after its goodbye",
         &[Rule::Presence],
         |model| {
             let bo = model.live(2, "phone").unwrap();
@@ -355,9 +360,9 @@ fn a_ghost_that_is_online() {
         },
         |model| {
             let is_list = |fact: &Fact| matches!(fact, Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Ack(data), .. }) if data["online"].is_array());
-            let place = places(model, "http", is_list)[0];
+            let position = positions(model, "http", is_list)[0];
             if let Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Ack(data), .. }) =
-                &mut model.history.events[place].fact
+                &mut model.history.events[position].fact
             {
                 *data = json!({"online": [1, 2, 3], "count": 3});
             }
@@ -426,7 +431,7 @@ fn prove_all_live(model: &mut Model) {
     }
 }
 
-/// A heartbeat and its response: it is live.
+/// Sends a heartbeat and its answer, which prove that the session is live.
 fn prove_live(model: &mut Model, socket: &Socket) {
     if socket.dialect == Dialect::V1 {
         let id = model.send_request(socket, RequestBody::Heartbeat {});

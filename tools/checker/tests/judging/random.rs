@@ -77,8 +77,8 @@ type Mutation = fn(&mut Rng, &mut History, &mut DbState) -> Option<()>;
 
 const MUTATIONS: [(&str, Mutation); 8] = [
     ("a message is gone from the store", |rng, _, db| {
-        let place = rng.usize(0..db.messages.len().max(1));
-        (place < db.messages.len()).then(|| drop(db.messages.remove(place)))
+        let position = rng.usize(0..db.messages.len().max(1));
+        (position < db.messages.len()).then(|| drop(db.messages.remove(position)))
     }),
     ("a message is in the store twice", |rng, _, db| {
         let mut row = pick(rng, &db.messages)?;
@@ -89,41 +89,41 @@ const MUTATIONS: [(&str, Mutation); 8] = [
         Some(())
     }),
     ("the store holds another content", |rng, _, db| {
-        let place = rng.usize(0..db.messages.len().max(1));
-        db.messages.get_mut(place)?.content += "!";
+        let position = rng.usize(0..db.messages.len().max(1));
+        db.messages.get_mut(position)?.content += "!";
         Some(())
     }),
     ("a live message is delivered twice", |rng, history, _| {
-        let place = pick(rng, &live(history))?;
-        let event = history.events[place].clone();
-        history.events.insert(place, event);
+        let position = pick(rng, &live(history))?;
+        let event = history.events[position].clone();
+        history.events.insert(position, event);
         Some(())
     }),
     ("a live message is not delivered", |rng, history, db| {
         let live = live(history);
         // A message with others before and after it on the same socket. Classic may leave out deleted messages.
-        let of = |place: usize| (history.events[place].socket.clone(), room(&history.events[place].fact));
-        let is_between = |place: &&usize| {
-            live.iter().any(|other| other > place && of(*other) == of(**place))
-                && live.iter().any(|other| other < place && of(*other) == of(**place))
+        let of = |position: usize| (history.events[position].socket.clone(), room(&history.events[position].fact));
+        let is_between = |position: &&usize| {
+            live.iter().any(|other| other > position && of(*other) == of(**position))
+                && live.iter().any(|other| other < position && of(*other) == of(**position))
         };
-        let is_there = |place: &&usize| match &history.events[**place].fact {
+        let is_there = |position: &&usize| match &history.events[**position].fact {
             Fact::ClassicReceived(Classic::Message { id, .. }) => {
                 db.messages.iter().any(|row| row.id == *id && !row.deleted)
             }
             _ => true,
         };
         let between: Vec<usize> = live.iter().filter(is_between).filter(is_there).copied().collect();
-        let place = pick(rng, &between)?;
-        history.events.remove(place);
+        let position = pick(rng, &between)?;
+        history.events.remove(position);
         Some(())
     }),
     ("an ack names another seq", |rng, history, _| {
         let is_ack = |fact: &Fact| matches!(fact, Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Ack(data), .. }) if data["seq"].is_u64());
-        let acks = places(history, is_ack);
-        let place = pick(rng, &acks)?;
+        let acks = positions(history, is_ack);
+        let position = pick(rng, &acks)?;
         let Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Ack(data), .. }) =
-            &mut history.events[place].fact
+            &mut history.events[position].fact
         else {
             return None;
         };
@@ -136,9 +136,9 @@ const MUTATIONS: [(&str, Mutation); 8] = [
     }),
     ("the last list lacks a user", |_, history, _| {
         let is_list = |fact: &Fact| matches!(fact, Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Ack(data), .. }) if data["online"].is_array());
-        let place = *places(history, is_list).last()?;
+        let position = *positions(history, is_list).last()?;
         let Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Ack(data), .. }) =
-            &mut history.events[place].fact
+            &mut history.events[position].fact
         else {
             return None;
         };
@@ -147,12 +147,12 @@ const MUTATIONS: [(&str, Mutation); 8] = [
     }),
 ];
 
-fn places(history: &History, is_it: impl Fn(&Fact) -> bool) -> Vec<usize> {
-    (0..history.events.len()).filter(|place| is_it(&history.events[*place].fact)).collect()
+fn positions(history: &History, matches: impl Fn(&Fact) -> bool) -> Vec<usize> {
+    (0..history.events.len()).filter(|position| matches(&history.events[*position].fact)).collect()
 }
 
 fn live(history: &History) -> Vec<usize> {
-    places(history, |fact| match fact {
+    positions(history, |fact| match fact {
         Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Message(message), .. }) => message.change.is_some(),
         Fact::ClassicReceived(envelope) => matches!(envelope, Classic::Message { .. }),
         _ => false,
@@ -174,12 +174,12 @@ fn random_clean_histories_are_accepted_and_mutated_ones_rejected() {
         let model = random_model(&mut rng);
         let verdict = judge(&model.history, &model.db, &BOUNDS);
         assert!(verdict.is_clean(), "seed {seed}:\n{}", verdict.report(&model.history, 5));
-        for (place, (name, mutate)) in MUTATIONS.iter().enumerate() {
+        for (position, (name, mutate)) in MUTATIONS.iter().enumerate() {
             let (mut history, mut db) = (model.history.clone(), model.db.clone());
             if mutate(&mut rng, &mut history, &mut db).is_some() {
                 let verdict = judge(&history, &db, &BOUNDS);
                 assert!(!verdict.is_clean(), "seed {seed}: the verdict is clean although {name}");
-                rejected[place] += 1;
+                rejected[position] += 1;
             }
         }
     }
