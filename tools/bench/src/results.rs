@@ -163,8 +163,7 @@ mod tests {
     fn the_table_shows_medians_ratios_within_a_round_goals_and_missing_rows() {
         let mut results = Results::default();
         let metric = || {
-            Metric::new("fan-out", Unit::PerSecond)
-                .with_goal("≥ 0.85 of the baseline", |_, ratio| ratio >= Some(0.85))
+            Metric::new("fan-out", Unit::PerSecond).with_goal("≥ 0.85 of baseline", |_, ratio| ratio >= Some(0.85))
         };
         for (value, baseline) in [(90.0, 100.0), (40.0, 50.0), (300.0, 310.0)] {
             results.add(metric(), value, Some(baseline));
