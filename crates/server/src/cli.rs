@@ -10,7 +10,7 @@ use teahouse_core::text::is_username;
 use teahouse_load::Load;
 
 use crate::config::{self, FlagValue, Sources};
-use crate::use_cases::credentials::{check_email, check_username};
+use crate::validation::credentials::{check_email, check_username};
 
 /// Exit status of an invalid command line or configuration (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;

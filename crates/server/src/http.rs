@@ -1,15 +1,15 @@
-//! The HTTP interface: handlers turn requests into calls of use cases, and their results into answers. The protocol crate
-//! defines the bodies, and the use cases define the behaviour.
+//! The HTTP transport: reads requests, runs their use cases, writes responses. `teahouse_protocol` defines the bodies,
+//! `errors` the errors.
 
 pub mod address;
-pub mod answer;
 pub mod caller;
 pub mod context;
 pub mod fuzzing;
 pub mod origin;
+pub mod page;
 pub mod panics;
 pub mod redaction;
-pub mod refusal;
+pub mod response;
 pub mod router;
 
 mod account;
@@ -20,10 +20,7 @@ mod cookie;
 mod cors;
 mod health;
 mod language;
-pub mod page;
 mod parameters;
-mod refusals;
-pub mod sentence;
 mod server_api;
 mod v1;
 

@@ -10,7 +10,8 @@ mod config;
 mod connection;
 mod control;
 mod crypto;
-mod door;
+mod dispatch;
+mod errors;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
@@ -22,8 +23,11 @@ mod passwords;
 mod request_ids;
 mod secrets;
 mod serve;
+mod session_tokens;
+mod socket;
 mod tokens;
 mod use_cases;
+mod validation;
 mod websocket;
 
 use std::process::ExitCode;
@@ -95,7 +99,7 @@ fn operate(config: &Config, command: Command) -> ExitCode {
             return ExitCode::from(EXIT_UNAVAILABLE);
         }
     };
-    let status = runtime.block_on(control::operate(config, command));
+    let status = runtime.block_on(control::run_command(config, command));
     // A blocking thread may still be reading standard input.
     runtime.shutdown_background();
     ExitCode::from(status)

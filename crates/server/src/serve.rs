@@ -21,13 +21,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::Listener;
-use crate::app::{App, Clock, Live, Parts};
+use crate::app::{App, Clock, LiveSessions, Parts};
 use crate::config::Config;
-use crate::control::{BindError, ControlServer, Controller};
-use crate::door::{SocketDoor, StoredHistory};
+use crate::control::{AppHandler, BindError, ControlServer};
 use crate::limits::Limits;
 use crate::passwords::{PasswordError, Passwords};
 use crate::secrets::{Secrets, SecretsError};
+use crate::socket::{SocketHandler, StoreHistory};
 use crate::tokens::{KeyError, Tokens};
 use crate::websocket::{self, Handshakes};
 use crate::{accept, clock, http, metrics};
@@ -82,11 +82,11 @@ struct FeedSink(Feed);
 
 impl CommitSink for FeedSink {
     fn committed(&mut self, commits: Vec<Commit>) {
-        self.0.committed(commits);
+        self.0.push_commits(commits);
     }
 
     fn answered(&mut self) {
-        self.0.answered();
+        self.0.flush_notify();
     }
 }
 
@@ -95,7 +95,7 @@ impl CommitSink for FeedSink {
 struct LiveHub(OnceLock<Hub>);
 
 #[async_trait]
-impl Live for LiveHub {
+impl LiveSessions for LiveHub {
     fn online_count(&self) -> u64 {
         self.0.get().map_or(0, Hub::online_count)
     }
@@ -204,7 +204,7 @@ impl Server {
         let clock: Clock = Arc::new(clock::wall);
         let app = App::new(Parts {
             store: Arc::clone(&store),
-            live: Arc::clone(&live) as Arc<dyn Live>,
+            live: Arc::clone(&live) as Arc<dyn LiveSessions>,
             tokens,
             passwords,
             limits: Limits::new(&config.limits),
@@ -214,8 +214,8 @@ impl Server {
         app.rejections.register(&mut registry);
         let lobby = store.room_head(LOBBY).await?.map_or_else(Default::default, |head| (head.version, head.last_seq));
         let hub = prepared.start(
-            Arc::new(SocketDoor::new(Arc::clone(&app))),
-            Arc::new(StoredHistory::new(Arc::clone(&store), clock)),
+            Arc::new(SocketHandler::new(Arc::clone(&app))),
+            Arc::new(StoreHistory::new(Arc::clone(&store), clock)),
             lobby,
         )?;
         // Nothing else sets it.
@@ -229,8 +229,8 @@ impl Server {
         if let Some(listener) = metrics_listener {
             spawn_metrics_listener(&tasks, &app, listener, registry, &closing)?;
         }
-        let controller = Controller::new(Arc::clone(&app), closing.clone());
-        tasks.spawn(control.serve(Arc::new(controller), closing.clone()));
+        let handler = AppHandler::new(Arc::clone(&app), closing.clone());
+        tasks.spawn(control.serve(Arc::new(handler), closing.clone()));
         tasks.spawn(maintain(Arc::clone(&app), closing.clone()));
         if let Err(error) = print_welcome(&app.config, address) {
             // A closed standard output is no reason not to serve.
@@ -256,7 +256,7 @@ impl Server {
             let requests = async {
                 let _ = accepting.await;
                 handshakes.finished().await;
-                app.idle().await;
+                app.finish_tasks().await;
                 tasks.wait().await;
             };
             tokio::join!(hub.drain(close_over), requests);

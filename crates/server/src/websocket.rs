@@ -19,7 +19,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use teahouse_core::{AcceptOrder, ErrorCode, Language, Seq, TokenMark, UserId, Version};
-use teahouse_hub::{Arrival, Dialect, Hub};
+use teahouse_hub::{Dialect, Hub, NewConnection};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
@@ -29,11 +29,11 @@ use upgrade::{HandshakeParameters, V1_SUBPROTOCOL, accept_key, check_upgrade, wa
 use crate::app::App;
 use crate::clock;
 use crate::connection::{ConnectionPermit, FirstByteOrder, StallTimeoutStream};
-use crate::http::caller::admit;
+use crate::errors::ApiError;
 use crate::http::context::Context;
 use crate::http::origin;
-use crate::http::refusal::Refusal;
 use crate::limits::UserLimit;
+use crate::use_cases::accounts::authenticate::authenticate;
 
 /// The state of the WebSocket route.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ impl Handshakes {
     ///
     /// # Errors
     /// The handshake is refused, or the request is not a handshake.
-    async fn check(&self, context: &Context, head: &Parts) -> Result<AcceptedHandshake, Refusal> {
+    async fn check(&self, context: &Context, head: &Parts) -> Result<AcceptedHandshake, ApiError> {
         let handshake_permit = Arc::clone(&self.permits).acquire_owned().await;
         let app = &self.app;
         origin::check(app, context, &head.headers)?;
@@ -73,14 +73,14 @@ impl Handshakes {
             true => Some(check_upgrade(head)?),
             false => None,
         };
-        if app.draining() {
-            return Err(Refusal::new(ErrorCode::Overloaded));
+        if app.is_draining() {
+            return Err(ApiError::new(ErrorCode::Overloaded));
         }
         let checked_at = clock::monotonic();
-        let caller = admit(app, parameters.token.as_deref(), context.address).await?;
+        let caller = authenticate(app, parameters.token.as_deref(), context.address).await?;
         let user = caller.user.profile.id;
-        app.limits.take_for_user(UserLimit::Connect, user).map_err(Refusal::too_fast)?;
-        let Some(key) = key else { return Err(Refusal::new(ErrorCode::UpgradeRequired)) };
+        app.limits.take_for_user(UserLimit::Connect, user).map_err(ApiError::rate_limited)?;
+        let Some(key) = key else { return Err(ApiError::new(ErrorCode::UpgradeRequired)) };
         Ok(AcceptedHandshake {
             handshake_permit,
             key,
@@ -89,7 +89,7 @@ impl Handshakes {
             dialect: parameters.dialect,
             device: parameters.device,
             checked_at,
-            lobby: self.hub.lobby(),
+            lobby: self.hub.lobby_head(),
             language: context.language,
             address: context.address,
         })
@@ -98,27 +98,27 @@ impl Handshakes {
 
 /// The refusal of a fast handshake, in the request's extensions: the route answers with it.
 #[derive(Clone)]
-pub struct RefusedHandshake(pub Refusal);
+pub struct RefusedHandshake(pub ApiError);
 
 /// The route's handler.
 pub async fn handle(State(handshakes): State<Handshakes>, request: Request) -> axum::response::Response {
     match handshake(&handshakes, request).await {
         Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
+        Err(error) => error.into_response(),
     }
 }
 
-async fn handshake(handshakes: &Handshakes, request: Request) -> Result<axum::response::Response, Refusal> {
+async fn handshake(handshakes: &Handshakes, request: Request) -> Result<axum::response::Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    if let Some(RefusedHandshake(refusal)) = parts.extensions.remove() {
-        return Err(refusal);
+    if let Some(RefusedHandshake(error)) = parts.extensions.remove() {
+        return Err(error);
     }
     let Ok(context) = Context::from_request_parts(&mut parts, &()).await;
     let accepted_handshake = handshakes.check(&context, &parts).await?;
     let (Some(&FirstByteOrder(accepted)), Some(permit)) =
         (parts.extensions.get(), parts.extensions.get::<ConnectionPermit>().cloned())
     else {
-        return Err(Refusal::failure("a handshake request bypassed the accept loop"));
+        return Err(ApiError::internal("a handshake request bypassed the accept loop"));
     };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -140,7 +140,7 @@ async fn handshake(handshakes: &Handshakes, request: Request) -> Result<axum::re
         // A copy, since the bytes would keep hyper's read buffer of 8 KiB alive as long as the session.
         let early = Bytes::copy_from_slice(&parts.read_buf);
         drop(parts.read_buf);
-        let socket = AcceptedSocket { accepted, stream, early, permit: permit.take(), answer: Bytes::new() };
+        let socket = AcceptedSocket { accepted, stream, early, permit: permit.take(), response: Bytes::new() };
         accepted_handshake.attach(&hub, socket).await;
     });
     Ok(response)
@@ -168,8 +168,8 @@ struct AcceptedSocket {
     /// Bytes that arrived after the handshake.
     early: Bytes,
     permit: Option<OwnedSemaphorePermit>,
-    /// The answer to the handshake, which the shard writes first; empty when HTTP has written it.
-    answer: Bytes,
+    /// The response to the handshake, which the shard writes first; empty when HTTP has written it.
+    response: Bytes,
 }
 
 impl AcceptedHandshake {
@@ -188,8 +188,8 @@ impl AcceptedHandshake {
     /// Hands the socket to its user's shard.
     async fn attach(self, hub: &Hub, socket: AcceptedSocket) {
         let Self { handshake_permit, user, mark, dialect, device, checked_at, lobby, language, address, .. } = self;
-        let AcceptedSocket { accepted, stream, early, permit, answer } = socket;
-        let arrival = Arrival {
+        let AcceptedSocket { accepted, stream, early, permit, response } = socket;
+        let connection = NewConnection {
             user,
             accepted,
             dialect,
@@ -200,12 +200,12 @@ impl AcceptedHandshake {
             language,
             address,
             stream,
-            answer,
-            early,
-            place: permit,
+            handshake_response: response,
+            early_bytes: early,
+            permit,
         };
         // A hub that is shutting down drops the socket; the client reconnects.
-        let _ = hub.attach(arrival).await;
+        let _ = hub.attach(connection).await;
         drop(handshake_permit);
     }
 }

@@ -30,7 +30,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 struct Server {
-    process: teahouse_chaos::Server,
+    process: teahouse_testkit::Server,
     target: Target,
 }
 
@@ -42,7 +42,7 @@ impl Server {
             ("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "1000000"),
             ("TEAHOUSE_LIMITS__ENVELOPES_BURST", "1000000"),
         ];
-        let process = teahouse_chaos::Server::start(env!("CARGO_BIN_EXE_teahouse"), &[&site, environment].concat());
+        let process = teahouse_testkit::Server::start(env!("CARGO_BIN_EXE_teahouse"), &[&site, environment].concat());
         let target = Target::new(&process.url(""), SECRET).unwrap();
         Self { process, target }
     }

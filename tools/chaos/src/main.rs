@@ -1,4 +1,4 @@
-//! `teahouse-chaos`: plays runs against a real server and says whether they were clean. It does nothing else.
+//! `teahouse-chaos`: runs rounds of chaos against a real server and reports whether they were clean.
 #![allow(clippy::unwrap_used, reason = "a test tool that cannot go on fails")]
 
 use std::collections::BTreeMap;
@@ -8,39 +8,39 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use teahouse_chaos::befalls::blows;
-use teahouse_chaos::run::{BOUNDS, Plan, faults_never_done, run, summary};
+use teahouse_chaos::nemesis::fault_names;
+use teahouse_chaos::run::{BOUNDS, Plan, missing_faults, run, summary};
 use teahouse_checker::verdict::LookedAt;
 use teahouse_checker::{History, Truth, judge};
 
-/// Violations that are told with their stories.
+/// Violations that are reported with their events.
 const STORIES: usize = 5;
-/// A shorter run may miss a fault by chance.
+/// A shorter round may miss a fault by chance.
 const EVERY_FAULT_FROM_SECONDS: u64 = 60;
 
-/// Plays people against a server that is killed, restarted and cut off, whose disk fills up, slows down and fails and
-/// whose clock jumps; then judges what came of it.
+/// Runs clients against a server while it is killed, restarted and cut off, its disk fills up, slows down and fails, and
+/// its clock jumps. Then checks every promise against what the clients recorded.
 #[derive(Parser)]
 struct Arguments {
-    /// The server's binary.
+    /// The binary of the server.
     #[arg(long, default_value = "target/debug/teahouse")]
     server: PathBuf,
-    /// All that is done on purpose comes from it. Each round has a seed of its own, made of this one.
+    /// Every choice comes from this seed. Each round has a seed of its own, derived from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// For how long people act in a round.
+    /// How long the clients of a round run.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Rounds are played until so many minutes are over; one round without it.
+    /// Runs rounds for so many minutes; 0 runs one round.
     #[arg(long, default_value_t = 0)]
     minutes: u64,
-    /// How many people.
+    /// Number of users.
     #[arg(long, default_value_t = 12)]
     people: usize,
-    /// Where a round that was not clean is kept; judged again with --judge.
+    /// Where a round that was not clean is saved.
     #[arg(long, default_value = "target/chaos")]
     keep: PathBuf,
-    /// Judges a round that was kept in this directory, and plays nothing.
+    /// Judges a saved round in this directory, and runs nothing.
     #[arg(long)]
     judge: Option<PathBuf>,
 }
@@ -63,13 +63,14 @@ async fn main() -> ExitCode {
             server: arguments.server.clone(),
             seed: if round == 0 { arguments.seed } else { arguments.seed.wrapping_mul(1_000_003).wrapping_add(round) },
             time: Duration::from_secs(arguments.seconds),
+            kills_min: None,
             people: arguments.people,
         };
         let outcome = run(&plan, |recorder| {
-            let done = recorder.faults();
-            let blows: u64 = blows().filter_map(|kind| done.get(kind)).sum();
+            let happened = recorder.faults();
+            let faults: u64 = fault_names().filter_map(|kind| happened.get(kind)).sum();
             let (minutes, events) = (began.elapsed().as_secs() / 60, recorder.events());
-            eprint!("\r{minutes} min, round {}: {events} events, {blows} blows to the server   ", round + 1);
+            eprint!("\r{minutes} min, round {}: {events} events, {faults} faults of the server   ", round + 1);
             let _ = std::io::stderr().flush();
         })
         .await
@@ -81,10 +82,10 @@ async fn main() -> ExitCode {
         looked_at = looked_at + outcome.verdict.looked_at;
         if !outcome.verdict.is_clean() {
             let kept = arguments.keep.join(format!("seed-{}", plan.seed));
-            outcome.keep(&kept).unwrap();
+            outcome.save(&kept).unwrap();
             println!("{}", outcome.verdict.report(&outcome.history, STORIES));
-            println!("seed {} was not clean; all of it is kept in {}", plan.seed, kept.display());
-            println!("    play it again:   teahouse-chaos --seed {} --seconds {}", plan.seed, arguments.seconds);
+            println!("seed {} was not clean; its history is in {}", plan.seed, kept.display());
+            println!("    run it again:    teahouse-chaos --seed {} --seconds {}", plan.seed, arguments.seconds);
             println!("    judge it again:  teahouse-chaos --judge {}", kept.display());
             return ExitCode::FAILURE;
         }
@@ -101,9 +102,9 @@ async fn main() -> ExitCode {
         began.elapsed().as_secs() / 60,
         summary(&faults, looked_at)
     );
-    let never: Vec<_> = faults_never_done(&faults).collect();
-    if arguments.seconds >= EVERY_FAULT_FROM_SECONDS && !never.is_empty() {
-        println!("but these never happened: {never:?}");
+    let missing: Vec<_> = missing_faults(&faults).collect();
+    if arguments.seconds >= EVERY_FAULT_FROM_SECONDS && !missing.is_empty() {
+        println!("these faults never happened: {missing:?}");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -1,14 +1,14 @@
-//! Where everybody writes down what they do and hear, in one order, under one clock; and how often each fault was
-//! really done.
+//! Records what all clients send and receive and what happens to the server, in one order and under one clock, and counts
+//! the faults that really happened.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use teahouse_checker::{Dialect, Fact, History, Server, Socket};
+use teahouse_checker::{Dialect, Fact, History, Server as ServerEvent, Socket};
 
-/// The record of one run; copies write into the same one.
+/// The recorder of one run. Clones write into the same history.
 #[derive(Clone)]
 pub struct Recorder {
     inner: Arc<Inner>,
@@ -35,53 +35,53 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// A socket that was never there before.
+    /// A socket with a new number.
     #[must_use]
-    pub fn socket(&self, user: u64, device: &str, dialect: Dialect) -> Socket {
+    pub fn new_socket(&self, user: u64, device: &str, dialect: Dialect) -> Socket {
         let number = self.inner.sockets.fetch_add(1, Ordering::Relaxed);
         Socket { user, device: device.into(), dialect, number }
     }
 
-    /// Something happened on a socket. What is about to be done is noted before.
+    /// Records a fact of a socket. An action is recorded before it is done.
     pub fn note(&self, socket: &Socket, fact: Fact) {
         self.add(Some(socket), fact);
     }
 
-    /// Something befell the server.
-    pub fn server(&self, what: Server) {
-        self.add(None, Fact::Server(what));
+    /// Records an event of the server.
+    pub fn note_server(&self, event: ServerEvent) {
+        self.add(None, Fact::Server(event));
     }
 
-    /// From here on nobody asks for a change.
-    pub fn quiet(&self) {
+    /// Records that no client requests a change from here on.
+    pub fn note_quiet(&self) {
         self.add(None, Fact::Quiet);
     }
 
     fn add(&self, socket: Option<&Socket>, fact: Fact) {
-        // The clock is read under the lock, so that the order of events is that of their times.
+        // Reading the clock under the lock keeps events in the order of their times.
         let mut history = self.inner.history.lock().unwrap();
         let at_us = u64::try_from(self.inner.began.elapsed().as_micros()).unwrap();
         history.note(at_us, socket, fact);
     }
 
-    /// A fault was done.
-    pub fn fault(&self, kind: &'static str) {
+    /// Counts a fault that happened.
+    pub fn count_fault(&self, kind: &'static str) {
         *self.inner.faults.lock().unwrap().entry(kind).or_default() += 1;
     }
 
-    /// How often each was.
+    /// How often each fault happened.
     #[must_use]
     pub fn faults(&self) -> BTreeMap<&'static str, u64> {
         self.inner.faults.lock().unwrap().clone()
     }
 
-    /// How much was written down.
+    /// Number of recorded events.
     #[must_use]
     pub fn events(&self) -> usize {
         self.inner.history.lock().unwrap().events.len()
     }
 
-    /// What was written down until now.
+    /// The history so far.
     #[must_use]
     pub fn history(&self) -> History {
         self.inner.history.lock().unwrap().clone()

@@ -1,52 +1,60 @@
-//! One run: a server, a cast, what befalls the server meanwhile, rest, and the verdict.
+//! One run: a server, a workload, the nemesis, quiescence, and the verdict of the checker.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use teahouse_checker::verdict::LookedAt;
-use teahouse_checker::{Bounds, History, Server as Befallen, Truth, Verdict, judge};
+use teahouse_checker::{Bounds, History, Server as ServerEvent, Truth, Verdict, judge};
+use teahouse_testkit::tokens::SITE_SECRET;
+use teahouse_testkit::{Faults, Random, Server};
 use tokio::sync::watch;
 
-use crate::befalls::{Befalling, blows};
-use crate::cast::{self, Cast};
-use crate::chance::Chance;
-use crate::faults::Faults;
-use crate::people::SITE_SECRET;
+use crate::db_state;
+use crate::nemesis::{KILL, Nemesis, fault_names};
 use crate::recorder::Recorder;
-use crate::server::Server;
-use crate::truth;
+use crate::workload::{self, Workload};
 
-/// What a run is.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The server's binary.
+    /// The binary of the server.
     pub server: PathBuf,
-    /// All that is done on purpose comes from it.
+    /// Every choice of the run comes from this seed.
     pub seed: u64,
-    /// For how long the cast acts.
+    /// How long the workload runs at least.
     pub time: Duration,
-    /// How many people.
+    /// The workload runs on until the server was killed so many times and hit by every kind of fault; none runs
+    /// for the time alone.
+    pub kills_min: Option<u64>,
+    /// Number of users.
     pub people: usize,
 }
 
-/// What came of it.
+impl Plan {
+    fn is_fulfilled(&self, faults: &BTreeMap<&'static str, u64>) -> bool {
+        let Some(kills) = self.kills_min else { return true };
+        faults.get(KILL).is_some_and(|count| *count >= kills) && fault_names().all(|name| faults.contains_key(name))
+    }
+}
+
+/// The result of a run.
 pub struct Outcome {
-    /// What was recorded.
+    /// What the clients recorded.
     pub history: History,
-    /// What the store holds.
+    /// The state of the database afterwards.
     pub truth: Truth,
-    /// Whether it fits.
+    /// Whether both agree.
     pub verdict: Verdict,
-    /// How often each fault was done.
+    /// How often each fault happened.
     pub faults: BTreeMap<&'static str, u64>,
 }
 
-/// Live sessions of a user: few enough that races displace.
+/// Live sessions of a user: few enough that races displace some.
 const SESSIONS_PER_USER: usize = 3;
 const LINGER: Duration = Duration::from_secs(2);
 
-/// What the judge holds a server to, that was told the above. The slack is for a machine with other work to do.
+/// The bounds that the checker applies. The slack is for a busy machine.
 pub const BOUNDS: Bounds = Bounds {
     sessions_per_user: SESSIONS_PER_USER,
     linger_us: LINGER.as_micros() as u64,
@@ -54,7 +62,7 @@ pub const BOUNDS: Bounds = Bounds {
     arrival_us: 3_000_000,
 };
 
-/// The limits out of the way, and time passing faster than in a real house.
+/// No limits on clients, and short intervals, so that much happens in a short time.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("TEAHOUSE_AUTH__JWT_SECRET", SITE_SECRET),
     ("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "100000"),
@@ -73,68 +81,69 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("TEAHOUSE_LOG__FILTER", "warn"),
 ];
 
-/// Plays it; `progress` is called every few seconds meanwhile.
+/// Runs a plan, and calls `progress` every few seconds.
 ///
 /// # Errors
-/// The store can not be read.
+/// The database cannot be read.
 pub async fn run(plan: &Plan, progress: impl Fn(&Recorder)) -> Result<Outcome, rusqlite::Error> {
     let recorder = Recorder::default();
     let faults = Faults::new();
     let mut server = Server::start(&plan.server, &[ENVIRONMENT, &faults.environment()].concat());
-    recorder.server(Befallen::Started);
-    let mut cast = Cast::assemble(&recorder, server.address(), plan.seed, plan.people, SESSIONS_PER_USER).await;
+    recorder.note_server(ServerEvent::Started);
+    let mut workload = Workload::prepare(&recorder, server.address(), plan.seed, plan.people, SESSIONS_PER_USER).await;
     let (stop, over) = watch::channel(false);
-    let chance = Chance::from(plan.seed ^ 0x5EED);
-    let befalling = Befalling { server: &mut server, faults: &faults, recorder: &recorder, chance, over };
-    let acting = async {
-        cast.acts(plan.time, || progress(&recorder)).await;
+    let random = Random::from_seed(plan.seed ^ 0x5EED);
+    let nemesis = Nemesis { server: &mut server, faults: &faults, recorder: &recorder, random, over };
+    let playing = async {
+        let is_enough = || plan.is_fulfilled(&recorder.faults());
+        workload.run(plan.time, is_enough, || progress(&recorder)).await;
         stop.send_replace(true);
     };
-    tokio::join!(acting, befalling.goes_on());
-    cast.comes_to_rest(LINGER).await;
+    tokio::join!(playing, nemesis.run());
+    workload.quiesce(LINGER).await;
     let history = recorder.history();
-    cast.goes();
+    workload.disconnect();
     server.stop().await;
     server.assert_no_panic();
-    let truth = truth::load(server.data())?;
+    let truth = db_state::load(server.data())?;
     let verdict = judge(&history, &truth, &BOUNDS);
     Ok(Outcome { history, truth, verdict, faults: recorder.faults() })
 }
 
 impl Outcome {
-    /// Faults that were to be done and never were, and what there was nothing to look at of: a verdict about nothing
-    /// is worth nothing.
+    /// Faults that never happened, and things of which the checker saw none. With any of them the verdict proves too
+    /// little.
     #[must_use]
-    pub fn never_done(&self) -> Vec<&'static str> {
+    pub fn missing(&self) -> Vec<&'static str> {
         let it = &self.verdict.looked_at;
-        let looked_at = [
+        let checked = [
             ("messages acknowledged", it.messages_acknowledged),
             ("changes acknowledged", it.changes_acknowledged),
             ("rooms compared", it.rooms_compared),
             ("claims of presence", it.claims),
             ("displaced", it.displaced),
         ];
-        let not_looked_at = looked_at.into_iter().filter(|(_, times)| *times == 0).map(|(what, _)| what);
-        faults_never_done(&self.faults).chain(not_looked_at).collect()
+        let unchecked = checked.into_iter().filter(|(_, times)| *times == 0).map(|(what, _)| what);
+        missing_faults(&self.faults).chain(unchecked).collect()
     }
 
-    /// Keeps what was recorded and what the store holds in a directory, so that it can be judged again.
+    /// Writes the history and the state of the database to a directory, so that the checker can judge them again.
     ///
     /// # Errors
-    /// It can not be written.
-    pub fn keep(&self, directory: &Path) -> std::io::Result<()> {
+    /// The directory cannot be written.
+    pub fn save(&self, directory: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(directory)?;
         std::fs::write(directory.join("history.jsonl"), self.history.to_lines())?;
         std::fs::write(directory.join("truth.json"), serde_json::to_string(&self.truth)?)
     }
 }
 
-/// Kinds of faults that were to be done and are not among these.
-pub fn faults_never_done(done: &BTreeMap<&'static str, u64>) -> impl Iterator<Item = &'static str> {
-    cast::FAULTS.iter().copied().chain(blows()).filter(|kind| !done.contains_key(kind))
+/// The kinds of faults that did not happen.
+pub fn missing_faults(happened: &BTreeMap<&'static str, u64>) -> impl Iterator<Item = &'static str> {
+    workload::FAULTS.iter().copied().chain(fault_names()).filter(|kind| !happened.contains_key(kind))
 }
 
-/// What was done and what was looked at, in a few lines.
+/// The counts of faults and checks, in a few lines.
 #[must_use]
 pub fn summary(faults: &BTreeMap<&'static str, u64>, it: LookedAt) -> String {
     let faults: Vec<String> = faults.iter().map(|(kind, times)| format!("{kind} {times}")).collect();

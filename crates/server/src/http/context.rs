@@ -18,9 +18,9 @@ use teahouse_core::Language;
 use tracing::{Instrument, Span};
 
 use super::address::{ClientAddr, resolve_client_addr};
-use super::answer::enveloped;
 use super::language::preferred_language;
 use super::redaction::redacted;
+use super::response::write_envelope;
 use crate::app::App;
 use crate::clock;
 use crate::connection::PeerAddr;
@@ -91,7 +91,7 @@ pub(super) async fn with_context(State(app): State<Arc<App>>, mut request: Reque
     let span = context.span();
     let under_api = path == "/api" || path.starts_with("/api/");
     let response = next.run(request).instrument(span).await;
-    let mut response = enveloped(response, &context, under_api, &app.rejections);
+    let mut response = write_envelope(response, &context, under_api, &app.rejections);
     add_security_headers(response.headers_mut(), under_api);
     if let Ok(id) = HeaderValue::from_str(&context.request_id) {
         response.headers_mut().insert(X_REQUEST_ID, id);

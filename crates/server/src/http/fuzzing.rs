@@ -17,10 +17,10 @@ use super::body::{Shape, parse};
 use super::cookie::refresh_of;
 use super::language::preferred_language;
 use super::origin::{AllowedOrigins, may_connect};
-use super::parameters::{Asked, idempotency_key, number};
+use super::parameters::{QueryParams, idempotency_key, parse_integer};
 use super::redaction::redacted;
-use super::refusal::Refusal;
 use super::server_api::user_ids;
+use crate::errors::ApiError;
 
 /// A refusal as the client sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,20 +33,18 @@ pub struct Refused {
     pub bodies: [String; 2],
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        let field = refusal.field.as_deref();
-        let body = |language| {
-            http_refusal(refusal.status.as_u16(), refusal.code, refusal.sentence(language), field, "a request")
-        };
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        let body =
+            |language| http_refusal(error.status(), error.code(), error.message(language), error.field(), "a request");
         let bodies = [body(Language::En), body(Language::Zh)];
-        Self { status: refusal.status.as_u16(), field: field.map(str::to_owned), bodies }
+        Self { status: error.status(), field: error.field().map(str::to_owned), bodies }
     }
 }
 
-type Read = fn(&[u8]) -> Result<(), Refusal>;
+type Read = fn(&[u8]) -> Result<(), ApiError>;
 
-fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<(), Refusal> {
+fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<(), ApiError> {
     parse::<T>(bytes, Shape::Object).map(drop)
 }
 
@@ -61,7 +59,7 @@ pub const BODIES: &[(&str, Read)] = &[
     ("publish", object::<PublishBody>),
     ("post", object::<PostBody>),
     ("disconnect", object::<DisconnectBody>),
-    ("users", |bytes| parse::<UserBodies>(bytes, Shape::ObjectOrList).map(drop)),
+    ("users", |bytes| parse::<UserBodies>(bytes, Shape::ObjectOrArray).map(drop)),
 ];
 
 /// Reads bytes as the body with this index in [`BODIES`].
@@ -100,7 +98,7 @@ pub struct Head {
 /// Reads the head of a request; `None` when its query is malformed.
 #[must_use]
 pub fn read_head(uri: &Uri, headers: &HeaderMap, peer: IpAddr) -> Option<Head> {
-    let asked = Asked(Query::try_from_uri(uri).ok()?.0);
+    let query = QueryParams(Query::try_from_uri(uri).ok()?.0);
     let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     let proxies = [peer.into()];
     let from = |proxies: &[ipnet::IpNet]| {
@@ -116,12 +114,12 @@ pub fn read_head(uri: &Uri, headers: &HeaderMap, peer: IpAddr) -> Option<Head> {
     };
     Some(Head {
         redacted: redacted(uri.path_and_query().map_or("", |all| all.as_str())),
-        limit: asked.limit().map_err(Refused::from),
-        before: asked.message("before_id").map(|id| id.map(|id| id.0)).map_err(Refused::from),
-        users: asked
+        limit: query.limit().map_err(Refused::from),
+        before: query.message("before_id").map(|id| id.map(|id| id.0)).map_err(Refused::from),
+        users: query
             .value("user_ids")
             .map(|text| user_ids(text).map(|users| users.iter().map(|user| user.0).collect()).map_err(Refused::from)),
-        id: uri.path().rsplit('/').next().and_then(number),
+        id: uri.path().rsplit('/').next().and_then(parse_integer),
         key: idempotency_key(headers).map_err(Refused::from),
         cookie: refresh_of(headers).map(|secret| secret.expose().to_owned()),
         language: preferred_language(headers),

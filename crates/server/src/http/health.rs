@@ -79,12 +79,12 @@ pub(super) async fn health(State(app): State<Arc<App>>, Extension(cache): Extens
 
 pub(super) async fn ready(State(app): State<Arc<App>>, Extension(cache): Extension<Arc<HealthCache>>) -> Response {
     let health = cache.get(&app).await;
-    answer(if health.is_ok() && !app.draining() { "ready" } else { UNAVAILABLE }, health, &app)
+    answer(if health.is_ok() && !app.is_draining() { "ready" } else { UNAVAILABLE }, health, &app)
 }
 
 fn answer(status: &'static str, health: Health, app: &App) -> Response {
     let word = |is_ok| if is_ok { "ok" } else { "failing" };
-    let body = Wellness { status, store: word(health.store), hub: word(health.hub), draining: app.draining() };
+    let body = Wellness { status, store: word(health.store), hub: word(health.hub), draining: app.is_draining() };
     let code = if status == UNAVAILABLE { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, Json(body)).into_response()
 }

@@ -12,8 +12,8 @@ use sha1::{Digest, Sha1};
 use teahouse_core::ErrorCode;
 use teahouse_hub::Dialect;
 
+use crate::errors::ApiError;
 use crate::http::caller::bearer;
-use crate::http::refusal::Refusal;
 
 /// The GUID that is hashed with the key (RFC 6455, section 1.3).
 const KEY_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -75,8 +75,8 @@ pub(super) fn wants_upgrade(headers: &HeaderMap) -> bool {
 
 /// Checks the upgrade (RFC 6455, section 4.2.1) and returns its key. A proxy in front could read a repeated header or a
 /// body in another way than this server, for instance a body as frames: both are refused (request smuggling).
-pub(super) fn check_upgrade(parts: &Parts) -> Result<String, Refusal> {
-    let refuse = |what: &'static str| Refusal::new(ErrorCode::BadRequest).naming(what);
+pub(super) fn check_upgrade(parts: &Parts) -> Result<String, ApiError> {
+    let refuse = |what: &'static str| ApiError::new(ErrorCode::BadRequest).with_field(what);
     let once = |name: &HeaderName| {
         let mut lines = parts.headers.get_all(name).iter();
         lines.next().filter(|_| lines.next().is_none())

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-pub use teahouse_chaos::server::PATIENCE;
+pub use teahouse_testkit::PATIENCE;
 
 /// The output and exit status of a command.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub fn run(directory: &Path, arguments: &[&str], environment: &[(&str, &str)], i
 pub struct TestServer {
     pub directory: tempfile::TempDir,
     environment: Vec<(&'static str, &'static str)>,
-    server: Option<teahouse_chaos::Server>,
+    server: Option<teahouse_testkit::Server>,
 }
 
 /// Whether the server runs during a command.
@@ -85,14 +85,14 @@ impl TestServer {
     pub fn start_on(&mut self, data: &str) {
         assert!(self.server.is_none(), "the server is running already");
         let binary = env!("CARGO_BIN_EXE_teahouse");
-        self.server = Some(teahouse_chaos::Server::start_on(binary, &self.environment, &self.path(data)));
+        self.server = Some(teahouse_testkit::Server::start_on(binary, &self.environment, &self.path(data)));
     }
 
     /// Stops the server with SIGTERM.
     pub fn stop(&mut self) {
         let mut server = self.server.take().unwrap();
         server.terminate();
-        assert!(server.waits_for_end(PATIENCE).success());
+        assert!(server.wait_for_exit_blocking(PATIENCE).success());
     }
 
     /// Calls `run` with the server running or stopped; afterwards it runs again.

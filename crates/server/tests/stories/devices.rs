@@ -1,65 +1,65 @@
-//! Stories of people with several devices that speak v1. The devices know PROTOCOL.md and nothing of ours, and
-//! assert its rules with every envelope; most stories end with a look at whether a device shows what it must.
+//! Stories of users with several v1 devices. The devices know docs/protocol.md alone and assert its rules with every
+//! envelope. Most stories end by comparing a device with one that has just loaded everything.
 
 use serde_json::{Value, json};
 
-use crate::stage::{DEVICES, Device, NO_LIMITS, Person, Server};
+use crate::fixture::{DEVICES, Device, NO_LIMITS, Server, User};
 
 mod acks;
 mod backend;
 mod changes;
 mod convergence;
 mod crash;
-mod door;
+mod errors;
 mod hello;
 mod limits;
 mod marks;
 mod membership;
-mod people;
 mod presence;
-mod refusals;
+mod profiles;
 mod resume;
 mod rooms;
 mod takeover;
+mod tokens;
 
-/// A server that many devices may use as fast as they like, and people of its site.
-fn house<const PEOPLE: usize>(names: [&str; PEOPLE]) -> (Server, [Person; PEOPLE]) {
-    house_with(&[], names)
+/// A server without limits, and users of its site.
+fn server_and_users<const USERS: usize>(names: [&str; USERS]) -> (Server, [User; USERS]) {
+    server_with(&[], names)
 }
 
-/// The same, set up in another way.
-fn house_with<const PEOPLE: usize>(environment: &[(&str, &str)], names: [&str; PEOPLE]) -> (Server, [Person; PEOPLE]) {
-    let server = Server::of_a_site(&[NO_LIMITS, DEVICES, environment].concat());
+/// The same with more configuration.
+fn server_with<const USERS: usize>(environment: &[(&str, &str)], names: [&str; USERS]) -> (Server, [User; USERS]) {
+    let server = Server::of_site(&[NO_LIMITS, DEVICES, environment].concat());
     let mut id = 6;
-    let people = names.map(|name| {
+    let users = names.map(|name| {
         id += 1;
-        Person::of_site(&server, id, name)
+        User::of_site(&server, id, name)
     });
-    (server, people)
+    (server, users)
 }
 
-/// A private room that `owner` makes and these come into; its id.
-async fn private_room(owner: &mut Device, name: &str, guests: &[&Person]) -> u64 {
+/// Creates a private room with these guests, and returns its id.
+async fn private_room(owner: &mut Device, name: &str, guests: &[&User]) -> u64 {
     room_of_kind(owner, "private", name, guests).await
 }
 
-/// A public room of these.
-async fn public_room(owner: &mut Device, name: &str, guests: &[&Person]) -> u64 {
+/// The same for a public room.
+async fn public_room(owner: &mut Device, name: &str, guests: &[&User]) -> u64 {
     room_of_kind(owner, "public", name, guests).await
 }
 
-async fn room_of_kind(owner: &mut Device, kind: &str, name: &str, guests: &[&Person]) -> u64 {
-    let entry = owner.does("create", json!({"kind": kind, "name": name, "title": ""})).await;
+async fn room_of_kind(owner: &mut Device, kind: &str, name: &str, guests: &[&User]) -> u64 {
+    let entry = owner.request("create", json!({"kind": kind, "name": name, "title": ""})).await;
     let room = entry["id"].as_u64().unwrap();
     for guest in guests {
-        // The server knows people of the site from their first request on.
+        // The server knows a user of the site from the first request on.
         guest.get("/api/auth/me").await.expect(200);
-        owner.does("invite", json!({"room": room, "user": guest.id})).await;
+        owner.request("invite", json!({"room": room, "user": guest.id})).await;
     }
     room
 }
 
-/// The ids of what is in a list.
+/// The ids in a list.
 fn ids(list: &Value) -> Vec<u64> {
     list.as_array().unwrap().iter().map(|one| one["id"].as_u64().unwrap()).collect()
 }

@@ -1,19 +1,19 @@
-//! Faults of the machine (FAULTS.md, "In the process"), each counted: a test whose fault never happened fails.
+//! Faults of the machine (docs/internals/regressions.md, Faults). A test fails if its fault never happened.
 
-use crate::stage::{Person, Server, settles};
+use crate::fixture::{Server, User, wait_until};
 
 mod clock;
 mod disk;
 mod process;
 
-/// Waits until `/ready` answers with this status; what it was found out with is kept for a second.
-async fn becomes_ready(server: &Server, status: u16) {
-    let nobody = Person::stranger(server);
-    settles(async || nobody.get("/ready").await.status == status).await;
+/// Waits until `/ready` answers with this status. The server keeps the result of a check for a second.
+async fn wait_for_ready(server: &Server, status: u16) {
+    let anonymous = User::anonymous(server);
+    wait_until(async || anonymous.get("/ready").await.status == status).await;
 }
 
-/// The server has been the same process all along.
+/// Asserts that the server is still the same process.
 #[track_caller]
-fn assert_one_life(server: &mut Server, pid: u32) {
-    assert_eq!((server.pid(), server.has_ended()), (pid, None));
+fn assert_same_process(server: &mut Server, pid: u32) {
+    assert_eq!((server.pid(), server.exit_status()), (pid, None));
 }

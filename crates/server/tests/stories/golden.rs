@@ -1,11 +1,11 @@
-//! Golden frames: every classic envelope and every classic body, byte for byte but for what time and chance put in.
+//! Golden files: every classic envelope and body, byte for byte except for times and random ids.
 
 use serde_json::{Value, json};
 
-use crate::stage::{Frame, Person, Server, Wire};
+use crate::fixture::{Frame, RawSocket, Server, User};
 
-/// A text with every time replaced by `TIME`, every long hex id by `ID`, so that the rest can be compared by its bytes.
-fn timeless(text: &str) -> String {
+/// The text with `TIME` for every time and `ID` for every long hex id.
+fn normalize(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -20,7 +20,7 @@ fn timeless(text: &str) -> String {
     out
 }
 
-/// The length of a time at the start of a text, when it is one in UTC with milliseconds.
+/// The length of the time at the start of a text, if there is one in UTC with milliseconds.
 fn time_at(text: &str) -> Option<usize> {
     const SHAPE: &[u8] = b"dddd-dd-ddTdd:dd:dd.dddZ";
     let candidate = text.as_bytes().get(..SHAPE.len())?;
@@ -28,11 +28,11 @@ fn time_at(text: &str) -> Option<usize> {
     candidate.iter().zip(SHAPE).all(fits).then_some(SHAPE.len())
 }
 
-/// Skips what is of another type, and gives the frame's text.
-async fn next_of(wire: &mut Wire, kind: &str) -> String {
+/// The text of the next frame of this type.
+async fn next_of(socket: &mut RawSocket, kind: &str) -> String {
     let start = format!(r#"{{"type":"{kind}","#);
     loop {
-        let frame: Frame = wire.next_frame().await.expect("a frame");
+        let frame: Frame = socket.next_frame().await.expect("a frame");
         assert_eq!(frame.opcode, 1, "text");
         if frame.text().starts_with(&start) {
             return frame.text().to_owned();
@@ -42,12 +42,12 @@ async fn next_of(wire: &mut Wire, kind: &str) -> String {
 
 #[tokio::test]
 async fn golden_frames_of_every_classic_envelope() {
-    let server = Server::of_a_site(&[]);
-    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
-    let mut hers = amy.opens_wire().await;
+    let server = Server::of_site(&[]);
+    let (amy, bea) = (User::of_site(&server, 7, "amy"), User::of_site(&server, 8, "bea"));
+    let mut hers = amy.open_raw_socket().await;
     let first = hers.next_frame().await.unwrap();
-    assert_eq!(first.text(), r#"{"type":"online_count","data":{"count":1}}"#, "the first thing that one hears");
-    let mut other = bea.opens_wire().await;
+    assert_eq!(first.text(), r#"{"type":"online_count","data":{"count":1}}"#, "the first envelope");
+    let mut other = bea.open_raw_socket().await;
     assert_eq!(other.next_frame().await.unwrap().text(), r#"{"type":"online_count","data":{"count":2}}"#);
     assert_eq!(next_of(&mut hers, "online_count").await, r#"{"type":"online_count","data":{"count":2}}"#);
 
@@ -55,15 +55,15 @@ async fn golden_frames_of_every_classic_envelope() {
     amy.put("/api/auth/me", change).await.expect(200);
     hers.send_text(r#"{"type":"message","data":{"content":" hi "}}"#).await;
     let message = next_of(&mut hers, "message").await;
-    assert_eq!(message, next_of(&mut other, "message").await, "everybody gets the same bytes");
+    assert_eq!(message, next_of(&mut other, "message").await, "everybody receives the same bytes");
     let id = serde_json::from_str::<Value>(&message).unwrap()["data"]["id"].as_u64().unwrap();
     let expect = r#"{"type":"message","data":{"id":1,"user_id":7,"username":"amy","nickname":"Amy \"茶\"","avatar":"/a.png","content":"hi","message_type":1,"send_time":"TIME","status":1,"created_at":"TIME"}}"#;
-    assert_eq!(timeless(&message), expect.replacen("\"id\":1,", &format!("\"id\":{id},"), 1));
+    assert_eq!(normalize(&message), expect.replacen("\"id\":1,", &format!("\"id\":{id},"), 1));
 
-    let (private, conversation) = amy.writes(&bea, "just you").await;
+    let (private, conversation) = amy.send_private(&bea, "just you").await;
     let expect = r#"{"type":"private_message","data":{"message":{"id":$M,"conversation_id":$C,"sender":{"id":7,"username":"amy","nickname":"Amy \"茶\"","avatar":"/a.png"},"receiver":{"id":8,"username":"bea","nickname":"bea","avatar":""},"content":"just you","is_read":false,"is_self":false,"created_at":"TIME"},"sender_id":7,"message_id":$M}}"#;
     let expect = expect.replace("$M", &private.to_string()).replace("$C", &conversation.to_string());
-    assert_eq!(timeless(&next_of(&mut other, "private_message").await), expect);
+    assert_eq!(normalize(&next_of(&mut other, "private_message").await), expect);
 
     bea.post(&format!("/api/conversations/{conversation}/mark-read"), json!({})).await.expect(200);
     let expect = format!(r#"{{"type":"message_read","data":{{"conversation_id":{conversation},"reader_id":8}}}}"#);
@@ -82,16 +82,16 @@ async fn golden_frames_of_every_classic_envelope() {
     let beat = next_of(&mut hers, "heartbeat").await;
     let seconds = beat.strip_prefix(r#"{"type":"heartbeat","data":{"timestamp":"#).unwrap();
     let seconds: i64 = seconds.strip_suffix("}}").unwrap().parse().unwrap();
-    assert!((seconds - crate::stage::now_seconds()).abs() < 60, "unix seconds: {seconds}");
+    assert!((seconds - crate::fixture::now_seconds()).abs() < 60, "unix seconds: {seconds}");
 
-    let _new = amy.opens_wire().await;
+    let _new = amy.open_raw_socket().await;
     let expect = r#"{"type":"notification","data":{"level":"warning","code":"displaced","message":"You are connected elsewhere now; this connection ends."}}"#;
     assert_eq!(next_of(&mut hers, "notification").await, expect);
     let goodbye = hers.next_frame().await.unwrap();
     assert_eq!(goodbye.close(), Some((4501, "Unauthorized: connected elsewhere")));
 }
 
-/// The keys of an object in their order, with the type of each value; of a list, that of its first item.
+/// The keys of an object in order with the types of their values; for a list, those of its first item.
 fn shape(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -109,12 +109,12 @@ fn shape(value: &Value) -> String {
 
 #[tokio::test]
 async fn golden_bodies_of_every_classic_route() {
-    let server = Server::alone(&[]);
-    let (amy, bea) = (Person::register(&server, "amy").await, Person::register(&server, "bea").await);
-    let _tab = amy.opens_tab().await;
-    let (id, conversation) = bea.writes(&amy, "hi").await;
+    let server = Server::standalone(&[]);
+    let (amy, bea) = (User::register(&server, "amy").await, User::register(&server, "bea").await);
+    let _tab = amy.open_tab().await;
+    let (id, conversation) = bea.send_private(&amy, "hi").await;
     assert!(id > 0);
-    let message = amy.says("hello").await;
+    let message = amy.say("hello").await;
 
     let account = "account_status:number,auth_status:number,avatar:text,bio:text";
     let user = format!("{{{account},email:text,id:number,nickname:text,role:text,username:text}}");
@@ -124,10 +124,10 @@ async fn golden_bodies_of_every_classic_route() {
     );
     let said = "{avatar:text,content:text,created_at:time,id:number,message_type:number,nickname:text,\
                 send_time:time,status:number,user_id:number,username:text}";
-    let person = "{avatar:text,id:number,nickname:text,username:text}";
+    let profile = "{avatar:text,id:number,nickname:text,username:text}";
     let written = format!(
         "{{content:text,conversation_id:number,created_at:time,id:number,is_read:bool,is_self:bool,\
-         receiver:{person},sender:{person}}}"
+         receiver:{profile},sender:{profile}}}"
     );
     let pages = format!("{{has_more:bool,messages:[{said}]}}");
     for (path, expect) in [
@@ -149,7 +149,7 @@ async fn golden_bodies_of_every_classic_route() {
             "/api/conversations".to_owned(),
             format!(
                 "{{conversations:[{{created_at:time,id:number,last_message:text,last_message_time:time,\
-                 other_user:{person},unread_count:number}}],total_unread:number}}"
+                 other_user:{profile},unread_count:number}}],total_unread:number}}"
             ),
         ),
         ("/api/conversations/unread-count".to_owned(), "{unread_count:number}".to_owned()),
@@ -160,7 +160,7 @@ async fn golden_bodies_of_every_classic_route() {
         assert_eq!(shape(&body), "{code:number,data:null,message:text,request_id:text}", "{path}");
         assert_eq!(body["code"], json!(200));
     }
-    let login = json!({"username": "amy", "password": crate::stage::PASSWORD});
+    let login = json!({"username": "amy", "password": crate::fixture::PASSWORD});
     let body = amy.post("/api/auth/login", login).await.expect(200).data();
     assert_eq!(shape(&body), format!("{{token:text,user:{user}}}"));
     let send = json!({"content": "again"});
@@ -179,21 +179,21 @@ async fn golden_bodies_of_every_classic_route() {
 }
 
 #[tokio::test]
-async fn golden_errors_are_the_same_envelope_wherever_they_come_from() {
-    let server = Server::of_a_site(&[]);
-    let amy = Person::of_site(&server, 7, "amy");
-    let nobody = Person::stranger(&server);
-    nobody.get("/api/chat/messages").await.refused(401, "unauthorized");
-    nobody.get("/api/nowhere").await.refused(404, "not_found");
-    nobody.get("/api/ws").await.refused(404, "not_found");
-    amy.put("/api/chat/send", json!({})).await.refused(405, "method_not_allowed");
-    amy.post("/api/chat/send", json!({"content": "x".repeat(70_000)})).await.refused(413, "too_long");
-    amy.get("/api/user/x").await.refused(400, "bad_request");
-    amy.get("/api/user/999").await.refused(404, "not_found");
+async fn golden_errors_share_one_envelope_on_all_routes() {
+    let server = Server::of_site(&[]);
+    let amy = User::of_site(&server, 7, "amy");
+    let anonymous = User::anonymous(&server);
+    anonymous.get("/api/chat/messages").await.expect_error(401, "unauthorized");
+    anonymous.get("/api/nowhere").await.expect_error(404, "not_found");
+    anonymous.get("/api/ws").await.expect_error(404, "not_found");
+    amy.put("/api/chat/send", json!({})).await.expect_error(405, "method_not_allowed");
+    amy.post("/api/chat/send", json!({"content": "x".repeat(70_000)})).await.expect_error(413, "too_long");
+    amy.get("/api/user/x").await.expect_error(400, "bad_request");
+    amy.get("/api/user/999").await.expect_error(404, "not_found");
     let chinese = [("Accept-Language", "zh-CN,zh;q=0.9"), ("X-Request-ID", "r-17")];
-    let answer = amy.ask(reqwest::Method::GET, "/api/user/999", &chinese, None).await;
+    let answer = amy.request(reqwest::Method::GET, "/api/user/999", &chinese, None).await;
     assert_eq!(answer.headers["x-request-id"], "r-17");
-    let body = answer.refused(404, "not_found");
+    let body = answer.expect_error(404, "not_found");
     assert_eq!(body["request_id"], "r-17");
     assert!(!body["message"].as_str().unwrap().is_ascii(), "{body}");
 }

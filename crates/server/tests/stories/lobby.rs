@@ -1,4 +1,4 @@
-//! What is said in the lobby: one way in, one order, an answer to everything that is refused, nothing twice.
+//! Lobby messages: one code path for all transports, one order, an answer to every refusal, no duplicates.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::stage::{Heard, Person, Server, Tab, of_type};
+use crate::fixture::{Received, Server, Tab, User, of_type};
 
-/// Sends a frame that is refused: the code of the notification that is the next thing heard.
+/// Sends a frame that the server refuses. Returns the code of the notification, which must be the next envelope.
 async fn refusal(tab: &mut Tab, frame: &str) -> String {
     tab.send_text(frame.to_owned()).await;
     let envelope = tab.next_envelope().await;
@@ -22,8 +22,8 @@ async fn refusal(tab: &mut Tab, frame: &str) -> String {
     envelope["data"]["code"].as_str().unwrap().to_owned()
 }
 
-async fn open(person: &Person) -> Tab {
-    let mut tab = person.opens_tab().await;
+async fn open(user: &User) -> Tab {
+    let mut tab = user.open_tab().await;
     tab.next_of("online_count").await;
     tab
 }
@@ -31,7 +31,7 @@ async fn open(person: &Person) -> Tab {
 #[tokio::test]
 async fn h10_every_rejection_is_answered() {
     let server = Server::without_limits(&[]);
-    let amy = Person::of_site(&server, 7, "amy");
+    let amy = User::of_site(&server, 7, "amy");
     let mut tab = open(&amy).await;
     let long = json!({"type": "message", "data": {"content": "x".repeat(501)}}).to_string();
     let deep = format!(r#"{{"type":"message","data":{{"content":{}1{}}}}}"#, "[".repeat(10_000), "]".repeat(10_000));
@@ -61,22 +61,22 @@ async fn h10_every_rejection_is_answered() {
     ] {
         assert_eq!(refusal(&mut tab, frame).await, code, "{frame:.80}");
     }
-    assert_eq!(amy.lobby().await, Vec::<Value>::new(), "nothing of it was stored");
-    tab.is_alive().await;
+    assert_eq!(amy.lobby().await, Vec::<Value>::new(), "nothing was stored");
+    tab.assert_alive().await;
 }
 
 #[tokio::test]
-async fn h10_what_is_too_fast_is_answered() {
-    let server = Server::of_a_site(&[]);
-    let amy = Person::of_site(&server, 7, "amy");
+async fn h10_sending_too_fast_is_answered() {
+    let server = Server::of_site(&[]);
+    let amy = User::of_site(&server, 7, "amy");
     let mut tab = open(&amy).await;
     for number in 0..30 {
         tab.say(&format!("number {number}")).await;
     }
-    let heard = tab.until_heartbeat().await;
-    let refused = of_type(&heard, "notification");
-    assert!(refused.len() >= 20 && refused.iter().all(|data| data["code"] == "rate_limited"), "{heard:?}");
-    let mut said = of_type(&heard, "message").len();
+    let received = tab.read_to_heartbeat().await;
+    let refused = of_type(&received, "notification");
+    assert!(refused.len() >= 20 && refused.iter().all(|data| data["code"] == "rate_limited"), "{received:?}");
+    let mut said = of_type(&received, "message").len();
     while said + refused.len() < 30 {
         tab.next_of("message").await;
         said += 1;
@@ -85,35 +85,35 @@ async fn h10_what_is_too_fast_is_answered() {
 }
 
 #[tokio::test]
-async fn h10_binary_is_refused_with_1003() {
-    let server = Server::of_a_site(&[]);
-    let mut tab = open(&Person::of_site(&server, 7, "amy")).await;
+async fn h10_binary_frames_close_with_1003() {
+    let server = Server::of_site(&[]);
+    let mut tab = open(&User::of_site(&server, 7, "amy")).await;
     tab.send_binary(b"hello").await;
-    assert_eq!(tab.until_closed().await.1, 1003);
+    assert_eq!(tab.read_to_close().await.1, 1003);
 }
 
 #[tokio::test]
-async fn h10_twenty_bad_envelopes_are_answered_and_one_more_is_the_last() {
-    let server = Server::of_a_site(&[]);
-    let mut tab = open(&Person::of_site(&server, 7, "amy")).await;
+async fn h10_twenty_bad_envelopes_are_answered_and_the_next_one_closes() {
+    let server = Server::of_site(&[]);
+    let mut tab = open(&User::of_site(&server, 7, "amy")).await;
     for _ in 0..20 {
         assert_eq!(refusal(&mut tab, "nonsense").await, "bad_request");
     }
-    // What was understood and refused does not count.
+    // Well-formed envelopes that the server refuses do not count.
     assert_eq!(refusal(&mut tab, r#"{"type":"message","data":{"content":""}}"#).await, "empty");
     tab.send_text("nonsense").await;
-    let (heard, code, _) = tab.until_closed().await;
-    assert_eq!((of_type(&heard, "notification").len(), code), (1, 1008), "{heard:?}");
+    let (received, code, _) = tab.read_to_close().await;
+    assert_eq!((of_type(&received, "notification").len(), code), (1, 1008), "{received:?}");
 }
 
 #[tokio::test]
-async fn h12_fifty_senders_at_once_and_everybody_sees_the_order_of_history() {
+async fn h12_with_fifty_senders_every_client_sees_the_order_of_history() {
     let server = Server::without_limits(&[]);
-    let people: Vec<Person> = (1..=50).map(|id| Person::of_site(&server, id, &format!("user{id}"))).collect();
-    let tabs = join_all(people.iter().map(Person::opens_tab)).await;
-    let clients = tabs.into_iter().zip(&people).map(|(mut tab, person)| async move {
+    let users: Vec<User> = (1..=50).map(|id| User::of_site(&server, id, &format!("user{id}"))).collect();
+    let tabs = join_all(users.iter().map(User::open_tab)).await;
+    let clients = tabs.into_iter().zip(&users).map(|(mut tab, user)| async move {
         for number in 0..10 {
-            tab.say(&format!("{} says {number}", person.name)).await;
+            tab.say(&format!("{} says {number}", user.name)).await;
         }
         let mut ids = Vec::new();
         while ids.len() < 500 {
@@ -122,35 +122,35 @@ async fn h12_fifty_senders_at_once_and_everybody_sees_the_order_of_history() {
         ids
     });
     let seen = join_all(clients).await;
-    let history = people[0].lobby().await;
+    let history = users[0].lobby().await;
     let order: Vec<u64> = history.iter().map(|message| message["id"].as_u64().unwrap()).collect();
     assert!(order.is_sorted_by(|a, b| a < b), "ids grow");
     assert!(history.is_sorted_by_key(|message| message["send_time"].as_str().unwrap()), "times never decrease");
-    for (ids, person) in seen.iter().zip(&people) {
-        assert_eq!(ids, &order, "{}", person.name);
+    for (ids, user) in seen.iter().zip(&users) {
+        assert_eq!(ids, &order, "{}", user.name);
     }
-    // Each sender's own words come in the order in which they were sent.
-    for person in &people {
-        let own = history.iter().filter(|message| message["user_id"] == json!(person.id));
+    // The messages of each sender come in the order in which they were sent.
+    for user in &users {
+        let own = history.iter().filter(|message| message["user_id"] == json!(user.id));
         let numbers = own.map(|message| message["content"].as_str().unwrap().rsplit(' ').next().unwrap());
-        assert!(numbers.map(str::to_owned).eq((0..10).map(|number| number.to_string())), "{}", person.name);
+        assert!(numbers.map(str::to_owned).eq((0..10).map(|number| number.to_string())), "{}", user.name);
     }
 }
 
 #[tokio::test]
-async fn h15_the_limit_holds_across_reconnects_and_doors_and_counts_every_frame() {
-    let server = Server::of_a_site(&[]);
-    let amy = Person::of_site(&server, 7, "amy");
+async fn h15_the_limit_holds_across_reconnects_and_transports_and_counts_every_frame() {
+    let server = Server::of_site(&[]);
+    let amy = User::of_site(&server, 7, "amy");
     let begun = Instant::now();
     let mut passed = 0;
     for round in 0..8 {
-        let mut tab = amy.opens_tab().await;
+        let mut tab = amy.open_tab().await;
         for _ in 0..5 {
             tab.say(&format!("round {round}")).await;
         }
-        let heard = tab.until_heartbeat().await;
-        passed += 5 - of_type(&heard, "notification").iter().filter(|data| data["code"] == "rate_limited").count();
-        let answer = amy.post("/api/chat/send", json!({"content": "by the other door"})).await;
+        let received = tab.read_to_heartbeat().await;
+        passed += 5 - of_type(&received, "notification").iter().filter(|data| data["code"] == "rate_limited").count();
+        let answer = amy.post("/api/chat/send", json!({"content": "over the other transport"})).await;
         match answer.status {
             200 => passed += 1,
             _ => assert!(answer.headers.contains_key("retry-after"), "{}", answer.text),
@@ -158,17 +158,17 @@ async fn h15_the_limit_holds_across_reconnects_and_doors_and_counts_every_frame(
     }
     let allowed = 5 + begun.elapsed().as_secs() * 3 + 3;
     assert!(passed as u64 <= allowed, "{passed} of 48 passed, {allowed} are allowed");
-    assert!(passed >= 5, "the burst is there to be used");
+    assert!(passed >= 5, "the burst is usable");
 }
 
 #[tokio::test]
-async fn h15_what_is_refused_for_what_it_says_counts_as_well() {
-    let server = Server::of_a_site(&[]);
-    let amy = Person::of_site(&server, 7, "amy");
+async fn h15_messages_with_invalid_content_count_too() {
+    let server = Server::of_site(&[]);
+    let amy = User::of_site(&server, 7, "amy");
     let begun = Instant::now();
     let mut looked_at = 0;
     for _ in 0..4 {
-        let mut tab = amy.opens_tab().await;
+        let mut tab = amy.open_tab().await;
         for _ in 0..50 {
             tab.say("").await;
         }
@@ -176,16 +176,16 @@ async fn h15_what_is_refused_for_what_it_says_counts_as_well() {
             looked_at += u64::from(tab.next_of("notification").await["code"] == "empty");
         }
     }
-    // As other envelopes: 20 a second, 60 at once.
+    // The limit of envelopes: 20 a second, 60 at once.
     let allowed = 60 + begun.elapsed().as_secs() * 20 + 20;
     assert!(looked_at <= allowed, "{looked_at} of 200 were looked at, {allowed} are allowed");
 }
 
 #[tokio::test]
 async fn h16_a_rename_shows_in_the_next_message_and_in_history() {
-    let server = Server::of_a_site(&[]);
-    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
-    let (mut tab, mut other) = (amy.opens_tab().await, bea.opens_tab().await);
+    let server = Server::of_site(&[]);
+    let (amy, bea) = (User::of_site(&server, 7, "amy"), User::of_site(&server, 8, "bea"));
+    let (mut tab, mut other) = (amy.open_tab().await, bea.open_tab().await);
     tab.say("before").await;
     assert_eq!(other.next_of("message").await["nickname"], "amy");
     let change = json!({"avatar": "/amy.png", "profile": {"nickname": "Amy 茶", "bio": ""}});
@@ -194,7 +194,7 @@ async fn h16_a_rename_shows_in_the_next_message_and_in_history() {
     let message = other.next_of("message").await;
     assert_eq!((&message["nickname"], &message["avatar"]), (&json!("Amy 茶"), &json!("/amy.png")));
     assert!(bea.lobby().await.iter().all(|message| message["nickname"] == "Amy 茶"), "and history says the same");
-    bea.writes(&amy, "a new name!").await;
+    bea.send_private(&amy, "a new name!").await;
     assert_eq!(tab.next_of("private_message").await["message"]["receiver"]["nickname"], "Amy 茶");
     assert_eq!(bea.get("/api/conversations").await.data()["conversations"][0]["other_user"]["nickname"], "Amy 茶");
     let online = bea.get("/api/chat/online-users").await.data();
@@ -202,29 +202,29 @@ async fn h16_a_rename_shows_in_the_next_message_and_in_history() {
 }
 
 #[tokio::test]
-async fn p1_what_is_said_over_http_is_heard_and_is_held_to_the_same_rules() {
-    let server = Server::of_a_site(&[]);
-    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
-    let (mut tab, mut other) = (amy.opens_tab().await, bea.opens_tab().await);
-    let id = amy.says("  hello \n").await;
+async fn p1_a_message_sent_over_http_is_broadcast_under_the_same_rules() {
+    let server = Server::of_site(&[]);
+    let (amy, bea) = (User::of_site(&server, 7, "amy"), User::of_site(&server, 8, "bea"));
+    let (mut tab, mut other) = (amy.open_tab().await, bea.open_tab().await);
+    let id = amy.say("  hello \n").await;
     for tab in [&mut tab, &mut other] {
         let message = tab.next_of("message").await;
         assert_eq!((&message["id"], &message["content"]), (&json!(id), &json!("hello")));
     }
-    amy.post("/api/chat/send", json!({"content": " \t "})).await.refused(422, "empty");
-    amy.post("/api/chat/send", json!({"content": "茶".repeat(501)})).await.refused(422, "too_long");
+    amy.post("/api/chat/send", json!({"content": " \t "})).await.expect_error(422, "empty");
+    amy.post("/api/chat/send", json!({"content": "茶".repeat(501)})).await.expect_error(422, "too_long");
     let says = (0..40).map(|number| amy.post("/api/chat/send", json!({"content": number.to_string()})));
     let answers = join_all(says).await;
     let refused = answers.into_iter().find(|answer| answer.status != 200).expect("forty at once are too fast");
     let seconds: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=5).contains(&seconds), "{seconds}");
-    refused.refused(429, "rate_limited");
+    refused.expect_error(429, "rate_limited");
 }
 
 #[tokio::test]
-async fn p6_p7_a_page_that_cannot_be_read_is_a_400_that_names_the_field() {
-    let server = Server::of_a_site(&[]);
-    let amy = Person::of_site(&server, 7, "amy");
+async fn p6_p7_invalid_page_parameters_are_400_with_the_field() {
+    let server = Server::of_site(&[]);
+    let amy = User::of_site(&server, 7, "amy");
     for (query, field) in [
         ("limit=0", "limit"),
         ("limit=-1", "limit"),
@@ -233,56 +233,57 @@ async fn p6_p7_a_page_that_cannot_be_read_is_a_400_that_names_the_field() {
         ("before_id=x", "before_id"),
         ("before_id=9007199254740992", "before_id"),
     ] {
-        let body = amy.get(&format!("/api/chat/messages?{query}")).await.refused(400, "bad_request");
+        let body = amy.get(&format!("/api/chat/messages?{query}")).await.expect_error(400, "bad_request");
         assert_eq!(body["data"]["field"], field, "{body}");
     }
     amy.get("/api/chat/messages?limit=1000&before_id=0&_t=17").await.expect(200);
 }
 
 #[tokio::test]
-async fn p12_the_same_key_gives_the_same_answer_also_after_a_restart_and_a_kill() {
+async fn p12_the_same_key_gives_the_same_answer_after_a_restart_and_a_kill() {
     let mut server = Server::without_limits(&[]);
-    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
+    let (amy, bea) = (User::of_site(&server, 7, "amy"), User::of_site(&server, 8, "bea"));
     bea.get("/api/auth/me").await.expect(200);
-    let first = amy.says_once("key-1", "once").await.expect(200).data();
+    let first = amy.say_with_key("key-1", "once").await.expect(200).data();
     let private = json!({"receiver_id": 8, "content": "just for you"}).to_string();
-    let write = || amy.ask(Method::POST, "/api/messages/send", &[("Idempotency-Key", "key-2")], Some(private.clone()));
+    let write =
+        || amy.request(Method::POST, "/api/messages/send", &[("Idempotency-Key", "key-2")], Some(private.clone()));
     let second = write().await.expect(201).data();
 
-    // Ten at once under a new key are one as well.
-    let answers = join_all((0..10).map(|_| amy.says_once("key-3", "all at once"))).await;
+    // Ten concurrent requests under a new key are one message too.
+    let answers = join_all((0..10).map(|_| amy.say_with_key("key-3", "all at once"))).await;
     let ids: HashSet<u64> =
         answers.into_iter().map(|answer| answer.expect(200).data()["message_id"].as_u64().unwrap()).collect();
     assert_eq!(ids.len(), 1);
 
     for end in 0..3 {
-        assert_eq!(amy.says_once("key-1", "once").await.expect(200).data(), first);
+        assert_eq!(amy.say_with_key("key-1", "once").await.expect(200).data(), first);
         assert_eq!(write().await.expect(201).data(), second);
-        amy.says_once("key-1", "something else").await.refused(409, "conflict");
-        amy.says_once("key-2", "just for you").await.refused(409, "conflict");
+        amy.say_with_key("key-1", "something else").await.expect_error(409, "conflict");
+        amy.say_with_key("key-2", "just for you").await.expect_error(409, "conflict");
         match end {
             0 => drop(server.stop().await),
-            1 => server.kill9(),
+            1 => server.kill(),
             _ => break,
         }
         server.restart();
     }
-    // Another one's key is another key.
-    bea.says_once("key-1", "mine").await.expect(200);
+    // The same key of another user is another key.
+    bea.say_with_key("key-1", "mine").await.expect(200);
     let said: Vec<_> = amy.lobby().await.iter().map(|message| message["content"].clone()).collect();
     assert_eq!(said, ["once", "all at once", "mine"]);
     for key in ["", &"k".repeat(65)] {
-        amy.says_once(key, "a key that is none").await.refused(400, "bad_request");
+        amy.say_with_key(key, "an invalid key").await.expect_error(400, "bad_request");
     }
 }
 
 #[tokio::test]
 async fn p14_catching_up_is_complete_page_by_page() {
     let server = Server::without_limits(&[]);
-    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
-    let last_seen = amy.says("the last one that Bea saw").await;
+    let (amy, bea) = (User::of_site(&server, 7, "amy"), User::of_site(&server, 8, "bea"));
+    let last_seen = amy.say("the last one that Bea saw").await;
     let texts: Vec<String> = (0..250).map(|number| number.to_string()).collect();
-    join_all(texts.iter().map(|text| amy.says(text))).await;
+    join_all(texts.iter().map(|text| amy.say(text))).await;
     let (mut after, mut pages, mut caught_up) = (last_seen, Vec::new(), Vec::new());
     loop {
         let page = bea.get(&format!("/api/chat/messages/new?after_id={after}&limit=100")).await.data();
@@ -297,7 +298,7 @@ async fn p14_catching_up_is_complete_page_by_page() {
     assert_eq!(pages, [(100, true), (100, true), (50, false)]);
     assert!(caught_up.is_sorted_by(|a, b| a < b) && caught_up[0] > last_seen);
 
-    // Backwards, as the old front end scrolls.
+    // Backwards, as the old front end loads pages.
     let newest = bea.get("/api/chat/messages?limit=50").await.data();
     let ids: Vec<u64> =
         newest["messages"].as_array().unwrap().iter().map(|message| message["id"].as_u64().unwrap()).collect();
@@ -307,15 +308,15 @@ async fn p14_catching_up_is_complete_page_by_page() {
 }
 
 #[tokio::test]
-async fn p15_a_deletion_is_told_to_everybody_and_each_mistake_has_its_own_answer() {
-    let server = Server::of_a_site(&[]);
-    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
-    let (mut tab, mut other) = (amy.opens_tab().await, bea.opens_tab().await);
-    let (first, second) = (amy.says("a slip of the tongue").await, amy.says("something rude").await);
+async fn p15_a_deletion_is_broadcast_and_each_mistake_has_its_own_answer() {
+    let server = Server::of_site(&[]);
+    let (amy, bea) = (User::of_site(&server, 7, "amy"), User::of_site(&server, 8, "bea"));
+    let (mut tab, mut other) = (amy.open_tab().await, bea.open_tab().await);
+    let (first, second) = (amy.say("a slip of the tongue").await, amy.say("something rude").await);
 
-    bea.delete(&format!("/api/chat/messages/{first}")).await.refused(403, "forbidden");
-    bea.delete("/api/chat/messages/999999").await.refused(404, "not_found");
-    bea.delete("/api/chat/messages/x").await.refused(400, "bad_request");
+    bea.delete(&format!("/api/chat/messages/{first}")).await.expect_error(403, "forbidden");
+    bea.delete("/api/chat/messages/999999").await.expect_error(404, "not_found");
+    bea.delete("/api/chat/messages/x").await.expect_error(400, "bad_request");
     amy.delete(&format!("/api/chat/messages/{first}")).await.expect(200);
     for tab in [&mut tab, &mut other] {
         assert_eq!(tab.next_of("message_deleted").await, json!({"id": first}));
@@ -324,16 +325,16 @@ async fn p15_a_deletion_is_told_to_everybody_and_each_mistake_has_its_own_answer
 
     server.command(&["user", "role", "bea", "moderator"]);
     bea.delete(&format!("/api/chat/messages/{second}")).await.expect(200);
-    // Deleting again told nobody anything again.
+    // Deleting again sent no event.
     assert_eq!(tab.next_of("message_deleted").await, json!({"id": second}));
     assert_eq!(bea.lobby().await, Vec::<Value>::new());
 }
 
 #[tokio::test]
-async fn what_is_said_is_kept_as_it_was_said() {
+async fn content_is_stored_as_it_was_sent() {
     let server = Server::without_limits(&[]);
-    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
-    let (mut tab, mut other) = (amy.opens_tab().await, bea.opens_tab().await);
+    let (amy, bea) = (User::of_site(&server, 7, "amy"), User::of_site(&server, 8, "bea"));
+    let (mut tab, mut other) = (amy.open_tab().await, bea.open_tab().await);
     let family = "👨‍👩‍👧‍👦".repeat(71);
     for text in [
         "'; DROP TABLE messages; --",
@@ -348,7 +349,7 @@ async fn what_is_said_is_kept_as_it_was_said() {
         tab.say(text).await;
         assert_eq!(other.next_of("message").await["content"], text);
     }
-    // Eight scalar values to a family of this kind less one joiner: 72 of them are over 500.
+    // 7 scalar values in such a family emoji: 72 of them are over 500.
     assert_eq!(family.chars().count(), 497);
     tab.say(&"👨‍👩‍👧‍👦".repeat(72)).await;
     assert_eq!(tab.next_of("notification").await["code"], "too_long");
@@ -356,19 +357,19 @@ async fn what_is_said_is_kept_as_it_was_said() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_in_mid_send_sends_all_or_nothing() {
+async fn a_connection_cut_in_mid_send_stores_all_or_nothing() {
     let server = Server::without_limits(&[]);
-    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
-    let mut other = bea.opens_tab().await;
+    let (amy, bea) = (User::of_site(&server, 7, "amy"), User::of_site(&server, 8, "bea"));
+    let mut other = bea.open_tab().await;
     for number in 0..50 {
-        let mut tab = amy.opens_tab().await;
+        let mut tab = amy.open_tab().await;
         tab.say(&format!("number {number}")).await;
         drop(tab);
     }
-    let heard = of_type(&other.until_marker(&bea).await, "message");
+    let received = of_type(&other.read_to_marker(&bea).await, "message");
     let stored = bea.lobby().await;
-    // What was still under way when the marker was said is stored behind it.
+    // Messages that were under way when the marker was stored come after it.
     let before: Vec<_> = stored.into_iter().take_while(|message| message["user_id"] == 7).collect();
-    assert_eq!(heard, before, "what was stored was told, and nothing else");
-    assert!(matches!(amy.opens_tab().await.next().await, Heard::Envelope(_)));
+    assert_eq!(received, before, "exactly the stored messages were sent");
+    assert!(matches!(amy.open_tab().await.next().await, Received::Envelope(_)));
 }

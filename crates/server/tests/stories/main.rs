@@ -1,21 +1,21 @@
-//! Stories: named people, real sockets, the real binary. Each test is named after the row of the catalogue that it
-//! holds the server to (H and P of the ancestor's faults), or after a fault that somebody injects. They go through
-//! the public doors only; what they know of the inside is the data directory and the log.
+//! Stories: named users, real sockets, the real binary. Tests with a row number in their name guard that row of
+//! docs/internals/regressions.md. They use the public interfaces only; of the inside they know the data directory and
+//! the log. Each test has a server, a port and a directory of its own.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod stage;
+mod fixture;
 
 mod connections;
 mod crash;
 mod devices;
-mod door;
+mod edge;
 mod faults;
 mod frames;
-mod going_down;
 mod golden;
 mod journey;
 mod lobby;
 mod private;
+mod shutdown;
 mod slow_readers;
 mod smuggling;
 mod trust;

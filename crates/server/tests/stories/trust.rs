@@ -1,4 +1,4 @@
-//! What must not get out or in: addresses, tokens, secrets, other people's accounts.
+//! What must not leak: addresses, tokens, passwords, secrets, the existence of accounts.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -6,11 +6,11 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::stage::schema::speaks_of_an_address;
-use crate::stage::{PASSWORD, Person, Server, handshake};
+use crate::fixture::schema::contains_ip_address;
+use crate::fixture::{PASSWORD, Server, User, request_head};
 
 #[test]
-fn the_test_knows_an_address_when_it_sees_one() {
+fn the_address_detector_recognizes_addresses() {
     for (text, expect) in [
         (r#"{"ip":"203.0.113.77"}"#, true),
         ("from 127.0.0.1", true),
@@ -18,29 +18,29 @@ fn the_test_knows_an_address_when_it_sees_one() {
         (r#"{"send_time":"2026-11-22T06:25:36.120Z"}"#, false),
         (r#"{"id":1,"content":"1.2"}"#, false),
     ] {
-        assert_eq!(speaks_of_an_address(text), expect, "{text}");
+        assert_eq!(contains_ip_address(text), expect, "{text}");
     }
 }
 
 #[tokio::test]
-async fn h11_nothing_that_others_get_has_an_address_in_it() {
+async fn h11_nothing_that_other_users_get_contains_an_ip_address() {
     let mut server = Server::without_limits(&[("TEAHOUSE_SERVER__TRUSTED_PROXIES", "127.0.0.1")]);
-    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
-    let mut wire = bea.opens_wire().await;
+    let (amy, bea) = (User::of_site(&server, 7, "amy"), User::of_site(&server, 8, "bea"));
+    let mut socket = bea.open_raw_socket().await;
     let from = [("X-Forwarded-For", "203.0.113.77")];
-    let send = async |path: &str, body: Value| amy.ask(Method::POST, path, &from, Some(body.to_string())).await;
+    let send = async |path: &str, body: Value| amy.request(Method::POST, path, &from, Some(body.to_string())).await;
     let gone = send("/api/chat/send", json!({"content": "soon gone"})).await.expect(200).data();
     send("/api/chat/send", json!({"content": "hello"})).await.expect(200);
     let written = send("/api/messages/send", json!({"receiver_id": 8, "content": "psst"})).await.expect(201).data();
     amy.delete(&format!("/api/chat/messages/{}", gone["message_id"])).await.expect(200);
-    bea.writes(&amy, "yes?").await;
+    bea.send_private(&amy, "yes?").await;
     amy.conversation(written["conversation_id"].as_u64().unwrap()).await;
-    let _tab = amy.opens_tab().await;
+    let _tab = amy.open_tab().await;
 
     let mut kinds = Vec::new();
     while !kinds.contains(&"message_deleted".to_owned()) || !kinds.contains(&"message_read".to_owned()) {
-        let frame = wire.next_frame().await.unwrap();
-        assert!(!speaks_of_an_address(frame.text()), "{}", frame.text());
+        let frame = socket.next_frame().await.unwrap();
+        assert!(!contains_ip_address(frame.text()), "{}", frame.text());
         kinds.push(serde_json::from_str::<Value>(frame.text()).unwrap()["type"].as_str().unwrap().to_owned());
     }
     assert!(kinds.contains(&"message".to_owned()) && kinds.contains(&"private_message".to_owned()), "{kinds:?}");
@@ -60,11 +60,11 @@ async fn h11_nothing_that_others_get_has_an_address_in_it() {
         "/api/nowhere",
     ] {
         let text = bea.get(path).await.text;
-        assert!(!speaks_of_an_address(&text), "{path}: {text}");
+        assert!(!contains_ip_address(&text), "{path}: {text}");
     }
     assert!(!bea.get("/api/user/7").await.text.contains("@example.org"), "nor somebody else's e-mail address");
 
-    // It is kept, for moderators.
+    // The server stores it for moderators.
     server.stop().await;
     let kept = rusqlite::Connection::open(server.data().join("teahouse.db")).unwrap();
     let sql = "SELECT count(*) FROM messages WHERE ip = '203.0.113.77'";
@@ -72,11 +72,11 @@ async fn h11_nothing_that_others_get_has_an_address_in_it() {
 }
 
 #[tokio::test]
-async fn p18_no_token_and_no_password_is_ever_in_the_log() {
-    let server = Server::alone(&[("TEAHOUSE_LOG__FILTER", "trace")]);
-    let amy = Person::register(&server, "amy").await;
+async fn p18_no_token_and_no_password_is_logged() {
+    let server = Server::standalone(&[("TEAHOUSE_LOG__FILTER", "trace")]);
+    let amy = User::register(&server, "amy").await;
     let again = amy.log_in().await;
-    let mut tab = again.opens_tab().await;
+    let mut tab = again.open_tab().await;
     tab.say("hello").await;
     tab.next_of("message").await;
     again.get("/api/auth/me").await.expect(200);
@@ -84,17 +84,17 @@ async fn p18_no_token_and_no_password_is_ever_in_the_log() {
     again.get(&format!("/api/nowhere?a=1&Token={}&b=2", again.token)).await.expect(404);
     reqwest::get(server.url(&format!("/api/chat/ws?token={}", again.token))).await.unwrap();
     let bad = format!("{}x", again.token);
-    assert!(amy.clone().with_token(&bad).tries_to_open_tab().await.is_err());
-    let mut wire = crate::stage::Wire::connect(server.address()).await;
+    assert!(amy.clone().with_token(&bad).try_open_tab().await.is_err());
+    let mut socket = crate::fixture::RawSocket::connect(server.address()).await;
     let by_protocol = format!("Sec-WebSocket-Protocol: bearer.{}\r\n", again.token);
-    wire.write(handshake("", &by_protocol).replace("?token=", "").as_bytes()).await;
-    wire.read_head().await;
+    socket.write(request_head("", &by_protocol).as_bytes()).await;
+    socket.read_head().await;
     again.post("/api/auth/logout", json!({})).await.expect(200);
 
-    let log = server.log_line("path=\"/api/auth/logout\"") + &server.log();
-    assert!(log.contains("/api/chat/ws?token=[redacted]"), "the requests are in it");
-    for person in [&amy, &again] {
-        let (_, signature) = person.token.rsplit_once('.').unwrap();
+    let log = server.wait_for_log_line("path=\"/api/auth/logout\"") + &server.log();
+    assert!(log.contains("/api/chat/ws?token=[redacted]"), "the log has the requests");
+    for user in [&amy, &again] {
+        let (_, signature) = user.token.rsplit_once('.').unwrap();
         assert!(!log.contains(signature), "a token is in the log");
     }
     assert!(!log.contains(PASSWORD), "a password is in the log");
@@ -103,8 +103,8 @@ async fn p18_no_token_and_no_password_is_ever_in_the_log() {
 }
 
 #[tokio::test]
-async fn p20_p21_secrets_are_made_at_the_first_start_and_metrics_are_on_their_own_listener() {
-    let (one, other) = (Server::alone(&[("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")]), Server::alone(&[]));
+async fn p20_p21_secrets_are_generated_and_metrics_have_their_own_listener() {
+    let (one, other) = (Server::standalone(&[("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")]), Server::standalone(&[]));
     let secret = |server: &Server| std::fs::read_to_string(server.data().join("token.secret")).unwrap();
     assert_ne!(secret(&one), secret(&other));
     for entry in std::fs::read_dir(one.data()).unwrap() {
@@ -112,11 +112,11 @@ async fn p20_p21_secrets_are_made_at_the_first_start_and_metrics_are_on_their_ow
         let mode = entry.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{:?} is {mode:o}", entry.path());
     }
-    // A token of one opens nothing of the other.
-    let amy = Person::register(&one, "amy").await;
-    Person::register(&other, "amy").await;
-    let abroad = Person::stranger(&other).with_token(&amy.token);
-    abroad.get("/api/auth/me").await.refused(401, "unauthorized");
+    // A token of one server is invalid on the other.
+    let amy = User::register(&one, "amy").await;
+    User::register(&other, "amy").await;
+    let abroad = User::anonymous(&other).with_token(&amy.token);
+    abroad.get("/api/auth/me").await.expect_error(401, "unauthorized");
 
     let text = reqwest::get(one.metrics_url()).await.unwrap().text().await.unwrap();
     assert!(text.contains("teahouse_sessions") && !text.to_lowercase().contains("select"), "{text}");
@@ -128,59 +128,59 @@ async fn p20_p21_secrets_are_made_at_the_first_start_and_metrics_are_on_their_ow
 }
 
 #[tokio::test]
-async fn p26_a_stranger_with_wrong_passwords_locks_nobody_out() {
-    let server = Server::alone(&[("TEAHOUSE_SERVER__TRUSTED_PROXIES", "127.0.0.1")]);
-    let amy = Person::register(&server, "amy").await;
-    let nobody = Person::stranger(&server);
+async fn p26_wrong_passwords_from_a_stranger_lock_nobody_out() {
+    let server = Server::standalone(&[("TEAHOUSE_SERVER__TRUSTED_PROXIES", "127.0.0.1")]);
+    let amy = User::register(&server, "amy").await;
+    let anonymous = User::anonymous(&server);
     let try_with = async |password: &str, from: &str| {
         let body = json!({"username": "amy", "password": password}).to_string();
-        nobody.ask(Method::POST, "/api/auth/login", &[("X-Forwarded-For", from)], Some(body)).await
+        anonymous.request(Method::POST, "/api/auth/login", &[("X-Forwarded-For", from)], Some(body)).await
     };
     for guess in join_all((0..10).map(|_| try_with("guess123", "203.0.113.66"))).await {
-        guess.refused(401, "unauthorized");
+        guess.expect_error(401, "unauthorized");
     }
     try_with(PASSWORD, "198.51.100.7").await.expect(200);
-    amy.opens_tab().await.is_alive().await;
-    // The guesser's own right guess waits for its turn, and is not locked out either.
+    amy.open_tab().await.assert_alive().await;
+    // The correct password of the guesser is delayed and not locked out either.
     try_with(PASSWORD, "203.0.113.66").await.expect(200);
 }
 
 #[tokio::test]
-async fn whether_a_user_exists_is_not_told_by_a_wrong_password() {
-    let server = Server::alone(&[]);
-    Person::register(&server, "amy").await;
-    let nobody = Person::stranger(&server);
+async fn a_wrong_password_does_not_reveal_whether_a_user_exists() {
+    let server = Server::standalone(&[]);
+    User::register(&server, "amy").await;
+    let anonymous = User::anonymous(&server);
     let mut answers = Vec::new();
     for name in ["amy", "nobody", "' OR 1=1 --", "a%", "amy\u{0}", &"x".repeat(10_000)] {
         let body = json!({"username": name, "password": "wrong123"});
-        answers.push(nobody.post("/api/auth/login", body).await.refused(401, "unauthorized")["message"].take());
+        answers.push(anonymous.post("/api/auth/login", body).await.expect_error(401, "unauthorized")["message"].take());
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
 }
 
 #[tokio::test]
-async fn p19_after_a_new_password_only_the_new_one_opens_the_door_and_does_so_at_once() {
-    let server = Server::alone(&[]);
-    let amy = Person::register(&server, "amy").await;
+async fn p19_after_a_password_change_only_the_new_password_logs_in() {
+    let server = Server::standalone(&[]);
+    let amy = User::register(&server, "amy").await;
     let change = json!({"currentPassword": PASSWORD, "newPassword": "sencha8"});
     amy.post("/api/auth/change-password", change).await.expect(200);
     let login = |password: &str| json!({"username": "amy", "password": password});
-    amy.post("/api/auth/login", login(PASSWORD)).await.refused(401, "unauthorized");
+    amy.post("/api/auth/login", login(PASSWORD)).await.expect_error(401, "unauthorized");
     let fresh = amy.post("/api/auth/login", login("sencha8")).await.expect(200).data();
     let fresh = amy.clone().with_token(fresh["token"].as_str().unwrap());
     fresh.get("/api/auth/me").await.expect(200);
-    fresh.opens_tab().await.is_alive().await;
+    fresh.open_tab().await.assert_alive().await;
 }
 
 #[tokio::test]
-async fn a_flood_of_logins_does_not_keep_anybody_from_talking() {
-    let server = Server::alone(crate::stage::NO_LIMITS);
-    let amy = Person::register(&server, "amy").await;
-    let mut tab = amy.opens_tab().await;
-    let nobody = Person::stranger(&server);
+async fn a_flood_of_logins_does_not_delay_messages() {
+    let server = Server::standalone(crate::fixture::NO_LIMITS);
+    let amy = User::register(&server, "amy").await;
+    let mut tab = amy.open_tab().await;
+    let anonymous = User::anonymous(&server);
     let names: Vec<Value> =
         (0..60).map(|number| json!({"username": format!("user{number}"), "password": "wrong123"})).collect();
-    let flood = join_all(names.iter().map(|form| nobody.post("/api/auth/login", form.clone())));
+    let flood = join_all(names.iter().map(|form| anonymous.post("/api/auth/login", form.clone())));
     let talk = async {
         for _ in 0..30 {
             tab.say("still here").await;
@@ -193,6 +193,6 @@ async fn a_flood_of_logins_does_not_keep_anybody_from_talking() {
         () = talk => {}
     }
     for answer in flood.await {
-        answer.refused(401, "unauthorized");
+        answer.expect_error(401, "unauthorized");
     }
 }

@@ -1,5 +1,5 @@
-//! The server goes down under load, by kill -9, by a sync that fails, by being asked to, while devices write, react and
-//! come back: what was acknowledged is there, once, and every device that comes back shows what is there.
+//! The server goes down under load, by SIGKILL, a failed sync or SIGTERM. Each acknowledged message is stored once, and
+//! every device that reconnects shows what the server has.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use teahouse_chaos::Faults;
+use teahouse_testkit::Faults;
 
-use super::{house, house_with, private_room};
-use crate::stage::{Chance, Device, PATIENCE, Person, Server};
+use super::{private_room, server_and_users, server_with};
+use crate::fixture::{Device, PATIENCE, Random, Server, User};
 
 const OUTAGES: u64 = 5;
 
-/// What was said, by key: where, and its id and seq once that was acknowledged.
+/// What was sent, by key: the room, and id and seq once it is acknowledged.
 type Said = Arc<Mutex<BTreeMap<String, (u64, Option<(u64, u64)>)>>>;
 
-/// One who writes until the server is gone: first what was not acknowledged when it went, then on and on.
+/// A device that sends until the server is down. It first resends what was not acknowledged in the last round.
 struct Writer {
     device: Device,
     rooms: [u64; 2],
@@ -28,10 +28,10 @@ struct Writer {
 }
 
 impl Writer {
-    async fn says(&mut self, key: &str, room: u64) -> Option<()> {
+    async fn say(&mut self, key: &str, room: u64) -> Option<()> {
         let data = json!({"room": room, "content": key, "client_id": key});
         self.said.lock().unwrap().entry(key.to_owned()).or_insert((room, None));
-        match self.device.tries_while_it_lives("message", data).await? {
+        match self.device.request_if_alive("message", data).await? {
             Ok(answer) => {
                 let place = (answer["id"].as_u64().unwrap(), answer["seq"].as_u64().unwrap());
                 let before = self.said.lock().unwrap().insert(key.to_owned(), (room, Some(place))).unwrap().1;
@@ -39,110 +39,109 @@ impl Writer {
                 self.acknowledged.fetch_add(1, Ordering::Relaxed);
                 Some(())
             }
-            // The next one is told to come back, or its writer is gone already.
             Err(error) => panic!("{key}: {error}"),
         }
     }
 
-    async fn writes(mut self) -> Self {
-        self.writes_on().await;
-        self.device.drops();
+    async fn write(mut self) -> Self {
+        self.write_until_down().await;
+        self.device.cut();
         self
     }
 
-    async fn writes_on(&mut self) -> Option<()> {
-        self.device.tries_to_come().await.ok()?;
-        let own = format!("{}-", self.device.person.name);
+    async fn write_until_down(&mut self) -> Option<()> {
+        self.device.try_connect().await.ok()?;
+        let own = format!("{}-", self.device.user.name);
         let open: Vec<(String, u64)> = {
             let said = self.said.lock().unwrap();
             let open = said.iter().filter(|(key, (_, place))| place.is_none() && key.starts_with(&own));
             open.map(|(key, (room, _))| (key.clone(), *room)).collect()
         };
         for (key, room) in open {
-            self.says(&key, room).await?;
+            self.say(&key, room).await?;
         }
         loop {
             self.number += 1;
             let number = self.number;
-            self.says(&format!("{own}{number}"), self.rooms[number as usize % 2]).await?;
+            self.say(&format!("{own}{number}"), self.rooms[number as usize % 2]).await?;
             if let Some(last) = self.device.view.room(1).messages.keys().next_back()
                 && number.is_multiple_of(5)
             {
                 let react = json!({"message": last, "emoji": "🍵", "on": number.is_multiple_of(10)});
-                self.device.tries_while_it_lives("react", react).await?.unwrap();
+                self.device.request_if_alive("react", react).await?.unwrap();
             }
         }
     }
 }
 
 #[tokio::test]
-async fn kill_9_loses_no_acknowledged_message_and_repeats_none_and_devices_that_come_back_converge() {
-    let house = house(["amy", "bea", "cid"]);
-    outages("kill -9 with devices", house, async |server| server.kill9()).await;
+async fn kill_9_loses_and_repeats_no_acknowledged_message_and_devices_converge() {
+    let fixture = server_and_users(["amy", "bea", "cid"]);
+    outages("kill -9 with devices", fixture, async |server| server.kill()).await;
 }
 
 #[tokio::test]
-async fn a_failed_sync_ends_the_process_which_comes_back_whole_and_nothing_acknowledged_is_lost() {
+async fn a_failed_sync_ends_the_process_and_loses_no_acknowledged_message() {
     let faults = Faults::new();
-    let house = house_with(&faults.environment(), ["amy", "bea", "cid"]);
+    let fixture = server_with(&faults.environment(), ["amy", "bea", "cid"]);
     let fail = async |server: &mut Server| {
-        faults.syncs_fail(1);
-        // 70: a program that cannot go on (sysexits). What its disk holds it reads anew.
-        assert_eq!(server.ended(PATIENCE).await.code(), Some(70));
+        faults.fail_syncs(1);
+        // 70 is EX_SOFTWARE. The process cannot know what is on the disk, so it exits and reads it again.
+        assert_eq!(server.wait_for_exit(PATIENCE).await.code(), Some(70));
     };
-    outages("failed syncs with devices", house, fail).await;
+    outages("failed syncs with devices", fixture, fail).await;
     assert_eq!(faults.hits().failed_syncs, OUTAGES);
 }
 
 #[tokio::test]
-async fn p7_a_rolling_restart_loses_and_repeats_nothing() {
-    let house = house(["amy", "bea", "cid"]);
+async fn p22_a_rolling_restart_loses_and_repeats_nothing() {
+    let fixture = server_and_users(["amy", "bea", "cid"]);
     let restart = async |server: &mut Server| assert!(server.stop().await.success());
-    outages("restarts with devices", house, restart).await;
+    outages("restarts with devices", fixture, restart).await;
 }
 
-/// People write while the server goes down, again and again, and come back when it is up. `end` brings it down.
-async fn outages(story: &str, house: (Server, [Person; 3]), end: impl AsyncFn(&mut Server)) {
-    let mut chance = Chance::printed(story);
-    let (mut server, people) = house;
-    let [amy, bea, cid] = &people;
+/// Users write while `end` brings the server down, again and again, and reconnect when it is up.
+async fn outages(story: &str, fixture: (Server, [User; 3]), end: impl AsyncFn(&mut Server)) {
+    let mut random = Random::of_run(story);
+    let (mut server, users) = fixture;
+    let [amy, bea, cid] = &users;
     let mut owner = amy.device().await;
     let room = private_room(&mut owner, "tea", &[bea, cid]).await;
     let mut listener = cid.device().await;
     let (said, acknowledged) = (Said::default(), Arc::new(AtomicU64::new(0)));
-    let writer = |person: &Person| Writer {
-        device: Device::of(person),
+    let writer = |user: &User| Writer {
+        device: Device::new(user),
         rooms: [1, room],
         said: Arc::clone(&said),
         acknowledged: Arc::clone(&acknowledged),
         number: 0,
     };
     let mut writers = vec![writer(amy), writer(bea), writer(bea)];
-    // Two devices of one user have keys of their own all the same.
+    // Two devices of one user must not share keys.
     writers[2].number = 1_000_000;
     for round in 0..OUTAGES {
         let before = acknowledged.load(Ordering::Relaxed);
-        let tasks: Vec<_> = writers.drain(..).map(|writer| tokio::spawn(writer.writes())).collect();
-        // The fault is in the thick of it: after some messages more, and then at any moment.
-        let enough = before + 20 + chance.below(60);
-        listener.until_view("some messages", |_| acknowledged.load(Ordering::Relaxed) > enough).await;
-        tokio::time::sleep(Duration::from_micros(chance.below(20_000))).await;
+        let tasks: Vec<_> = writers.drain(..).map(|writer| tokio::spawn(writer.write())).collect();
+        // The fault hits at a random moment after some more messages.
+        let enough = before + 20 + random.below(60);
+        listener.wait_for_view("some messages", |_| acknowledged.load(Ordering::Relaxed) > enough).await;
+        tokio::time::sleep(Duration::from_micros(random.below(20_000))).await;
         end(&mut server).await;
         for task in tasks {
-            writers.push(tokio::time::timeout(PATIENCE, task).await.expect("it ends with the server").unwrap());
+            writers.push(tokio::time::timeout(PATIENCE, task).await.expect("the task ends with the server").unwrap());
         }
         server.restart();
         assert!(acknowledged.load(Ordering::Relaxed) > before, "round {round}");
-        listener.comes_back().await;
-        owner.comes_back().await;
+        listener.reconnect().await;
+        owner.reconnect().await;
     }
 
     let mut devices = vec![owner, listener];
     devices.extend(writers.into_iter().map(|writer| writer.device));
     for device in &mut devices {
-        device.comes_back().await;
+        device.reconnect().await;
         for id in [1, room] {
-            device.loads_all_of(id).await;
+            device.load_all(id).await;
         }
     }
     let all: Vec<Value> =
@@ -164,7 +163,7 @@ async fn outages(story: &str, house: (Server, [Person; 3]), end: impl AsyncFn(&m
     }
     println!("{story}: {OUTAGES} times, {count} acknowledged, {} stored", stored.len());
     for device in &mut devices {
-        device.shows_the_same_as_a_fresh_load().await;
+        device.assert_same_as_fresh_load().await;
     }
     server.assert_no_panic();
 }

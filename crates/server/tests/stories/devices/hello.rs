@@ -1,23 +1,23 @@
-//! The first words, the lobby between the dialects, frames with several envelopes.
+//! `hello` and `welcome`, the lobby in both dialects, frames with several envelopes.
 
 use serde_json::{Value, json};
 
-use super::{house, house_with, ids, private_room};
-use crate::stage::{Device, of_type};
+use super::{ids, private_room, server_and_users, server_with};
+use crate::fixture::{Device, of_type};
 
 #[tokio::test]
-async fn hello_is_answered_with_everything_that_a_client_begins_with() {
-    let (_server, [amy, bea]) = house(["amy", "bea"]);
+async fn welcome_has_everything_that_a_client_starts_with() {
+    let (_server, [amy, bea]) = server_and_users(["amy", "bea"]);
     let mut phone = amy.device().await;
     let room = private_room(&mut phone, "tea", &[&bea]).await;
-    phone.says(room, "first").await;
-    let said = phone.says(room, "second").await;
-    let direct = phone.does("open", json!({"user": bea.id})).await["id"].as_u64().unwrap();
-    phone.says(direct, "just for you").await;
+    phone.say(room, "first").await;
+    let said = phone.say(room, "second").await;
+    let direct = phone.request("open", json!({"user": bea.id})).await["id"].as_u64().unwrap();
+    phone.say(direct, "just for you").await;
 
-    let mut hers = Device::of(&bea);
-    hers.connects().await;
-    let welcome = hers.says_hello().await;
+    let mut hers = Device::new(&bea);
+    hers.open().await;
+    let welcome = hers.say_hello().await;
     assert_eq!((&welcome["user"]["id"], &welcome["user"]["username"]), (&json!(bea.id), &json!("bea")));
     assert_eq!((&welcome["user"]["role"], &welcome["online"]), (&json!("user"), &json!({"count": 2})));
     assert!(welcome["session"].as_u64().unwrap() > 0 && !welcome["epoch"].as_str().unwrap().is_empty());
@@ -39,60 +39,60 @@ async fn hello_is_answered_with_everything_that_a_client_begins_with() {
     let peer = &talk["peer"];
     assert_eq!((&peer["id"], &peer["username"], &peer["online"]), (&json!(amy.id), &json!("amy"), &json!(true)));
 
-    // What is not held is live from there on; nothing of the past comes by itself.
-    phone.says(room, "third").await;
-    let heard = hers.next_of("message").await;
-    assert_eq!((&heard["content"], &heard["version"]), (&json!("third"), &json!(3)));
-    hers.shows_the_same_as_a_fresh_load().await;
-    phone.shows_the_same_as_a_fresh_load().await;
+    // A room that the device did not hold is live from here on. Its history comes only on request.
+    phone.say(room, "third").await;
+    let received = hers.next_of("message").await;
+    assert_eq!((&received["content"], &received["version"]), (&json!("third"), &json!(3)));
+    hers.assert_same_as_fresh_load().await;
+    phone.assert_same_as_fresh_load().await;
 }
 
 #[tokio::test]
 async fn the_lobby_is_one_room_in_both_dialects() {
-    let (_server, [amy, bea]) = house(["amy", "bea"]);
+    let (_server, [amy, bea]) = server_and_users(["amy", "bea"]);
     let mut phone = amy.device().await;
-    let mut tab = bea.opens_tab().await;
+    let mut tab = bea.open_tab().await;
 
-    let said = phone.says(1, "from the phone").await;
-    let heard = tab.next_of("message").await;
-    assert_eq!((&heard["id"], &heard["content"]), (&said["id"], &json!("from the phone")));
-    assert_eq!(heard["send_time"], said["send_time"]);
+    let said = phone.say(1, "from the phone").await;
+    let received = tab.next_of("message").await;
+    assert_eq!((&received["id"], &received["content"]), (&said["id"], &json!("from the phone")));
+    assert_eq!(received["send_time"], said["send_time"]);
     tab.say("from the tab").await;
-    let heard = phone.hears(|one| one["data"]["content"] == "from the tab").await;
+    let received = phone.wait_for(|one| one["data"]["content"] == "from the tab").await;
     let own = tab.next_of("message").await;
-    assert_eq!((&heard["data"]["id"], &heard["data"]["seq"]), (&own["id"], &json!(2)));
-    assert_eq!((&heard["data"]["sender"]["id"], &heard["data"]["version"]), (&json!(bea.id), &json!(2)));
+    assert_eq!((&received["data"]["id"], &received["data"]["seq"]), (&own["id"], &json!(2)));
+    assert_eq!((&received["data"]["sender"]["id"], &received["data"]["version"]), (&json!(bea.id), &json!(2)));
 
-    // A classic client can show a message once: edits and reactions are not for it, a deletion is.
-    phone.does("edit", json!({"message": said["id"], "content": "from the telephone"})).await;
-    phone.does("react", json!({"message": own["id"], "emoji": "👍", "on": true})).await;
-    phone.does("delete", json!({"message": said["id"]})).await;
-    let gone = tab.until(|one| one["type"] == "message_deleted").await;
+    // A classic client cannot change a message that it shows, so it receives deletions but no edits and no reactions.
+    phone.request("edit", json!({"message": said["id"], "content": "from the telephone"})).await;
+    phone.request("react", json!({"message": own["id"], "emoji": "👍", "on": true})).await;
+    phone.request("delete", json!({"message": said["id"]})).await;
+    let gone = tab.read_until(|one| one["type"] == "message_deleted").await;
     assert_eq!(of_type(&gone, "message"), Vec::<Value>::new());
-    let heard = tab.until_marker(&bea).await;
-    assert!(heard.iter().all(|one| one["type"] == "online_count"), "{heard:?}");
+    let received = tab.read_to_marker(&bea).await;
+    assert!(received.iter().all(|one| one["type"] == "online_count"), "{received:?}");
 
-    // And what a classic client deletes, v1 hears of.
+    // v1 devices receive a deletion by a classic client.
     bea.delete(&format!("/api/chat/messages/{}", own["id"])).await.expect(200);
     phone
-        .until_view("the deletion", |view| view.room(1).messages[&own["id"].as_u64().unwrap()]["deleted"] == true)
+        .wait_for_view("the deletion", |view| view.room(1).messages[&own["id"].as_u64().unwrap()]["deleted"] == true)
         .await;
-    phone.loads_all_of(1).await;
-    phone.shows_the_same_as_a_fresh_load().await;
+    phone.load_all(1).await;
+    phone.assert_same_as_fresh_load().await;
 }
 
 #[tokio::test]
-async fn p10_a_private_message_reaches_every_device_of_both() {
-    let (_server, [amy, bea]) = house(["amy", "bea"]);
+async fn p10_a_private_message_reaches_every_device_of_both_users() {
+    let (_server, [amy, bea]) = server_and_users(["amy", "bea"]);
     let (mut phone, mut laptop) = (amy.device().await, amy.device().await);
     let (mut hers, mut her_tablet) = (bea.device().await, bea.device().await);
-    let mut her_tab = bea.opens_tab().await;
-    let mut his_tab = amy.opens_tab().await;
+    let mut her_tab = bea.open_tab().await;
+    let mut his_tab = amy.open_tab().await;
 
-    // Written by the classic door, heard as a room of two, whose entry comes first.
-    let (id, room) = amy.writes(&bea, "psst").await;
+    // Sent over a classic route, received as a direct room, whose entry comes first.
+    let (id, room) = amy.send_private(&bea, "psst").await;
     for device in [&mut phone, &mut laptop, &mut hers, &mut her_tablet] {
-        device.until_version(room, 1).await;
+        device.wait_for_version(room, 1).await;
         let held = &device.view.room(room).messages[&id];
         assert_eq!((&held["content"], &held["sender"]["id"]), (&json!("psst"), &json!(amy.id)));
         let peer = if device.view.me == amy.id { bea.id } else { amy.id };
@@ -101,18 +101,18 @@ async fn p10_a_private_message_reaches_every_device_of_both() {
     let told = her_tab.next_of("private_message").await;
     assert_eq!((&told["message_id"], &told["message"]["conversation_id"]), (&json!(id), &json!(room)));
 
-    // And answered by v1: the classic front end of the receiver hears of it, that of the sender does not.
-    let said = hers.says(room, "yes?").await;
+    // Answered over v1: a classic tab of the receiver gets it, a classic tab of the sender does not.
+    let said = hers.say(room, "yes?").await;
     let told = his_tab.next_of("private_message").await;
     assert_eq!((&told["message_id"], &told["message"]["content"]), (&said["id"], &json!("yes?")));
-    assert_eq!(of_type(&her_tab.until_marker(&bea).await, "private_message"), Vec::<Value>::new());
+    assert_eq!(of_type(&her_tab.read_to_marker(&bea).await, "private_message"), Vec::<Value>::new());
 
-    // A read mark is a mark in every dialect.
-    laptop.does("read", json!({"room": room, "seq": 2})).await;
+    // A read mark holds in every dialect.
+    laptop.request("read", json!({"room": room, "seq": 2})).await;
     assert_eq!(her_tab.next_of("message_read").await, json!({"conversation_id": room, "reader_id": amy.id}));
     for device in [&mut phone, &mut laptop, &mut hers, &mut her_tablet] {
         device
-            .until_view("the mark", |view| {
+            .wait_for_view("the mark", |view| {
                 let held = view.room(room);
                 if view.me == amy.id { held.read_seq == 2 } else { held.reads.get(&amy.id) == Some(&2) }
             })
@@ -120,45 +120,45 @@ async fn p10_a_private_message_reaches_every_device_of_both() {
     }
     bea.post(&format!("/api/conversations/{room}/mark-read"), json!({})).await.expect(200);
     his_tab.next_of("message_read").await;
-    her_tablet.until_view("her own mark", |view| view.room(room).read_seq == 2).await;
+    her_tablet.wait_for_view("her own mark", |view| view.room(room).read_seq == 2).await;
     for device in [&mut phone, &mut laptop, &mut hers, &mut her_tablet] {
-        device.shows_the_same_as_a_fresh_load().await;
+        device.assert_same_as_fresh_load().await;
     }
 }
 
 #[tokio::test]
-async fn a_classic_tab_of_the_same_user_goes_on_beside_a_device() {
-    let (_server, [amy, bea]) = house(["amy", "bea"]);
-    let (mut tab, mut phone) = (amy.opens_tab().await, amy.device().await);
+async fn a_classic_tab_and_a_v1_device_of_one_user_coexist() {
+    let (_server, [amy, bea]) = server_and_users(["amy", "bea"]);
+    let (mut tab, mut phone) = (amy.open_tab().await, amy.device().await);
     let mut hers = bea.device().await;
     let room = private_room(&mut hers, "tea", &[&amy]).await;
-    phone.until_view("the room", |view| view.rooms.contains_key(&room)).await;
-    hers.says(room, "for members").await;
-    hers.says(1, "for all").await;
-    let heard = tab.until(|one| one["data"]["content"] == "for all").await;
-    // The classic dialect knows no rooms but the lobby and conversations, and no type of v1.
-    assert!(heard.iter().all(|one| one["type"] == "online_count"), "{heard:?}");
-    phone.until_version(room, 1).await;
-    phone.until_version(1, 1).await;
+    phone.wait_for_view("the room", |view| view.rooms.contains_key(&room)).await;
+    hers.say(room, "for members").await;
+    hers.say(1, "for all").await;
+    let received = tab.read_until(|one| one["data"]["content"] == "for all").await;
+    // The classic dialect has only the lobby and conversations, and no envelope types of v1.
+    assert!(received.iter().all(|one| one["type"] == "online_count"), "{received:?}");
+    phone.wait_for_version(room, 1).await;
+    phone.wait_for_version(1, 1).await;
 }
 
 #[tokio::test]
 async fn a_frame_may_carry_several_envelopes_each_with_its_own_answer() {
-    let (server, [amy]) = house_with(&[], ["amy"]);
+    let (server, [amy]) = server_with(&[], ["amy"]);
     let mut phone = amy.device().await;
     let say = |text: &str, key: &str| json!({"room": 1, "content": text, "client_id": key});
     let prepared = [
-        phone.prepares("message", say("one", "k-1")),
-        phone.prepares("message", say("two", "k-2")),
-        phone.prepares("message", say("", "k-3")),
-        phone.prepares("history", json!({"room": 1, "limit": 10})),
-        phone.prepares("message", say("three", "k-4")),
-        phone.prepares("heartbeat", json!({})),
+        phone.prepare("message", say("one", "k-1")),
+        phone.prepare("message", say("two", "k-2")),
+        phone.prepare("message", say("", "k-3")),
+        phone.prepare("history", json!({"room": 1, "limit": 10})),
+        phone.prepare("message", say("three", "k-4")),
+        phone.prepare("heartbeat", json!({})),
     ];
-    phone.will_ask("broken", "nothing");
+    phone.expect_answer_to("broken", "nothing");
     let mut lines: Vec<&str> = prepared.iter().map(|(_, text)| text.as_str()).collect();
     lines.insert(3, r#"{"type":"message","id":"broken","data":{"room":1}}"#);
-    phone.sends(lines.join("\n")).await;
+    phone.send_text(lines.join("\n")).await;
     let mut seqs = Vec::new();
     for (index, (id, _)) in prepared.iter().enumerate() {
         let answer = phone.answer(id).await;
@@ -170,9 +170,9 @@ async fn a_frame_may_carry_several_envelopes_each_with_its_own_answer() {
     }
     assert_eq!(seqs, [1, 2, 3], "said in this order");
     assert_eq!(phone.answer("broken").await.unwrap_err()["code"], "bad_request");
-    // A line break within a text is escaped, and stays.
-    let said = phone.says(1, "line one\nline two").await;
-    phone.until_version(1, 4).await;
+    // A line break in a content is escaped and kept.
+    let said = phone.say(1, "line one\nline two").await;
+    phone.wait_for_version(1, 4).await;
     assert_eq!(phone.view.message(said["id"].as_u64().unwrap()).unwrap()["content"], "line one\nline two");
     server.assert_no_panic();
 }

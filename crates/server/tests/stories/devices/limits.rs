@@ -1,20 +1,20 @@
-//! How fast and how much: limits hold for the user, whatever the device, the door or the dialect, count every
-//! envelope, and are told. What is refused closes nothing.
+//! Limits: they hold per user over all devices, transports and dialects, count every envelope and are answered. A refusal
+//! closes nothing.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::house;
-use crate::stage::{DEVICES, Device, Person, Server, settles};
+use super::server_and_users;
+use crate::fixture::{DEVICES, Device, Server, User, wait_until};
 
 fn say(number: usize) -> Value {
     json!({"room": 1, "content": "hi", "client_id": format!("key-{number}")})
 }
 
-/// Sends all of these in as few frames as may be, and counts how many were too fast. Each is answered once.
-async fn too_fast(device: &mut Device, requests: Vec<(&str, Value)>) -> usize {
-    let prepared: Vec<_> = requests.into_iter().map(|(kind, data)| device.prepares(kind, data)).collect();
-    device.sends(prepared.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n")).await;
+/// Sends requests in as few frames as possible, and counts the `rate_limited` answers. Each request has one answer.
+async fn count_rate_limited(device: &mut Device, requests: Vec<(&str, Value)>) -> usize {
+    let prepared: Vec<_> = requests.into_iter().map(|(kind, data)| device.prepare(kind, data)).collect();
+    device.send_text(prepared.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n")).await;
     let mut refused = 0;
     for (id, text) in prepared {
         if let Err(error) = device.answer(&id).await {
@@ -28,19 +28,25 @@ async fn too_fast(device: &mut Device, requests: Vec<(&str, Value)>) -> usize {
 }
 
 #[tokio::test]
-async fn h15_sending_is_limited_by_user_across_devices_doors_dialects_and_reconnects() {
-    let server = Server::of_a_site(DEVICES);
-    let (amy, bea) = (Person::of_site(&server, 7, "amy"), Person::of_site(&server, 8, "bea"));
+async fn h15_sends_are_limited_per_user_across_devices_transports_and_reconnects() {
+    let server = Server::of_site(DEVICES);
+    let (amy, bea) = (User::of_site(&server, 7, "amy"), User::of_site(&server, 8, "bea"));
     let (mut phone, mut laptop, mut his) = (amy.device().await, amy.device().await, bea.device().await);
-    let refused = too_fast(&mut phone, (0..60).map(|number| ("message", say(number))).collect()).await;
+    let refused = count_rate_limited(&mut phone, (0..60).map(|number| ("message", say(number))).collect()).await;
     assert!((40..=55).contains(&refused), "five at once, three a second: {refused} of 60");
-    // Others are not held up by it.
-    his.says(1, "calmly").await;
+    // Other users are not affected.
+    his.say(1, "calmly").await;
     for round in 0..3 {
         let first = 100 + round * 10;
         let burst = join_all([
-            Box::pin(too_fast(&mut phone, (first..first + 10).map(|number| ("message", say(number))).collect())),
-            Box::pin(too_fast(&mut laptop, (first..first + 10).map(|number| ("message", say(500 + number))).collect())),
+            Box::pin(count_rate_limited(
+                &mut phone,
+                (first..first + 10).map(|number| ("message", say(number))).collect(),
+            )),
+            Box::pin(count_rate_limited(
+                &mut laptop,
+                (first..first + 10).map(|number| ("message", say(500 + number))).collect(),
+            )),
         ]);
         let by_http = join_all((0..10).map(|_| amy.post("/api/v1/rooms/1/messages", json!({"content": "hi"}))));
         let by_classic = join_all((0..10).map(|_| amy.post("/api/chat/send", json!({"content": "hi"}))));
@@ -50,22 +56,25 @@ async fn h15_sending_is_limited_by_user_across_devices_doors_dialects_and_reconn
             if answer.status == 429 {
                 let seconds = answer.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap();
                 assert!((1..=60).contains(&seconds));
-                answer.refused(429, "rate_limited");
+                answer.expect_error(429, "rate_limited");
                 refused += 1;
             }
         }
-        assert!(refused >= 25, "one rate for all doors: {refused} of 40");
-        phone.comes_back().await;
+        assert!(refused >= 25, "one rate for all transports: {refused} of 40");
+        phone.reconnect().await;
     }
-    // Whoever waits is let through again.
-    settles(async || amy.post("/api/v1/rooms/1/messages", json!({"content": "patiently"})).await.status == 201).await;
-    phone.is_alive().await;
+    // After waiting the user may send again.
+    wait_until(async || {
+        amy.post("/api/v1/rooms/1/messages", json!({"content": "within_patience"})).await.status == 201
+    })
+    .await;
+    phone.assert_alive().await;
 }
 
 #[tokio::test]
 async fn h15_every_kind_of_envelope_counts() {
     let limits = [("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__ENVELOPES_BURST", "20")];
-    let server = Server::of_a_site(&[DEVICES, &limits].concat());
+    let server = Server::of_site(&[DEVICES, &limits].concat());
     let kinds: &[(&str, Value)] = &[
         ("edit", json!({"message": 1, "content": "x"})),
         ("delete", json!({"message": 1})),
@@ -93,13 +102,13 @@ async fn h15_every_kind_of_envelope_counts() {
         ("dance", json!({})),
     ];
     for (index, (kind, data)) in kinds.iter().enumerate() {
-        let person = Person::of_site(&server, 100 + index as u64, &format!("user{index}"));
-        let mut device = person.device().await;
+        let user = User::of_site(&server, 100 + index as u64, &format!("user{index}"));
+        let mut device = user.device().await;
         let mut limited = 0;
-        // One kind by itself uses up what there is; malformed ones stay below the number that closes a session.
+        // Each kind alone exhausts the limit. Malformed ones stay below the number that closes a session.
         let enough = if *kind == "dance" { 20 } else { 40 };
-        let prepared: Vec<_> = (0..enough).map(|_| device.prepares(kind, data.clone())).collect();
-        device.sends(prepared.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n")).await;
+        let prepared: Vec<_> = (0..enough).map(|_| device.prepare(kind, data.clone())).collect();
+        device.send_text(prepared.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n")).await;
         for (id, _) in prepared {
             if let Err(error) = device.answer(&id).await
                 && error["code"] == "rate_limited"
@@ -108,27 +117,27 @@ async fn h15_every_kind_of_envelope_counts() {
                 limited += 1;
             }
         }
-        // hello took one of them.
+        // `hello` took one token.
         let expect = if *kind == "dance" { 1 } else { 15 };
         assert!(limited >= expect, "{kind}: {limited} of {enough} were too fast");
         assert!(limited <= enough - 19, "{kind}: {limited} of {enough} were too fast");
-        device.closes(1000).await;
+        device.close(1000).await;
     }
 }
 
 #[tokio::test]
-async fn a_message_that_is_refused_for_what_it_says_costs_no_turn_of_sending() {
+async fn a_message_with_invalid_content_uses_no_send_token() {
     let limits = [("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__SENDS_BURST", "3")];
-    let server = Server::of_a_site(&[DEVICES, &limits].concat());
-    let mut device = Person::of_site(&server, 7, "amy").device().await;
+    let server = Server::of_site(&[DEVICES, &limits].concat());
+    let mut device = User::of_site(&server, 7, "amy").device().await;
     let mut prepared = Vec::new();
     for number in 0..10 {
-        prepared.push(device.prepares("message", json!({"room": 1, "content": " ", "client_id": number.to_string()})));
+        prepared.push(device.prepare("message", json!({"room": 1, "content": " ", "client_id": number.to_string()})));
     }
     for number in 0..3 {
-        prepared.push(device.prepares("message", say(number)));
+        prepared.push(device.prepare("message", say(number)));
     }
-    device.sends(prepared.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n")).await;
+    device.send_text(prepared.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n")).await;
     for (index, (id, _)) in prepared.iter().enumerate() {
         let answer = device.answer(id).await;
         if index < 10 {
@@ -140,15 +149,15 @@ async fn a_message_that_is_refused_for_what_it_says_costs_no_turn_of_sending() {
 }
 
 #[tokio::test]
-async fn more_than_twenty_bad_envelopes_close_a_session_and_refused_requests_never_do() {
-    let (server, [amy, bea]) = house(["amy", "bea"]);
+async fn the_21st_bad_envelope_closes_a_session_and_refused_requests_never_do() {
+    let (server, [amy, bea]) = server_and_users(["amy", "bea"]);
     let mut refused = bea.device().await;
     for number in 0..300 {
         refused
-            .is_refused("message", json!({"room": 999, "content": "x", "client_id": number.to_string()}), "not_found")
+            .expect_error("message", json!({"room": 999, "content": "x", "client_id": number.to_string()}), "not_found")
             .await;
     }
-    refused.is_alive().await;
+    refused.assert_alive().await;
 
     let bad = [
         "",
@@ -175,47 +184,47 @@ async fn more_than_twenty_bad_envelopes_close_a_session_and_refused_requests_nev
     ];
     let mut device = amy.device().await;
     for (number, text) in bad.iter().enumerate() {
-        device.sends(*text).await;
+        device.send_text(*text).await;
         if number < 20 {
             let error = device.next_of("error").await;
             let expect = if text.contains("dance") { "unknown_type" } else { "bad_request" };
             assert_eq!(error["code"], expect, "{text}: {error}");
         }
     }
-    device.is_closed(4504).await;
-    // And it may come back: that is for the client to know.
-    device.comes_back().await;
-    device.is_alive().await;
+    device.expect_close(4504).await;
+    // The goodbye tells the client that it may reconnect.
+    device.reconnect().await;
+    device.assert_alive().await;
     server.assert_no_panic();
 }
 
 #[tokio::test]
-async fn deep_or_large_envelopes_are_answered_and_hurt_nobody() {
-    let (server, [amy]) = house(["amy"]);
+async fn deep_and_large_envelopes_are_answered_and_delay_nobody() {
+    let (server, [amy]) = server_and_users(["amy"]);
     let mut device = amy.device().await;
     for open in ["[", r#"{"a":"#] {
         let close = if open == "[" { "]" } else { "}" };
         let deep = format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
-        device.sends(format!(r#"{{"type":"heartbeat","data":{{"x":{deep}}}}}"#)).await;
-        let answer = device.hears(|one| one["type"] == "error" || one["type"] == "ack").await;
+        device.send_text(format!(r#"{{"type":"heartbeat","data":{{"x":{deep}}}}}"#)).await;
+        let answer = device.wait_for(|one| one["type"] == "error" || one["type"] == "ack").await;
         assert!(answer["type"] == "ack" || answer["data"]["code"] == "bad_request", "{answer}");
-        device.sends(deep).await;
+        device.send_text(deep).await;
         assert_eq!(device.next_of("error").await["code"], "bad_request");
     }
-    let around = device.prepares("heartbeat", json!({"x": ""})).1.len();
-    let (id, text) = device.prepares("heartbeat", json!({"x": "x".repeat(64 * 1024 - around)}));
+    let around = device.prepare("heartbeat", json!({"x": ""})).1.len();
+    let (id, text) = device.prepare("heartbeat", json!({"x": "x".repeat(64 * 1024 - around)}));
     assert_eq!(text.len(), 64 * 1024);
-    device.sends(text).await;
+    device.send_text(text).await;
     device.answer(&id).await.unwrap();
-    device.sends(" ".repeat(64 * 1024 + 1)).await;
-    device.is_closed(1009).await;
+    device.send_text(" ".repeat(64 * 1024 + 1)).await;
+    device.expect_close(1009).await;
     server.assert_no_panic();
 }
 
 #[tokio::test]
-async fn a_text_has_up_to_four_thousand_characters_as_unicode_counts_them() {
-    let (_server, [amy, bea]) = house(["amy", "bea"]);
-    let (mut hers, mut tab) = (amy.device().await, bea.opens_tab().await);
+async fn content_is_limited_to_4000_unicode_scalar_values() {
+    let (_server, [amy, bea]) = server_and_users(["amy", "bea"]);
+    let (mut hers, mut tab) = (amy.device().await, bea.open_tab().await);
     let family = "👨‍👩‍👧‍👦".repeat(571);
     assert_eq!(family.chars().count(), 3997);
     let mut number = 0;
@@ -224,24 +233,24 @@ async fn a_text_has_up_to_four_thousand_characters_as_unicode_counts_them() {
         json!({"room": 1, "content": text, "client_id": format!("size-{number}")})
     };
     for text in [family.clone() + "茶茶茶", "茶".repeat(4000), "x".repeat(4000), "x".to_owned()] {
-        let id = hers.does("message", say(&format!("\n {text}\t"))).await["id"].as_u64().unwrap();
-        hers.until_view("it", |view| view.message(id).is_some()).await;
+        let id = hers.request("message", say(&format!("\n {text}\t"))).await["id"].as_u64().unwrap();
+        hers.wait_for_view("the message", |view| view.message(id).is_some()).await;
         assert_eq!(hers.view.message(id).unwrap()["content"], json!(text), "trimmed and whole");
-        // The classic dialect's own limit is for what is said there, not for what is heard.
+        // The limit of the classic dialect applies to what classic clients send, not to what they receive.
         assert_eq!(tab.next_of("message").await["content"], json!(text));
     }
     for text in [family + "茶茶茶茶", "茶".repeat(4001)] {
-        let error = hers.is_refused("message", say(&text), "too_long").await;
+        let error = hers.expect_error("message", say(&text), "too_long").await;
         assert_eq!(error["field"], "content");
     }
     for text in ["", " ", "\n\t\u{3000}\u{a0} "] {
-        hers.is_refused("message", say(text), "empty").await;
+        hers.expect_error("message", say(text), "empty").await;
     }
-    // What is said is kept as it was said.
+    // Content is stored unchanged.
     for text in ["a\u{0}b", "\u{202e}backwards", "<script>alert(1)</script>", "'; DROP TABLE messages; --"] {
-        hers.does("message", say(text)).await;
+        hers.request("message", say(text)).await;
         assert_eq!(tab.next_of("message").await["content"], json!(text));
     }
-    hers.until_version(1, 8).await;
-    hers.shows_the_same_as_a_fresh_load().await;
+    hers.wait_for_version(1, 8).await;
+    hers.assert_same_as_fresh_load().await;
 }

@@ -1,72 +1,72 @@
-//! Rooms: made, found, joined, left, renamed, handed on; what one may not see, and what one may not do.
+//! Rooms: creating, finding, joining, leaving, renaming, ownership, and who may see and do what.
 
 use serde_json::{Value, json};
 
-use super::{house, ids, private_room, public_room};
-use crate::stage::Person;
+use super::{ids, private_room, public_room, server_and_users};
+use crate::fixture::User;
 
 #[tokio::test]
-async fn a_room_is_made_found_joined_and_left() {
-    let (_server, [amy, bea]) = house(["amy", "bea"]);
+async fn a_room_is_created_found_joined_and_left() {
+    let (_server, [amy, bea]) = server_and_users(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
-    let entry = hers.does("create", json!({"kind": "public", "name": " Tea ", "title": "All about tea"})).await;
+    let entry = hers.request("create", json!({"kind": "public", "name": " Tea ", "title": "All about tea"})).await;
     let room = entry["id"].as_u64().unwrap();
     assert_eq!((&entry["name"], &entry["title"]), (&json!("Tea"), &json!("All about tea")));
     assert_eq!((&entry["role"], &entry["members"], &entry["version"]), (&json!("owner"), &json!(1), &json!(0)));
     for text in ["one", "two", "three"] {
-        hers.says(room, text).await;
+        hers.say(room, text).await;
     }
 
     let card = json!({"id": room, "name": "Tea", "title": "All about tea", "members": 1});
     for query in [json!({}), json!({"query": "TEA"}), json!({"query": "about"})] {
-        assert_eq!(his.does("rooms", query).await, json!({"rooms": [card], "next": null}));
+        assert_eq!(his.request("rooms", query).await, json!({"rooms": [card], "next": null}));
     }
-    assert_eq!(his.does("rooms", json!({"query": "coffee"})).await["rooms"], json!([]));
-    assert_eq!(hers.does("rooms", json!({})).await["rooms"], json!([]), "she is in it already");
+    assert_eq!(his.request("rooms", json!({"query": "coffee"})).await["rooms"], json!([]));
+    assert_eq!(hers.request("rooms", json!({})).await["rooms"], json!([]), "she is in it already");
 
-    // Joining starts at the room's head; the past comes by history, to strangers too.
-    his.does("history", json!({"room": room})).await;
-    his.is_refused("message", json!({"room": room, "content": "hi", "client_id": "k"}), "forbidden").await;
-    // Of what only members have there is nothing for a stranger, by whichever door.
+    // A new member starts at the newest version. Anybody may load the history of a public room.
+    his.request("history", json!({"room": room})).await;
+    his.expect_error("message", json!({"room": room, "content": "hi", "client_id": "k"}), "forbidden").await;
+    // A user who is not a member gets nothing that only members may have, over any transport.
     for (kind, data) in [
         ("sync", json!({"room": room, "since": 0})),
         ("presence", json!({"room": room, "on": true})),
         ("typing", json!({"room": room, "on": true})),
         ("leave", json!({"room": room})),
     ] {
-        his.is_refused(kind, data, "not_found").await;
+        his.expect_error(kind, data, "not_found").await;
     }
     for path in ["changes?since=0", "presence"] {
-        bea.get(&format!("/api/v1/rooms/{room}/{path}")).await.refused(404, "not_found");
+        bea.get(&format!("/api/v1/rooms/{room}/{path}")).await.expect_error(404, "not_found");
     }
-    let joined = his.does("join", json!({"room": room})).await;
+    let joined = his.request("join", json!({"room": room})).await;
     let numbers = ["version", "last_seq", "read_seq", "unread", "members"].map(|field| joined[field].as_u64().unwrap());
     assert_eq!((numbers, &joined["role"]), ([3, 3, 3, 0, 2], &json!("member")));
-    assert_eq!(his.does("join", json!({"room": room})).await["members"], 2, "who is in it is in it");
-    his.says(room, "four").await;
-    hers.until_version(room, 4).await;
-    hers.until_view("two members", |view| view.room(room).entry["members"] == 2).await;
-    assert_eq!(his.does("rooms", json!({})).await["rooms"], json!([]));
-    let members = his.does("members", json!({"room": room})).await;
+    assert_eq!(his.request("join", json!({"room": room})).await["members"], 2, "who is in it is in it");
+    his.say(room, "four").await;
+    hers.wait_for_version(room, 4).await;
+    hers.wait_for_view("two members", |view| view.room(room).entry["members"] == 2).await;
+    assert_eq!(his.request("rooms", json!({})).await["rooms"], json!([]));
+    let members = his.request("members", json!({"room": room})).await;
     assert_eq!(ids(&members["members"]), [amy.id, bea.id]);
     assert_eq!(members["members"][0]["role"], "owner");
-    hers.does("typing", json!({"room": room, "on": true})).await;
-    his.loads_all_of(room).await;
-    his.shows_the_same_as_a_fresh_load().await;
+    hers.request("typing", json!({"room": room, "on": true})).await;
+    his.load_all(room).await;
+    his.assert_same_as_fresh_load().await;
 
-    let left = his.does("leave", json!({"room": room})).await;
+    let left = his.request("leave", json!({"room": room})).await;
     assert_eq!((&left["id"], &left["name"]), (&json!(room), &json!("Tea")));
-    his.until_view("it is gone", |view| !view.rooms.contains_key(&room)).await;
-    hers.until_view("one member", |view| view.room(room).entry["members"] == 1).await;
-    his.is_refused("leave", json!({"room": room}), "not_found").await;
-    assert_eq!(ids(&his.does("rooms", json!({})).await["rooms"]), [room]);
-    his.shows_the_same_as_a_fresh_load().await;
-    hers.shows_the_same_as_a_fresh_load().await;
+    his.wait_for_view("the removal", |view| !view.rooms.contains_key(&room)).await;
+    hers.wait_for_view("one member", |view| view.room(room).entry["members"] == 1).await;
+    his.expect_error("leave", json!({"room": room}), "not_found").await;
+    assert_eq!(ids(&his.request("rooms", json!({})).await["rooms"]), [room]);
+    his.assert_same_as_fresh_load().await;
+    hers.assert_same_as_fresh_load().await;
 }
 
 #[tokio::test]
-async fn names_are_unique_and_limited_and_a_room_has_one() {
-    let (_server, [amy, bea]) = house(["amy", "bea"]);
+async fn room_names_are_required_unique_and_limited() {
+    let (_server, [amy, bea]) = server_and_users(["amy", "bea"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);
     let room = private_room(&mut hers, "Tea", &[]).await;
     let create = |name: &str| json!({"kind": "public", "name": name});
@@ -81,21 +81,21 @@ async fn names_are_unique_and_limited_and_a_room_has_one() {
         (json!({"kind": "secret", "name": "x"}), "bad_request"),
         (json!({"name": "x"}), "bad_request"),
     ] {
-        his.is_refused("create", data, code).await;
+        his.expect_error("create", data, code).await;
     }
     let longest = "茶".repeat(50);
-    let other = his.does("create", create(&longest)).await;
+    let other = his.request("create", create(&longest)).await;
     assert_eq!(other["name"], json!(longest));
-    his.is_refused("update", json!({"room": other["id"], "name": "tea"}), "conflict").await;
-    assert_eq!(his.does("update", json!({"room": other["id"], "title": "!"})).await["name"], json!(longest));
-    // Its own name in another case is no other's.
-    assert_eq!(hers.does("update", json!({"room": room, "name": "TEA"})).await["name"], "TEA");
-    his.shows_the_same_as_a_fresh_load().await;
-    hers.shows_the_same_as_a_fresh_load().await;
+    his.expect_error("update", json!({"room": other["id"], "name": "tea"}), "conflict").await;
+    assert_eq!(his.request("update", json!({"room": other["id"], "title": "!"})).await["name"], json!(longest));
+    // A room may take its own name in another case.
+    assert_eq!(hers.request("update", json!({"room": room, "name": "TEA"})).await["name"], "TEA");
+    his.assert_same_as_fresh_load().await;
+    hers.assert_same_as_fresh_load().await;
 }
 
-/// Everything that names a room, with what it needs besides.
-fn everything_about(room: u64, somebody: u64) -> Vec<(&'static str, Value)> {
+/// Every request that names a room.
+fn requests_naming(room: u64, somebody: u64) -> Vec<(&'static str, Value)> {
     vec![
         ("message", json!({"room": room, "content": "hi", "client_id": format!("guess-{room}")})),
         ("read", json!({"room": room, "seq": 1})),
@@ -114,63 +114,67 @@ fn everything_about(room: u64, somebody: u64) -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test]
-async fn the_private_rooms_of_others_look_as_if_they_were_not_there() {
-    let (_server, [amy, bea, eve]) = house(["amy", "bea", "eve"]);
+async fn private_rooms_of_others_are_not_found() {
+    let (_server, [amy, bea, eve]) = server_and_users(["amy", "bea", "eve"]);
     let (mut hers, mut evil) = (amy.device().await, eve.device().await);
     let room = private_room(&mut hers, "secret", &[&bea]).await;
-    let said = hers.says(room, "nobody else's business").await;
-    let (_, direct) = amy.writes(&bea, "psst").await;
-    hers.until_view("the direct room", |view| view.rooms.contains_key(&direct)).await;
-    let written = hers.does("history", json!({"room": direct})).await["messages"][0]["id"].clone();
-    evil.until_heartbeat().await;
+    let said = hers.say(room, "nobody else's business").await;
+    let (_, direct) = amy.send_private(&bea, "psst").await;
+    hers.wait_for_view("the direct room", |view| view.rooms.contains_key(&direct)).await;
+    let written = hers.request("history", json!({"room": direct})).await["messages"][0]["id"].clone();
+    evil.read_to_heartbeat().await;
 
-    assert_eq!(evil.does("rooms", json!({})).await["rooms"], json!([]));
-    for (kind, data) in everything_about(999, bea.id) {
-        let nowhere = evil.tries(kind, data).await.unwrap_err();
+    assert_eq!(evil.request("rooms", json!({})).await["rooms"], json!([]));
+    for (kind, data) in requests_naming(999, bea.id) {
+        let nowhere = evil.try_request(kind, data).await.unwrap_err();
         assert_eq!(nowhere["code"], "not_found", "{kind} {nowhere}");
         for hidden in [room, direct] {
-            let (_, data) = everything_about(hidden, bea.id).into_iter().find(|(other, _)| *other == kind).unwrap();
-            let refused = evil.tries(kind, data).await.expect_err(kind);
+            let (_, data) = requests_naming(hidden, bea.id).into_iter().find(|(other, _)| *other == kind).unwrap();
+            let refused = evil.try_request(kind, data).await.expect_err(kind);
             assert_eq!(refused, nowhere, "{kind} tells that there is a room {hidden}");
         }
     }
-    let nowhere = evil.is_refused("edit", json!({"message": 999_999, "content": "x"}), "not_found").await;
+    let nowhere = evil.expect_error("edit", json!({"message": 999_999, "content": "x"}), "not_found").await;
     for message in [&said["id"], &written] {
         for (kind, data) in [
             ("edit", json!({"message": message, "content": "x"})),
             ("delete", json!({"message": message})),
             ("react", json!({"message": message, "emoji": "👍", "on": true})),
         ] {
-            assert_eq!(evil.tries(kind, data).await.unwrap_err(), nowhere, "{kind} tells that there is a message");
+            assert_eq!(
+                evil.try_request(kind, data).await.unwrap_err(),
+                nowhere,
+                "{kind} tells that there is a message"
+            );
         }
-        // Nor can it be answered somewhere else.
+        // A message of it cannot be replied to in another room.
         let data = json!({"room": 1, "content": "?", "client_id": format!("re-{message}"), "reply_to": message});
-        evil.is_refused("message", data, "not_found").await;
+        evil.expect_error("message", data, "not_found").await;
     }
     for path in ["", "/messages", "/members", "/changes", "/presence"] {
         for hidden in [room, direct] {
             let path = format!("/api/v1/rooms/{hidden}{path}?since=0");
-            eve.get(&path).await.refused(404, "not_found");
+            eve.get(&path).await.expect_error(404, "not_found");
         }
     }
-    assert_eq!(ids(&evil.does("members", json!({"room": 1})).await["members"]).len(), 3);
-    evil.is_alive().await;
-    let heard = evil.until_marker(&mut hers, 1).await;
-    assert!(heard.iter().all(|one| one["type"] == "online_count"), "{heard:?}");
-    hers.loads_all_of(room).await;
-    hers.loads_all_of(direct).await;
+    assert_eq!(ids(&evil.request("members", json!({"room": 1})).await["members"]).len(), 3);
+    evil.assert_alive().await;
+    let received = evil.read_to_marker(&mut hers, 1).await;
+    assert!(received.iter().all(|one| one["type"] == "online_count"), "{received:?}");
+    hers.load_all(room).await;
+    hers.load_all(direct).await;
     assert!(hers.view.room(room).messages.len() == 1 && hers.view.room(direct).messages.len() == 1);
 }
 
 #[tokio::test]
-async fn a_room_is_run_by_its_owners_and_never_without_one() {
-    let (_server, people) = house(["amy", "bea", "cid", "dee"]);
-    let [amy, bea, cid, dee] = &people;
+async fn a_room_is_managed_by_its_owners_and_always_has_one() {
+    let (_server, users) = server_and_users(["amy", "bea", "cid", "dee"]);
+    let [amy, bea, cid, dee] = &users;
     let (mut a, mut b, mut c) = (amy.device().await, bea.device().await, cid.device().await);
     let room = public_room(&mut a, "tea", &[bea, cid, dee]).await;
-    let role = |user: &Person, role: &str| json!({"room": room, "user": user.id, "role": role});
-    let who = |user: &Person| json!({"room": room, "user": user.id});
-    let direct = a.does("open", who(bea)).await["id"].clone();
+    let role = |user: &User, role: &str| json!({"room": room, "user": user.id, "role": role});
+    let who = |user: &User| json!({"room": room, "user": user.id});
+    let direct = a.request("open", who(bea)).await["id"].clone();
 
     for (kind, data, code) in [
         ("role", role(cid, "moderator"), "forbidden"),
@@ -183,51 +187,51 @@ async fn a_room_is_run_by_its_owners_and_never_without_one() {
         ("open", who(bea), "bad_request"),
         ("open", json!({"user": 999_999}), "not_found"),
     ] {
-        b.is_refused(kind, data, code).await;
+        b.expect_error(kind, data, code).await;
     }
-    a.is_refused("role", role(amy, "member"), "forbidden").await;
-    a.is_refused("leave", json!({"room": direct}), "forbidden").await;
-    a.is_refused("invite", json!({"room": direct, "user": cid.id}), "forbidden").await;
+    a.expect_error("role", role(amy, "member"), "forbidden").await;
+    a.expect_error("leave", json!({"room": direct}), "forbidden").await;
+    a.expect_error("invite", json!({"room": direct, "user": cid.id}), "forbidden").await;
 
-    a.does("role", role(bea, "moderator")).await;
-    a.does("role", role(cid, "moderator")).await;
-    b.until_view("her role", |view| view.room(room).entry["role"] == "moderator").await;
-    b.is_refused("remove", who(cid), "forbidden").await;
-    b.is_refused("remove", who(amy), "forbidden").await;
-    let entry = b.does("remove", who(dee)).await;
+    a.request("role", role(bea, "moderator")).await;
+    a.request("role", role(cid, "moderator")).await;
+    b.wait_for_view("her role", |view| view.room(room).entry["role"] == "moderator").await;
+    b.expect_error("remove", who(cid), "forbidden").await;
+    b.expect_error("remove", who(amy), "forbidden").await;
+    let entry = b.request("remove", who(dee)).await;
     assert_eq!((&entry["members"], &entry["role"]), (&json!(3), &json!("moderator")));
-    b.is_refused("remove", who(dee), "not_found").await;
-    // A moderator's right: what others said.
-    let said = c.says(room, "something rude").await;
-    b.does("delete", json!({"message": said["id"]})).await;
-    c.is_refused("edit", json!({"message": said["id"], "content": "again"}), "not_found").await;
+    b.expect_error("remove", who(dee), "not_found").await;
+    // A moderator may delete the messages of others.
+    let said = c.say(room, "something rude").await;
+    b.request("delete", json!({"message": said["id"]})).await;
+    c.expect_error("edit", json!({"message": said["id"], "content": "again"}), "not_found").await;
 
-    // The last owner goes: the highest of the others, and among equals the one with the lowest id, takes over.
-    a.does("leave", json!({"room": room})).await;
-    b.until_view("the inheritance", |view| view.room(room).entry["role"] == "owner").await;
-    b.does("update", json!({"room": room, "title": "hers now"})).await;
-    c.until_view("the title", |view| view.room(room).entry["title"] == "hers now").await;
+    // The last owner leaves. The member with the highest role takes over, and among equals the one with the lowest id.
+    a.request("leave", json!({"room": room})).await;
+    b.wait_for_view("the inheritance", |view| view.room(room).entry["role"] == "owner").await;
+    b.request("update", json!({"room": room, "title": "hers now"})).await;
+    c.wait_for_view("the title", |view| view.room(room).entry["title"] == "hers now").await;
     assert_eq!(c.view.room(room).entry["role"], "moderator");
-    b.does("leave", json!({"room": room})).await;
-    c.until_view("the inheritance", |view| view.room(room).entry["role"] == "owner").await;
-    c.does("leave", json!({"room": room})).await;
-    // Nobody is left; whoever comes owns it, and everything that was said is still there.
-    let back = a.does("join", json!({"room": room})).await;
+    b.request("leave", json!({"room": room})).await;
+    c.wait_for_view("the inheritance", |view| view.room(room).entry["role"] == "owner").await;
+    c.request("leave", json!({"room": room})).await;
+    // Nobody is left. The next user to join owns the room, and its history is still there.
+    let back = a.request("join", json!({"room": room})).await;
     assert_eq!((&back["role"], &back["members"], &back["last_seq"]), (&json!("owner"), &json!(1), &json!(1)));
     for device in [&mut a, &mut b, &mut c] {
-        device.shows_the_same_as_a_fresh_load().await;
+        device.assert_same_as_fresh_load().await;
     }
 }
 
 #[tokio::test]
-async fn lists_come_in_pages_that_leave_nobody_out() {
+async fn paged_lists_are_complete() {
     const MANY: usize = 120;
-    let (server, [amy]) = house(["amy"]);
+    let (server, [amy]) = server_and_users(["amy"]);
     let mut device = amy.device().await;
     let room = public_room(&mut device, "tea", &[]).await;
     let mut guests = Vec::new();
     for number in 0..MANY {
-        let guest = Person::of_site(&server, 1000 + number as u64, &format!("guest{number}"));
+        let guest = User::of_site(&server, 1000 + number as u64, &format!("guest{number}"));
         guest.post(&format!("/api/v1/rooms/{room}/join"), json!({})).await.expect(200);
         let made = json!({"kind": "public", "name": format!("room {number}")});
         guest.post("/api/v1/rooms", made).await.expect(201);
@@ -242,7 +246,7 @@ async fn lists_come_in_pages_that_leave_nobody_out() {
         loop {
             let mut data = data.clone();
             data["after"] = after;
-            let page = device.does(kind, data).await;
+            let page = device.request(kind, data).await;
             all.extend(ids(&page[list]));
             after = page["next"].clone();
             pages += 1;
@@ -254,8 +258,8 @@ async fn lists_come_in_pages_that_leave_nobody_out() {
         assert_eq!((all.len(), pages), (expect, expect.div_ceil(50)), "{kind}");
         assert!(all.is_sorted_by(|a, b| a < b), "{kind}");
     }
-    assert_eq!(device.does("users", json!({"query": "%"})).await["users"], json!([]), "LIKE's letters are letters");
-    device.is_refused("users", json!({"query": "x".repeat(51)}), "too_long").await;
-    device.until_view("how many they are", |view| view.room(room).entry["members"] == json!(MANY + 1)).await;
-    device.shows_the_same_as_a_fresh_load().await;
+    assert_eq!(device.request("users", json!({"query": "%"})).await["users"], json!([]), "LIKE's letters are letters");
+    device.expect_error("users", json!({"query": "x".repeat(51)}), "too_long").await;
+    device.wait_for_view("how many they are", |view| view.room(room).entry["members"] == json!(MANY + 1)).await;
+    device.assert_same_as_fresh_load().await;
 }

@@ -1,20 +1,20 @@
-//! The wall clock jumps an hour, forward and back: order, limits and lingering do not notice, nobody who is connected is
-//! thrown out, and what was issued while it was wrong is still good when it is right again.
+//! The wall clock jumps an hour, forward and back: order, limits and lingers stay right, live sessions stay, and tokens
+//! that were issued meanwhile stay valid.
 
 use std::time::Instant;
 
 use serde_json::json;
-use teahouse_chaos::Faults;
+use teahouse_testkit::Faults;
 
-use crate::stage::{PASSWORD, Person, Server, claims, now_seconds, signed};
+use crate::fixture::{PASSWORD, Server, User, claims, now_seconds, sign};
 
 const HOUR: i64 = 3600;
 
 #[tokio::test]
-async fn the_clock_jumps_an_hour_and_order_limits_and_lingering_are_as_they_were() {
+async fn a_clock_jump_of_an_hour_affects_no_order_limit_or_linger() {
     let faults = Faults::new();
-    // One more may be said in a second; whoever jumps an hour must not have earned 3,600.
-    let server = Server::of_a_site(
+    // The limit refills one send a second. A jump of an hour must not refill 3,600.
+    let server = Server::of_site(
         &[
             &faults.environment()[..],
             &[
@@ -26,43 +26,43 @@ async fn the_clock_jumps_an_hour_and_order_limits_and_lingering_are_as_they_were
         .concat(),
     );
     let [amy, bea, cid] = [(7, "amy"), (8, "bea"), (9, "cid")].map(|(id, name)| {
-        // Their site's tokens are good at any of these times.
+        // The tokens of the site are valid at all of these times.
         let mut claims = claims(id, name);
         claims["nbf"] = json!(now_seconds() - 2 * HOUR);
-        Person::of_site(&server, id, name).with_token(&signed(&claims))
+        User::of_site(&server, id, name).with_token(&sign(&claims))
     });
-    let (mut device, mut tab, gone) = (amy.device().await, bea.opens_tab().await, cid.opens_tab().await);
-    tab.hears_count(3).await;
+    let (mut device, mut tab, gone) = (amy.device().await, bea.open_tab().await, cid.open_tab().await);
+    tab.wait_for_count(3).await;
     drop(gone);
     let mut times = Vec::new();
     for (place, offset) in [0, HOUR, 0, -HOUR, HOUR, 0].into_iter().enumerate() {
-        faults.clock_is_off_by(offset);
+        faults.shift_clock(offset);
         for number in 0..3 {
-            let ack = device.says(1, &format!("{place} {number}")).await;
+            let ack = device.say(1, &format!("{place} {number}")).await;
             times.push(ack["send_time"].as_str().unwrap().to_owned());
             assert_eq!(tab.next_of("message").await["send_time"], ack["send_time"]);
         }
-        device.is_alive().await;
-        tab.is_alive().await;
-        // Ten minutes of lingering are not over in an hour that never was.
-        assert!(amy.sees_online().await.contains(&cid.id), "with the clock off by {offset}");
+        device.assert_alive().await;
+        tab.assert_alive().await;
+        // The jump does not end a linger of ten minutes.
+        assert!(amy.online_users().await.contains(&cid.id), "with the clock off by {offset}");
     }
     assert!(times.is_sorted(), "times never decrease in a room: {times:?}");
     assert!(times[3][..16] > times[0][..16], "an hour passed: {times:?}");
     assert_eq!(times[5], times[6], "and stands still until the clock is there again: {times:?}");
-    assert!(faults.hits().bent_clock_reads > 0);
+    assert!(faults.hits().wrong_clock_reads > 0);
     let stored: Vec<_> =
         bea.lobby().await.iter().map(|message| message["send_time"].as_str().unwrap().to_owned()).collect();
     assert_eq!(stored, times, "and order is the order of seq");
 
-    // Once the burst is spent there is one a second, however far the clock jumps meanwhile.
+    // After the burst one send a second is allowed, however far the clock jumps.
     let mut spent: Option<Instant> = None;
     for (round, offset) in [0, HOUR, -HOUR].into_iter().enumerate() {
-        faults.clock_is_off_by(offset);
+        faults.shift_clock(offset);
         let mut let_through = 0;
         let refused = loop {
             let data = json!({"room": 1, "content": "fast", "client_id": format!("fast {round} {let_through}")});
-            match device.tries("message", data).await {
+            match device.try_request("message", data).await {
                 Ok(_) => let_through += 1,
                 Err(error) => break error,
             }
@@ -74,81 +74,81 @@ async fn the_clock_jumps_an_hour_and_order_limits_and_lingering_are_as_they_were
         }
         spent = Some(Instant::now());
     }
-    faults.clock_is_off_by(0);
-    device.shows_the_same_as_a_fresh_load().await;
+    faults.shift_clock(0);
+    device.assert_same_as_fresh_load().await;
     server.assert_no_panic();
 }
 
 #[tokio::test]
-async fn whoever_is_connected_stays_whatever_the_clock_says_and_new_ones_are_judged_by_it() {
+async fn after_a_clock_jump_live_sessions_stay_and_new_tokens_are_judged_by_it() {
     let faults = Faults::new();
-    let server = Server::under(&faults, &[]);
-    let amy = Person::of_site(&server, 7, "amy");
+    let server = Server::with_faults(&faults, &[]);
+    let amy = User::of_site(&server, 7, "amy");
     let soon = {
         let mut claims = claims(7, "amy");
         claims["exp"] = json!(now_seconds() + HOUR / 2);
-        amy.clone().with_token(&signed(&claims))
+        amy.clone().with_token(&sign(&claims))
     };
-    let bea = Person::of_site(&server, 8, "bea");
-    let (mut device, mut tab) = (soon.device().await, bea.opens_tab().await);
+    let bea = User::of_site(&server, 8, "bea");
+    let (mut device, mut tab) = (soon.device().await, bea.open_tab().await);
 
-    // Forward: a token that would have half an hour left is over for whoever comes now, and no live socket feels it.
-    faults.clock_is_off_by(HOUR);
-    soon.get("/api/auth/me").await.refused(401, "unauthorized");
-    assert_eq!(soon.tries_to_open_tab().await.unwrap_err(), "401 Unauthorized");
+    // Forward: a token with half an hour left has expired for new connections. Live sockets stay.
+    faults.shift_clock(HOUR);
+    soon.get("/api/auth/me").await.expect_error(401, "unauthorized");
+    assert_eq!(soon.try_open_tab().await.unwrap_err(), "401 Unauthorized");
     amy.get("/api/auth/me").await.expect(200);
-    device.says(1, "an hour ahead").await;
-    tab.is_alive().await;
-    // One that comes now with a day's token has an hour less of it.
+    device.say(1, "an hour ahead").await;
+    tab.assert_alive().await;
+    // A new session with a token of a day has an hour less.
     let mut late = amy.device_named("late").await;
 
-    // Back: a site whose clock is right has issued its tokens in what is the future here.
-    faults.clock_is_off_by(-HOUR);
-    bea.get("/api/auth/me").await.refused(401, "unauthorized");
-    device.says(1, "an hour behind").await;
-    tab.is_alive().await;
-    late.is_alive().await;
+    // Back: a site with the right time issues tokens that are in the future of this server.
+    faults.shift_clock(-HOUR);
+    bea.get("/api/auth/me").await.expect_error(401, "unauthorized");
+    device.say(1, "an hour behind").await;
+    tab.assert_alive().await;
+    late.assert_alive().await;
 
-    faults.clock_is_off_by(0);
+    faults.shift_clock(0);
     soon.get("/api/auth/me").await.expect(200);
-    bea.opens_tab().await.is_alive().await;
-    device.says(1, "and right again").await;
-    late.is_alive().await;
-    device.shows_the_same_as_a_fresh_load().await;
-    assert!(faults.hits().bent_clock_reads > 0);
+    bea.open_tab().await.assert_alive().await;
+    device.say(1, "and right again").await;
+    late.assert_alive().await;
+    device.assert_same_as_fresh_load().await;
+    assert!(faults.hits().wrong_clock_reads > 0);
 }
 
 #[tokio::test]
-async fn a_login_made_while_the_clock_was_ahead_is_still_good_when_it_was_set_right() {
+async fn a_login_made_while_the_clock_was_ahead_stays_valid_after_correction() {
     let faults = Faults::new();
-    let server = Server::alone(&faults.environment());
-    faults.clock_is_off_by(HOUR);
-    let amy = Person::register(&server, "amy").await;
-    let mut tab = amy.opens_tab().await;
-    faults.clock_is_off_by(0);
+    let server = Server::standalone(&faults.environment());
+    faults.shift_clock(HOUR);
+    let amy = User::register(&server, "amy").await;
+    let mut tab = amy.open_tab().await;
+    faults.shift_clock(0);
     amy.get("/api/auth/me").await.expect(200);
-    amy.opens_tab().await.is_alive().await;
-    assert_eq!(tab.until_closed().await.1, 4501, "its page was opened anew, and nothing else ended it");
-    assert!(faults.hits().bent_clock_reads > 0);
+    amy.open_tab().await.assert_alive().await;
+    assert_eq!(tab.read_to_close().await.1, 4501, "its page was opened anew, and nothing else ended it");
+    assert!(faults.hits().wrong_clock_reads > 0);
 }
 
 #[tokio::test]
-async fn a_password_changed_while_the_clock_was_ahead_lets_in_when_it_was_set_right() {
+async fn a_password_changed_while_the_clock_was_ahead_works_after_correction() {
     let faults = Faults::new();
-    let server = Server::alone(&faults.environment());
-    let amy = Person::register(&server, "amy").await;
+    let server = Server::standalone(&faults.environment());
+    let amy = User::register(&server, "amy").await;
     let old = amy.log_in().await;
-    faults.clock_is_off_by(HOUR);
+    faults.shift_clock(HOUR);
     let change = json!({"currentPassword": PASSWORD, "newPassword": PASSWORD.to_owned() + "8"});
     amy.post("/api/auth/change-password", change).await.expect(200);
-    faults.clock_is_off_by(0);
-    // The revocation holds, and a new login is behind it.
-    old.get("/api/auth/me").await.refused(401, "unauthorized");
+    faults.shift_clock(0);
+    // The revocation holds, and a new login comes after it.
+    old.get("/api/auth/me").await.expect_error(401, "unauthorized");
     let form = json!({"username": "amy", "password": PASSWORD.to_owned() + "8"});
     let data = amy.clone().with_token("").post("/api/auth/login", form).await.expect(200).data();
     let again = amy.with_token(data["token"].as_str().unwrap());
     again.get("/api/auth/me").await.expect(200);
-    again.opens_tab().await.is_alive().await;
-    old.get("/api/auth/me").await.refused(401, "unauthorized");
-    assert!(faults.hits().bent_clock_reads > 0);
+    again.open_tab().await.assert_alive().await;
+    old.get("/api/auth/me").await.expect_error(401, "unauthorized");
+    assert!(faults.hits().wrong_clock_reads > 0);
 }
