@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use teahouse_store::{BackupError, Store};
+use teahouse_store_sqlite::{BackupError, Backups};
 
 use crate::secrets;
 
@@ -32,6 +32,9 @@ pub enum CreateBackupError {
         /// The error of the system.
         error: io::Error,
     },
+    /// The database has its own tools for backups.
+    #[error("this server's database cannot be backed up into a directory; use the tools of the database")]
+    NoBackups,
     /// The store could not be copied.
     #[error(transparent)]
     Store(#[from] BackupError),
@@ -43,11 +46,12 @@ pub enum CreateBackupError {
 /// # Errors
 /// There is no backup, and the target is as it was.
 pub async fn create_backup(
-    store: &dyn Store,
+    backups: Option<&Backups>,
     data: &Path,
     into: &Path,
     progress: impl FnMut(f64) + Send + 'static,
 ) -> Result<(), CreateBackupError> {
+    let backups = backups.ok_or(CreateBackupError::NoBackups)?;
     let mut partial = PartialBackup::start(into)?;
     for name in secrets::FILES {
         let (from, to) = (data.join(name), into.join(name));
@@ -58,7 +62,7 @@ pub async fn create_backup(
             Err(error) => return Err(CreateBackupError::Io { path: from, error }),
         }
     }
-    match store.backup(into, Box::new(progress)).await {
+    match backups.copy_to(into, Box::new(progress)).await {
         Ok(()) => {
             // The backup is complete: do not remove its files.
             std::mem::forget(partial);

@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use teahouse_core::UserRole;
 use teahouse_core::text::is_username;
-use teahouse_load::Load;
 
 use crate::config::{self, FlagValue, Sources};
 use crate::validation::credentials::{check_email, check_username};
@@ -17,6 +17,8 @@ pub const EXIT_USAGE: u8 = 64;
 
 /// Maximum characters of an API key's name.
 const KEY_NAME_CHARS_MAX: usize = 50;
+
+const LOAD_MOVED: &str = "The load generator is a binary of its own: run teahouse-load instead of teahouse load.\n";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,7 +30,6 @@ Examples:
   teahouse user create amy --role admin           create an administrator; asks for the password
   teahouse key create shop-backend                create an API key for your site's backend
   teahouse backup /var/backups/tea-1              back up the data, also of a running server
-  teahouse load fanout --subscribers 1000         a crowd of clients, to see what a server bears
 
 Run `teahouse COMMAND --help` for details and more examples.
 Flags override environment variables, which override the configuration file, which overrides the defaults.
@@ -140,8 +141,6 @@ Examples:
         #[arg(long)]
         replace: bool,
     },
-    /// Send a crowd of clients to a server, to see what it bears and what it costs
-    Load(Load),
 }
 
 /// A command for API keys.
@@ -262,9 +261,17 @@ impl Cli {
 /// The text to print and the exit status: 0 for help and version, [`EXIT_USAGE`] for an error.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, (clap::Error, u8)> {
     Cli::try_parse_from(arguments).map_err(|error| {
+        let error = if names_load(&error) { clap::Error::raw(error.kind(), LOAD_MOVED) } else { error };
         let status = if error.use_stderr() { EXIT_USAGE } else { 0 };
         (error, status)
     })
+}
+
+/// Whether the command line asked for `load`, which earlier versions had.
+fn names_load(error: &clap::Error) -> bool {
+    let subcommand = error.get(ContextKind::InvalidSubcommand);
+    error.kind() == ErrorKind::InvalidSubcommand
+        && matches!(subcommand, Some(ContextValue::String(name)) if name == "load")
 }
 
 fn role(text: &str) -> Result<UserRole, String> {
@@ -342,12 +349,10 @@ mod tests {
         check("teahouse backup /b", Ok(Command::Backup { directory: "/b".into() }));
         check("teahouse backup", Err(64));
         check("teahouse restore /b --replace", Ok(Command::Restore { backup: "/b".into(), replace: true }));
-        check("teahouse load", Err(64));
-        check("teahouse load dance", Err(64));
-        check("teahouse load fanout --window w9", Err(64));
-        check("teahouse load fanout --rate 5 --window w1", Err(64));
-        check("teahouse load --help", Err(0));
-        assert!(matches!(read("teahouse load fanout --window deep --json"), Ok((Command::Load(_), _))));
+        for line in ["teahouse load", "teahouse load fanout --json", "teahouse load --help"] {
+            let (error, status) = parse(line.split(' ').map(OsString::from)).unwrap_err();
+            assert_eq!((error.to_string(), status), (format!("error: {LOAD_MOVED}"), 64), "{line}");
+        }
         check("teahouse user role amy king", Err(64));
         check("teahouse user", Err(64));
         check("teahouse --lissen x", Err(64));

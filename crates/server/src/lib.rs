@@ -25,6 +25,7 @@ mod secrets;
 mod serve;
 mod session_tokens;
 mod socket;
+mod storage;
 mod tokens;
 mod use_cases;
 mod validation;
@@ -58,10 +59,6 @@ pub fn run() -> ExitCode {
     if let Command::Config { markdown: true, .. } = command {
         print!("{}", config::markdown());
         return ExitCode::SUCCESS;
-    }
-    // The load tool is a client of another server; the configuration of this one does not concern it.
-    if let Command::Load(load) = command {
-        return load.run();
     }
     let loaded = match config::load(flags.sources()) {
         Ok(loaded) => loaded,

@@ -2,19 +2,15 @@
 
 use std::path::Path;
 
-use teahouse_core::Commit;
-use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore};
-
-/// The store's database file, whose presence marks a data directory and a complete backup.
-pub const DATABASE_FILE: &str = "teahouse.db";
-/// The file that an open store locks.
-pub const LOCK_FILE: &str = "teahouse.lock";
+use teahouse_store::{CommitGroup, CommitSink};
+pub use teahouse_store_sqlite::{DATABASE_FILE, LOCK_FILE};
+use teahouse_store_sqlite::{OpenError, SqliteOptions, SqliteStore};
 
 /// Drops commits: without a server there are no sessions to deliver them to.
 pub struct NullSink;
 
 impl CommitSink for NullSink {
-    fn committed(&mut self, _: Vec<Commit>) {}
+    fn commit(&mut self, _: CommitGroup<'_>) {}
 }
 
 /// Opens the store of a directory on which no server runs.

@@ -4,30 +4,30 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
 use prometheus_client::registry::Registry;
-use teahouse_core::token::Revoked;
-use teahouse_core::{Commit, LOBBY, UserId};
-use teahouse_hub::{Feed, Hub, HubOptions, Publication};
-use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
+use teahouse_core::LOBBY;
+use teahouse_hub::{Feed, Hub, HubOptions};
+use teahouse_store::{CommitGroup, CommitSink, StoreError};
+use teahouse_store_sqlite::OpenError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::Listener;
-use crate::app::{App, Clock, LiveSessions, Parts};
+use crate::app::{App, Clock, Parts};
 use crate::config::Config;
 use crate::control::{AppHandler, BindError, ControlServer};
 use crate::limits::Limits;
 use crate::passwords::{PasswordError, Passwords};
 use crate::secrets::{Secrets, SecretsError};
 use crate::socket::{SocketHandler, StoreHistory};
+use crate::storage::Storage;
 use crate::tokens::{KeyError, Tokens};
 use crate::websocket::{self, Handshakes};
 use crate::{accept, clock, http, metrics};
@@ -81,56 +81,11 @@ pub enum StartError {
 struct FeedSink(Feed);
 
 impl CommitSink for FeedSink {
-    fn committed(&mut self, commits: Vec<Commit>) {
-        self.0.push_commits(commits);
-    }
-
-    fn answered(&mut self) {
+    fn commit(&mut self, mut group: CommitGroup<'_>) {
+        self.0.push_commits(group.take_commits());
+        // The shards are notified after the responses, so that a response and its commit leave in one write.
+        group.answer_callers();
         self.0.flush_notify();
-    }
-}
-
-/// The hub as the app sees it. It is set after the app exists, since the hub's request handler needs the app.
-#[derive(Default)]
-struct LiveHub(OnceLock<Hub>);
-
-#[async_trait]
-impl LiveSessions for LiveHub {
-    fn online_count(&self) -> u64 {
-        self.0.get().map_or(0, Hub::online_count)
-    }
-
-    fn online_users(&self) -> Vec<UserId> {
-        self.0.get().map(Hub::online_users).unwrap_or_default()
-    }
-
-    fn is_online(&self, user: UserId) -> bool {
-        self.0.get().is_some_and(|hub| hub.is_online(user))
-    }
-
-    async fn publish(&self, publication: Publication) {
-        if let Some(hub) = self.0.get() {
-            hub.publish(publication).await;
-        }
-    }
-
-    async fn disconnect(&self, user: UserId, reason: String) {
-        if let Some(hub) = self.0.get() {
-            hub.disconnect(user, reason).await;
-        }
-    }
-
-    async fn revoke(&self, revoked: Revoked) {
-        if let Some(hub) = self.0.get() {
-            hub.revoke(revoked).await;
-        }
-    }
-
-    async fn probe(&self, deadline: Duration) -> bool {
-        match self.0.get() {
-            Some(hub) => hub.probe(deadline).await,
-            None => false,
-        }
     }
 }
 
@@ -195,16 +150,18 @@ impl Server {
         let mut registry = Registry::with_prefix("teahouse");
         prepared.metrics().register(&mut registry);
         // Opening the store blocks this thread; nothing else can start before it.
-        let store = open_store(&config, feed, &mut registry)?;
+        let storage = Storage::open(&config, Box::new(FeedSink(feed)))?;
+        storage.register_metrics(&mut registry);
+        let Storage { store, backups, .. } = storage;
         let control = ControlServer::bind(&config.server.data).await?;
         let listener = bind(config.server.listen)?;
         let metrics_listener = config.metrics.listen.map(bind).transpose()?;
 
-        let live = Arc::new(LiveHub::default());
         let clock: Clock = Arc::new(clock::wall);
         let app = App::new(Parts {
             store: Arc::clone(&store),
-            live: Arc::clone(&live) as Arc<dyn LiveSessions>,
+            backups,
+            live: Arc::new(prepared.handle()),
             tokens,
             passwords,
             limits: Limits::new(&config.limits),
@@ -218,8 +175,6 @@ impl Server {
             Arc::new(StoreHistory::new(Arc::clone(&store), clock)),
             lobby,
         )?;
-        // Nothing else sets it.
-        let _ = live.0.set(hub.clone());
 
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -272,16 +227,6 @@ impl Server {
         hub.stop().await;
         tracing::info!("shutdown complete");
     }
-}
-
-fn open_store(config: &Config, feed: Feed, registry: &mut Registry) -> Result<Arc<dyn Store>, StartError> {
-    let options = SqliteOptions {
-        queue_max: config.store.queue_max,
-        group_max: config.store.group_max,
-        ..SqliteOptions::new(&config.server.data)
-    };
-    options.metrics.register(registry);
-    Ok(Arc::new(SqliteStore::open(options, Box::new(FeedSink(feed)))?))
 }
 
 fn spawn_listener(

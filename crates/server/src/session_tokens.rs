@@ -3,7 +3,7 @@
 
 use teahouse_core::token::Revoked;
 use teahouse_core::{Revocation, Timestamp, TokenKey, User, UserId};
-use teahouse_store::{Refresh, Store, StoreError};
+use teahouse_store::{RefreshToken, Store, StoreError};
 
 use crate::app::{App, LiveSessions};
 use crate::tokens::{Issued, LoginId};
@@ -64,7 +64,7 @@ pub async fn begin_login(app: &App, user: User) -> Result<Login, StoreError> {
     let (login, refresh) = (LoginId::random(), RefreshSecret::random());
     let expires_at = refresh_expiry(app);
     app.store
-        .add_refresh(Refresh { key: refresh.key(), user: user.profile.id, login: login.key(), expires_at })
+        .add_refresh_token(RefreshToken { key: refresh.key(), user: user.profile.id, login: login.key(), expires_at })
         .await?;
     let issued = issue_token(app, &user, login).await?;
     Ok(Login { user, issued, refresh, id: login })

@@ -7,7 +7,7 @@ mod keys;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Deserialize;
 use teahouse_core::ids::OWN_IDS_START;
-use teahouse_core::limits::{EMAIL_CHARS_MAX, NICKNAME_CHARS_MAX};
+use teahouse_core::limits::{EMAIL_CHARS_MAX, NICKNAME_CHARS_MAX, SUBJECT_CHARS_MAX};
 use teahouse_core::{Timestamp, TokenKey, TokenMark, User, UserId, text};
 use teahouse_store::Subject;
 
@@ -21,8 +21,6 @@ use keys::{BoundKey, SiteKeys};
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// Allowed difference between the clocks of issuer and server, in seconds.
 const LEEWAY: i64 = 30;
-/// Maximum characters of a `sub` (OpenID Connect Core 1.0, section 2).
-const SUBJECT_CHARS_MAX: usize = 255;
 /// Subjects with this prefix belong to the server's own accounts; no token may name one.
 pub const RESERVED_SUBJECT_PREFIX: &str = "teahouse:";
 /// The last second of the year 9999. Later dates are clamped to it, so that times in milliseconds do not overflow.

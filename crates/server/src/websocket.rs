@@ -19,7 +19,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use teahouse_core::{AcceptOrder, ErrorCode, Language, Seq, TokenMark, UserId, Version};
-use teahouse_hub::{Dialect, Hub, NewConnection};
+use teahouse_hub::{Dialect, Hub, Identity, NewConnection};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
@@ -190,15 +190,12 @@ impl AcceptedHandshake {
         let Self { handshake_permit, user, mark, dialect, device, checked_at, lobby, language, address, .. } = self;
         let AcceptedSocket { accepted, stream, early, permit, response } = socket;
         let connection = NewConnection {
-            user,
+            identity: Identity { user, token: mark, language, address },
             accepted,
             dialect,
             device,
-            mark,
             lobby,
             checked_at,
-            language,
-            address,
             stream,
             handshake_response: response,
             early_bytes: early,

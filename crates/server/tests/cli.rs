@@ -11,9 +11,11 @@ mod test_server;
 mod users;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use teahouse_core::{Commit, Timestamp, UserRole};
-use teahouse_store::{CommitSink, NewUser, SqliteOptions, SqliteStore, Store};
+use teahouse_core::{Timestamp, UserRole};
+use teahouse_store::{CommitGroup, CommitSink, NewUser, Store};
+use teahouse_store_sqlite::{SqliteOptions, SqliteStore};
 
 use test_server::{CommandOutput, run};
 
@@ -130,11 +132,11 @@ fn help_has_examples_and_usage_errors_exit_64() {
 struct NullSink;
 
 impl CommitSink for NullSink {
-    fn committed(&mut self, _: Vec<Commit>) {}
+    fn commit(&mut self, _: CommitGroup<'_>) {}
 }
 
-fn open_store(directory: &Path) -> SqliteStore {
-    SqliteStore::open(SqliteOptions::new(directory), Box::new(NullSink)).unwrap()
+fn open_store(directory: &Path) -> Arc<dyn Store> {
+    Arc::new(SqliteStore::open(SqliteOptions::new(directory), Box::new(NullSink)).unwrap())
 }
 
 #[tokio::test]

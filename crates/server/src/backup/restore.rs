@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use teahouse_protocol::rfc3339;
-use teahouse_store::{OpenError, Store};
+use teahouse_store::Lifecycle;
+use teahouse_store_sqlite::OpenError;
 
 use super::{copy_file, create_private_directory};
 use crate::offline::{DATABASE_FILE, LOCK_FILE, open_store};

@@ -84,7 +84,7 @@ pub async fn run_command(config: &Config, command: Command) -> u8 {
         Command::Backup { directory } => make_backup(config, &directory).await,
         Command::Restore { backup, replace } => Ok(restore(config, &backup, replace).await),
         // `lib.rs` runs these.
-        Command::Serve | Command::Config { .. } | Command::Load(_) => Ok(EXIT_USAGE),
+        Command::Serve | Command::Config { .. } => Ok(EXIT_USAGE),
     };
     outcome.unwrap_or_else(|error| {
         let status = error.exit_status();

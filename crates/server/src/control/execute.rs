@@ -122,7 +122,9 @@ async fn back_up(context: &AdminContext<'_>, into: String, progress: Progress) -
     let report = move |done| _ = progress.send(done);
     match make_backup(context, Path::new(&into), report).await {
         Ok(()) => ControlResponse::Done(format!("the backup is in {into}")),
-        Err(error @ CreateBackupError::NotEmpty(_)) => ControlResponse::Refused(error.to_string()),
+        Err(error @ (CreateBackupError::NotEmpty(_) | CreateBackupError::NoBackups)) => {
+            ControlResponse::Refused(error.to_string())
+        }
         Err(error) => ControlResponse::Failed(error.to_string()),
     }
 }

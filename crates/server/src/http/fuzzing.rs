@@ -8,8 +8,9 @@ use axum::http::{HeaderMap, Uri};
 use serde::de::DeserializeOwned;
 use teahouse_core::Language;
 use teahouse_protocol::classic::http::{
-    ChangePasswordBody, LoginBody, PrivateBody, ProfileBody, RegisterBody, SendBody, http_refusal,
+    ChangePasswordBody, LoginBody, PrivateBody, ProfileBody, RegisterBody, SendBody,
 };
+use teahouse_protocol::http;
 use teahouse_protocol::server_api::{DisconnectBody, PostBody, PublishBody, UserBodies};
 
 use super::address::{ClientAddr, resolve_client_addr};
@@ -36,7 +37,7 @@ pub struct Refused {
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
         let body =
-            |language| http_refusal(error.status(), error.code(), error.message(language), error.field(), "a request");
+            |language| http::error(error.status(), error.code(), error.message(language), error.field(), "a request");
         let bodies = [body(Language::En), body(Language::Zh)];
         Self { status: error.status(), field: error.field().map(str::to_owned), bodies }
     }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use teahouse_protocol::classic::http::Wellness;
+use teahouse_protocol::http::HealthBody;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -84,7 +84,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>, Extension(cache): Extensi
 
 fn answer(status: &'static str, health: Health, app: &App) -> Response {
     let word = |is_ok| if is_ok { "ok" } else { "failing" };
-    let body = Wellness { status, store: word(health.store), hub: word(health.hub), draining: app.is_draining() };
+    let body = HealthBody { status, store: word(health.store), hub: word(health.hub), draining: app.is_draining() };
     let code = if status == UNAVAILABLE { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, Json(body)).into_response()
 }

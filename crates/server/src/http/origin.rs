@@ -10,7 +10,8 @@ use teahouse_core::ErrorCode;
 
 use super::context::Context;
 use crate::app::App;
-use crate::errors::{ApiError, messages as texts};
+use crate::errors::ApiError;
+use crate::errors::messages as texts;
 
 /// The origins that may connect.
 #[derive(Clone, Copy, Debug)]

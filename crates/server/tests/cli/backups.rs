@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::Method;
 use serde_json::Value;
-use teahouse_store::Store;
 
 use super::open_store;
 use super::test_server::{ServerState, TestServer, mode, run};

@@ -22,10 +22,10 @@ use crate::secrets::ApiKey;
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A request with a valid key. Handlers extract it first, so that no other body is read.
-pub(super) struct Backend;
+pub(in crate::http) struct Backend;
 
 /// A request without a valid key.
-pub(super) struct InvalidKey(ApiError);
+pub(in crate::http) struct InvalidKey(ApiError);
 
 impl IntoResponse for InvalidKey {
     fn into_response(self) -> Response {
@@ -70,10 +70,10 @@ fn presented_key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A backend's body that is an object. An empty body is an empty object.
-pub(super) struct BackendBody<T>(pub(super) T);
+pub(in crate::http) struct BackendBody<T>(pub(super) T);
 
 /// A backend's body that is an object or an array of objects.
-pub(super) struct OneOrMany<T>(pub(super) T);
+pub(in crate::http) struct OneOrMany<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for BackendBody<T> {
     type Rejection = ApiError;

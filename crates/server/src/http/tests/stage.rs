@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use teahouse_core::token::Revoked;
 use teahouse_core::{Change, Commit, Message, MessageChange, Timestamp, UserId};
 use teahouse_hub::Publication;
-use teahouse_store::{CommitSink, SqliteOptions, SqliteStore};
+use teahouse_store::{CommitGroup, CommitSink};
+use teahouse_store_sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -90,8 +91,8 @@ impl Told {
 }
 
 impl CommitSink for Told {
-    fn committed(&mut self, commits: Vec<Commit>) {
-        self.0.lock().unwrap().extend(commits);
+    fn commit(&mut self, mut group: CommitGroup<'_>) {
+        self.0.lock().unwrap().extend(group.take_commits());
     }
 }
 
@@ -122,6 +123,7 @@ pub fn stage_with(keys: &[(&str, &str)]) -> Stage {
     let store = SqliteStore::open(SqliteOptions::new(data.path()), Box::new(told.clone())).unwrap();
     let app = App::new(Parts {
         store: Arc::new(store),
+        backups: None,
         live: Arc::clone(&live) as Arc<dyn LiveSessions>,
         tokens: Tokens::new(&config.auth, &Secrets::load_or_create(data.path()).unwrap()).unwrap(),
         passwords: Passwords::new(2).unwrap(),

@@ -16,5 +16,5 @@ pub async fn make_backup(
     into: &Path,
     progress: impl FnMut(f64) + Send + 'static,
 ) -> Result<(), CreateBackupError> {
-    create_backup(context.store, &context.config.server.data, into, progress).await
+    create_backup(context.backups, &context.config.server.data, into, progress).await
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use teahouse_core::limits::{CLASSIC_CONTENT_CHARS_MAX, CONTENT_CHARS_MAX, PRIVATE_CONTENT_CHARS_MAX};
 use teahouse_core::text::{TextError, check_content};
 use teahouse_core::{LOBBY, MessageId, MessageKind, RoomId, UserId};
-use teahouse_store::{Append, AppendError, Appended, Place};
+use teahouse_store::{Append, AppendError, Appended, Destination};
 
 use crate::app::App;
 use crate::limits::{RetryAfter, UserLimit};
@@ -17,7 +17,7 @@ use crate::validation::client_id::{InvalidClientId, check_client_id};
 
 /// A message to send, as it was typed.
 pub struct MessageDraft {
-    place: Place,
+    destination: Destination,
     sender: UserId,
     content: String,
     content_chars_max: usize,
@@ -30,13 +30,13 @@ impl MessageDraft {
     /// A v1 message to a room. `address` is kept for moderators only, here and below.
     #[must_use]
     pub fn room(sender: UserId, room: RoomId, content: String, client_id: String, address: IpAddr) -> Self {
-        Self::new(Place::Room(room), CONTENT_CHARS_MAX, sender, content, Some(client_id), address)
+        Self::new(Destination::Room(room), CONTENT_CHARS_MAX, sender, content, Some(client_id), address)
     }
 
     /// A classic message to the lobby.
     #[must_use]
     pub fn lobby(sender: UserId, content: String, client_id: Option<String>, address: IpAddr) -> Self {
-        Self::new(Place::Room(LOBBY), CLASSIC_CONTENT_CHARS_MAX, sender, content, client_id, address)
+        Self::new(Destination::Room(LOBBY), CLASSIC_CONTENT_CHARS_MAX, sender, content, client_id, address)
     }
 
     /// A classic private message. The store creates the direct room with the first one, in the same transaction (P2 in
@@ -49,18 +49,18 @@ impl MessageDraft {
         client_id: Option<String>,
         address: IpAddr,
     ) -> Self {
-        Self::new(Place::Direct(receiver), PRIVATE_CONTENT_CHARS_MAX, sender, content, client_id, address)
+        Self::new(Destination::Direct(receiver), PRIVATE_CONTENT_CHARS_MAX, sender, content, client_id, address)
     }
 
     fn new(
-        place: Place,
+        destination: Destination,
         content_chars_max: usize,
         sender: UserId,
         content: String,
         client_id: Option<String>,
         address: IpAddr,
     ) -> Self {
-        Self { place, sender, content, content_chars_max, client_id, reply_to: None, address }
+        Self { destination, sender, content, content_chars_max, client_id, reply_to: None, address }
     }
 
     /// Makes it a reply to this message.
@@ -139,7 +139,7 @@ fn check(app: &App, draft: MessageDraft) -> Result<Append, SendError> {
     let content = check_content(&draft.content, draft.content_chars_max)?.to_owned();
     draft.client_id.as_deref().map(check_client_id).transpose()?;
     Ok(Append {
-        place: draft.place,
+        destination: draft.destination,
         sender: draft.sender,
         client_id: draft.client_id,
         content,
