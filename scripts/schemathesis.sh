@@ -6,13 +6,14 @@
 #   scripts/schemathesis.sh target/debug/teahouse [examples per operation]
 set -eu
 cd "$(dirname "$0")/.."
+root=$PWD
 
 server=${1:?the binary of the server}
 examples=${2:-40}
 seed=20261130
 version=4.32.5
 
-tools=target/tools/schemathesis-$version
+tools=$root/target/tools/schemathesis-$version
 if [ ! -x "$tools/bin/schemathesis" ]; then
     python3 -m venv "$tools"
     "$tools/bin/pip" install --quiet "schemathesis==$version"
@@ -60,10 +61,11 @@ account() {
 check() {
     authorization=$1
     shift
-    SCHEMATHESIS_HOOKS=hooks PYTHONPATH=scripts/schemathesis "$tools/bin/schemathesis" \
-        --config-file scripts/schemathesis/schemathesis.toml \
-        run docs/openapi.json --url "$url" --seed "$seed" --max-examples "$examples" --workers 1 \
-        --generation-database none --header "Authorization: $authorization" "$@" || failed=1
+    # It writes a cache into the directory where it runs.
+    (cd "$work" && SCHEMATHESIS_HOOKS=hooks PYTHONPATH="$root/scripts/schemathesis" "$tools/bin/schemathesis" \
+        --config-file "$root/scripts/schemathesis/schemathesis.toml" \
+        run "$root/docs/openapi.json" --url "$url" --seed "$seed" --max-examples "$examples" --workers 1 \
+        --generation-database none --header "Authorization: $authorization" "$@") || failed=1
 }
 
 failed=0
