@@ -6,33 +6,33 @@ export const SUBPROTOCOL = 'teahouse.v1';
 
 /** The codes of errors: the HTTP status, and whether a retry of the same request can succeed. */
 export const ERROR_CODES = {
-  /** This request could not be understood. */
+  /** The request is malformed. */
   bad_request: { status: 400, retryHelps: false },
-  /** There is no request of this type. */
+  /** Unknown request type. */
   unknown_type: { status: 400, retryHelps: false },
   /** Please log in. */
   unauthorized: { status: 401, retryHelps: false },
   /** You are not allowed to do this. */
   forbidden: { status: 403, retryHelps: false },
-  /** There is no such thing here. */
+  /** Not found. */
   not_found: { status: 404, retryHelps: false },
-  /** This address does not take this method. */
+  /** Method not allowed. */
   method_not_allowed: { status: 405, retryHelps: false },
   /** This text is too long. */
   too_long: { status: 422, retryHelps: false },
-  /** There is nothing in it. */
+  /** The message is empty. */
   empty: { status: 422, retryHelps: false },
-  /** All is well: open a WebSocket here. */
+  /** Upgrade to WebSocket required. */
   upgrade_required: { status: 426, retryHelps: false },
   /** Too fast: please wait a moment. */
   rate_limited: { status: 429, retryHelps: true },
-  /** You may not write for the time being. */
+  /** You are muted. */
   muted: { status: 403, retryHelps: true },
-  /** This is taken already. */
+  /** This is already taken. */
   conflict: { status: 409, retryHelps: false },
   /** The server is busy: please try again. */
   overloaded: { status: 503, retryHelps: true },
-  /** Something went wrong on our side. */
+  /** Internal server error. */
   internal: { status: 500, retryHelps: true },
 } as const;
 

@@ -94,7 +94,7 @@ pub async fn dispatch(app: Arc<App>, context: RequestContext, request: Request) 
             Ok(respond(&Cards::new(&cards, more)))
         }
         Request::Create { kind, name, title } => {
-            let draft = RoomDraft { owner: user, kind, name, title, asker: session };
+            let draft = RoomDraft { owner: user, kind, name, title, requester: session };
             Ok(respond_entering(app, &create_room(app, draft).await?))
         }
         Request::Update { room, name, title } => {

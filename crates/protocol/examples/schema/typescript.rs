@@ -108,7 +108,7 @@ fn close_codes(out: &mut String) {
     out.push_str("/**\n * Whether a client reconnects by itself. With a code that is not here, it does from 4000 to 4499, and does not from\n * 4500 to 4999.\n */\n");
     out.push_str("export const CLOSE_CODES: Record<CloseCode, { reconnect: boolean }> = {\n");
     for code in CloseCode::ALL {
-        let _ = writeln!(out, "  {}: {{ reconnect: {} }},", code.code(), code.comes_back());
+        let _ = writeln!(out, "  {}: {{ reconnect: {} }},", code.code(), code.reconnects());
     }
     out.push_str("};\n");
 }

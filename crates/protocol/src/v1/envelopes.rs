@@ -202,7 +202,7 @@ pub fn events_missed(language: Language) -> String {
 /// where clients do not come back.
 #[must_use]
 pub fn goodbye(code: CloseCode, reason: &str, retry_ms: u64) -> String {
-    let reconnect = code.comes_back();
+    let reconnect = code.reconnects();
     let retry_ms = if reconnect { retry_ms } else { 0 };
     event("goodbye", events::Goodbye { code: code.code(), reason, reconnect, retry_ms })
 }

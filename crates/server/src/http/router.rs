@@ -10,7 +10,7 @@ use axum::routing::{MethodFilter, MethodRouter, any, on};
 use axum::{Extension, Router, middleware};
 use teahouse_protocol::routes::{Endpoint, Handler, Method, ROUTES, Route};
 
-use super::health::Findings;
+use super::health::HealthCache;
 use super::{account, chat, context, conversations, cors, health, page, panics, server_api, v1};
 use crate::app::App;
 
@@ -24,9 +24,9 @@ pub fn router(app: Arc<App>, others: Router<Arc<App>>) -> Router {
         .iter()
         .fold(Router::new(), mount)
         .merge(page::routes())
-        .layer(Extension(Arc::<Findings>::default()))
+        .layer(Extension(Arc::<HealthCache>::default()))
         .merge(others);
-    surrounded(routes, app)
+    with_layers(routes, app)
 }
 
 /// The handler of a route; none for routes that `serve` mounts itself, since they need more than the app.
@@ -89,11 +89,11 @@ fn filter(method: Method) -> MethodFilter {
 }
 
 /// Adds the layers around every route, the outermost last. `/api/ws` is outside of all of them.
-fn surrounded(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
+fn with_layers(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
     routes
-        .layer(middleware::from_fn(panics::caught))
+        .layer(middleware::from_fn(panics::with_panics_caught))
         .layer(cors::layer(&app.config.server.allowed_origins))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), context::surround))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), context::with_context))
         .route("/api/ws", any(old_socket))
         .with_state(app)
 }
@@ -118,6 +118,6 @@ pub(super) mod testing {
         async fn panics() -> StatusCode {
             panic!("a bug")
         }
-        surrounded(Router::new().route("/api/panics", get(panics)), app)
+        with_layers(Router::new().route("/api/panics", get(panics)), app)
     }
 }

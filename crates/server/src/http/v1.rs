@@ -82,6 +82,6 @@ async fn admit(app: &Arc<App>, route: &Route, parts: &mut Parts) -> Result<Calle
         RateClass::Envelopes => UserLimit::Envelope,
         RateClass::Sends | RateClass::Unlimited | RateClass::Address | RateClass::Connects => return Ok(caller),
     };
-    app.limits.user(limit, caller.id()).map_err(ApiError::rate_limited)?;
+    app.limits.take_for_user(limit, caller.id()).map_err(ApiError::rate_limited)?;
     Ok(caller)
 }

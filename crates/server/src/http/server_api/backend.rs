@@ -45,8 +45,8 @@ impl FromRequestParts<Arc<App>> for Backend {
         let Ok(context) = Context::from_request_parts(parts, app).await;
         let unauthorized = || ApiError::new(ErrorCode::Unauthorized).with_message(texts::api_key_required());
         let presented = presented_key(&parts.headers).ok_or_else(unauthorized).map_err(InvalidKey)?;
-        let known = match ApiKey::presented(presented) {
-            Some(key) => app.store.api_key(key.key()).await.map_err(|error| InvalidKey(error.into()))?,
+        let known = match ApiKey::parse(presented) {
+            Some(key) => app.store.api_key(key.fingerprint()).await.map_err(|error| InvalidKey(error.into()))?,
             None => None,
         };
         match known {
@@ -55,7 +55,7 @@ impl FromRequestParts<Arc<App>> for Backend {
                 Ok(Self)
             }
             // Like invalid tokens, only invalid keys count against the address.
-            None => Err(InvalidKey(match app.limits.address(AddressLimit::BadToken, context.address) {
+            None => Err(InvalidKey(match app.limits.take_for_address(AddressLimit::BadToken, context.address) {
                 Ok(()) => unauthorized(),
                 Err(retry_after) => ApiError::rate_limited(retry_after),
             })),

@@ -13,10 +13,10 @@ use teahouse_protocol::routes::Route;
 use teahouse_protocol::v1::FieldKind;
 
 use crate::app::App;
+use crate::crypto::random_hex;
 use crate::errors::{ApiError, messages as texts};
 use crate::http::body::JsonBody;
 use crate::http::parameters::{IDEMPOTENCY_KEY, invalid_id, parse_integer, parse_limit};
-use crate::secrets::random_hex;
 
 /// The parameters of a request's path and query, as JSON.
 pub(super) struct Address(Vec<(String, Box<RawValue>)>);
