@@ -1,4 +1,4 @@
-//! The classic dialect, which the old Vue front end speaks (docs/protocol.md, The classic dialect): reads the client's
+//! The classic dialect, which the old Vue front end speaks (docs/protocol.md, "The classic dialect"): reads the client's
 //! envelopes, writes envelopes and bodies for it, field by field as it expects them.
 
 mod bodies;

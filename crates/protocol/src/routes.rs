@@ -104,7 +104,7 @@ pub enum Auth {
     ApiKey,
 }
 
-/// The limit that a call counts against (docs/protocol.md, Limits).
+/// The limit that a call counts against (docs/protocol.md, "Limits").
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum RateClass {
     /// None.

@@ -1,4 +1,4 @@
-//! The v1 dialect, for every client of a new site (docs/protocol.md, The v1 dialect): reads requests from the socket and
+//! The v1 dialect, for every client of a new site (docs/protocol.md, "The v1 dialect"): reads requests from the socket and
 //! from HTTP, writes responses and events.
 
 mod bodies;

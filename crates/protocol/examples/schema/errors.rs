@@ -33,7 +33,7 @@ pub fn responses() -> Value {
     RESPONSES.iter().map(|(status, name)| ((*name).to_owned(), response(*status))).collect::<Map<_, _>>().into()
 }
 
-/// The schema of `error_code`, with the table of docs/protocol.md, Errors.
+/// The schema of `error_code`, with the table of docs/protocol.md, "Errors".
 pub fn error_code() -> Value {
     let words: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
     let lines: Vec<String> = ErrorCode::ALL

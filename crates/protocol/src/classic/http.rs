@@ -1,4 +1,4 @@
-//! The bodies of the classic HTTP routes (docs/protocol.md, The classic routes): requests and the `data` of responses.
+//! The bodies of the classic HTTP routes (docs/protocol.md, "The classic routes"): requests and the `data` of responses.
 //! None of them has a place for an IP address or for another user's e-mail address.
 
 mod requests;
