@@ -1,6 +1,6 @@
 //! JSON Schemas of plain values: words, numbers, patterns of texts. Nothing here reads or writes the wire; bodies name
-//! these where a Rust type does not say enough. Patterns hold for ECMAScript and for Python, and are never wider than the
-//! server's own check: a text that matches is accepted.
+//! these where a Rust type does not say enough. Patterns hold for ECMAScript and for Python, and are never wider than
+//! the server's own check: a text that matches is accepted.
 
 use std::borrow::Cow;
 
