@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use serde_json::json;
+use teahouse_protocol::routes::{Auth, ROUTES, Route};
 
 use super::fixture::*;
+use super::v1::filled;
 use crate::http::router::testing::router_that_panics;
 
 #[tokio::test]
@@ -43,27 +45,11 @@ async fn bodies_are_accepted_with_any_content_type() {
 #[tokio::test]
 async fn every_route_but_logging_in_wants_a_token() {
     let fixture = fixture();
-    for (method, path) in [
-        ("POST", "/api/auth/logout"),
-        ("GET", "/api/auth/me"),
-        ("PUT", "/api/auth/me"),
-        ("POST", "/api/auth/change-password"),
-        ("GET", "/api/user/1"),
-        ("POST", "/api/chat/send"),
-        ("GET", "/api/chat/messages"),
-        ("GET", "/api/chat/messages/new"),
-        ("DELETE", "/api/chat/messages/1"),
-        ("GET", "/api/chat/online-count"),
-        ("GET", "/api/chat/online-users"),
-        ("GET", "/api/conversations"),
-        ("GET", "/api/conversations/unread-count"),
-        ("POST", "/api/conversations/start/1"),
-        ("GET", "/api/conversations/1/messages"),
-        ("POST", "/api/conversations/1/mark-read"),
-        ("POST", "/api/messages/send"),
-    ] {
+    let takes_token = |route: &&Route| matches!(route.auth, Auth::Bearer | Auth::BearerOrCookie);
+    for route in ROUTES.iter().filter(takes_token) {
+        let (method, path) = (route.method.as_str(), filled(route.path, "1"));
         for authorization in ["", "Bearer ", "Bearer a.b.c", "Basic YTpi", "Bearer \u{ff}"] {
-            let request = request(method, path, None).header("authorization", authorization.as_bytes());
+            let request = request(method, &path, None).header("authorization", authorization.as_bytes());
             let answer = fixture.ask(request.body(Body::empty()).unwrap()).await;
             assert_eq!(answer.error(), (401, "unauthorized", None), "{method} {path} {authorization:?}");
             assert_eq!(answer.headers["www-authenticate"], "Bearer");

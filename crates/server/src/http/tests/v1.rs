@@ -10,7 +10,7 @@ use teahouse_protocol::routes::{Auth, Endpoint, Handler, Input, ROUTES, RateClas
 use super::fixture::*;
 
 /// A path with something in the place of its parameters.
-fn filled(path: &str, with: &str) -> String {
+pub(super) fn filled(path: &str, with: &str) -> String {
     let filled = path.split('/').map(|part| if part.starts_with('{') { with } else { part });
     filled.collect::<Vec<_>>().join("/")
 }
