@@ -71,7 +71,9 @@ impl Fixture {
 
     /// Changes a membership.
     pub async fn membership(&self, room: RoomId, actor: UserId, what: Membership) -> Result<RoomEntry, RoomError> {
-        self.store.change_membership(MembershipChange { room, actor, what, now: at(0), requester: Some(REQUESTER) }).await
+        self.store
+            .change_membership(MembershipChange { room, actor, what, now: at(0), requester: Some(REQUESTER) })
+            .await
     }
 
     /// Opens the direct room of two users.
