@@ -1,12 +1,12 @@
 //! A shard: one thread that owns its sessions outright. What happens to them is sequential code on
 //! [`state::Shard`], without a lock; what takes time leaves it as a job.
 //!
-//! The files depend one way. Parts hold data with invariants of their own and know no other part; behaviour is
-//! written on the shard, and each file calls only files to its left.
+//! The files depend one way, each only on files to its left. Parts hold data with invariants of their own, and none
+//! knows the shard; behaviour is written on the shard.
 //!
 //! ```text
-//! parts       environment, connection, poll, socket, slots, run_queues, jobs, store_reads, entry_reads, hello_window,
-//!             room_table (with typing), watches, broadcast, revocations, drain
+//! parts       poll ← connection ← socket, run_queues ← slots; typing ← room_table; environment, jobs, store_reads,
+//!             entry_reads, hello_window, watches, broadcast, revocations, drain
 //!
 //! behaviour   state ← flush ← closing ← entries, presence ← membership ← hello, delivery, read_results
 //!                   ← requests ← attach, service, maintenance ← turn ← event_loop

@@ -1,5 +1,5 @@
-//! What arrives from sessions: bytes become frames, frames become requests for the handler or for the hub itself, and
-//! what came of requests goes back.
+//! Requests of sessions: bytes become frames, frames become requests for the handler or for the hub itself, and
+//! responses go back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -196,7 +196,7 @@ impl Shard {
         self.environment.put_to_other_shards(&[Delivery::Typing { room, user, on }]);
     }
 
-    // ── What came of them ──
+    // ── Responses ──
 
     /// Answers a request, after what was committed before its answer; `Err` when its handler panicked.
     pub(super) fn finish_request(&mut self, id: SessionId, response: Result<Response, ()>) {
