@@ -35,7 +35,7 @@ impl SharedStore {
     fn delayed<T: Send + Unpin + 'static>(&self, look: impl FnOnce(&mut Store) -> T + Send + 'static) -> BoxFuture<T> {
         let mut store = self.lock();
         let slowness = store.slowness;
-        let (before, after) = (store.rng.u64(..slowness + 1), store.rng.u64(..slowness + 1));
+        let (before, after) = (store.rng.u64(..=slowness), store.rng.u64(..=slowness));
         drop(store);
         Box::pin(DelayedRead { store: self.clone(), before, after, look: Some(Box::new(look)), found: None })
     }

@@ -287,26 +287,8 @@ impl Store {
                 MessageChange::React { by: UserId(user), emoji: emoji.clone(), on: *on }
             }),
             Write::Read { room, seq } => self.mark(user, *room, *seq),
-            Write::Join { room } => {
-                let found = self.rooms.get(room).ok_or(ErrorCode::NotFound)?;
-                if found.members.contains_key(&user) {
-                    return Ok(entered(&self.entry(*room, user)));
-                }
-                if found.kind != RoomKind::Public {
-                    return Err(ErrorCode::Forbidden);
-                }
-                Ok(entered(&self.add_member(*room, user, job.requester)))
-            }
-            Write::Invite { room, user: guest } => {
-                let found = self.room_of(*room, user)?;
-                if found.pair.is_some() {
-                    return Err(ErrorCode::Forbidden);
-                }
-                if !found.members.contains_key(guest) {
-                    self.add_member(*room, *guest, None);
-                }
-                Ok((seen(&self.entry(*room, user)), None))
-            }
+            Write::Join { room } => self.join(user, *room, job.requester),
+            Write::Invite { room, user: guest } => self.invite(user, *room, *guest),
             Write::Leave { room } => self.remove_member(user, *room, user),
             Write::Remove { room, user: other } => self.remove_member(user, *room, *other),
             Write::Role { room, user: other } => {
@@ -333,6 +315,28 @@ impl Store {
                 Ok(entered(&entry))
             }
         }
+    }
+
+    fn join(&mut self, user: u64, room: u64, requester: Option<SessionId>) -> Done {
+        let found = self.rooms.get(&room).ok_or(ErrorCode::NotFound)?;
+        if found.members.contains_key(&user) {
+            return Ok(entered(&self.entry(room, user)));
+        }
+        if found.kind != RoomKind::Public {
+            return Err(ErrorCode::Forbidden);
+        }
+        Ok(entered(&self.add_member(room, user, requester)))
+    }
+
+    fn invite(&mut self, user: u64, room: u64, guest: u64) -> Done {
+        let found = self.room_of(room, user)?;
+        if found.pair.is_some() {
+            return Err(ErrorCode::Forbidden);
+        }
+        if !found.members.contains_key(&guest) {
+            self.add_member(room, guest, None);
+        }
+        Ok((seen(&self.entry(room, user)), None))
     }
 
     fn add_member(&mut self, room: u64, user: u64, requester: Option<SessionId>) -> RoomEntry {
@@ -439,12 +443,7 @@ impl Store {
                 found.messages[old as usize..new as usize].iter().any(|message| message.sender.id.0 != user);
             self.emit(
                 room,
-                Change::Read {
-                    reader: UserId(user),
-                    seq: Seq(new),
-                    covers_others,
-                    visible_to_room: shares,
-                },
+                Change::Read { reader: UserId(user), seq: Seq(new), covers_others, visible_to_room: shares },
             );
         }
         let unread = self.entry(room, user).unread;

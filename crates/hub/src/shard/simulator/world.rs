@@ -84,17 +84,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(plan: &Plan) -> Self {
         let mut rng = Rng::with_seed(plan.seed);
-        let options = HubOptions {
-            shards: rng.u64(1..=3) as usize,
-            sessions_per_user: rng.u64(1..=3) as usize,
-            presence_linger: Duration::from_millis(rng.pick(&[0, 1000, 5000])),
-            tail_envelopes_max: rng.pick(&[1, 3, 8, 64]),
-            room_tail_envelopes_max: rng.pick(&[1, 2, 6, 64]),
-            ring_events_max: rng.pick(&[1, 3, 64]),
-            inbox_commits_max: rng.pick(&[1, 2, 6, 1000]),
-            waiting_envelopes_max: rng.pick(&[2, 6, 64, 256]),
-            ..HubOptions::default()
-        };
+        let options = draw_options(&mut rng);
         let users = rng.u64(2..=5);
         let mut store = Store::new(users, rng.fork());
         store.slowness = rng.pick(&[0, 2, 8, 30]);
@@ -121,13 +111,7 @@ impl World {
             DrivenShard { state, kernel: Kernel::default(), next_tick: 0, waiting: Vec::new() }
         });
         let shards = shards.collect();
-        let mut devices = Vec::new();
-        for user in 1..=users {
-            for number in 0..rng.u64(1..=3) {
-                let name = rng.one_in(3).then(|| format!("d{}", number / 2));
-                devices.push(Device::new(user, name, rng.one_in(4)));
-            }
-        }
+        let devices = draw_devices(&mut rng, users);
         let weights = StepKind::ALL.map(|kind| {
             let (weight, is_needed) = kind.weight();
             // A slow necessary step leaves room for more events in between.
@@ -381,4 +365,31 @@ impl World {
         self.check_newest_stays(shard, user, id, before)?;
         Ok(true)
     }
+}
+
+/// Small limits, so that runs reach them often.
+fn draw_options(rng: &mut Rng) -> HubOptions {
+    HubOptions {
+        shards: rng.u64(1..=3) as usize,
+        sessions_per_user: rng.u64(1..=3) as usize,
+        presence_linger: Duration::from_millis(rng.pick(&[0, 1000, 5000])),
+        tail_envelopes_max: rng.pick(&[1, 3, 8, 64]),
+        room_tail_envelopes_max: rng.pick(&[1, 2, 6, 64]),
+        ring_events_max: rng.pick(&[1, 3, 64]),
+        inbox_commits_max: rng.pick(&[1, 2, 6, 1000]),
+        waiting_envelopes_max: rng.pick(&[2, 6, 64, 256]),
+        ..HubOptions::default()
+    }
+}
+
+/// One to three devices of each user, in either dialect, some with a name.
+fn draw_devices(rng: &mut Rng, users: u64) -> Vec<Device> {
+    let mut devices = Vec::new();
+    for user in 1..=users {
+        for number in 0..rng.u64(1..=3) {
+            let name = rng.one_in(3).then(|| format!("d{}", number / 2));
+            devices.push(Device::new(user, name, rng.one_in(4)));
+        }
+    }
+    devices
 }
