@@ -1,5 +1,5 @@
-//! A v1 client. What it shows, and the protocol's rules about it, are the checker's (`tools/checker`); here is what
-//! no recorded run can be asked: whether what it is told was ever so.
+//! A v1 client. What it shows, and the protocol's rules about that, are the checker's (`tools/checker`). This file adds
+//! what only the simulator knows: whether a message that the client receives ever was in the store.
 
 use std::collections::BTreeMap;
 
@@ -11,25 +11,25 @@ use super::store::pages::RESET_MESSAGES;
 use super::store::{EPOCH, Store};
 use super::{Check, ensure};
 
-/// A v1 client, and how far its conversation is.
+/// A v1 client.
 #[derive(Default)]
-pub(super) struct Client {
+pub(super) struct V1Client {
     pub(super) user: u64,
     pub(super) view: DeviceView,
-    /// It said hello and has no answer yet.
-    pub(super) is_greeting: bool,
-    /// What is not answered.
-    pub(super) asked: BTreeMap<String, Ask>,
-    /// It was told that it missed something that is not stored.
+    /// It said hello and has no reply yet.
+    pub(super) awaits_welcome: bool,
+    /// Requests without a reply, by reference.
+    pub(super) unanswered: BTreeMap<String, Ask>,
+    /// It was sent `events_missed`.
     pub(super) missed: bool,
-    /// The number of the newest publication that it was told.
+    /// The number of the newest published event that it received.
     news: u64,
     pub(super) goodbye: Option<u16>,
-    /// Rooms of which it must ask anew who is online.
+    /// Rooms whose presence it has to request again.
     pub(super) refresh: Vec<u64>,
 }
 
-/// What a backend published in these runs.
+/// A published event of these runs.
 #[derive(Deserialize)]
 struct News {
     data: Number,
@@ -40,74 +40,74 @@ struct Number {
     number: u64,
 }
 
-/// What it shows when it holds nothing.
-pub(super) fn nothing() -> DeviceView {
+/// The view of a client that holds nothing.
+pub(super) fn empty_view() -> DeviceView {
     let mut view = DeviceView::default();
     view.reset_messages = RESET_MESSAGES;
     view
 }
 
-impl Client {
+impl V1Client {
     pub(super) fn new(user: u64) -> Self {
-        Self { user, view: nothing(), ..Self::default() }
+        Self { user, view: empty_view(), ..Self::default() }
     }
 
-    /// The connection is gone: what only it knew is gone too.
+    /// The connection is gone, and with it what belonged to it.
     pub(super) fn disconnected(&mut self) {
         let mut view = std::mem::take(&mut self.view);
         view.disconnects();
         *self = Self { view, ..Self::new(self.user) };
     }
 
-    /// It has said no hello, or what it said to one was answered otherwise than by a welcome.
-    pub(super) fn may_greet(&self) -> bool {
-        !self.view.is_welcome && !self.is_greeting && self.asked.is_empty()
+    /// It has not said hello, or its hello was refused.
+    pub(super) fn may_say_hello(&self) -> bool {
+        !self.view.is_welcome && !self.awaits_welcome && self.unanswered.is_empty()
     }
 
-    pub(super) fn asks(&mut self, request: Request) {
+    pub(super) fn record_request(&mut self, request: Request) {
         self.view.asks(&request);
-        self.is_greeting |= matches!(request.ask, Ask::Hello { .. });
-        self.asked.extend(request.id.map(|id| (id, request.ask)));
+        self.awaits_welcome |= matches!(request.ask, Ask::Hello { .. });
+        self.unanswered.extend(request.id.map(|id| (id, request.ask)));
     }
 
-    /// Takes one envelope.
-    pub(super) fn read(&mut self, truth: &Store, text: &str) -> Check {
+    /// Accepts one envelope.
+    pub(super) fn read(&mut self, store: &Store, text: &str) -> Check {
         let heard = wire::read_v1(text).map_err(|error| format!("{error}: {text}"))?;
-        self.hears(truth, &heard, text).map_err(|broken| format!("{broken}; it was sent {text}"))
+        self.accept(store, &heard, text).map_err(|violation| format!("{violation}; it was sent {text}"))
     }
 
-    fn hears(&mut self, truth: &Store, heard: &Heard, text: &str) -> Check {
+    fn accept(&mut self, store: &Store, heard: &Heard, text: &str) -> Check {
         let is_answer = matches!(heard.said, Said::Ack(_) | Said::Error { .. } | Said::Welcome(_));
-        let answered = heard.id.as_ref().filter(|_| is_answer).and_then(|id| self.asked.remove(id));
+        let answered = heard.id.as_ref().filter(|_| is_answer).and_then(|id| self.unanswered.remove(id));
         match (&heard.said, &answered) {
-            (Said::Message(said), _) => self.is_true(truth, said)?,
+            (Said::Message(said), _) => self.check_message(store, said)?,
             (Said::Ack(data), Some(Ask::History { .. })) => {
                 let page = Page::deserialize(data).map_err(|error| error.to_string())?;
-                page.messages.iter().try_for_each(|said| self.is_true(truth, said))?;
+                page.messages.iter().try_for_each(|said| self.check_message(store, said))?;
             }
             _ => {}
         }
-        self.view.hears(heard).map_err(|broken| match broken.room {
-            Some(room) => format!("room {room}: {broken}"),
-            None => broken.to_string(),
+        self.view.hears(heard).map_err(|violation| match violation.room {
+            Some(room) => format!("room {room}: {violation}"),
+            None => violation.to_string(),
         })?;
         match &heard.said {
             Said::Welcome(welcome) => {
                 ensure!(matches!(answered, Some(Ask::Hello { .. })), "a welcome for another request");
                 ensure!(welcome.epoch == EPOCH, "another history");
-                self.is_greeting = false;
+                self.awaits_welcome = false;
             }
             Said::Ack(_) => ensure!(!matches!(answered, Some(Ask::Hello { .. })), "an ack for a hello"),
-            Said::Error { .. } if matches!(answered, Some(Ask::Hello { .. })) => self.is_greeting = false,
+            Said::Error { .. } if matches!(answered, Some(Ask::Hello { .. })) => self.awaits_welcome = false,
             Said::Presence { room, refresh: true, .. } => self.refresh.push(*room),
             Said::System { .. } => {
-                // Also who came and went may be among what it missed.
+                // Presence changes may be among the missed events.
                 self.missed = true;
                 let rooms = self.view.rooms.iter_mut();
                 self.refresh.extend(rooms.filter_map(|(room, view)| view.watched.take().map(|_| *room)));
             }
             Said::Goodbye { code, reconnect, .. } => {
-                ensure!((*code < 4500) == *reconnect, "whether to come back");
+                ensure!((*code < 4500) == *reconnect, "a wrong `reconnect`");
                 self.goodbye = Some(*code);
             }
             Said::Published { kind } => {
@@ -123,10 +123,10 @@ impl Client {
         Ok(())
     }
 
-    /// Whether a message was ever so, and was this user's to know.
-    fn is_true(&self, truth: &Store, said: &Message) -> Check {
-        let room = truth.rooms.get(&said.room).ok_or("a room that never was")?;
-        let was = room.log.get(said.version as usize - 1).ok_or("a version that never was")?;
+    /// Checks that the message was in the store at its version, and that this user may know it.
+    fn check_message(&self, store: &Store, said: &Message) -> Check {
+        let room = store.rooms.get(&said.room).ok_or("a room that never existed")?;
+        let was = room.log.get(said.version as usize - 1).ok_or("a version that never existed")?;
         let reactions = was.reactions.iter().map(|(emoji, count)| (emoji.as_str(), u64::from(*count)));
         let is_it = was.id.0 == said.id
             && was.seq.0 == said.seq
@@ -134,8 +134,8 @@ impl Client {
             && was.content == said.content
             && was.deleted == said.deleted
             && said.reactions.iter().map(|(emoji, count)| (emoji.as_str(), *count)).eq(reactions);
-        ensure!(is_it, "a message that never was");
-        ensure!(room.is_known_to(self.user, said.version), "what was said after it had left the room");
+        ensure!(is_it, "a message that never existed");
+        ensure!(room.is_known_to(self.user, said.version), "a message after the user left the room");
         Ok(())
     }
 }
