@@ -74,7 +74,7 @@ impl Shard {
                     self.receive(index, &mut buffer[..bytes]);
                     self.flush(index);
                     if self.slots[index].socket.readable && self.jobs.has_done() {
-                        // Answers that are there already are sent before more requests are read.
+                        // The inbox is taken, and that is answered, before more requests are read.
                         break;
                     }
                 }

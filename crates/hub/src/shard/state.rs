@@ -123,7 +123,7 @@ impl Shard {
         self.queues.is_busy() || self.jobs.has_done()
     }
 
-    /// Whether a request was over at its first poll, and is still to be answered.
+    /// Whether a request was done at its first poll, and is to be answered after the inbox is taken.
     pub(crate) fn has_done(&self) -> bool {
         self.jobs.has_done()
     }
