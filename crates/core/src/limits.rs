@@ -87,3 +87,13 @@ pub const TOKEN_GRACE: Duration = Duration::from_secs(30);
 pub const BAD_ENVELOPES_MAX: usize = 20;
 /// The time in which [`BAD_ENVELOPES_MAX`] is counted.
 pub const BAD_ENVELOPES_WINDOW: Duration = Duration::from_secs(10);
+/// Users that one publication of a site's backend names.
+pub const PUBLISH_USERS_MAX: usize = 10_000;
+/// Users that a site's backend creates or updates in one request; all of them or none.
+pub const SITE_USERS_MAX: usize = 1000;
+/// Users whose presence a site's backend asks for in one request.
+pub const PRESENCE_USERS_MAX: usize = 1000;
+/// Bytes of the reason with which a site's backend disconnects a user; a close frame has room for 123.
+pub const DISCONNECT_REASON_BYTES_MAX: usize = 100;
+/// Characters of a site's name for a user.
+pub const SUBJECT_CHARS_MAX: usize = 255;

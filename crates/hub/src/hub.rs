@@ -33,7 +33,7 @@ pub struct Hub {
 }
 
 struct Inner {
-    /// Emptied when the hub stops, which ends the shards. Locked only to clone a sender.
+    /// Filled when the shards start and emptied when the hub stops, which ends them. Locked only to clone a sender.
     shards: Mutex<Vec<mpsc::Sender<Control>>>,
     online: Arc<Online>,
     inboxes: Arc<[Arc<Inbox>]>,
@@ -45,9 +45,7 @@ struct Inner {
 /// A hub that has its [`Feed`], with which the store is opened, and no shards yet.
 pub struct PreparedHub {
     options: HubOptions,
-    metrics: HubMetrics,
-    inboxes: Arc<[Arc<Inbox>]>,
-    lobby: Arc<LobbyHead>,
+    hub: Hub,
 }
 
 impl Hub {
@@ -59,7 +57,9 @@ impl Hub {
         let inboxes: Arc<[_]> = (0..options.shards).map(|_| Arc::new(Inbox::new(options.inbox_commits_max))).collect();
         let lobby = Arc::new(LobbyHead::default());
         let feed = Feed::new(Arc::clone(&inboxes), Arc::clone(&lobby), metrics.clone());
-        (PreparedHub { options, metrics, inboxes, lobby }, feed)
+        let (shards, threads, online) = (Mutex::default(), Mutex::default(), Arc::default());
+        let hub = Hub { inner: Arc::new(Inner { shards, online, inboxes, lobby, metrics, threads }) };
+        (PreparedHub { options, hub }, feed)
     }
 
     /// Hands a connection to its user's shard. Waits while that shard's control queue is full.
@@ -194,10 +194,16 @@ impl Hub {
 }
 
 impl PreparedHub {
+    /// A handle to the hub. Until its shards start nobody is online, and it accepts nothing.
+    #[must_use]
+    pub fn handle(&self) -> Hub {
+        self.hub.clone()
+    }
+
     /// The metrics of the hub.
     #[must_use]
     pub fn metrics(&self) -> &HubMetrics {
-        &self.metrics
+        self.hub.metrics()
     }
 
     /// The second step: starts the shards, with the lobby at this position.
@@ -210,20 +216,21 @@ impl PreparedHub {
         history: Arc<dyn HistoryReader>,
         lobby: (Version, Seq),
     ) -> std::io::Result<Hub> {
-        self.lobby.advance(lobby);
-        let online = Arc::new(Online::default());
+        let Self { options, hub } = self;
+        let inner = &hub.inner;
+        inner.lobby.advance(lobby);
         let next_session = Arc::new(AtomicU64::new(1));
         let ports = Ports { handler, history };
         let mut shards = Vec::new();
         let mut threads = Vec::new();
-        for index in 0..self.inboxes.len() {
+        for index in 0..inner.inboxes.len() {
             let (control, controls) = mpsc::channel(CONTROLS_WAITING_MAX);
             let environment = Environment {
                 index,
-                options: self.options.clone(),
-                metrics: self.metrics.clone(),
-                online: Arc::clone(&online),
-                inboxes: Arc::clone(&self.inboxes),
+                options: options.clone(),
+                metrics: inner.metrics.clone(),
+                online: Arc::clone(&inner.online),
+                inboxes: Arc::clone(&inner.inboxes),
                 next_session: Arc::clone(&next_session),
                 ports: ports.clone(),
             };
@@ -238,15 +245,8 @@ impl PreparedHub {
             shards.push(control);
             threads.push(thread);
         }
-        Ok(Hub {
-            inner: Arc::new(Inner {
-                shards: Mutex::new(shards),
-                online,
-                inboxes: self.inboxes,
-                lobby: self.lobby,
-                metrics: self.metrics,
-                threads: Mutex::new(threads),
-            }),
-        })
+        *hub.lock_shards() = shards;
+        *inner.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+        Ok(hub)
     }
 }

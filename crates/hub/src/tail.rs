@@ -40,7 +40,7 @@ impl EncodedChange {
 
     /// The v1 frame inside of a catch-up, where messages have no `change`.
     pub(crate) fn v1_in_catch_up(&self) -> Bytes {
-        text_frame_from_bytes(&v1::message_in_bracket(text_payload(&self.v1)))
+        text_frame_from_bytes(&v1::without_change(text_payload(&self.v1)))
     }
 
     /// A change without content.

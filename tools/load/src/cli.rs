@@ -1,9 +1,10 @@
-//! The command line of `teahouse load`: what can be asked of the crowd, and help that teaches.
+//! The command line of `teahouse-load`: options, help texts, and the call of the chosen scenario.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::LoadError;
 use crate::process;
@@ -13,11 +14,11 @@ use crate::scenarios::fanout::Pace;
 use crate::scenarios::{
     IN_FLIGHT_MAX, Report, connect, durable, fanout, idle, mixed, private, resume, rooms, slow, storm,
 };
-use crate::target::{Dialect, Door, Target};
+use crate::target::{Dialect, Target, Transport};
 
 const EXAMPLES: &str = "\
-The crowd signs its own tokens, as your site's backend does: give it the same secret. A server's limits are
-made for people, one to a connection, and must be raised for most of this; on a server that is for nothing else:
+The load generator signs its own tokens, as your site's backend does: give it the same secret as the server.
+The server's default rate limits are meant for people; raise them on a test server:
 
   export TEAHOUSE_AUTH__JWT_SECRET=a-secret-of-at-least-thirty-two-characters
   export TEAHOUSE_LIMITS__SENDS_PER_SECOND=1000000 TEAHOUSE_LIMITS__SENDS_BURST=1000000
@@ -25,23 +26,24 @@ made for people, one to a connection, and must be raised for most of this; on a 
   teahouse --data /tmp/load-data &
 
 Examples:
-  teahouse load idle --connections 10000 --server-pid $!    what an open and quiet connection costs
-  teahouse load storm --connections 10000                   all are cut off and come back at once
-  teahouse load storm --dialect v1 --rate 5                 and hear exactly what they missed
-  teahouse load fanout --subscribers 1000 --rate 400        how soon everybody hears a message
-  teahouse load fanout --subscribers 1000 --window w8       how many messages everybody can hear
-  teahouse load durable --senders 1000 --places each        durable messages a second
-  teahouse load mixed --people 2000 --seed 7                a day on a site, in small
-  teahouse load fanout --json | jq .latency.p99_ms          for programs
+  teahouse-load idle --connections 10000 --server-pid $!    cost of an idle connection
+  teahouse-load storm --connections 10000                   disconnect all clients, then reconnect at once
+  teahouse-load storm --dialect v1 --rate 5                 the same; each client resumes what it missed
+  teahouse-load fanout --subscribers 1000 --rate 400        latency of lobby messages
+  teahouse-load fanout --subscribers 1000 --window w8       throughput of lobby messages
+  teahouse-load durable --senders 1000 --places each        durable messages per second
+  teahouse-load mixed --people 2000 --seed 7                a mix of everything, reproducible from its seed
+  teahouse-load fanout --json | jq .latency.p99_ms          machine-readable summary
 
-Whatever is sent at a rate is sent when it is due, whether the server keeps up or not, and what is late is
-measured from when it was due: a server that stalls shows. Exits with 1 if a message was lost, came twice or
-in the wrong order. The classic scenarios work with every server that the classic front end works with.";
+Scheduled messages are sent when they are due, even if the server falls behind, and latency is measured from
+the scheduled time, so a stalled server shows in the figures. Exit status: 0 if every message arrived once and
+in order; 1 if a message was lost, duplicated or out of order, or the run failed; 2 for a wrong command line.
+Classic scenarios work with every server that the classic front end works with.";
 
-/// What a crowd is asked to do to a server.
-#[derive(Args, Clone, PartialEq, Eq, Debug)]
-#[command(after_help = EXAMPLES)]
-pub struct Load {
+/// Generate load against a Teahouse server and report latency, throughput and cost.
+#[derive(Parser, Clone, PartialEq, Eq, Debug)]
+#[command(name = "teahouse-load", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
     #[command(flatten)]
     shared: Shared,
     #[command(subcommand)]
@@ -50,230 +52,239 @@ pub struct Load {
 
 #[derive(Args, Clone, PartialEq, Eq, Debug)]
 struct Shared {
-    /// Where the server listens
+    /// Server address
     #[arg(long, global = true, default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// The server's `auth.jwt_secret`; with it the crowd signs its own tokens
+    /// The server's `auth.jwt_secret`, used to sign the clients' tokens
     #[arg(long, global = true, env = "TEAHOUSE_AUTH__JWT_SECRET", hide_env_values = true, default_value = "")]
     jwt_secret: String,
-    /// The server's process id, when it runs on this machine: its memory and processor time are shown too
+    /// Process id of a server on this machine; adds its memory and CPU time to the summary
     #[arg(long, global = true, value_name = "PID")]
     server_pid: Option<u32>,
-    /// The crowd never sleeps, so that a server on this machine does not pay for waking it, as it would not for
-    /// clients across a network; needs a core of its own
+    /// Busy-poll instead of sleeping. A server on the same machine then does not pay for waking the clients,
+    /// as it would not across a network. Needs a core of its own
     #[arg(long, global = true)]
     awake: bool,
-    /// The summary as JSON
+    /// Print the summary as JSON
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Args, Clone, Copy, PartialEq, Eq, Debug)]
-struct Said {
-    /// For how many seconds, after one that is not counted
+struct MessageOptions {
+    /// Measured seconds, after one second of warm-up
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Characters of a message
+    /// Characters per message
     #[arg(long, default_value_t = 200)]
     size: usize,
 }
 
-impl Said {
+impl MessageOptions {
     fn duration(self) -> Duration {
         Duration::from_secs(self.seconds.max(1))
     }
 }
 
 #[derive(Args, Clone, Copy, PartialEq, Eq, Debug)]
-struct Spoken {
-    /// What the clients speak
+struct DialectOption {
+    /// Protocol dialect of the clients
     #[arg(long, value_enum, default_value_t = Dialect::Classic)]
     dialect: Dialect,
 }
 
 #[derive(Subcommand, Clone, PartialEq, Eq, Debug)]
 enum Scenario {
-    /// What a connection costs that is open and quiet
-    #[command(after_help = "Example:\n  teahouse load idle --connections 10000 --server-pid $(pidof teahouse)")]
+    /// Cost of idle connections: memory and CPU per connection
+    #[command(after_help = "Example:\n  teahouse-load idle --connections 10000 --server-pid $(pidof teahouse)")]
     Idle {
-        /// How many connections
+        /// Number of connections
         #[arg(long, default_value_t = 10_000)]
         connections: usize,
         #[command(flatten)]
-        spoken: Spoken,
+        dialect: DialectOption,
     },
-    /// New people come, all at once
-    #[command(after_help = "Example:\n  teahouse load connect --connections 10000 --in-flight 500")]
+    /// Cost of new sessions that connect all at once
+    #[command(after_help = "Example:\n  teahouse-load connect --connections 10000 --in-flight 500")]
     Connect {
-        /// How many come
+        /// Number of connections
         #[arg(long, default_value_t = 10_000)]
         connections: usize,
-        /// Handshakes under way at once
+        /// Concurrent handshakes
         #[arg(long, default_value_t = IN_FLIGHT_MAX)]
         in_flight: usize,
         #[command(flatten)]
-        spoken: Spoken,
+        dialect: DialectOption,
     },
-    /// Everybody is cut off and comes back at once, while a probe asks without pause and an onlooker listens
+    /// Reconnect storm: reset all connections at once, while a probe and an observer stay connected
     #[command(after_help = "\
 Examples:
-  teahouse load storm --connections 10000 --rounds 3
-  teahouse load storm --connections 10000 --dialect v1 --rate 5")]
+  teahouse-load storm --connections 10000 --rounds 3
+  teahouse-load storm --connections 10000 --dialect v1 --rate 5")]
     Storm {
-        /// How many connections
+        /// Number of connections
         #[arg(long, default_value_t = 10_000)]
         connections: usize,
-        /// How often they are cut off
+        /// Number of storms
         #[arg(long, default_value_t = 1)]
         rounds: u32,
-        /// Lobby messages a second meanwhile, in v1: whoever comes back is to hear what they missed
+        /// Lobby messages per second during the storm (v1 only); every client must catch up on them
         #[arg(long, default_value_t = 2)]
         rate: u32,
         #[command(flatten)]
-        spoken: Spoken,
+        dialect: DialectOption,
     },
-    /// How soon, and how often, everybody hears a lobby message
+    /// Latency and throughput of lobby messages to many subscribers
     #[command(after_help = "\
 Examples:
-  teahouse load fanout --subscribers 1000 --rate 400
-  teahouse load fanout --subscribers 10000 --window deep --dialect v1")]
+  teahouse-load fanout --subscribers 1000 --rate 400
+  teahouse-load fanout --subscribers 10000 --window deep --dialect v1")]
     Fanout {
-        /// How many listen
+        /// Number of subscribers
         #[arg(long, default_value_t = 1000)]
         subscribers: usize,
-        /// Messages a second, whether anybody keeps up or not
+        /// Messages per second, sent on schedule
         #[arg(long, default_value_t = 400, conflicts_with = "window")]
         rate: u32,
-        /// Instead: so many messages on their way at once, as fast as that goes: w1, w8, deep, or a number
+        /// Messages in flight instead of a rate, to measure throughput: w1, w8, deep, or a number
         #[arg(long, value_parser = window)]
         window: Option<Window>,
         #[command(flatten)]
-        said: Said,
+        message: MessageOptions,
         #[command(flatten)]
-        spoken: Spoken,
+        dialect: DialectOption,
     },
-    /// Many small rooms, and messages spread over them; v1
+    /// Throughput of messages spread over many small rooms (v1)
     #[command(after_help = "\
 Examples:
-  teahouse load rooms --rooms 10000 --members 10 --people 10000
-  teahouse load rooms --rooms 10000 --members 10 --people 10000 --busy 1     all in one of them, to compare")]
+  teahouse-load rooms --rooms 10000 --members 10 --people 10000
+  teahouse-load rooms --rooms 10000 --members 10 --people 10000 --busy 1     all in one room, for comparison")]
     Rooms {
-        /// How many rooms
+        /// Number of rooms
         #[arg(long, default_value_t = 1000)]
         rooms: usize,
-        /// How many people in each
+        /// Members per room
         #[arg(long, default_value_t = 10)]
         members: usize,
-        /// How many people in all
+        /// Number of clients
         #[arg(long, default_value_t = 1000)]
         people: usize,
-        /// In how many of the rooms somebody speaks; all, when not given
+        /// Number of rooms that receive messages [default: all]
         #[arg(long)]
         busy: Option<usize>,
-        /// Messages on their way at once
+        /// Messages in flight
         #[arg(long, default_value_t = 256, conflicts_with = "rate")]
         window: u32,
-        /// Instead: messages a second, whether anybody keeps up or not
+        /// Messages per second instead of a window, sent on schedule
         #[arg(long)]
         rate: Option<u32>,
         #[command(flatten)]
-        said: Said,
+        message: MessageOptions,
     },
-    /// Private messages between pairs of people
-    #[command(after_help = "Example:\n  teahouse load private --pairs 500 --rate 1000 --dialect v1")]
+    /// Latency of private messages between pairs of clients
+    #[command(after_help = "Example:\n  teahouse-load private --pairs 500 --rate 1000 --dialect v1")]
     Private {
-        /// How many pairs
+        /// Number of pairs
         #[arg(long, default_value_t = 100)]
         pairs: usize,
-        /// Messages a second of all together, whether the server keeps up or not
+        /// Messages per second in total, sent on schedule
         #[arg(long, default_value_t = 200)]
         rate: u32,
         #[command(flatten)]
-        said: Said,
+        message: MessageOptions,
         #[command(flatten)]
-        spoken: Spoken,
+        dialect: DialectOption,
     },
-    /// Slow readers beside fast ones
-    #[command(after_help = "Example:\n  teahouse load slow --fast 500 --slow 50 --rate 200")]
+    /// Effect of slow readers on fast ones
+    #[command(after_help = "Example:\n  teahouse-load slow --fast 500 --slow 50 --rate 200")]
     Slow {
-        /// How many read all the time
+        /// Clients that read all the time
         #[arg(long, default_value_t = 200)]
         fast: usize,
-        /// How many stop reading half way
+        /// Clients that stop reading halfway
         #[arg(long, default_value_t = 20)]
         slow: usize,
-        /// Messages a second
+        /// Messages per second
         #[arg(long, default_value_t = 200)]
         rate: u32,
         #[command(flatten)]
-        said: Said,
+        message: MessageOptions,
         #[command(flatten)]
-        spoken: Spoken,
+        dialect: DialectOption,
     },
-    /// How many messages a second become durable, and how long one takes
+    /// Throughput and latency of durable messages
     #[command(after_help = "\
 Examples:
-  teahouse load durable --senders 1000 --places each
-  teahouse load durable --senders 100 --by http")]
+  teahouse-load durable --senders 1000 --places each
+  teahouse-load durable --senders 100 --by http")]
     Durable {
-        /// How many senders
+        /// Number of senders
         #[arg(long, default_value_t = 100)]
         senders: usize,
-        /// How they send
+        /// Transport of the senders
         #[arg(long, value_enum, default_value_t = By::V1)]
         by: By,
-        /// Where they speak, in v1
+        /// Rooms that the senders use (v1 only)
         #[arg(long, value_enum, default_value_t = Places::Each)]
         places: Places,
-        /// Messages a second of all together, due whether the server keeps up or not; when not given, each
-        /// sender waits for the proof of one before it sends the next
+        /// Messages per second in total, sent on schedule. Without it, each sender waits for one
+        /// acknowledgement before it sends the next message
         #[arg(long)]
         rate: Option<u32>,
         #[command(flatten)]
-        said: Said,
+        message: MessageOptions,
     },
-    /// Many come back after an absence and are caught up, while somebody talks on; v1
-    #[command(after_help = "Example:\n  teahouse load resume --sessions 1000 --changes 500 --rooms 10")]
+    /// Many sessions resume at once after an absence, while one live client keeps sending (v1)
+    #[command(after_help = "Example:\n  teahouse-load resume --sessions 1000 --changes 500 --rooms 10")]
     Resume {
-        /// How many come back
+        /// Number of sessions
         #[arg(long, default_value_t = 1000)]
         sessions: usize,
-        /// How many messages each has missed
+        /// Missed messages per session
         #[arg(long, default_value_t = 500)]
         changes: usize,
-        /// Over how many rooms they are spread
+        /// Rooms that the sessions are spread over
         #[arg(long, default_value_t = 10)]
         rooms: usize,
-        /// Characters of a message
+        /// Characters per message
         #[arg(long, default_value_t = 200)]
         size: usize,
     },
-    /// A day on a site, in small, drawn from a seed: people come and go, talk, type and read; both dialects
-    #[command(after_help = "Example:\n  teahouse load mixed --people 2000 --rate 500 --seconds 60 --seed 7")]
+    /// Mixed workload in both dialects: connects, messages, typing, read marks; reproducible from its seed
+    #[command(after_help = "Example:\n  teahouse-load mixed --people 2000 --rate 500 --seconds 60 --seed 7")]
     Mixed {
-        /// How many people
+        /// Number of clients
         #[arg(long, default_value_t = 1000)]
         people: usize,
-        /// Deeds a second of all together: half of them are messages
+        /// Actions per second in total; half of them are messages
         #[arg(long, default_value_t = 200)]
         rate: u32,
-        /// What the day is drawn from
+        /// Seed of the workload
         #[arg(long, default_value_t = 1)]
         seed: u64,
         #[command(flatten)]
-        said: Said,
+        message: MessageOptions,
     },
 }
 
-/// By which way messages are sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum By {
-    /// Over v1; the ack is the proof
+    /// v1 WebSocket; the `ack` proves durability
     V1,
-    /// Over HTTP, to the lobby; the answer is the proof
+    /// HTTP, to the lobby; the response proves durability
     Http,
-    /// Over classic, to the lobby; one's own echo is the proof, and everybody hears everybody
+    /// Classic WebSocket, to the lobby; the sender's own echo proves durability, and all senders receive all messages
     Classic,
+}
+
+impl By {
+    fn transport(self) -> Transport {
+        match self {
+            Self::V1 => Transport::V1,
+            Self::Http => Transport::Http,
+            Self::Classic => Transport::Classic,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -286,96 +297,124 @@ fn window(text: &str) -> Result<Window, String> {
         "deep" => Pace::DEEP,
         number => match number.parse() {
             Ok(size @ 1..) => Pace::Window { size, burst: 1 },
-            _ => return Err("w1, w8, deep, or how many messages are on their way at once".to_owned()),
+            _ => return Err("expected w1, w8, deep, or a number of messages in flight".to_owned()),
         },
     }))
 }
 
-impl Load {
-    /// Does what is asked and prints what came of it.
+impl Cli {
+    /// Runs the scenario and prints its summary to standard output.
     #[must_use]
     pub fn run(&self) -> ExitCode {
         let mut progress = Progress::on_stderr();
-        let outcome = self.run_scenario(&mut progress);
+        let outcome = self.run_scenario(&mut std::io::stdout(), &mut progress);
         drop(progress);
         match outcome {
-            Ok(status) => status,
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
             Err(error) => {
-                eprintln!("teahouse load: {error}");
+                eprintln!("teahouse-load: {error}");
                 ExitCode::FAILURE
             }
         }
     }
 
-    fn run_scenario(&self, progress: &mut Progress) -> Result<ExitCode, LoadError> {
+    /// Runs the scenario and writes its summary. Returns whether every message arrived once and in order.
+    ///
+    /// # Errors
+    /// The scenario failed, or the summary could not be written.
+    pub fn run_scenario(&self, out: &mut impl Write, progress: &mut Progress) -> Result<bool, LoadError> {
         process::raise_descriptor_limit()?;
         let Shared { url, jwt_secret, server_pid, awake, .. } = &self.shared;
-        let target = &Target::new(url, jwt_secret)?.visited_awake(*awake);
+        let target = &Target::new(url, jwt_secret)?.with_busy_poll(*awake);
         let server_pid = *server_pid;
         match self.scenario {
-            Scenario::Idle { connections, spoken: Spoken { dialect } } => {
-                let asked = idle::Idle { connections, dialect, server_pid };
-                self.print(&idle::run(target, asked, progress)?, progress)
+            Scenario::Idle { connections, dialect: DialectOption { dialect } } => {
+                let params = idle::Idle { connections, dialect, server_pid };
+                self.write(&idle::run(target, params, progress)?, out, progress)
             }
-            Scenario::Connect { connections, in_flight, spoken: Spoken { dialect } } => {
-                let asked = connect::Connect { connections, in_flight_max: in_flight, dialect, server_pid };
-                self.print(&connect::run(target, asked, progress)?, progress)
+            Scenario::Connect { connections, in_flight: in_flight_max, dialect: DialectOption { dialect } } => {
+                let params = connect::Connect { connections, in_flight_max, dialect, server_pid };
+                self.write(&connect::run(target, params, progress)?, out, progress)
             }
-            Scenario::Storm { connections, rounds, rate, spoken: Spoken { dialect } } => {
-                let asked = storm::Storm { connections, rounds, dialect, rate, server_pid };
-                self.print(&storm::run(target, asked, progress)?, progress)
-            }
-            Scenario::Fanout { subscribers, rate, window, said, spoken: Spoken { dialect } } => {
-                let pace = window.map_or(Pace::Rate(rate), |Window(pace)| pace);
-                let (chars, duration) = (said.size, said.duration());
-                let asked = fanout::Fanout { subscribers, pace, chars, duration, dialect, server_pid };
-                self.print(&fanout::run(target, asked, progress)?, progress)
-            }
-            Scenario::Rooms { rooms, members, people, busy, window, rate, said } => {
-                let (busy, chars, duration) = (busy.unwrap_or(rooms), said.size, said.duration());
-                let asked = rooms::Rooms { people, rooms, members, busy, window, rate, chars, duration, server_pid };
-                self.print(&rooms::run(target, asked, progress)?, progress)
-            }
-            Scenario::Private { pairs, rate, said, spoken: Spoken { dialect } } => {
-                let (chars, duration) = (said.size, said.duration());
-                let asked = private::Private { pairs, rate, chars, duration, dialect, server_pid };
-                self.print(&private::run(target, asked, progress)?, progress)
-            }
-            Scenario::Slow { fast, slow, rate, said, spoken: Spoken { dialect } } => {
-                let (chars, duration) = (said.size, said.duration());
-                let asked = slow::Slow { fast, slow, rate, chars, duration, dialect, server_pid };
-                self.print(&slow::run(target, asked, progress)?, progress)
-            }
-            Scenario::Durable { senders, by, places, rate, said } => {
-                let door = match by {
-                    By::V1 => Door::V1,
-                    By::Http => Door::Http,
-                    By::Classic => Door::Classic,
-                };
-                let (chars, duration) = (said.size, said.duration());
-                let asked = durable::Durable { senders, duration, door, places, rate, chars, server_pid };
-                self.print(&durable::run(target, asked, progress)?, progress)
+            Scenario::Storm { connections, rounds, rate, dialect: DialectOption { dialect } } => {
+                let params = storm::Storm { connections, rounds, dialect, rate, server_pid };
+                self.write(&storm::run(target, params, progress)?, out, progress)
             }
             Scenario::Resume { sessions, changes, rooms, size: chars } => {
-                let asked = resume::Resume { sessions, changes, rooms, chars, server_pid };
-                self.print(&resume::run(target, asked, progress)?, progress)
+                let params = resume::Resume { sessions, changes, rooms, chars, server_pid };
+                self.write(&resume::run(target, params, progress)?, out, progress)
             }
-            Scenario::Mixed { people, rate, seed, said } => {
-                let (chars, duration) = (said.size, said.duration());
-                let asked = mixed::Mixed { people, rate, chars, duration, seed, server_pid };
-                self.print(&mixed::run(target, asked, progress)?, progress)
+            Scenario::Fanout { subscribers, rate, window, message, dialect: DialectOption { dialect } } => {
+                let pace = window.map_or(Pace::Rate(rate), |Window(pace)| pace);
+                let (chars, duration) = (message.size, message.duration());
+                let params = fanout::Fanout { subscribers, pace, chars, duration, dialect, server_pid };
+                self.write(&fanout::run(target, params, progress)?, out, progress)
+            }
+            Scenario::Rooms { rooms, members, people, busy, window, rate, message } => {
+                let (busy, chars, duration) = (busy.unwrap_or(rooms), message.size, message.duration());
+                let params = rooms::Rooms { people, rooms, members, busy, window, rate, chars, duration, server_pid };
+                self.write(&rooms::run(target, params, progress)?, out, progress)
+            }
+            Scenario::Private { pairs, rate, message, dialect: DialectOption { dialect } } => {
+                let (chars, duration) = (message.size, message.duration());
+                let params = private::Private { pairs, rate, chars, duration, dialect, server_pid };
+                self.write(&private::run(target, params, progress)?, out, progress)
+            }
+            Scenario::Slow { fast, slow, rate, message, dialect: DialectOption { dialect } } => {
+                let (chars, duration) = (message.size, message.duration());
+                let params = slow::Slow { fast, slow, rate, chars, duration, dialect, server_pid };
+                self.write(&slow::run(target, params, progress)?, out, progress)
+            }
+            Scenario::Durable { senders, by, places, rate, message } => {
+                let (chars, duration, transport) = (message.size, message.duration(), by.transport());
+                let params = durable::Durable { senders, duration, transport, places, rate, chars, server_pid };
+                self.write(&durable::run(target, params, progress)?, out, progress)
+            }
+            Scenario::Mixed { people, rate, seed, message } => {
+                let (chars, duration) = (message.size, message.duration());
+                let params = mixed::Mixed { people, rate, chars, duration, seed, server_pid };
+                self.write(&mixed::run(target, params, progress)?, out, progress)
             }
         }
     }
 
-    fn print(&self, report: &impl Report, progress: &mut Progress) -> Result<ExitCode, LoadError> {
+    fn write(&self, report: &impl Report, out: &mut impl Write, progress: &mut Progress) -> Result<bool, LoadError> {
         progress.clear();
         if self.shared.json {
-            println!("{}", serde_json::to_string(report).map_err(std::io::Error::from)?);
+            writeln!(out, "{}", serde_json::to_string(report).map_err(std::io::Error::from)?)?;
         } else {
-            print!("{report}");
+            write!(out, "{report}")?;
         }
-        let is_clean = report.receipts().is_none_or(|receipts| receipts.are_clean());
-        Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(report.receipts().is_none_or(|receipts| receipts.is_clean()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, clap::error::ErrorKind> {
+        Cli::try_parse_from(line.split(' ')).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn scenarios_are_parsed_and_mistakes_are_usage_errors() {
+        use clap::error::ErrorKind;
+        let check = |line: &str, expect: ErrorKind| assert_eq!(read(line), Err(expect), "{line}");
+        check("teahouse-load", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+        check("teahouse-load dance", ErrorKind::InvalidSubcommand);
+        check("teahouse-load fanout --window w9", ErrorKind::ValueValidation);
+        check("teahouse-load fanout --rate 5 --window w1", ErrorKind::ArgumentConflict);
+        check("teahouse-load --help", ErrorKind::DisplayHelp);
+        let cli = read("teahouse-load fanout --window deep --json").unwrap();
+        let Scenario::Fanout { window, .. } = cli.scenario else { panic!("{cli:?}") };
+        assert_eq!((window, cli.shared.json), (Some(Window(Pace::DEEP)), true));
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
     }
 }

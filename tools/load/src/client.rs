@@ -1,83 +1,82 @@
-//! One member of the crowd: its socket and how far it has come. Some tens of bytes, since there are
-//! thousands; what it says and hears is the crowd's.
+//! One client of a pool: its socket and the state of its connection, in some tens of bytes. The pool decides what
+//! it sends and receives.
 
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr};
 
 use socket2::Socket;
 
-use crate::target::Door;
+use crate::target::Transport;
 
-/// Clients of one source address: a part of the ports that the kernel gives out for one (28,232).
+/// Clients per source address: below the 28,232 ephemeral ports of the kernel's default range.
 const CLIENTS_PER_ADDRESS: usize = 10_000;
-/// Nobody was told yet how many are online.
-const UNTOLD: u32 = u32::MAX;
+const NO_COUNT: u32 = u32::MAX;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stage {
-    Away,
+pub(crate) enum ClientState {
+    Disconnected,
     Connecting,
-    /// The handshake is sent.
-    Shaking,
-    /// It was answered; the first envelope will show that the session is there.
-    Joining,
-    /// It was welcomed, and hears what it missed.
+    /// The handshake is sent and not answered.
+    Handshaking,
+    /// The handshake was answered. The first envelope will prove that the session exists.
+    AwaitingWelcome,
+    /// The session is welcomed and receives what it missed.
     CatchingUp,
     Live,
 }
 
 pub(crate) struct Client {
     pub(crate) socket: Option<Socket>,
-    pub(crate) stage: Stage,
-    pub(crate) door: Door,
-    /// Whether it leaves unread what comes.
+    pub(crate) state: ClientState,
+    pub(crate) transport: Transport,
+    /// The client does not read.
     pub(crate) paused: bool,
-    /// Tells events of this socket from those of the one before.
+    /// Distinguishes events of this socket from those of earlier ones.
     pub(crate) generation: u32,
-    /// When it began to connect, in microseconds of the crowd's time.
+    /// Start of the connection attempt, in microseconds since the pool's start.
     pub(crate) began_micros: u32,
     count: u32,
-    /// The beginning of a frame whose end is still to come.
-    pub(crate) rest: Vec<u8>,
+    /// The first part of an incomplete frame.
+    pub(crate) partial: Vec<u8>,
     unsent: Vec<u8>,
 }
 
 impl Client {
-    pub(crate) fn new(door: Door) -> Self {
+    pub(crate) fn new(transport: Transport) -> Self {
         Self {
             socket: None,
-            stage: Stage::Away,
-            door,
+            state: ClientState::Disconnected,
+            transport,
             paused: false,
             generation: 0,
             began_micros: 0,
-            count: UNTOLD,
-            rest: Vec::new(),
+            count: NO_COUNT,
+            partial: Vec::new(),
             unsent: Vec::new(),
         }
     }
 
-    pub(crate) fn leave(&mut self) {
+    pub(crate) fn disconnect(&mut self) {
         self.socket = None;
-        self.stage = Stage::Away;
-        self.count = UNTOLD;
-        self.rest = Vec::new();
+        self.state = ClientState::Disconnected;
+        self.count = NO_COUNT;
+        self.partial = Vec::new();
         self.unsent = Vec::new();
     }
 
-    /// How many people are online, as it was told last.
-    pub(crate) fn count(&self) -> Option<u64> {
-        (self.count != UNTOLD).then_some(u64::from(self.count))
+    /// The online count that the client received last.
+    pub(crate) fn online_count(&self) -> Option<u64> {
+        (self.count != NO_COUNT).then_some(u64::from(self.count))
     }
 
-    pub(crate) fn told_count(&mut self, count: u64) {
-        self.count = u32::try_from(count).unwrap_or(UNTOLD);
+    pub(crate) fn set_online_count(&mut self, count: u64) {
+        self.count = u32::try_from(count).unwrap_or(NO_COUNT);
     }
 
-    /// Writes what waits and then these bytes. What does not fit waits; a broken socket shows when it is read.
+    /// Writes pending bytes, then `bytes`, and buffers what the socket does not take. Reading reports a broken socket.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         let Some(socket) = self.socket.as_ref() else { return };
-        // Nearly always everything fits at once, and nothing is to be kept.
+        // The socket nearly always takes everything, and nothing needs buffering.
         if self.unsent.is_empty() {
             let written = write(socket, bytes);
             if written < bytes.len() {
@@ -94,7 +93,6 @@ impl Client {
         }
     }
 
-    /// Whether something waits to be sent.
     pub(crate) fn has_unsent(&self) -> bool {
         !self.unsent.is_empty()
     }
@@ -112,7 +110,7 @@ fn write(mut socket: &Socket, bytes: &[u8]) -> usize {
     written
 }
 
-/// Loopback is a network of sixteen million addresses, each with ports of its own.
+/// On loopback, clients spread over source addresses, since each has its own ports.
 pub(crate) fn source_address(target: IpAddr, index: usize) -> Option<IpAddr> {
     let wanted = matches!(target, IpAddr::V4(address) if address.is_loopback());
     let [.., high, low] = u32::try_from(index / CLIENTS_PER_ADDRESS).unwrap_or(0).to_be_bytes();
@@ -124,12 +122,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_away_is_small() {
+    fn a_disconnected_client_is_small() {
         assert!(size_of::<Client>() <= 80, "{}", size_of::<Client>());
     }
 
     #[test]
-    fn sources_are_many_on_loopback_and_none_elsewhere() {
+    fn source_addresses_vary_on_loopback_only() {
         let loopback = "127.0.0.1".parse().unwrap();
         assert_eq!(source_address(loopback, 0), "127.1.0.1".parse().ok());
         assert_eq!(source_address(loopback, CLIENTS_PER_ADDRESS), "127.1.0.2".parse().ok());

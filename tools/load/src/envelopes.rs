@@ -1,42 +1,42 @@
-//! What the crowd says and hears, spelled as the protocol's page has it. It reads of an envelope only what
-//! counting needs, at the speed of a search for a few bytes.
+//! Encodes requests and inspects envelopes of both dialects, as documented in docs/protocol.md. It searches for a few
+//! bytes instead of parsing JSON, so that decoding does not limit the load.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use memchr::memmem;
 
-use crate::crowd::Held;
+use crate::client_pool::Held;
 use crate::wire;
 
-/// Says who it is and where a message stands in its run: so many digits at most, and three separators.
+/// The longest stamp: digits of run, number and due time, and three separators.
 pub(crate) const STAMP_CHARS_MAX: usize = 8 + 20 + 20 + 3;
 
-/// What a message of this run says of itself.
+/// Identifies a message within a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stamp {
-    /// Its number among what was said.
+    /// Its number within the run.
     pub(crate) number: u64,
-    /// When it was due, in microseconds after the start.
+    /// When it was due, in microseconds since the start.
     pub(crate) due_micros: u64,
 }
 
-/// A number that tells what this run says from what anybody else does, and from what it said before.
+/// A number that distinguishes this run's messages from all others.
 pub(crate) fn new_run() -> u32 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Microseconds pass between two runs, and more than an hour until a number comes again.
+    // Runs start more than a microsecond apart; the number repeats after more than an hour.
     (since.as_micros() & u128::from(u32::MAX)) as u32
 }
 
-/// A message's text: its stamp, and filled up to so many characters.
+/// Message text: the stamp, padded to `chars` characters.
 pub(crate) fn content(run: u32, Stamp { number, due_micros }: Stamp, chars: usize) -> String {
     let mut content = format!("{run:08x}.{number}.{due_micros} ");
     content.extend(std::iter::repeat_n('x', chars.saturating_sub(content.len()).max(1)));
     content
 }
 
-/// What a message says of itself, when it is of this run.
+/// The stamp of a message, if the message is of this run.
 pub(crate) fn stamp(envelope: &[u8], run: u32) -> Option<Stamp> {
-    let content = after(envelope, br#""content":""#)?;
+    let content = bytes_after(envelope, br#""content":""#)?;
     let (theirs, rest) = content.split_at_checked(9)?;
     let theirs = std::str::from_utf8(theirs.strip_suffix(b".")?).ok()?;
     if u32::from_str_radix(theirs, 16) != Ok(run) {
@@ -47,12 +47,12 @@ pub(crate) fn stamp(envelope: &[u8], run: u32) -> Option<Stamp> {
     Some(Stamp { number, due_micros })
 }
 
-/// A classic client says something in the lobby.
+/// Appends a classic lobby message.
 pub(crate) fn push_classic_message(into: &mut Vec<u8>, content: &str) {
     push_text(into, &format!(r#"{{"type":"message","data":{{"content":"{content}"}}}}"#));
 }
 
-/// A v1 client says something in a room; the answer carries the number.
+/// Appends a v1 message; `number` becomes the request id.
 pub(crate) fn push_message(into: &mut Vec<u8>, run: u32, number: u64, room: u64, content: &str) {
     push_request(
         into,
@@ -62,7 +62,7 @@ pub(crate) fn push_message(into: &mut Vec<u8>, run: u32, number: u64, room: u64,
     );
 }
 
-/// A v1 client asks something.
+/// Appends a v1 request.
 pub(crate) fn push_request(into: &mut Vec<u8>, kind: &str, id: u64, data: &str) {
     push_text(into, &format!(r#"{{"type":"{kind}","id":"{id}","data":{data}}}"#));
 }
@@ -119,24 +119,25 @@ pub(crate) fn is_caught_up(envelope: &[u8]) -> bool {
     envelope.starts_with(br#"{"type":"caught_up""#)
 }
 
-/// Whether what a `catch_up` begins is the room from its newest page on.
+/// Whether a `catch_up` starts the room over from its newest page.
 pub(crate) fn is_reset(envelope: &[u8]) -> bool {
     memmem::find(envelope, br#""reset":true"#).is_some()
 }
 
-/// A request was answered with no, in either dialect.
-pub(crate) fn is_refusal(envelope: &[u8]) -> bool {
+/// Whether the envelope refuses a request, in either dialect.
+pub(crate) fn is_error(envelope: &[u8]) -> bool {
     envelope.starts_with(br#"{"type":"error""#)
-        || (envelope.starts_with(br#"{"type":"notification""#) && after(envelope, br#""level":"error""#).is_some())
+        || (envelope.starts_with(br#"{"type":"notification""#)
+            && bytes_after(envelope, br#""level":"error""#).is_some())
 }
 
-/// The number of the request that an `ack` answers.
-pub(crate) fn acknowledged(envelope: &[u8]) -> Option<u64> {
+/// The request id of an `ack`.
+pub(crate) fn ack_number(envelope: &[u8]) -> Option<u64> {
     let rest = envelope.strip_prefix(br#"{"type":"ack","id":""#)?;
     number(rest).map(|(number, _)| number)
 }
 
-/// How many are online, where an `online_count` or a `welcome` tells.
+/// The online count of an `online_count` or a `welcome`.
 pub(crate) fn online_count(envelope: &[u8]) -> Option<u64> {
     if envelope.starts_with(br#"{"type":"online_count""#) {
         number_after(envelope, br#""count":"#)
@@ -147,45 +148,44 @@ pub(crate) fn online_count(envelope: &[u8]) -> Option<u64> {
     }
 }
 
-/// The name of the history, where a `welcome` tells.
+/// The epoch of a `welcome`.
 pub(crate) fn epoch(envelope: &[u8]) -> Option<String> {
-    let rest = after(envelope, br#""epoch":""#)?;
+    let rest = bytes_after(envelope, br#""epoch":""#)?;
     let end = memchr::memchr(b'"', rest)?;
     String::from_utf8(rest[..end].to_vec()).ok()
 }
 
-/// A message's id.
 pub(crate) fn message_id(envelope: &[u8]) -> Option<u64> {
     number_after(envelope, br#""id":"#)
 }
 
-/// The room and the version that a v1 envelope speaks of.
-pub(crate) fn place(envelope: &[u8]) -> Option<(u64, u64)> {
-    let (room, rest) = number(after(envelope, br#""room":"#)?)?;
+/// The room and the version that a v1 envelope is about.
+pub(crate) fn room_and_version(envelope: &[u8]) -> Option<(u64, u64)> {
+    let (room, rest) = number(bytes_after(envelope, br#""room":"#)?)?;
     Some((room, number_after(rest, br#""version":"#)?))
 }
 
-/// A room's id in the entry that an `ack` or a `welcome` brings.
+/// The id of the first room entry in an `ack`.
 pub(crate) fn entry_id(envelope: &[u8]) -> Option<u64> {
     number_after(envelope, br#""data":{"id":"#)
 }
 
-/// The version of a room in the entries of a `welcome`, or in its entry alone.
+/// The version of a room, from the entries of a `welcome` or from a single entry.
 pub(crate) fn entry_version(envelope: &[u8], room: u64) -> Option<u64> {
-    let entry = after(envelope, format!(r#"{{"id":{room},"kind":"#).as_bytes())?;
+    let entry = bytes_after(envelope, format!(r#"{{"id":{room},"kind":"#).as_bytes())?;
     number_after(entry, br#""version":"#)
 }
 
 /// The decimal number that follows the first `key`.
 pub(crate) fn number_after(envelope: &[u8], key: &[u8]) -> Option<u64> {
-    number(after(envelope, key)?).map(|(number, _)| number)
+    number(bytes_after(envelope, key)?).map(|(number, _)| number)
 }
 
-fn after<'a>(envelope: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+fn bytes_after<'a>(envelope: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     memmem::find(envelope, key).map(|at| &envelope[at + key.len()..])
 }
 
-/// The number that begins here, and what follows it.
+/// The number at the start of `bytes`, and the rest.
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = bytes.split_at(digits);
@@ -200,29 +200,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_is_read_as_it_was_written_and_others_are_not_taken_for_ones_own() {
+    fn a_stamp_round_trips_and_stamps_of_other_runs_are_ignored() {
         let stamp = Stamp { number: 17, due_micros: 123_456 };
-        let said = content(0xabc, stamp, 200);
-        assert_eq!(said.len(), 200);
-        let heard = format!(r#"{{"type":"message","data":{{"id":1,"content":"{said}","status":1}}}}"#);
-        assert_eq!(super::stamp(heard.as_bytes(), 0xabc), Some(stamp));
-        assert_eq!(super::stamp(heard.as_bytes(), 0xabd), None);
+        let text = content(0xabc, stamp, 200);
+        assert_eq!(text.len(), 200);
+        let envelope = format!(r#"{{"type":"message","data":{{"id":1,"content":"{text}","status":1}}}}"#);
+        assert_eq!(super::stamp(envelope.as_bytes(), 0xabc), Some(stamp));
+        assert_eq!(super::stamp(envelope.as_bytes(), 0xabd), None);
         assert_eq!(super::stamp(br#"{"content":"hi"}"#, 0xabc), None);
         assert!(content(0, Stamp { number: u64::MAX, due_micros: u64::MAX }, 0).len() <= STAMP_CHARS_MAX + 1);
     }
 
     #[test]
-    fn places_are_read() {
+    fn rooms_versions_and_ids_are_read() {
         let v1 = br#"{"type":"message","data":{"id":81,"room":7,"seq":40,"version":57,"client_id":"c"}}"#;
-        assert_eq!((message_id(v1), place(v1)), (Some(81), Some((7, 57))));
-        let bracket = br#"{"type":"caught_up","data":{"room":1,"version":1050,"my_reactions":{}}}"#;
-        assert_eq!((is_caught_up(bracket), place(bracket)), (true, Some((1, 1050))));
-        assert_eq!(acknowledged(br#"{"type":"ack","id":"17","data":{"id":9}}"#), Some(17));
+        assert_eq!((message_id(v1), room_and_version(v1)), (Some(81), Some((7, 57))));
+        let caught_up = br#"{"type":"caught_up","data":{"room":1,"version":1050,"my_reactions":{}}}"#;
+        assert_eq!((is_caught_up(caught_up), room_and_version(caught_up)), (true, Some((1, 1050))));
+        assert_eq!(ack_number(br#"{"type":"ack","id":"17","data":{"id":9}}"#), Some(17));
         assert_eq!(entry_id(br#"{"type":"ack","id":"17","data":{"id":9,"kind":"private"}}"#), Some(9));
     }
 
     #[test]
-    fn a_welcome_tells_epoch_count_and_versions() {
+    fn a_welcome_has_epoch_count_and_versions() {
         let welcome = concat!(
             r#"{"type":"welcome","id":"hello","data":{"session":4,"epoch":"k3f","user":{"id":7},"online":{"count":12},"#,
             r#""rooms":[{"id":1,"kind":"public","version":57},{"id":7,"kind":"private","version":9}]}}"#
@@ -246,9 +246,9 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_from_notices() {
-        assert!(is_refusal(br#"{"type":"error","id":"1","data":{"code":"muted"}}"#));
-        assert!(is_refusal(br#"{"type":"notification","data":{"message":"x","level":"error","code":"too_long"}}"#));
-        assert!(!is_refusal(br#"{"type":"notification","data":{"message":"hello"}}"#));
+    fn errors_are_distinguished_from_notices() {
+        assert!(is_error(br#"{"type":"error","id":"1","data":{"code":"muted"}}"#));
+        assert!(is_error(br#"{"type":"notification","data":{"message":"x","level":"error","code":"too_long"}}"#));
+        assert!(!is_error(br#"{"type":"notification","data":{"message":"hello"}}"#));
     }
 }

@@ -1,4 +1,4 @@
-//! Durations, gathered and summed up.
+//! Collects durations in a histogram and summarises them.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,37 +6,36 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Three digits, to the hour: the histogram takes some tens of kilobytes.
+/// Three significant digits up to an hour: the histogram takes some tens of kilobytes.
 const DIGITS: u8 = 3;
 const MICROS_MAX: u64 = 3_600_000_000;
 
-/// What was measured, in milliseconds.
+/// A summary of durations, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Latency {
-    /// How many were measured.
+    /// Number of durations.
     pub count: u64,
-    /// Half of them took no longer.
+    /// Median.
     pub p50_ms: f64,
-    /// All but one in a hundred took no longer.
+    /// 99th percentile.
     pub p99_ms: f64,
-    /// The slowest.
+    /// Maximum.
     pub max_ms: f64,
 }
 
 impl fmt::Display for Latency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { p50_ms, p99_ms, max_ms, .. } = self;
-        write!(f, "p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms, slowest {max_ms:.1} ms")
+        write!(f, "p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms, max {max_ms:.1} ms")
     }
 }
 
-/// Gathers durations.
 #[derive(Clone, Debug)]
 pub(crate) struct Stopwatch(Option<Histogram<u64>>);
 
 impl Stopwatch {
     pub(crate) fn new() -> Self {
-        // The bounds are constants that it accepts.
+        // The histogram accepts these constant bounds, so this is always `Some`.
         Self(Histogram::new_with_bounds(1, MICROS_MAX, DIGITS).ok())
     }
 

@@ -1,28 +1,28 @@
-//! A crowd of clients: thousands of sockets on one thread, for tests, benches and capacity planning. It
-//! knows the wire as a stranger would, from the protocol's page, and shares no code with the server.
+//! Load generator: thousands of chat clients on one thread, for tests, benchmarks and capacity planning.
+//! It speaks the wire protocol as documented and shares no code with the server.
 
 mod cli;
 mod client;
-mod crowd;
+mod client_pool;
+mod deliveries;
 mod envelopes;
 mod error;
 mod latency;
-mod ledger;
+mod paced_sender;
 pub mod process;
 mod progress;
 pub mod scenarios;
 mod schedule;
-mod solo;
-mod speaker;
+mod single_client;
 mod target;
 mod wire;
 
-pub use cli::Load;
-pub use crowd::{Counters, Crowd, Heard};
+pub use cli::Cli;
+pub use client_pool::{ClientPool, Counters, Incoming};
+pub use deliveries::Receipts;
 pub use error::LoadError;
 pub use latency::Latency;
-pub use ledger::Receipts;
+pub use paced_sender::SenderReport;
 pub use progress::Progress;
-pub use solo::{Onlooker, OnlookerReport, Probe, ProbeReport, Solo};
-pub use speaker::SpeakerReport;
-pub use target::{Dialect, Door, Target};
+pub use single_client::{Observer, ObserverReport, Probe, ProbeReport, SingleClient};
+pub use target::{Dialect, Target, Transport};

@@ -1,4 +1,4 @@
-//! What the kernel says of a server process: memory, processor time, descriptors; and what it allows this one.
+//! What the kernel reports about a process (memory, CPU time, descriptors), and this process's descriptor limit.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -6,50 +6,50 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Clock ticks a second in `/proc/PID/stat`; the same on every Linux that we run on.
+/// Clock ticks per second in `/proc/PID/stat` (`USER_HZ`), the same on every supported Linux.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// Bytes of anonymous memory that are resident: the heap and the stacks, without the program and files.
+/// Anonymous resident memory in bytes: heap and stacks, without the program and mapped files.
 ///
 /// # Errors
-/// There is no such process, or it is not ours to look at.
+/// The process does not exist or is not readable.
 pub fn anonymous_bytes(pid: u32) -> io::Result<u64> {
     kilobytes(&fs::read_to_string(format!("/proc/{pid}/status"))?, "RssAnon:").ok_or_else(unreadable)
 }
 
-/// Bytes of the kernel's own small objects, the whole machine's: sockets, descriptors, epoll entries.
+/// Slab memory of the whole machine in bytes: sockets, descriptors, epoll entries.
 ///
 /// # Errors
-/// It cannot be told.
+/// `/proc/meminfo` is not readable.
 pub fn kernel_slab_bytes() -> io::Result<u64> {
     kilobytes(&fs::read_to_string("/proc/meminfo")?, "Slab:").ok_or_else(unreadable)
 }
 
-/// Processor time used so far, in user mode and in the kernel.
+/// CPU time used so far, in user mode and in the kernel.
 ///
 /// # Errors
-/// There is no such process.
+/// The process does not exist.
 pub fn processor_time(pid: u32) -> io::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the name in parentheses, which may hold spaces.
+    // The second field is the process name in parentheses, which may contain spaces.
     let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).ok_or_else(unreadable)?;
     let ticks: Vec<u64> = fields.skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
     let [user, system] = ticks[..] else { return Err(unreadable()) };
     Ok(Duration::from_millis((user + system) * 1000 / TICKS_PER_SECOND))
 }
 
-/// Open descriptors.
+/// Number of open descriptors.
 ///
 /// # Errors
-/// There is no such process, or it is not ours to look at.
+/// The process does not exist or is not readable.
 pub fn descriptors(pid: u32) -> io::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
-/// Raises this process's own limit of descriptors as far as it may: every client is one.
+/// Raises this process's descriptor limit to its maximum: every client needs a descriptor.
 ///
 /// # Errors
-/// The kernel would not.
+/// The system call failed.
 pub fn raise_descriptor_limit() -> io::Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
@@ -61,7 +61,7 @@ fn kilobytes(text: &str, key: &str) -> Option<u64> {
 }
 
 fn unreadable() -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, "the kernel's account of the process reads otherwise than expected")
+    io::Error::new(ErrorKind::InvalidData, "unexpected format of a file in /proc")
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! The bytes: requests as a client writes them, frames and answers as it reads them. Pure, and as small
-//! as counting needs.
+//! Encodes a client's requests and frames, decodes a server's frames and HTTP responses. Pure functions that support
+//! only what the load generator needs.
 
 use std::net::SocketAddr;
 
-use crate::target::Door;
+use crate::target::Transport;
 
-/// How long a frame's header is at most.
+/// The longest header of a frame.
 const HEADER_BYTES_MAX: usize = 10;
-/// Any mask is as good as any other on a machine of one's own.
+/// A constant mask: nothing between client and server needs protection from chosen bytes.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 pub(crate) const TEXT: u8 = 0x1;
@@ -15,11 +15,11 @@ pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xa;
 
-/// The request that opens a WebSocket, with its token where the classic front end puts it, or our SDK.
-pub(crate) fn handshake(host: SocketAddr, token: &str, door: Door) -> Vec<u8> {
-    let (query, protocol) = match door {
-        Door::V1 => (String::new(), format!("Sec-WebSocket-Protocol: teahouse.v1, bearer.{token}\r\n")),
-        Door::Classic | Door::Http => (format!("?token={token}"), String::new()),
+/// The request that opens a WebSocket, with the token where the classic front end or the SDK puts it.
+pub(crate) fn handshake(host: SocketAddr, token: &str, transport: Transport) -> Vec<u8> {
+    let (query, protocol) = match transport {
+        Transport::V1 => (String::new(), format!("Sec-WebSocket-Protocol: teahouse.v1, bearer.{token}\r\n")),
+        Transport::Classic | Transport::Http => (format!("?token={token}"), String::new()),
     };
     format!(
         "GET /api/chat/ws{query} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -28,7 +28,7 @@ pub(crate) fn handshake(host: SocketAddr, token: &str, door: Door) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A POST of JSON on a connection that stays.
+/// A POST of JSON on a keep-alive connection.
 pub(crate) fn post(host: SocketAddr, path: &str, token: &str, body: &str) -> Vec<u8> {
     format!(
         "POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
@@ -38,7 +38,7 @@ pub(crate) fn post(host: SocketAddr, path: &str, token: &str, body: &str) -> Vec
     .into_bytes()
 }
 
-/// Appends a frame as clients send it: whole and masked.
+/// Appends an unfragmented, masked frame.
 pub(crate) fn push_frame(into: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     into.push(0x80 | opcode);
     match payload.len() {
@@ -52,20 +52,19 @@ pub(crate) fn push_frame(into: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     into.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
-/// A frame of a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Frame<'a> {
     pub(crate) opcode: u8,
     pub(crate) payload: &'a [u8],
-    /// Bytes on the wire, header included.
+    /// Bytes on the wire, including the header.
     pub(crate) length: usize,
 }
 
-/// The first frame in these bytes, if it is there whole.
+/// The first frame in `bytes`, if it is complete.
 pub(crate) fn read_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, &'static str> {
     let [first, second, ..] = *bytes else { return Ok(None) };
     if first & 0xf0 != 0x80 {
-        return Err("a fragment or a reserved bit");
+        return Err("fragmented frame or reserved bit");
     }
     let (header, payload) = match second {
         0..126 => (2, usize::from(second)),
@@ -76,38 +75,37 @@ pub(crate) fn read_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, &'static str
         127 => match bytes.get(2..HEADER_BYTES_MAX).and_then(|bytes| bytes.try_into().ok()) {
             Some(length) => match usize::try_from(u64::from_be_bytes(length)) {
                 Ok(length) if length < 1 << 32 => (HEADER_BYTES_MAX, length),
-                _ => return Err("a frame of gigabytes"),
+                _ => return Err("frame too large"),
             },
             None => return Ok(None),
         },
-        _ => return Err("a masked frame"),
+        _ => return Err("masked frame"),
     };
     let length = header + payload;
     let payload = bytes.get(header..length);
     Ok(payload.map(|payload| Frame { opcode: first & 0x0f, payload, length }))
 }
 
-/// An answer to an HTTP request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Answer<'a> {
+pub(crate) struct Response<'a> {
     pub(crate) status: u16,
     pub(crate) body: &'a [u8],
     pub(crate) length: usize,
 }
 
-/// The first answer in these bytes, if it is there whole.
-pub(crate) fn read_answer(bytes: &[u8]) -> Result<Option<Answer<'_>>, &'static str> {
+/// The first response in `bytes`, if it is complete.
+pub(crate) fn read_response(bytes: &[u8]) -> Result<Option<Response<'_>>, &'static str> {
     let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
-    let text = std::str::from_utf8(&bytes[..head]).map_err(|_| "a head that is no text")?;
+    let text = std::str::from_utf8(&bytes[..head]).map_err(|_| "response head is not UTF-8")?;
     let mut lines = text.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
-    let status = status.ok_or("a head without a status")?;
+    let status = status.ok_or("response head without a status")?;
     let length = lines
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .map_or(Ok(0), |(_, value)| value.trim().parse::<usize>().map_err(|_| "a length that is no number"))?;
+        .map_or(Ok(0), |(_, value)| value.trim().parse::<usize>().map_err(|_| "invalid Content-Length"))?;
     let body = bytes.get(head..head + length);
-    Ok(body.map(|body| Answer { status, body, length: head + length }))
+    Ok(body.map(|body| Response { status, body, length: head + length }))
 }
 
 #[cfg(test)]
@@ -115,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_read_when_they_are_whole() {
+    fn frames_are_read_when_they_are_complete() {
         for length in [0, 5, 125, 126, 65_535, 65_536] {
             let mut bytes = vec![0x81];
             match length {
@@ -144,15 +142,15 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read_when_they_are_whole() {
+    fn responses_are_read_when_they_are_complete() {
         let bytes = b"HTTP/1.1 201 Created\r\ncontent-length: 3\r\n\r\nabcHTTP";
-        assert_eq!(read_answer(bytes), Ok(Some(Answer { status: 201, body: b"abc", length: bytes.len() - 4 })));
-        assert_eq!(read_answer(&bytes[..bytes.len() - 5]), Ok(None));
-        assert_eq!(read_answer(b"HTTP/1.1 101 S\r\n\r"), Ok(None));
+        assert_eq!(read_response(bytes), Ok(Some(Response { status: 201, body: b"abc", length: bytes.len() - 4 })));
+        assert_eq!(read_response(&bytes[..bytes.len() - 5]), Ok(None));
+        assert_eq!(read_response(b"HTTP/1.1 101 S\r\n\r"), Ok(None));
         assert_eq!(
-            read_answer(b"HTTP/1.1 101 S\r\n\r\n").map(|answer| answer.map(|answer| answer.status)),
+            read_response(b"HTTP/1.1 101 S\r\n\r\n").map(|response| response.map(|response| response.status)),
             Ok(Some(101))
         );
-        assert!(read_answer(b"nonsense\r\n\r\n").is_err());
+        assert!(read_response(b"nonsense\r\n\r\n").is_err());
     }
 }

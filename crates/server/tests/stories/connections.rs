@@ -294,7 +294,7 @@ async fn h7_a_hundred_refreshes_do_not_change_the_online_count() {
     }
     tab.assert_alive().await;
     let _tab = cid.open_tab().await;
-    assert_eq!(observer.next_of("online_count").await, json!({"count": 3}), "the first change that it hears of");
+    assert_eq!(observer.next_of("online_count").await, json!({"count": 3}), "the first change that it receives");
 }
 
 #[tokio::test]
@@ -417,6 +417,6 @@ async fn p24_two_hundred_users_behind_one_address_connect_at_once() {
     let campus: Vec<User> = (1..=200).map(|id| User::of_site(&server, id, &format!("student{id}"))).collect();
     let tabs = within_patience("two hundred tabs", join_all(campus.iter().map(User::open_tab))).await;
     assert_eq!(tabs.len(), 200);
-    let told = campus[0].get("/api/chat/online-count").await.expect(200).data();
-    assert_eq!(told, json!({"count": 200}));
+    let counted = campus[0].get("/api/chat/online-count").await.expect(200).data();
+    assert_eq!(counted, json!({"count": 200}));
 }

@@ -80,8 +80,8 @@ async fn chat_in_private((amy, hers): (&User, &mut Tab), (bea, his): (&User, &mu
     let start = bea.post(&format!("/api/conversations/start/{}", amy.id), json!({})).await.expect(200).data();
     let (id, conversation) = bea.send_private(amy, "between us").await;
     assert_eq!(start, json!({"conversation_id": conversation}));
-    let told = hers.next_of("private_message").await;
-    assert_eq!((&told["message_id"], &told["sender_id"]), (&json!(id), &json!(bea.id)));
+    let event = hers.next_of("private_message").await;
+    assert_eq!((&event["message_id"], &event["sender_id"]), (&json!(id), &json!(bea.id)));
     let list = amy.get("/api/conversations").await.expect(200).data();
     assert_eq!((&list["total_unread"], &list["conversations"][0]["last_message"]), (&json!(1), &json!("between us")));
     let messages = amy.conversation(conversation).await;

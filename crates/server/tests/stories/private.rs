@@ -33,8 +33,8 @@ async fn p2_a_private_message_of_the_limit_arrives_whole_and_a_longer_one_is_ref
     for length in [1, 500, 501, 999, 1000] {
         let content = "茶".repeat(length);
         let (id, conversation) = bea.send_private(&amy, &content).await;
-        let told = tab.next_of("private_message").await;
-        assert_eq!((&told["message_id"], &told["message"]["content"]), (&json!(id), &json!(content)));
+        let event = tab.next_of("private_message").await;
+        assert_eq!((&event["message_id"], &event["message"]["content"]), (&json!(id), &json!(content)));
         assert_eq!(amy.conversation(conversation).await.last().unwrap()["content"], content.as_str());
         let preview = entry(&amy).await.0["last_message"].as_str().unwrap().to_owned();
         assert!(!preview.is_empty() && content.starts_with(preview.trim_end_matches('…')), "{preview}");

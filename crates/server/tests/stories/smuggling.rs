@@ -44,9 +44,9 @@ async fn a_handshake_inside_a_body_is_body() {
 }
 
 /// Asserts that the server refuses this handshake with these bytes after it.
-async fn assert_refused(server: &Server, what: &str, handshake: &str, behind: &[u8]) {
+async fn assert_refused(server: &Server, what: &str, handshake: &str, rest: &[u8]) {
     let mut socket = RawSocket::connect(server.address()).await;
-    let _ = socket.try_write(&[handshake.as_bytes(), behind].concat()).await;
+    let _ = socket.try_write(&[handshake.as_bytes(), rest].concat()).await;
     let (status, body) = socket.read_response().await;
     assert_eq!(status, 400, "{what}: {body}");
 }

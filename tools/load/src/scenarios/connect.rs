@@ -1,67 +1,67 @@
-//! New people come all at once, so many handshakes at a time.
+//! Cost of new sessions that connect all at once, with a bound on concurrent handshakes.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use super::{FIRST_USER, PATIENCE, Report, Watch, micros_each, write_cpu};
-use crate::crowd::Crowd;
+use super::{FIRST_USER, Report, ServerProcess, TIMEOUT, micros_each, write_cpu};
+use crate::client_pool::ClientPool;
 use crate::error::LoadError;
 use crate::latency::Latency;
 use crate::progress::Progress;
 use crate::target::{Dialect, Target};
 
-/// What is asked.
+/// Parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Connect {
-    /// How many come.
+    /// Number of connections.
     pub connections: usize,
-    /// Handshakes under way at once.
+    /// Concurrent handshakes.
     pub in_flight_max: usize,
-    /// What is spoken.
+    /// Protocol dialect.
     pub dialect: Dialect,
-    /// The server's process, when it runs on this machine and its processor time is asked for.
+    /// The server's process on this machine, to measure its CPU time.
     pub server_pid: Option<u32>,
 }
 
-/// What was found.
+/// Results.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct ConnectReport {
-    /// How many came.
+    /// Number of connections.
     pub connections: usize,
-    /// How long it took until all were live.
+    /// Time until all clients were live.
     pub seconds: f64,
-    /// And how much longer until all were told that all are online.
+    /// Further time until all clients received the full online count.
     pub count_seconds: f64,
-    /// From the beginning of a connection to its first envelope.
+    /// From the start of a connection to its first envelope.
     pub latency: Latency,
-    /// Handshakes that broke and were tried again.
+    /// Handshakes that failed and were retried.
     pub retried: u64,
-    /// The server's processor time for each, until all were told the count.
+    /// The server's CPU time per new session, up to the full online count.
     pub server_cpu_micros_per_connect: Option<f64>,
-    /// The same for those who come back, whose accounts are there.
+    /// The same per reconnect, when the accounts exist.
     pub server_cpu_micros_per_reconnect: Option<f64>,
 }
 
-/// Lets them come; then all go and come back.
+/// Runs the scenario. With a server process, all clients then reconnect once.
 ///
 /// # Errors
-/// Not all of them became live.
-pub fn run(target: &Target, asked: Connect, progress: &mut Progress) -> Result<ConnectReport, LoadError> {
-    let Connect { connections, in_flight_max, dialect, server_pid } = asked;
-    let (server, size) = (Watch(server_pid), connections as u64);
-    let mut crowd = Crowd::new(target, FIRST_USER..FIRST_USER + size, dialect.door())?;
+/// Not all connections became live.
+pub fn run(target: &Target, params: Connect, progress: &mut Progress) -> Result<ConnectReport, LoadError> {
+    let Connect { connections, in_flight_max, dialect, server_pid } = params;
+    let (server, size) = (ServerProcess(server_pid), connections as u64);
+    let mut pool = ClientPool::new(target, FIRST_USER..FIRST_USER + size, dialect.transport())?;
     let before = server.cpu()?;
-    let took = crowd.connect_all(in_flight_max, PATIENCE, progress)?;
-    let counted = crowd.wait_for_count(size, PATIENCE, progress)?;
+    let took = pool.connect_all(in_flight_max, TIMEOUT, progress)?;
+    let counted = pool.wait_for_count(size, TIMEOUT, progress)?;
     let first = server.cpu_since(before)?;
-    let latency = crowd.connect_latency();
+    let latency = pool.connect_latency();
     let mut again = None;
     if server_pid.is_some() {
-        crowd.reset_all();
+        pool.reset_all();
         let before = server.cpu()?;
-        crowd.connect_all(in_flight_max, PATIENCE, progress)?;
-        crowd.wait_for_count(size, PATIENCE, progress)?;
+        pool.connect_all(in_flight_max, TIMEOUT, progress)?;
+        pool.wait_for_count(size, TIMEOUT, progress)?;
         again = server.cpu_since(before)?;
     }
     Ok(ConnectReport {
@@ -69,7 +69,7 @@ pub fn run(target: &Target, asked: Connect, progress: &mut Progress) -> Result<C
         seconds: took.as_secs_f64(),
         count_seconds: counted.as_secs_f64(),
         latency,
-        retried: crowd.counters().retried,
+        retried: pool.counters().retried,
         server_cpu_micros_per_connect: micros_each(first, size),
         server_cpu_micros_per_reconnect: micros_each(again, size),
     })
@@ -79,10 +79,10 @@ impl Report for ConnectReport {}
 
 impl fmt::Display for ConnectReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} came in {:.2} s ({} tried again)", self.connections, self.seconds, self.retried)?;
-        writeln!(f, "all were told the count {:.2} s later", self.count_seconds)?;
-        writeln!(f, "from the first byte to the first envelope: {}", self.latency)?;
-        write_cpu(f, "first visit", self.server_cpu_micros_per_connect)?;
-        write_cpu(f, "return", self.server_cpu_micros_per_reconnect)
+        writeln!(f, "{} connections in {:.2} s ({} retried)", self.connections, self.seconds, self.retried)?;
+        writeln!(f, "all received the full online count {:.2} s later", self.count_seconds)?;
+        writeln!(f, "latency from connect to first envelope: {}", self.latency)?;
+        write_cpu(f, "new session", self.server_cpu_micros_per_connect)?;
+        write_cpu(f, "reconnect", self.server_cpu_micros_per_reconnect)
     }
 }

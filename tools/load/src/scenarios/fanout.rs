@@ -1,224 +1,261 @@
-//! How many people hear a lobby message how soon: at a rate that does not wait for anybody, or with so many
-//! messages on their way at once.
+//! Latency and throughput of lobby messages to many subscribers, at a fixed rate or with a fixed number in flight.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::{
-    CpuMeter, FIRST_USER, IN_FLIGHT_MAX, LOBBY, PATIENCE, Report, STRAGGLERS, content_chars, micros_each, per_second,
-    refused, write_cpu,
+    CpuMeter, DRAIN_TIMEOUT, FIRST_USER, IN_FLIGHT_MAX, LOBBY, Report, TIMEOUT, content_chars, micros_each, per_second,
+    server_error, write_cpu,
 };
-use crate::crowd::{Crowd, Heard};
+use crate::client_pool::{ClientPool, Incoming};
+use crate::deliveries::{DeliveryTracker, Receipts};
 use crate::envelopes::{self, Stamp};
 use crate::error::LoadError;
 use crate::latency::{Latency, Stopwatch};
-use crate::ledger::{Ledger, Receipts};
 use crate::progress::Progress;
 use crate::schedule::Schedule;
 use crate::target::{Dialect, Target};
 
-/// What is not counted: caches fill, everybody falls into step.
+/// Time that is not measured, in which caches fill and the pace settles.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// How long waiting for events may keep the next message from being said.
-const LOOK: Duration = Duration::from_millis(5);
+/// The longest wait for socket events between two checks of the schedule.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// When the next message is said.
+/// When the next message is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pace {
-    /// So many a second, whether anybody keeps up or not.
+    /// Messages per second, on schedule.
     Rate(u32),
-    /// Never more than `size` on their way, and as soon as `burst` more may be.
+    /// At most `size` messages in flight, sent as soon as there is room for `burst` more.
     Window {
-        /// On their way at once.
+        /// Messages in flight.
         size: u32,
-        /// Said at once.
+        /// Messages sent at once.
         burst: u32,
     },
 }
 
 impl Pace {
-    /// One message at a time: nothing can be gathered into one write.
+    /// One message at a time, so that the server cannot batch writes.
     pub const W1: Self = Self::Window { size: 1, burst: 1 };
-    /// Eight on their way.
+    /// Eight messages in flight.
     pub const W8: Self = Self::Window { size: 8, burst: 1 };
-    /// Thirty-two on their way, in bursts of sixteen.
+    /// 32 messages in flight, in bursts of 16.
     pub const DEEP: Self = Self::Window { size: 32, burst: 16 };
 }
 
 impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rate(rate) => write!(f, "{rate} messages a second"),
-            Self::Window { size, burst: 1 } => write!(f, "{size} on their way"),
-            Self::Window { size, burst } => write!(f, "{size} on their way, {burst} said at once"),
+            Self::Rate(rate) => write!(f, "{rate} messages/s"),
+            Self::Window { size, burst: 1 } => write!(f, "{size} in flight"),
+            Self::Window { size, burst } => write!(f, "{size} in flight, bursts of {burst}"),
         }
     }
 }
 
-/// What is asked.
+/// Parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Fanout {
-    /// How many listen.
+    /// Number of subscribers.
     pub subscribers: usize,
-    /// When the next message is said.
+    /// When the next message is sent.
     pub pace: Pace,
-    /// Characters of a message.
+    /// Characters per message.
     pub chars: usize,
-    /// For how long, after a second that is not counted.
+    /// Measured time, after a second of warm-up.
     pub duration: Duration,
-    /// What is spoken.
+    /// Protocol dialect.
     pub dialect: Dialect,
-    /// The server's process, when it runs on this machine and its processor time is asked for.
+    /// The server's process on this machine, to measure its CPU time.
     pub server_pid: Option<u32>,
 }
 
-/// What was found.
+/// Results.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct FanoutReport {
-    /// How many listened.
+    /// Number of subscribers.
     pub subscribers: usize,
-    /// When the next message was said.
+    /// When the next message was sent.
     pub pace: Pace,
-    /// Messages that were said, those not counted included.
+    /// Messages sent, including warm-up.
     pub messages: u64,
-    /// What came of all of them.
+    /// All deliveries, including warm-up.
     pub receipts: Receipts,
-    /// Receipts in the time that was counted.
+    /// Deliveries in the measured time.
     pub deliveries: u64,
-    /// And how many that is a second.
+    /// Deliveries per second.
     pub deliveries_per_second: f64,
-    /// From the moment at which a message was due, to its receipt by each, in the time that was counted.
+    /// From when a message was due until each delivery, in the measured time.
     pub latency: Latency,
-    /// The server's processor time in that time, as a part of one core.
+    /// The server's CPU time as a share of one core.
     pub server_cpu_share: Option<f64>,
-    /// And for each delivery.
+    /// The server's CPU time per delivery.
     pub server_cpu_micros_per_delivery: Option<f64>,
 }
 
-/// Gathers an audience, speaks to it from one of its sessions, and listens with all.
+/// Connects the subscribers and runs the scenario.
 ///
 /// # Errors
-/// A message was refused; somebody was disconnected.
-pub fn run(target: &Target, asked: Fanout, progress: &mut Progress) -> Result<FanoutReport, LoadError> {
-    let mut crowd = gather(target, asked.subscribers, asked.dialect, progress)?;
-    speak(&mut crowd, asked, progress)
+/// The server refused a message or ended a connection.
+pub fn run(target: &Target, params: Fanout, progress: &mut Progress) -> Result<FanoutReport, LoadError> {
+    let mut pool = connect(target, params.subscribers, params.dialect, progress)?;
+    measure(&mut pool, params, progress)
 }
 
-/// An audience whose members all know that they are all there.
+/// Connects subscribers, and waits until each has received the full online count.
 ///
 /// # Errors
 /// Not all of them became live.
-pub fn gather(
+pub fn connect(
     target: &Target,
     subscribers: usize,
     dialect: Dialect,
     progress: &mut Progress,
-) -> Result<Crowd, LoadError> {
+) -> Result<ClientPool, LoadError> {
     let size = subscribers as u64;
-    let mut crowd = Crowd::new(target, FIRST_USER..FIRST_USER + size, dialect.door())?;
-    crowd.connect_all(IN_FLIGHT_MAX, PATIENCE, progress)?;
-    crowd.wait_for_count(size, PATIENCE, progress)?;
-    Ok(crowd)
+    let mut pool = ClientPool::new(target, FIRST_USER..FIRST_USER + size, dialect.transport())?;
+    pool.connect_all(IN_FLIGHT_MAX, TIMEOUT, progress)?;
+    pool.wait_for_count(size, TIMEOUT, progress)?;
+    Ok(pool)
 }
 
-/// Speaks to an audience that [`gather`] brought together.
+/// Sends from the first client of a connected pool and measures deliveries to all.
 ///
 /// # Errors
-/// A message was refused; somebody was disconnected.
-pub fn speak(crowd: &mut Crowd, asked: Fanout, progress: &mut Progress) -> Result<FanoutReport, LoadError> {
-    let Fanout { pace, duration, dialect, .. } = asked;
-    let chars = content_chars(dialect, asked.chars);
-    let lost_before = crowd.counters().lost;
-    let run = envelopes::new_run();
-    let mut ledger = Ledger::new(crowd.size());
-    let mut stopwatch = Stopwatch::new();
-    let mut schedule = match pace {
-        Pace::Rate(rate) => Schedule::new(f64::from(rate), WARM_UP + duration),
-        Pace::Window { .. } => Schedule::new(0.0, duration),
-    };
-    let (mut said, mut counted) = (0_u64, 0_u64);
-    let began = Instant::now();
-    let counting = WARM_UP..WARM_UP + duration;
-    let mut meter = CpuMeter::new(asked.server_pid, &counting);
+/// The server refused a message or ended a connection.
+pub fn measure(pool: &mut ClientPool, params: Fanout, progress: &mut Progress) -> Result<FanoutReport, LoadError> {
+    let Fanout { pace, duration, .. } = params;
+    let lost_before = pool.counters().lost;
+    let mut run = Run::new(pool.size(), params);
+    let mut meter = CpuMeter::new(params.server_pid, &run.measured);
     loop {
-        let now = began.elapsed();
-        if meter.look(now)? && (ledger.completed() == said || now >= counting.end + STRAGGLERS) {
+        let now = run.began.elapsed();
+        let is_over = meter.sample(now)?;
+        if is_over && (run.tracker.completed() == run.sent || now >= run.measured.end + DRAIN_TIMEOUT) {
             break;
         }
-        let mut say = Vec::new();
-        let mut push = |number: u64, due: Duration| {
-            let stamp = Stamp { number, due_micros: u64::try_from(due.as_micros()).unwrap_or(u64::MAX) };
-            let content = envelopes::content(run, stamp, chars);
-            match dialect {
-                Dialect::Classic => envelopes::push_classic_message(&mut say, &content),
-                Dialect::V1 => envelopes::push_message(&mut say, run, number, LOBBY, &content),
-            }
-        };
-        match pace {
-            Pace::Rate(_) => {
-                while let Some((number, due)) = schedule.take(now) {
-                    push(number, due);
-                    said += 1;
-                }
-            }
-            Pace::Window { size, burst } if now < counting.end => {
-                let free = u64::from(size).saturating_sub(said - ledger.completed());
-                if free >= u64::from(burst) {
-                    (said..said + free).for_each(|number| push(number, now));
-                    said += free;
-                }
-            }
-            Pace::Window { .. } => {}
+        let bytes = run.messages_due(now);
+        if !bytes.is_empty() {
+            pool.send(0, &bytes);
         }
-        if !say.is_empty() {
-            crowd.send(0, &say);
-        }
-        progress.tell(|| format!("{pace}: {said} said, heard by all: {}", ledger.completed()));
-        let patience = schedule.patience(began.elapsed(), LOOK);
-        crowd.turn(patience, &mut |index, heard, _| {
-            let Heard::Text(envelope) = heard else { return Ok(()) };
-            if let Some(key) = key(dialect, envelope) {
-                if let Some(stamp) = ledger.heard(index, key, || envelopes::stamp(envelope, run)) {
-                    let now = began.elapsed();
-                    if counting.contains(&now) {
-                        stopwatch.record(now.saturating_sub(Duration::from_micros(stamp.due_micros)));
-                        counted += 1;
-                    }
-                }
-            } else if envelopes::is_refusal(envelope) {
-                return Err(refused(envelope));
-            }
-            Ok(())
-        })?;
+        progress.report(|| format!("{pace}: {} sent, received by all: {}", run.sent, run.tracker.completed()));
+        let wait = run.schedule.wait_time(run.began.elapsed(), POLL_INTERVAL);
+        pool.poll(wait, &mut |index, incoming, _| run.receive(index, incoming))?;
     }
-    let lost = crowd.counters().lost - lost_before;
+    let lost = pool.counters().lost - lost_before;
     if lost > 0 {
         return Err(LoadError::Lost(lost));
     }
     Ok(FanoutReport {
-        subscribers: crowd.size(),
+        subscribers: pool.size(),
         pace,
-        messages: said,
-        receipts: ledger.receipts(said),
-        deliveries: counted,
-        deliveries_per_second: per_second(counted, duration),
-        latency: stopwatch.summary(),
+        messages: run.sent,
+        receipts: run.tracker.receipts(run.sent),
+        deliveries: run.deliveries,
+        deliveries_per_second: per_second(run.deliveries, duration),
+        latency: run.stopwatch.summary(),
         server_cpu_share: meter.used().map(|used| used.as_secs_f64() / duration.as_secs_f64()),
-        server_cpu_micros_per_delivery: micros_each(meter.used(), counted),
+        server_cpu_micros_per_delivery: micros_each(meter.used(), run.deliveries),
     })
 }
 
-/// What tells a lobby message from the one before.
-pub(super) fn key(dialect: Dialect, envelope: &[u8]) -> Option<u64> {
+struct Run {
+    params: Fanout,
+    id: u32,
+    chars: usize,
+    schedule: Schedule,
+    tracker: DeliveryTracker,
+    stopwatch: Stopwatch,
+    sent: u64,
+    /// Deliveries in the measured time.
+    deliveries: u64,
+    measured: Range<Duration>,
+    began: Instant,
+}
+
+impl Run {
+    fn new(subscribers: usize, params: Fanout) -> Self {
+        let schedule = match params.pace {
+            Pace::Rate(rate) => Schedule::new(f64::from(rate), WARM_UP + params.duration),
+            Pace::Window { .. } => Schedule::new(0.0, params.duration),
+        };
+        Self {
+            params,
+            id: envelopes::new_run(),
+            chars: content_chars(params.dialect, params.chars),
+            schedule,
+            tracker: DeliveryTracker::new(subscribers),
+            stopwatch: Stopwatch::new(),
+            sent: 0,
+            deliveries: 0,
+            measured: WARM_UP..WARM_UP + params.duration,
+            began: Instant::now(),
+        }
+    }
+
+    /// Encodes the messages that are due, or that the window has room for.
+    fn messages_due(&mut self, now: Duration) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self.params.pace {
+            Pace::Rate(_) => {
+                while let Some((number, due)) = self.schedule.take(now) {
+                    self.push(&mut bytes, number, due);
+                    self.sent += 1;
+                }
+            }
+            Pace::Window { size, burst } if now < self.measured.end => {
+                let free = u64::from(size).saturating_sub(self.sent - self.tracker.completed());
+                if free >= u64::from(burst) {
+                    (self.sent..self.sent + free).for_each(|number| self.push(&mut bytes, number, now));
+                    self.sent += free;
+                }
+            }
+            Pace::Window { .. } => {}
+        }
+        bytes
+    }
+
+    fn push(&self, bytes: &mut Vec<u8>, number: u64, due: Duration) {
+        let stamp = Stamp { number, due_micros: u64::try_from(due.as_micros()).unwrap_or(u64::MAX) };
+        let content = envelopes::content(self.id, stamp, self.chars);
+        match self.params.dialect {
+            Dialect::Classic => envelopes::push_classic_message(bytes, &content),
+            Dialect::V1 => envelopes::push_message(bytes, self.id, number, LOBBY, &content),
+        }
+    }
+
+    fn receive(&mut self, index: usize, incoming: Incoming<'_>) -> Result<(), LoadError> {
+        let Incoming::Envelope(envelope) = incoming else { return Ok(()) };
+        if let Some(key) = lobby_key(self.params.dialect, envelope) {
+            if let Some(stamp) = self.tracker.record(index, key, || envelopes::stamp(envelope, self.id)) {
+                let now = self.began.elapsed();
+                if self.measured.contains(&now) {
+                    self.stopwatch.record(now.saturating_sub(Duration::from_micros(stamp.due_micros)));
+                    self.deliveries += 1;
+                }
+            }
+        } else if envelopes::is_error(envelope) {
+            return Err(server_error(envelope));
+        }
+        Ok(())
+    }
+}
+
+/// The number that identifies a lobby message and grows with every message.
+pub(super) fn lobby_key(dialect: Dialect, envelope: &[u8]) -> Option<u64> {
     if !envelopes::is_message(envelope) {
         return None;
     }
     match dialect {
         Dialect::Classic => envelopes::message_id(envelope),
-        Dialect::V1 => envelopes::place(envelope).filter(|&(room, _)| room == LOBBY).map(|(_, version)| version),
+        Dialect::V1 => {
+            envelopes::room_and_version(envelope).filter(|&(room, _)| room == LOBBY).map(|(_, version)| version)
+        }
     }
 }
 
@@ -230,12 +267,12 @@ impl Report for FanoutReport {
 
 impl fmt::Display for FanoutReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} messages to {} people each, {}", self.messages, self.subscribers, self.pace)?;
-        writeln!(f, "{:.0} deliveries a second", self.deliveries_per_second)?;
-        writeln!(f, "heard after a message was due: {}", self.latency)?;
-        writeln!(f, "receipts: {}", self.receipts)?;
+        writeln!(f, "{} messages to {} subscribers, {}", self.messages, self.subscribers, self.pace)?;
+        writeln!(f, "{:.0} deliveries/s", self.deliveries_per_second)?;
+        writeln!(f, "latency from due to received: {}", self.latency)?;
+        writeln!(f, "deliveries: {}", self.receipts)?;
         if let Some(share) = self.server_cpu_share {
-            writeln!(f, "the server's processor: {:.0} % of one core", share * 100.0)?;
+            writeln!(f, "server CPU: {:.0} % of one core", share * 100.0)?;
         }
         write_cpu(f, "delivery", self.server_cpu_micros_per_delivery)
     }

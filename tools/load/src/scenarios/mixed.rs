@@ -1,5 +1,5 @@
-//! A day on a site, in small: people come and go, talk in bursts, type, read, write to each other, in both
-//! dialects at once. Everything is drawn from a seed, so that the same seed is the same day.
+//! A mixed workload in both dialects: clients connect and disconnect, send in bursts, type and read. Everything is
+//! drawn from a seed, so the same seed gives the same workload.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,106 +9,106 @@ use fastrand::Rng;
 use serde::Serialize;
 
 use super::{
-    FIRST_USER, IN_FLIGHT_MAX, LOBBY, LOOK, PATIENCE, Report, STRAGGLERS, Watch, content_chars, micros_each, premises,
-    write_cpu,
+    DRAIN_TIMEOUT, FIRST_USER, IN_FLIGHT_MAX, LOBBY, POLL_INTERVAL, Report, ServerProcess, TIMEOUT, content_chars,
+    micros_each, setup, write_cpu,
 };
-use crate::crowd::{Crowd, Heard, Held};
+use crate::client_pool::{ClientPool, Held, Incoming};
+use crate::deliveries::Receipts;
 use crate::envelopes::{self, Stamp};
 use crate::error::LoadError;
 use crate::latency::{Latency, Stopwatch};
-use crate::ledger::Receipts;
 use crate::progress::Progress;
-use crate::target::{Dialect, Door, Target};
+use crate::target::{Dialect, Target, Transport};
 
-/// Where a client stands that was not welcomed yet; zero is where a room stands in which nothing was said.
-const UNWELCOMED: u32 = u32::MAX;
-/// One in so many people speaks the classic dialect.
+/// Version of a client before its first welcome. Zero is the version of an empty room.
+const NOT_WELCOMED: u32 = u32::MAX;
+/// One in this many clients is classic.
 const CLASSIC_ONE_IN: usize = 4;
-/// How many are in a group, which has a room of its own: small enough that typing and read marks are told.
+/// Members of a group room: few enough that typing and read marks are delivered.
 const GROUP: usize = 10;
-/// One in so many people comes or goes in a second.
-const COMINGS_AND_GOINGS_ONE_IN: f64 = 20.0;
-/// Messages that one person says at once, at most.
+/// One in this many clients connects or disconnects per second.
+const CHURN_ONE_IN: f64 = 20.0;
+/// Messages per burst.
 const BURST_MAX: u64 = 4;
-/// Of a hundred deeds, so many are bursts in the lobby, bursts in the group, typing; the rest are read marks.
-const DEEDS: [u8; 3] = [10, 40, 70];
+/// Upper bounds, of 100 actions: lobby bursts, group bursts, typing; the rest are read marks.
+const ACTION_BOUNDS: [u8; 3] = [10, 40, 70];
 
-/// What is asked.
+/// Parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Mixed {
-    /// How many people there are; about four in five are there at a time.
+    /// Number of clients, of whom about four in five are connected.
     pub people: usize,
-    /// Deeds a second, of all together, whether the server keeps up or not.
+    /// Actions per second in total, on schedule.
     pub rate: u32,
-    /// Characters of a message.
+    /// Characters per message.
     pub chars: usize,
-    /// For how long.
+    /// Duration of the workload.
     pub duration: Duration,
-    /// What the day is drawn from.
+    /// Seed of the workload.
     pub seed: u64,
-    /// The server's process, when it runs on this machine and its processor time is asked for.
+    /// The server's process on this machine, to measure its CPU time.
     pub server_pid: Option<u32>,
 }
 
-/// What was found.
+/// Results.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct MixedReport {
-    /// How many people there were.
+    /// Number of clients.
     pub people: usize,
-    /// What the day was drawn from.
+    /// Seed of the workload.
     pub seed: u64,
-    /// Messages that were said.
+    /// Messages sent.
     pub messages: u64,
-    /// Of how many of them a v1 client knows that they are durable; a classic one is not told.
+    /// Acknowledged messages of v1 clients; classic has no acknowledgements.
     pub acknowledged: u64,
-    /// How often somebody typed or read.
+    /// Typing and read requests sent.
     pub signs: u64,
-    /// How often somebody was cut off, and came back.
+    /// Connections that were reset and came back.
     pub absences: u64,
-    /// From the moment at which a message was due until each v1 client heard it that was there.
+    /// From when a message was due until each connected v1 client received it.
     pub latency: Latency,
-    /// What the v1 clients heard of the lobby, as live messages and in catching up.
+    /// Lobby deliveries to v1 clients, live and in catch-up.
     pub receipts: Receipts,
-    /// Messages that came to classic clients, whose numbers only grow.
+    /// Lobby deliveries to classic clients.
     pub classic_receipts: Receipts,
-    /// The server's processor time for each message said.
+    /// The server's CPU time per message.
     pub server_cpu_micros_per_message: Option<f64>,
 }
 
-struct Day {
+struct Workload {
     rng: Rng,
     run: u32,
     chars: usize,
     rooms: Vec<u64>,
     v1: usize,
-    said: u64,
+    sent: u64,
     acknowledged: u64,
     signs: u64,
     absences: u64,
-    /// Where each v1 client stands in the lobby.
+    /// The lobby version of each v1 client.
     at: Vec<u32>,
     receipts: Receipts,
-    /// The last id that each classic client heard.
+    /// The last message id of each classic client.
     ids: Vec<u64>,
     classic: Receipts,
     stopwatch: Stopwatch,
-    /// The newest version of the lobby that anybody heard of.
+    /// The newest lobby version that any client received.
     newest: u32,
     began: Instant,
 }
 
-impl Day {
-    fn hear(&mut self, index: usize, envelope: &[u8]) -> Result<(), LoadError> {
-        if envelopes::is_refusal(envelope) {
-            return Err(super::refused(envelope));
+impl Workload {
+    fn receive(&mut self, index: usize, envelope: &[u8]) -> Result<(), LoadError> {
+        if envelopes::is_error(envelope) {
+            return Err(super::server_error(envelope));
         }
         if let Some(index) = index.checked_sub(self.v1) {
             if envelopes::is_message(envelope)
                 && let Some(id) = envelopes::message_id(envelope)
             {
                 match id.cmp(&self.ids[index]) {
-                    Ordering::Greater => self.classic.heard += 1,
-                    Ordering::Equal => self.classic.doubled += 1,
+                    Ordering::Greater => self.classic.received += 1,
+                    Ordering::Equal => self.classic.duplicated += 1,
                     Ordering::Less => self.classic.out_of_order += 1,
                 }
                 self.ids[index] = self.ids[index].max(id);
@@ -116,14 +116,14 @@ impl Day {
             return Ok(());
         }
         let at = &mut self.at[index];
-        if envelopes::acknowledged(envelope).is_some_and(|number| number < u64::from(u32::MAX)) {
+        if envelopes::ack_number(envelope).is_some_and(|number| number < u64::from(u32::MAX)) {
             self.acknowledged += 1;
         } else if envelopes::is_message(envelope) {
-            if let Some((LOBBY, version)) = envelopes::place(envelope) {
-                self.receipts.version(at, version);
+            if let Some((LOBBY, version)) = envelopes::room_and_version(envelope) {
+                self.receipts.record_version(at, version);
                 self.newest = self.newest.max(*at);
             }
-            // What is caught up was due before its hearer was there.
+            // Messages of a catch-up have no change; they were due before the client was connected.
             if let Some(stamp) = envelopes::stamp(envelope, self.run)
                 && memchr::memmem::find(envelope, br#""change":"#).is_some()
             {
@@ -131,98 +131,97 @@ impl Day {
                 self.stopwatch.record(self.began.elapsed().saturating_sub(due));
             }
         } else if envelopes::is_caught_up(envelope) {
-            if let Some((LOBBY, version)) = envelopes::place(envelope) {
+            if let Some((LOBBY, version)) = envelopes::room_and_version(envelope) {
                 let version = u32::try_from(version).unwrap_or(u32::MAX);
                 self.receipts.lost += u64::from(version.saturating_sub(*at));
                 *at = version.max(*at);
             }
-        } else if envelopes::is_welcome(envelope) && *at == UNWELCOMED {
+        } else if envelopes::is_welcome(envelope) && *at == NOT_WELCOMED {
             let version = envelopes::entry_version(envelope, LOBBY).unwrap_or(0);
             *at = u32::try_from(version).unwrap_or(u32::MAX);
         }
         Ok(())
     }
 
-    /// Somebody who is there does something.
-    fn act(&mut self, crowd: &mut Crowd, due: Duration) {
-        let index = self.rng.usize(0..crowd.size());
-        if !crowd.is_live(index) {
+    /// Performs an action of a random client, if it is connected.
+    fn perform_action(&mut self, pool: &mut ClientPool, due: Duration) {
+        let index = self.rng.usize(0..pool.size());
+        if !pool.is_live(index) {
             return;
         }
-        let mut say = Vec::new();
-        let deed = self.rng.u8(0..100);
+        let mut bytes = Vec::new();
+        let action = self.rng.u8(0..100);
         if index >= self.v1 {
-            // A classic client only talks, in the lobby, and seldom.
-            if deed < DEEDS[0] {
+            // Classic clients only send to the lobby.
+            if action < ACTION_BOUNDS[0] {
                 let content = self.content(due);
-                envelopes::push_classic_message(&mut say, &content);
-                self.said += 1;
+                envelopes::push_classic_message(&mut bytes, &content);
+                self.sent += 1;
             }
-        } else if deed < DEEDS[1] {
-            let room = if deed < DEEDS[0] { LOBBY } else { self.rooms[index / GROUP] };
+        } else if action < ACTION_BOUNDS[1] {
+            let room = if action < ACTION_BOUNDS[0] { LOBBY } else { self.rooms[index / GROUP] };
             for _ in 0..self.rng.u64(1..=BURST_MAX) {
                 let content = self.content(due);
-                envelopes::push_message(&mut say, self.run, self.said, room, &content);
-                self.said += 1;
+                envelopes::push_message(&mut bytes, self.run, self.sent, room, &content);
+                self.sent += 1;
             }
         } else {
             self.signs += 1;
             let room = self.rooms[index / GROUP];
-            let (kind, data) = if deed < DEEDS[2] {
+            let (kind, data) = if action < ACTION_BOUNDS[2] {
                 ("typing", format!(r#"{{"room":{room},"on":{}}}"#, self.rng.bool()))
             } else {
                 ("read", format!(r#"{{"room":{LOBBY},"seq":{}}}"#, self.at[index]))
             };
-            envelopes::push_request(&mut say, kind, u64::from(u32::MAX) + self.signs, &data);
+            envelopes::push_request(&mut bytes, kind, u64::from(u32::MAX) + self.signs, &data);
         }
-        crowd.send(index, &say);
+        pool.send(index, &bytes);
     }
 
     fn content(&self, due: Duration) -> String {
         let due_micros = u64::try_from(due.as_micros()).unwrap_or(u64::MAX);
-        envelopes::content(self.run, Stamp { number: self.said, due_micros }, self.chars)
+        envelopes::content(self.run, Stamp { number: self.sent, due_micros }, self.chars)
     }
 
-    /// Somebody comes back, or is cut off.
-    fn come_or_go(&mut self, crowd: &mut Crowd) -> Result<(), LoadError> {
-        let index = self.rng.usize(0..crowd.size());
-        if crowd.is_live(index) {
-            // Four in five are there.
+    /// Connects a random client, or resets it with a chance of one in five.
+    fn toggle_connection(&mut self, pool: &mut ClientPool) -> Result<(), LoadError> {
+        let index = self.rng.usize(0..pool.size());
+        if pool.is_live(index) {
             if self.rng.u8(0..5) == 0 {
                 if let Some(&version) = self.at.get(index) {
-                    crowd.hold(index, Held { room: LOBBY as u32, version });
+                    pool.set_held(index, Held { room: LOBBY as u32, version });
                 }
-                crowd.reset(index);
+                pool.reset(index);
                 self.absences += 1;
             }
             Ok(())
         } else {
-            crowd.begin_connecting(index, IN_FLIGHT_MAX)
+            pool.start_connecting(index, IN_FLIGHT_MAX)
         }
     }
 }
 
-/// Lives through it.
+/// Runs the scenario.
 ///
 /// # Errors
-/// Something was refused; somebody was disconnected who was not to be.
-pub fn run(target: &Target, asked: Mixed, progress: &mut Progress) -> Result<MixedReport, LoadError> {
-    let people = asked.people.max(CLASSIC_ONE_IN * 2);
+/// The server refused a request or ended a connection that was to stay.
+pub fn run(target: &Target, params: Mixed, progress: &mut Progress) -> Result<MixedReport, LoadError> {
+    let people = params.people.max(CLASSIC_ONE_IN * 2);
     let classic = people / CLASSIC_ONE_IN;
     let v1 = people - classic;
-    let server = Watch(asked.server_pid);
-    let mut crowd = Crowd::new(target, FIRST_USER..FIRST_USER + v1 as u64, Door::V1)?;
-    let mut day = Day {
-        rng: Rng::with_seed(asked.seed),
+    let server = ServerProcess(params.server_pid);
+    let mut pool = ClientPool::new(target, FIRST_USER..FIRST_USER + v1 as u64, Transport::V1)?;
+    let mut workload = Workload {
+        rng: Rng::with_seed(params.seed),
         run: envelopes::new_run(),
-        chars: content_chars(Dialect::Classic, asked.chars),
+        chars: content_chars(Dialect::Classic, params.chars),
         rooms: Vec::new(),
         v1,
-        said: 0,
+        sent: 0,
         acknowledged: 0,
         signs: 0,
         absences: 0,
-        at: vec![UNWELCOMED; v1],
+        at: vec![NOT_WELCOMED; v1],
         receipts: Receipts::default(),
         ids: vec![0; classic],
         classic: Receipts::default(),
@@ -230,80 +229,92 @@ pub fn run(target: &Target, asked: Mixed, progress: &mut Progress) -> Result<Mix
         newest: 0,
         began: Instant::now(),
     };
-    crowd.connect_all_listening(IN_FLIGHT_MAX, PATIENCE, progress, &mut listener(&mut day))?;
+    pool.connect_all_with(IN_FLIGHT_MAX, TIMEOUT, progress, &mut listener(&mut workload))?;
     let owners: Vec<usize> = (0..v1).step_by(GROUP).collect();
-    day.rooms = premises::create_rooms(&mut crowd, owners.into_iter(), "public", progress)?;
+    workload.rooms = setup::create_rooms(&mut pool, owners.into_iter(), "public", progress)?;
     let others: Vec<(usize, u64)> =
-        (0..v1).filter(|index| index % GROUP > 0).map(|index| (index, day.rooms[index / GROUP])).collect();
-    premises::join_rooms(&mut crowd, others.into_iter(), progress)?;
-    crowd.add(target, FIRST_USER + v1 as u64..FIRST_USER + people as u64, Door::Classic)?;
-    crowd.connect_all_listening(IN_FLIGHT_MAX, PATIENCE, progress, &mut listener(&mut day))?;
+        (0..v1).filter(|index| index % GROUP > 0).map(|index| (index, workload.rooms[index / GROUP])).collect();
+    setup::join_rooms(&mut pool, others.into_iter(), progress)?;
+    pool.add(target, FIRST_USER + v1 as u64..FIRST_USER + people as u64, Transport::Classic)?;
+    pool.connect_all_with(IN_FLIGHT_MAX, TIMEOUT, progress, &mut listener(&mut workload))?;
 
     let cpu = server.cpu()?;
-    live(&mut crowd, &mut day, asked, progress)?;
+    run_workload(&mut pool, &mut workload, params, progress)?;
     let used = server.cpu_since(cpu)?;
-    settle(&mut crowd, &mut day, progress)?;
-    let lost = crowd.counters().lost;
+    quiesce(&mut pool, &mut workload, progress)?;
+    let lost = pool.counters().lost;
     if lost > 0 {
         return Err(LoadError::Lost(lost));
     }
     Ok(MixedReport {
         people,
-        seed: asked.seed,
-        messages: day.said,
-        acknowledged: day.acknowledged,
-        signs: day.signs,
-        absences: day.absences,
-        latency: day.stopwatch.summary(),
-        receipts: day.receipts,
-        classic_receipts: day.classic,
-        server_cpu_micros_per_message: micros_each(used, day.said),
+        seed: params.seed,
+        messages: workload.sent,
+        acknowledged: workload.acknowledged,
+        signs: workload.signs,
+        absences: workload.absences,
+        latency: workload.stopwatch.summary(),
+        receipts: workload.receipts,
+        classic_receipts: workload.classic,
+        server_cpu_micros_per_message: micros_each(used, workload.sent),
     })
 }
 
-fn listener(day: &mut Day) -> impl FnMut(usize, Heard<'_>, &mut Vec<u8>) -> Result<(), LoadError> + use<'_> {
-    move |index, heard, _| match heard {
-        Heard::Text(envelope) => day.hear(index, envelope),
-        Heard::Answer(..) => Ok(()),
+fn listener(
+    workload: &mut Workload,
+) -> impl FnMut(usize, Incoming<'_>, &mut Vec<u8>) -> Result<(), LoadError> + use<'_> {
+    move |index, incoming, _| match incoming {
+        Incoming::Envelope(envelope) => workload.receive(index, envelope),
+        Incoming::Response(..) => Ok(()),
     }
 }
 
-/// The day itself: what happens next, and when, is drawn. Bursts come by themselves, since the times between
-/// deeds are as those of a crowd of strangers (exponential).
-fn live(crowd: &mut Crowd, day: &mut Day, asked: Mixed, progress: &mut Progress) -> Result<(), LoadError> {
+/// Performs actions and connection changes at random times. Exponential pauses, as of independent users, give bursts.
+fn run_workload(
+    pool: &mut ClientPool,
+    workload: &mut Workload,
+    params: Mixed,
+    progress: &mut Progress,
+) -> Result<(), LoadError> {
     #[expect(clippy::cast_precision_loss, reason = "people of one machine")]
-    let comings_rate = crowd.size() as f64 / COMINGS_AND_GOINGS_ONE_IN;
+    let churn_rate = pool.size() as f64 / CHURN_ONE_IN;
     let pause = |rng: &mut Rng, rate: f64| Duration::from_secs_f64(-(1.0 - rng.f64()).ln() / rate.max(1e-3));
-    let (mut next_deed, mut next_coming) = (Duration::ZERO, Duration::ZERO);
-    day.began = Instant::now();
-    while day.began.elapsed() < asked.duration {
-        let now = day.began.elapsed();
-        while next_deed <= now {
-            day.act(crowd, next_deed);
-            next_deed += pause(&mut day.rng, f64::from(asked.rate));
+    let (mut next_action, mut next_churn) = (Duration::ZERO, Duration::ZERO);
+    workload.began = Instant::now();
+    while workload.began.elapsed() < params.duration {
+        let now = workload.began.elapsed();
+        while next_action <= now {
+            workload.perform_action(pool, next_action);
+            next_action += pause(&mut workload.rng, f64::from(params.rate));
         }
-        while next_coming <= now {
-            day.come_or_go(crowd)?;
-            next_coming += pause(&mut day.rng, comings_rate);
+        while next_churn <= now {
+            workload.toggle_connection(pool)?;
+            next_churn += pause(&mut workload.rng, churn_rate);
         }
-        progress.tell(|| {
-            format!("{} of {} are there, {} said, {} absences", crowd.live(), crowd.size(), day.said, day.absences)
+        progress.report(|| {
+            format!(
+                "{} of {} connected, {} sent, {} absences",
+                pool.live(),
+                pool.size(),
+                workload.sent,
+                workload.absences
+            )
         });
-        let patience = next_deed.min(next_coming).saturating_sub(day.began.elapsed()).min(LOOK);
-        crowd.turn(patience, &mut listener(day))?;
+        let wait = next_action.min(next_churn).saturating_sub(workload.began.elapsed()).min(POLL_INTERVAL);
+        pool.poll(wait, &mut listener(workload))?;
     }
     Ok(())
 }
 
-/// In the end everybody comes back, and hears what there is to hear.
-fn settle(crowd: &mut Crowd, day: &mut Day, progress: &mut Progress) -> Result<(), LoadError> {
-    crowd.connect_all_listening(IN_FLIGHT_MAX, PATIENCE, progress, &mut listener(day))?;
+/// Reconnects all clients and waits until each has received everything.
+fn quiesce(pool: &mut ClientPool, workload: &mut Workload, progress: &mut Progress) -> Result<(), LoadError> {
+    pool.connect_all_with(IN_FLIGHT_MAX, TIMEOUT, progress, &mut listener(workload))?;
     let began = Instant::now();
-    while began.elapsed() < STRAGGLERS && day.at.iter().any(|&at| at < day.newest) {
-        progress.tell(|| "waiting for the last words to be heard by all".to_owned());
-        crowd.turn(LOOK, &mut listener(day))?;
+    while began.elapsed() < DRAIN_TIMEOUT && workload.at.iter().any(|&at| at < workload.newest) {
+        progress.report(|| "waiting for the last deliveries".to_owned());
+        pool.poll(POLL_INTERVAL, &mut listener(workload))?;
     }
-    day.receipts.lost += day.at.iter().map(|&at| u64::from(day.newest.saturating_sub(at))).sum::<u64>();
+    workload.receipts.lost += workload.at.iter().map(|&at| u64::from(workload.newest.saturating_sub(at))).sum::<u64>();
     Ok(())
 }
 
@@ -320,12 +331,12 @@ impl fmt::Display for MixedReport {
         let Self { people, seed, messages, acknowledged, signs, absences, .. } = self;
         writeln!(
             f,
-            "{people} people, {absences} absences, {messages} messages, typing and read marks {signs} (seed {seed})"
+            "{people} clients, {absences} absences, {messages} messages, {signs} typing and read requests (seed {seed})"
         )?;
         writeln!(f, "acknowledged: {acknowledged}")?;
-        writeln!(f, "heard after a message was due: {}", self.latency)?;
-        writeln!(f, "receipts in the lobby, v1: {}", self.receipts)?;
-        writeln!(f, "receipts in the lobby, classic: {}", self.classic_receipts)?;
-        write_cpu(f, "message said", self.server_cpu_micros_per_message)
+        writeln!(f, "latency from due to received: {}", self.latency)?;
+        writeln!(f, "lobby deliveries, v1: {}", self.receipts)?;
+        writeln!(f, "lobby deliveries, classic: {}", self.classic_receipts)?;
+        write_cpu(f, "message", self.server_cpu_micros_per_message)
     }
 }

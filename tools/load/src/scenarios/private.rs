@@ -1,4 +1,4 @@
-//! Private messages: pairs of people, one of whom writes to the other, so many messages a second in all.
+//! Latency of private messages between pairs of clients, at a fixed total rate.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -6,160 +6,205 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::{
-    FIRST_USER, IN_FLIGHT_MAX, LOOK, PATIENCE, Report, STRAGGLERS, Watch, content_chars, micros_each, premises,
-    refused, write_cpu,
+    DRAIN_TIMEOUT, FIRST_USER, IN_FLIGHT_MAX, POLL_INTERVAL, Report, ServerProcess, TIMEOUT, content_chars,
+    micros_each, server_error, setup, write_cpu,
 };
-use crate::crowd::{Crowd, Heard};
+use crate::client_pool::{ClientPool, Incoming};
+use crate::deliveries::Receipts;
 use crate::envelopes::{self, Stamp};
 use crate::error::LoadError;
 use crate::latency::{Latency, Stopwatch};
-use crate::ledger::Receipts;
 use crate::progress::Progress;
 use crate::schedule::Schedule;
-use crate::target::{Dialect, Door, Target};
+use crate::target::{Dialect, Target, Transport};
 
-/// What is asked.
+/// Parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Private {
-    /// How many pairs.
+    /// Number of pairs.
     pub pairs: usize,
-    /// Messages a second, of all together.
+    /// Messages per second in total, on schedule.
     pub rate: u32,
-    /// Characters of a message.
+    /// Characters per message.
     pub chars: usize,
-    /// For how long.
+    /// Duration of sending.
     pub duration: Duration,
-    /// Classic: sent over HTTP, heard over a WebSocket. V1: both over WebSockets.
+    /// Classic: sent over HTTP, received over WebSockets. v1: both over WebSockets.
     pub dialect: Dialect,
-    /// The server's process, when it runs on this machine and its processor time is asked for.
+    /// The server's process on this machine, to measure its CPU time.
     pub server_pid: Option<u32>,
 }
 
-/// What was found.
+/// Results.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct PrivateReport {
-    /// How many pairs.
+    /// Number of pairs.
     pub pairs: usize,
-    /// Messages that were sent.
+    /// Messages sent.
     pub messages: u64,
-    /// From the moment at which one was due until its receiver heard it.
+    /// From when a message was due until its receiver received it.
     pub latency: Latency,
-    /// And until its sender knew that it is durable.
+    /// From when a message was due until its sender received the acknowledgement.
     pub durable: Latency,
-    /// What the receivers heard.
+    /// Deliveries to the receivers.
     pub receipts: Receipts,
-    /// The server's processor time for each message.
+    /// The server's CPU time per message.
     pub server_cpu_micros_per_message: Option<f64>,
 }
 
-/// Sends.
+/// Runs the scenario.
 ///
 /// # Errors
-/// A message was refused; somebody was disconnected.
-pub fn run(target: &Target, asked: Private, progress: &mut Progress) -> Result<PrivateReport, LoadError> {
-    let Private { dialect, rate, duration, .. } = asked;
-    let (pairs, size) = (asked.pairs.max(1), asked.pairs.max(1) as u64);
-    let chars = content_chars(dialect, asked.chars);
-    let server = Watch(asked.server_pid);
-    // Senders are 0.., their receivers follow in the same order.
-    let sender_door = if dialect == Dialect::V1 { Door::V1 } else { Door::Http };
-    let mut crowd = Crowd::new(target, FIRST_USER..FIRST_USER + size, sender_door)?;
-    crowd.add(target, FIRST_USER + size..FIRST_USER + 2 * size, dialect.door())?;
-    crowd.connect_all(IN_FLIGHT_MAX, PATIENCE, progress)?;
-    let rooms = match dialect {
-        Dialect::Classic => Vec::new(),
-        Dialect::V1 => {
-            let open = |pair: usize| (pair, "open", format!(r#"{{"user":{}}}"#, FIRST_USER + size + pair as u64));
-            premises::ask_all(&mut crowd, "opening conversations", (0..pairs).map(open), progress)?
-        }
-    };
-    let tokens = match dialect {
-        Dialect::Classic => (0..size).map(|pair| target.token(FIRST_USER + pair)).collect::<Result<Vec<_>, _>>()?,
-        Dialect::V1 => Vec::new(),
-    };
-
-    let run = envelopes::new_run();
-    let mut schedule = Schedule::new(f64::from(rate), duration);
-    let (mut heard_after, mut durable_after) = (Stopwatch::new(), Stopwatch::new());
-    let mut receipts = Receipts::default();
-    let mut next = vec![0_u32; pairs];
-    let mut dues = vec![Duration::ZERO; usize::try_from(rate).unwrap_or(0) * duration.as_secs().max(1) as usize + 1];
-    // Over HTTP answers come in the order of the requests: which of a sender's is answered next.
-    let mut answers = vec![0_u64; pairs];
-    let mut durable = 0;
+/// The server refused a message or ended a connection.
+pub fn run(target: &Target, params: Private, progress: &mut Progress) -> Result<PrivateReport, LoadError> {
+    let server = ServerProcess(params.server_pid);
+    let (mut pool, mut run) = prepare(target, params, progress)?;
     let before = server.cpu()?;
-    let began = Instant::now();
+    run.began = Instant::now();
     loop {
-        let now = began.elapsed();
-        let is_over = schedule.next().is_none();
-        let sent = schedule.taken();
-        if is_over && (receipts.heard >= sent && durable >= sent || now > duration + STRAGGLERS) {
+        let now = run.began.elapsed();
+        let is_over = run.schedule.next().is_none();
+        let sent = run.schedule.issued();
+        let all_arrived = run.receipts.received >= sent && run.durable >= sent;
+        if is_over && (all_arrived || now > params.duration + DRAIN_TIMEOUT) {
             break;
         }
-        while let Some((number, due)) = schedule.take(now) {
-            let pair = usize::try_from(number % size).unwrap_or(0);
-            let stamp = Stamp { number, due_micros: u64::try_from(due.as_micros()).unwrap_or(u64::MAX) };
-            let content = envelopes::content(run, stamp, chars);
-            if let Some(slot) = usize::try_from(number).ok().and_then(|number| dues.get_mut(number)) {
-                *slot = due;
-            }
-            let mut say = Vec::new();
-            match dialect {
-                Dialect::V1 => envelopes::push_message(&mut say, run, number, rooms[pair], &content),
-                Dialect::Classic => {
-                    let receiver = FIRST_USER + size + pair as u64;
-                    let body = format!(r#"{{"receiver_id":{receiver},"content":"{content}"}}"#);
-                    say = target.post(&tokens[pair], "/api/messages/send", &body);
-                }
-            }
-            crowd.send(pair, &say);
-        }
-        progress.tell(|| format!("{sent} sent, {} heard, {durable} durable", receipts.heard));
-        let patience = schedule.patience(began.elapsed(), LOOK);
-        crowd.turn(patience, &mut |index, heard, _| {
-            let now = began.elapsed();
-            let number = match heard {
-                Heard::Answer(200 | 201, _) => {
-                    answers[index] += 1;
-                    Some((answers[index] - 1) * size + index as u64)
-                }
-                Heard::Answer(status, body) => {
-                    return Err(LoadError::Limit(format!("{status} {}", String::from_utf8_lossy(body))));
-                }
-                Heard::Text(envelope) if envelopes::is_refusal(envelope) => return Err(refused(envelope)),
-                Heard::Text(envelope) => {
-                    let is_one = envelopes::is_message(envelope) || envelopes::is_private_message(envelope);
-                    if index >= pairs
-                        && is_one
-                        && let Some(stamp) = envelopes::stamp(envelope, run)
-                    {
-                        receipts.number(&mut next[index - pairs], stamp.number);
-                        heard_after.record(now.saturating_sub(Duration::from_micros(stamp.due_micros)));
-                    }
-                    envelopes::acknowledged(envelope)
-                }
-            };
-            if let Some(due) = number.and_then(|number| dues.get(usize::try_from(number).ok()?)) {
-                durable_after.record(now.saturating_sub(*due));
-                durable += 1;
-            }
-            Ok(())
-        })?;
+        run.send_due(target, &mut pool, now);
+        progress.report(|| format!("{sent} sent, {} received, {} durable", run.receipts.received, run.durable));
+        let wait = run.schedule.wait_time(run.began.elapsed(), POLL_INTERVAL);
+        pool.poll(wait, &mut |index, incoming, _| run.receive(index, incoming))?;
     }
     let used = server.cpu_since(before)?;
-    let (sent, lost) = (schedule.taken(), crowd.counters().lost);
+    let (sent, lost) = (run.schedule.issued(), pool.counters().lost);
     if lost > 0 {
         return Err(LoadError::Lost(lost));
     }
-    receipts.lost = sent.saturating_sub(receipts.heard);
+    run.receipts.lost = sent.saturating_sub(run.receipts.received);
     Ok(PrivateReport {
-        pairs,
+        pairs: run.pairs,
         messages: sent,
-        latency: heard_after.summary(),
-        durable: durable_after.summary(),
-        receipts,
+        latency: run.received_after.summary(),
+        durable: run.durable_after.summary(),
+        receipts: run.receipts,
         server_cpu_micros_per_message: micros_each(used, sent),
     })
+}
+
+/// Connects the pairs: clients `0..pairs` send, and their receivers follow in the same order.
+fn prepare(target: &Target, params: Private, progress: &mut Progress) -> Result<(ClientPool, Run), LoadError> {
+    let Private { dialect, rate, duration, .. } = params;
+    let (pairs, size) = (params.pairs.max(1), params.pairs.max(1) as u64);
+    let sender_transport = if dialect == Dialect::V1 { Transport::V1 } else { Transport::Http };
+    let mut pool = ClientPool::new(target, FIRST_USER..FIRST_USER + size, sender_transport)?;
+    pool.add(target, FIRST_USER + size..FIRST_USER + 2 * size, dialect.transport())?;
+    pool.connect_all(IN_FLIGHT_MAX, TIMEOUT, progress)?;
+    let (rooms, tokens) = match dialect {
+        Dialect::Classic => {
+            let tokens = (0..size).map(|pair| target.token(FIRST_USER + pair)).collect::<Result<Vec<_>, _>>()?;
+            (Vec::new(), tokens)
+        }
+        Dialect::V1 => {
+            let open = |pair: usize| (pair, "open", format!(r#"{{"user":{}}}"#, FIRST_USER + size + pair as u64));
+            let rooms = setup::request_all(&mut pool, "opening direct rooms", (0..pairs).map(open), progress)?;
+            (rooms, Vec::new())
+        }
+    };
+    let messages_max = usize::try_from(rate).unwrap_or(0) * duration.as_secs().max(1) as usize + 1;
+    let run = Run {
+        dialect,
+        pairs,
+        id: envelopes::new_run(),
+        chars: content_chars(dialect, params.chars),
+        rooms,
+        tokens,
+        schedule: Schedule::new(f64::from(rate), duration),
+        received_after: Stopwatch::new(),
+        durable_after: Stopwatch::new(),
+        receipts: Receipts::default(),
+        next: vec![0_u32; pairs],
+        due_times: vec![Duration::ZERO; messages_max],
+        responses: vec![0_u64; pairs],
+        durable: 0,
+        began: Instant::now(),
+    };
+    Ok((pool, run))
+}
+
+struct Run {
+    dialect: Dialect,
+    pairs: usize,
+    id: u32,
+    chars: usize,
+    /// The direct room of each pair, in v1.
+    rooms: Vec<u64>,
+    /// The token of each sender, in classic.
+    tokens: Vec<String>,
+    schedule: Schedule,
+    received_after: Stopwatch,
+    durable_after: Stopwatch,
+    receipts: Receipts,
+    /// The next message number of each receiver.
+    next: Vec<u32>,
+    /// Due times by message number.
+    due_times: Vec<Duration>,
+    /// HTTP responses of each sender so far; responses come in the order of the requests.
+    responses: Vec<u64>,
+    durable: u64,
+    began: Instant,
+}
+
+impl Run {
+    fn send_due(&mut self, target: &Target, pool: &mut ClientPool, now: Duration) {
+        let size = self.pairs as u64;
+        while let Some((number, due)) = self.schedule.take(now) {
+            let pair = usize::try_from(number % size).unwrap_or(0);
+            let stamp = Stamp { number, due_micros: u64::try_from(due.as_micros()).unwrap_or(u64::MAX) };
+            let content = envelopes::content(self.id, stamp, self.chars);
+            if let Some(slot) = usize::try_from(number).ok().and_then(|number| self.due_times.get_mut(number)) {
+                *slot = due;
+            }
+            let mut bytes = Vec::new();
+            match self.dialect {
+                Dialect::V1 => envelopes::push_message(&mut bytes, self.id, number, self.rooms[pair], &content),
+                Dialect::Classic => {
+                    let receiver = FIRST_USER + size + pair as u64;
+                    let body = format!(r#"{{"receiver_id":{receiver},"content":"{content}"}}"#);
+                    bytes = target.post(&self.tokens[pair], "/api/messages/send", &body);
+                }
+            }
+            pool.send(pair, &bytes);
+        }
+    }
+
+    fn receive(&mut self, index: usize, incoming: Incoming<'_>) -> Result<(), LoadError> {
+        let now = self.began.elapsed();
+        let acknowledged = match incoming {
+            Incoming::Response(200 | 201, _) => {
+                self.responses[index] += 1;
+                Some((self.responses[index] - 1) * self.pairs as u64 + index as u64)
+            }
+            Incoming::Response(status, body) => {
+                return Err(LoadError::Limit(format!("{status} {}", String::from_utf8_lossy(body))));
+            }
+            Incoming::Envelope(envelope) if envelopes::is_error(envelope) => return Err(server_error(envelope)),
+            Incoming::Envelope(envelope) => {
+                let is_message = envelopes::is_message(envelope) || envelopes::is_private_message(envelope);
+                if index >= self.pairs
+                    && is_message
+                    && let Some(stamp) = envelopes::stamp(envelope, self.id)
+                {
+                    self.receipts.record_number(&mut self.next[index - self.pairs], stamp.number);
+                    self.received_after.record(now.saturating_sub(Duration::from_micros(stamp.due_micros)));
+                }
+                envelopes::ack_number(envelope)
+            }
+        };
+        if let Some(due) = acknowledged.and_then(|number| self.due_times.get(usize::try_from(number).ok()?)) {
+            self.durable_after.record(now.saturating_sub(*due));
+            self.durable += 1;
+        }
+        Ok(())
+    }
 }
 
 impl Report for PrivateReport {
@@ -171,9 +216,9 @@ impl Report for PrivateReport {
 impl fmt::Display for PrivateReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} private messages between {} pairs", self.messages, self.pairs)?;
-        writeln!(f, "heard after one was due: {}", self.latency)?;
-        writeln!(f, "durable after it was due: {}", self.durable)?;
-        writeln!(f, "receipts: {}", self.receipts)?;
+        writeln!(f, "latency from due to received:     {}", self.latency)?;
+        writeln!(f, "latency from due to acknowledged: {}", self.durable)?;
+        writeln!(f, "deliveries: {}", self.receipts)?;
         write_cpu(f, "message", self.server_cpu_micros_per_message)
     }
 }

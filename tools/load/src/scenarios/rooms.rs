@@ -1,78 +1,79 @@
-//! Many small rooms: what is said is spread over all of them, or stays in a few.
+//! Throughput of messages spread over many small rooms, or concentrated in a few. v1 only.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::{
-    CpuMeter, FIRST_USER, IN_FLIGHT_MAX, LOOK, PATIENCE, Report, STRAGGLERS, content_chars, micros_each, per_second,
-    premises, refused, write_cpu,
+    CpuMeter, DRAIN_TIMEOUT, FIRST_USER, IN_FLIGHT_MAX, POLL_INTERVAL, Report, TIMEOUT, content_chars, micros_each,
+    per_second, server_error, setup, write_cpu,
 };
-use crate::crowd::{Crowd, Heard};
+use crate::client_pool::{ClientPool, Incoming};
+use crate::deliveries::Receipts;
 use crate::envelopes::{self, Stamp};
 use crate::error::LoadError;
 use crate::latency::{Latency, Stopwatch};
-use crate::ledger::Receipts;
 use crate::progress::Progress;
 use crate::schedule::Schedule;
-use crate::target::{Door, Target};
+use crate::target::{Dialect, Target, Transport};
 
-/// What is not counted: caches fill, everybody falls into step.
+/// Time that is not measured, in which caches fill and the pace settles.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// Spreads the next message far from the one before; prime, so that every room has its turn.
+/// Distance between the rooms of consecutive messages; prime, so that every room has its turn.
 const STRIDE: u64 = 7919;
 
-/// What is asked. In v1, the only dialect that knows rooms.
+/// Parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Rooms {
-    /// How many people there are.
+    /// Number of clients.
     pub people: usize,
-    /// How many rooms there are.
+    /// Number of rooms.
     pub rooms: usize,
-    /// How many people are in each.
+    /// Members per room.
     pub members: usize,
-    /// In how many of the rooms somebody speaks.
+    /// Number of rooms that receive messages.
     pub busy: usize,
-    /// Messages on their way at once, when no rate is asked for.
+    /// Messages in flight, if there is no rate.
     pub window: u32,
-    /// Messages a second, whether anybody keeps up or not.
+    /// Messages per second, on schedule.
     pub rate: Option<u32>,
-    /// Characters of a message.
+    /// Characters per message.
     pub chars: usize,
-    /// For how long, after a second that is not counted.
+    /// Measured time, after a second of warm-up.
     pub duration: Duration,
-    /// The server's process, when it runs on this machine and its processor time is asked for.
+    /// The server's process on this machine, to measure its CPU time.
     pub server_pid: Option<u32>,
 }
 
-/// What was found.
+/// Results.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct RoomsReport {
-    /// How many rooms there are.
+    /// Number of rooms.
     pub rooms: usize,
-    /// In how many of them somebody spoke.
+    /// Number of rooms that received messages.
     pub busy: usize,
-    /// How many people are in each.
+    /// Members per room.
     pub members: usize,
-    /// Messages that were said, those not counted included.
+    /// Messages sent, including warm-up.
     pub messages: u64,
-    /// Messages a second that all in their rooms heard.
+    /// Messages per second that all members received.
     pub messages_per_second: f64,
-    /// Receipts a second.
+    /// Deliveries per second.
     pub deliveries_per_second: f64,
-    /// From the moment at which a message was due, to its receipt by each.
+    /// From when a message was due until each delivery.
     pub latency: Latency,
-    /// What came of all of them.
+    /// All deliveries, including warm-up.
     pub receipts: Receipts,
-    /// The server's processor time for each delivery.
+    /// The server's CPU time per delivery.
     pub server_cpu_micros_per_delivery: Option<f64>,
 }
 
-/// Rooms with people in them. Member `m` of room `r` is person `(r * members + m) % people`.
-pub struct Premises {
-    crowd: Crowd,
+/// Rooms with members. Member `m` of room `r` is client `(r * members + m) % people`.
+pub struct RoomsFixture {
+    pool: ClientPool,
     plan: Plan,
 }
 
@@ -80,153 +81,200 @@ struct Plan {
     people: usize,
     members: usize,
     rooms: Vec<u64>,
-    /// The lowest of the rooms' ids, which lie close together.
+    /// The lowest room id. The ids are close together.
     base: u64,
-    /// The number of the room with each id, from the lowest.
+    /// Index of each room by `id - base`; `u32::MAX` for ids of other rooms.
     numbers: Vec<u32>,
 }
 
 impl Plan {
+    fn new(people: usize, members: usize, rooms: Vec<u64>) -> Self {
+        let base = rooms.iter().copied().min().unwrap_or(0);
+        let span = rooms.iter().copied().max().unwrap_or(0) - base + 1;
+        let mut numbers = vec![u32::MAX; usize::try_from(span).unwrap_or(0)];
+        for (number, room) in rooms.iter().enumerate() {
+            numbers[usize::try_from(room - base).unwrap_or(0)] = u32::try_from(number).unwrap_or(u32::MAX);
+        }
+        Self { people, members, rooms, base, numbers }
+    }
+
     fn index_of(&self, room: u64) -> Option<usize> {
         let at = usize::try_from(room.checked_sub(self.base)?).ok()?;
         self.numbers.get(at).map(|&number| number as usize).filter(|&number| self.rooms.get(number) == Some(&room))
     }
 
-    /// Which place a person has in a room.
-    fn place(&self, room: usize, person: usize) -> usize {
+    /// The member number of a client in a room.
+    fn member_of(&self, room: usize, client: usize) -> usize {
         let first = room * self.members % self.people;
-        (person + self.people - first) % self.people
+        (client + self.people - first) % self.people
     }
 }
 
-/// Makes the rooms and brings everybody in, then lets them speak.
+/// Creates the rooms, adds their members, and runs the scenario.
 ///
 /// # Errors
-/// Something was refused; somebody was disconnected.
-pub fn run(target: &Target, asked: Rooms, progress: &mut Progress) -> Result<RoomsReport, LoadError> {
-    let mut premises = prepare(target, asked, progress)?;
-    speak(&mut premises, asked, progress)
+/// The server refused a request or ended a connection.
+pub fn run(target: &Target, params: Rooms, progress: &mut Progress) -> Result<RoomsReport, LoadError> {
+    let mut fixture = prepare(target, params, progress)?;
+    measure(&mut fixture, params, progress)
 }
 
-/// Makes the rooms and brings everybody in.
+/// Creates the rooms and adds their members.
 ///
 /// # Errors
-/// Something was refused; somebody was disconnected.
-pub fn prepare(target: &Target, asked: Rooms, progress: &mut Progress) -> Result<Premises, LoadError> {
-    let (people, rooms) = (asked.people.max(1), asked.rooms.max(1));
-    let members = asked.members.clamp(1, people);
-    let mut crowd = Crowd::new(target, FIRST_USER..FIRST_USER + people as u64, Door::V1)?;
-    crowd.connect_all(IN_FLIGHT_MAX, PATIENCE, progress)?;
+/// The server refused a request or ended a connection.
+pub fn prepare(target: &Target, params: Rooms, progress: &mut Progress) -> Result<RoomsFixture, LoadError> {
+    let (people, rooms) = (params.people.max(1), params.rooms.max(1));
+    let members = params.members.clamp(1, people);
+    let mut pool = ClientPool::new(target, FIRST_USER..FIRST_USER + people as u64, Transport::V1)?;
+    pool.connect_all(IN_FLIGHT_MAX, TIMEOUT, progress)?;
     let owners = (0..rooms).map(|room| room * members % people);
-    let rooms = premises::create_rooms(&mut crowd, owners, "public", progress)?;
+    let rooms = setup::create_rooms(&mut pool, owners, "public", progress)?;
     let others: Vec<(usize, u64)> = rooms
         .iter()
         .enumerate()
         .flat_map(|(number, &room)| (1..members).map(move |m| ((number * members + m) % people, room)))
         .collect();
-    premises::join_rooms(&mut crowd, others.into_iter(), progress)?;
-    let base = rooms.iter().copied().min().unwrap_or(0);
-    let span = rooms.iter().copied().max().unwrap_or(0) - base + 1;
-    let mut numbers = vec![u32::MAX; usize::try_from(span).unwrap_or(0)];
-    for (number, room) in rooms.iter().enumerate() {
-        numbers[usize::try_from(room - base).unwrap_or(0)] = u32::try_from(number).unwrap_or(u32::MAX);
-    }
-    Ok(Premises { crowd, plan: Plan { people, members, rooms, base, numbers } })
+    setup::join_rooms(&mut pool, others.into_iter(), progress)?;
+    Ok(RoomsFixture { pool, plan: Plan::new(people, members, rooms) })
 }
 
-/// Lets them speak: in each busy room its first member.
+/// Sends from the first member of each busy room and measures deliveries.
 ///
 /// # Errors
-/// A message was refused; somebody was disconnected.
-pub fn speak(premises: &mut Premises, asked: Rooms, progress: &mut Progress) -> Result<RoomsReport, LoadError> {
-    let chars = content_chars(crate::target::Dialect::V1, asked.chars);
-    let run = envelopes::new_run();
-    let Premises { crowd, plan } = premises;
+/// The server refused a message or ended a connection.
+pub fn measure(fixture: &mut RoomsFixture, params: Rooms, progress: &mut Progress) -> Result<RoomsReport, LoadError> {
+    let RoomsFixture { pool, plan } = fixture;
     let members = plan.members;
-    let busy = asked.busy.clamp(1, plan.rooms.len());
-    let mut next = vec![0_u32; plan.rooms.len() * members];
-    let mut receipts = Receipts::default();
-    let mut stopwatch = Stopwatch::new();
-    // How many have not heard each of the messages on their way, the oldest first.
-    let mut left: VecDeque<u32> = VecDeque::new();
-    let (mut said, mut completed, mut counted) = (0_u64, 0_u64, 0_u64);
-    let mut schedule = Schedule::new(f64::from(asked.rate.unwrap_or(0)), WARM_UP + asked.duration);
-    let counting = WARM_UP..WARM_UP + asked.duration;
-    let mut meter = CpuMeter::new(asked.server_pid, &counting);
-    let began = Instant::now();
+    let mut run = Run::new(plan, params);
+    let mut meter = CpuMeter::new(params.server_pid, &run.measured);
     loop {
-        let now = began.elapsed();
-        if meter.look(now)? && (completed == said || now >= counting.end + STRAGGLERS) {
+        let now = run.began.elapsed();
+        if meter.sample(now)? && (run.completed == run.sent || now >= run.measured.end + DRAIN_TIMEOUT) {
             break;
         }
-        loop {
-            let due = match asked.rate {
-                Some(_) => schedule.take(now).map(|(_, due)| due),
-                None => (now < counting.end && said - completed < u64::from(asked.window)).then_some(now),
-            };
-            let Some(due) = due else { break };
-            let room = usize::try_from(said.wrapping_mul(STRIDE) % busy as u64).unwrap_or(0);
-            let stamp = Stamp { number: said, due_micros: u64::try_from(due.as_micros()).unwrap_or(u64::MAX) };
-            let mut say = Vec::new();
-            let content = envelopes::content(run, stamp, chars);
-            envelopes::push_message(&mut say, run, said, plan.rooms[room], &content);
-            crowd.send(room * members % plan.people, &say);
-            left.push_back(u32::try_from(members).unwrap_or(u32::MAX));
-            said += 1;
-        }
-        progress.tell(|| format!("{busy} rooms of {members}: {said} said, heard by all: {completed}"));
-        let patience = schedule.patience(began.elapsed(), LOOK);
-        let oldest = said - left.len() as u64;
-        crowd.turn(patience, &mut |index, heard, _| {
-            let Heard::Text(envelope) = heard else { return Ok(()) };
-            if envelopes::is_refusal(envelope) {
-                return Err(refused(envelope));
-            }
-            if !envelopes::is_message(envelope) {
-                return Ok(());
-            }
-            let Some(stamp) = envelopes::stamp(envelope, run) else { return Ok(()) };
-            let room = envelopes::place(envelope).and_then(|(room, _)| plan.index_of(room));
-            let Some(place) = room.map(|room| room * members + plan.place(room, index)) else { return Ok(()) };
-            let before = receipts.heard;
-            if let Some(next) = next.get_mut(place) {
-                receipts.number(next, stamp.number);
-            }
-            if receipts.heard == before {
-                return Ok(());
-            }
-            if let Some(left) = usize::try_from(stamp.number - oldest).ok().and_then(|at| left.get_mut(at)) {
-                *left -= 1;
-                completed += u64::from(*left == 0);
-            }
-            let now = began.elapsed();
-            if counting.contains(&now) {
-                stopwatch.record(now.saturating_sub(Duration::from_micros(stamp.due_micros)));
-                counted += 1;
-            }
-            Ok(())
-        })?;
-        while left.front() == Some(&0) {
-            left.pop_front();
+        run.send_due(pool, now);
+        progress.report(|| {
+            format!("{} rooms of {members}: {} sent, received by all: {}", run.busy, run.sent, run.completed)
+        });
+        let wait = run.schedule.wait_time(run.began.elapsed(), POLL_INTERVAL);
+        pool.poll(wait, &mut |index, incoming, _| run.receive(index, incoming))?;
+        while run.outstanding.front() == Some(&0) {
+            run.outstanding.pop_front();
         }
     }
-    let lost = crowd.counters().lost;
+    let lost = pool.counters().lost;
     if lost > 0 {
         return Err(LoadError::Lost(lost));
     }
-    receipts.lost = (said * members as u64).saturating_sub(receipts.heard);
-    let deliveries_per_second = per_second(counted, asked.duration);
+    run.receipts.lost = (run.sent * members as u64).saturating_sub(run.receipts.received);
+    let deliveries_per_second = per_second(run.deliveries, params.duration);
     Ok(RoomsReport {
         rooms: plan.rooms.len(),
-        busy,
+        busy: run.busy,
         members,
-        messages: said,
+        messages: run.sent,
         messages_per_second: deliveries_per_second / super::per(members as u64, 1),
         deliveries_per_second,
-        latency: stopwatch.summary(),
-        receipts,
-        server_cpu_micros_per_delivery: micros_each(meter.used(), counted),
+        latency: run.stopwatch.summary(),
+        receipts: run.receipts,
+        server_cpu_micros_per_delivery: micros_each(meter.used(), run.deliveries),
     })
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    params: Rooms,
+    id: u32,
+    chars: usize,
+    busy: usize,
+    schedule: Schedule,
+    /// The next message number of each member of each room.
+    next: Vec<u32>,
+    receipts: Receipts,
+    stopwatch: Stopwatch,
+    /// Missing deliveries of each message in flight, oldest first.
+    outstanding: VecDeque<u32>,
+    sent: u64,
+    completed: u64,
+    /// Deliveries in the measured time.
+    deliveries: u64,
+    measured: Range<Duration>,
+    began: Instant,
+}
+
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan, params: Rooms) -> Self {
+        Self {
+            plan,
+            params,
+            id: envelopes::new_run(),
+            chars: content_chars(Dialect::V1, params.chars),
+            busy: params.busy.clamp(1, plan.rooms.len()),
+            schedule: Schedule::new(f64::from(params.rate.unwrap_or(0)), WARM_UP + params.duration),
+            next: vec![0_u32; plan.rooms.len() * plan.members],
+            receipts: Receipts::default(),
+            stopwatch: Stopwatch::new(),
+            outstanding: VecDeque::new(),
+            sent: 0,
+            completed: 0,
+            deliveries: 0,
+            measured: WARM_UP..WARM_UP + params.duration,
+            began: Instant::now(),
+        }
+    }
+
+    fn send_due(&mut self, pool: &mut ClientPool, now: Duration) {
+        let members = self.plan.members;
+        loop {
+            let has_room = || now < self.measured.end && self.sent - self.completed < u64::from(self.params.window);
+            let due = match self.params.rate {
+                Some(_) => self.schedule.take(now).map(|(_, due)| due),
+                None => has_room().then_some(now),
+            };
+            let Some(due) = due else { break };
+            let room = usize::try_from(self.sent.wrapping_mul(STRIDE) % self.busy as u64).unwrap_or(0);
+            let stamp = Stamp { number: self.sent, due_micros: u64::try_from(due.as_micros()).unwrap_or(u64::MAX) };
+            let mut bytes = Vec::new();
+            let content = envelopes::content(self.id, stamp, self.chars);
+            envelopes::push_message(&mut bytes, self.id, self.sent, self.plan.rooms[room], &content);
+            pool.send(room * members % self.plan.people, &bytes);
+            self.outstanding.push_back(u32::try_from(members).unwrap_or(u32::MAX));
+            self.sent += 1;
+        }
+    }
+
+    fn receive(&mut self, index: usize, incoming: Incoming<'_>) -> Result<(), LoadError> {
+        let Incoming::Envelope(envelope) = incoming else { return Ok(()) };
+        if envelopes::is_error(envelope) {
+            return Err(server_error(envelope));
+        }
+        if !envelopes::is_message(envelope) {
+            return Ok(());
+        }
+        let Some(stamp) = envelopes::stamp(envelope, self.id) else { return Ok(()) };
+        let room = envelopes::room_and_version(envelope).and_then(|(room, _)| self.plan.index_of(room));
+        let Some(room) = room else { return Ok(()) };
+        let before = self.receipts.received;
+        if let Some(next) = self.next.get_mut(room * self.plan.members + self.plan.member_of(room, index)) {
+            self.receipts.record_number(next, stamp.number);
+        }
+        if self.receipts.received == before {
+            return Ok(());
+        }
+        let oldest = self.sent - self.outstanding.len() as u64;
+        let position = usize::try_from(stamp.number - oldest).ok();
+        if let Some(outstanding) = position.and_then(|position| self.outstanding.get_mut(position)) {
+            *outstanding -= 1;
+            self.completed += u64::from(*outstanding == 0);
+        }
+        let now = self.began.elapsed();
+        if self.measured.contains(&now) {
+            self.stopwatch.record(now.saturating_sub(Duration::from_micros(stamp.due_micros)));
+            self.deliveries += 1;
+        }
+        Ok(())
+    }
 }
 
 impl Report for RoomsReport {
@@ -239,13 +287,9 @@ impl fmt::Display for RoomsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rooms, busy, members, messages, .. } = self;
         writeln!(f, "{messages} messages in {busy} of {rooms} rooms of {members}")?;
-        writeln!(
-            f,
-            "{:.0} messages a second, {:.0} deliveries a second",
-            self.messages_per_second, self.deliveries_per_second
-        )?;
-        writeln!(f, "heard after a message was due: {}", self.latency)?;
-        writeln!(f, "receipts: {}", self.receipts)?;
+        writeln!(f, "{:.0} messages/s, {:.0} deliveries/s", self.messages_per_second, self.deliveries_per_second)?;
+        writeln!(f, "latency from due to received: {}", self.latency)?;
+        writeln!(f, "deliveries: {}", self.receipts)?;
         write_cpu(f, "delivery", self.server_cpu_micros_per_delivery)
     }
 }

@@ -1,152 +1,206 @@
-//! Slow readers beside fast ones: some stop reading while everybody is spoken to, and read on in the end.
-//! The others should not notice, the slow ones miss nothing, and the server should not swell.
+//! Effect of slow readers on fast ones: some clients stop reading for a while and read on at the end. Fast clients
+//! should not be delayed, slow ones should miss nothing, and the server's memory should stay bounded.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::fanout::key;
-use super::{FIRST_USER, IN_FLIGHT_MAX, LOBBY, LOOK, PATIENCE, Report, Watch, content_chars, per, refused};
-use crate::crowd::{Crowd, Heard};
+use super::fanout::lobby_key;
+use super::{
+    FIRST_USER, IN_FLIGHT_MAX, LOBBY, POLL_INTERVAL, Report, ServerProcess, TIMEOUT, content_chars, per, server_error,
+};
+use crate::client_pool::{ClientPool, Incoming};
+use crate::deliveries::{DeliveryTracker, Receipts};
 use crate::envelopes::{self, Stamp};
 use crate::error::LoadError;
 use crate::latency::{Latency, Stopwatch};
-use crate::ledger::{Ledger, Receipts};
 use crate::progress::Progress;
 use crate::schedule::Schedule;
 use crate::target::{Dialect, Target};
 
-/// How long the slow ones may take to read everything in the end.
-const READING_ON: Duration = Duration::from_secs(60);
+/// How long the slow clients may take to read everything at the end.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What is asked.
+/// Parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Slow {
-    /// How many read all the time.
+    /// Clients that read all the time.
     pub fast: usize,
-    /// How many stop reading.
+    /// Clients that stop reading.
     pub slow: usize,
-    /// Messages a second.
+    /// Messages per second.
     pub rate: u32,
-    /// Characters of a message.
+    /// Characters per message.
     pub chars: usize,
-    /// For how long nobody is slow, and then some are.
+    /// Duration of each phase: all clients read, then the slow ones do not.
     pub duration: Duration,
-    /// What is spoken.
+    /// Protocol dialect.
     pub dialect: Dialect,
-    /// The server's process, when it runs on this machine and its memory is asked for.
+    /// The server's process on this machine, to measure its memory.
     pub server_pid: Option<u32>,
 }
 
-/// What was found.
+/// Results.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct SlowReport {
-    /// How many read all the time.
+    /// Clients that read all the time.
     pub fast: usize,
-    /// How many stopped reading.
+    /// Clients that stopped reading.
     pub slow: usize,
-    /// Messages that were said.
+    /// Messages sent.
     pub messages: u64,
-    /// What the fast ones waited while nobody was slow.
+    /// Latency of the fast clients while all clients read.
     pub fast_alone: Latency,
-    /// And while some were.
+    /// Latency of the fast clients while the slow ones did not read.
     pub fast_beside_slow: Latency,
-    /// How long the slow ones took to read everything in the end.
+    /// How long the slow clients took to read everything at the end.
     pub reading_on_seconds: f64,
-    /// What everybody heard, the slow ones in the end.
+    /// Deliveries to all clients.
     pub receipts: Receipts,
-    /// By how much the server grew for each slow one while they did not read.
+    /// Growth of the server's memory per slow client while they did not read.
     pub server_bytes_per_slow: Option<f64>,
 }
 
-/// Speaks to all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    AllRead,
+    SomePaused,
+    CatchingUp { since: Duration },
+}
+
+/// Runs the scenario.
 ///
 /// # Errors
-/// A message was refused; somebody was disconnected.
-pub fn run(target: &Target, asked: Slow, progress: &mut Progress) -> Result<SlowReport, LoadError> {
-    let Slow { dialect, duration, .. } = asked;
-    let chars = content_chars(dialect, asked.chars);
-    let server = Watch(asked.server_pid);
-    let (fast, size) = (asked.fast.max(1), asked.fast.max(1) + asked.slow);
-    let mut crowd = Crowd::new(target, FIRST_USER..FIRST_USER + size as u64, dialect.door())?;
-    crowd.connect_all(IN_FLIGHT_MAX, PATIENCE, progress)?;
-    crowd.wait_for_count(size as u64, PATIENCE, progress)?;
-    let run = envelopes::new_run();
-    let mut ledger = Ledger::new(size);
-    let mut waits = [Stopwatch::new(), Stopwatch::new()];
-    let mut schedule = Schedule::new(f64::from(asked.rate), 2 * duration);
-    let began = Instant::now();
-    let (mut phase, mut memory, mut grown, mut read_on_at) = (0, None, None, None);
-    loop {
-        let now = began.elapsed();
-        let said = schedule.taken();
-        let mut listen = |index: usize, heard: Heard<'_>, _: &mut Vec<u8>| {
-            let Heard::Text(envelope) = heard else { return Ok(()) };
-            if let Some(key) = key(dialect, envelope) {
-                let stamp = ledger.heard(index, key, || envelopes::stamp(envelope, run));
-                if let Some(stamp) = stamp.filter(|_| index < fast) {
-                    let due = Duration::from_micros(stamp.due_micros);
-                    waits[usize::from(due >= duration)].record(began.elapsed().saturating_sub(due));
-                }
-            } else if envelopes::is_refusal(envelope) {
-                return Err(refused(envelope));
-            }
-            Ok(())
-        };
-        if phase == 0 && now >= duration {
-            phase = 1;
+/// The server refused a message or ended a connection.
+pub fn run(target: &Target, params: Slow, progress: &mut Progress) -> Result<SlowReport, LoadError> {
+    let Slow { dialect, duration, .. } = params;
+    let server = ServerProcess(params.server_pid);
+    let (fast, size) = (params.fast.max(1), params.fast.max(1) + params.slow);
+    let mut pool = ClientPool::new(target, FIRST_USER..FIRST_USER + size as u64, dialect.transport())?;
+    pool.connect_all(IN_FLIGHT_MAX, TIMEOUT, progress)?;
+    pool.wait_for_count(size as u64, TIMEOUT, progress)?;
+    let mut run = Run::new(fast, size, params);
+    let (mut phase, mut memory, mut growth) = (Phase::AllRead, None, None);
+    let reading_on = loop {
+        let now = run.began.elapsed();
+        let sent = run.schedule.issued();
+        if phase == Phase::AllRead && now >= duration {
+            phase = Phase::SomePaused;
             memory = server.memory()?;
-            for index in fast..size {
-                crowd.pause(index, true, &mut listen)?;
-            }
+            run.set_paused(&mut pool, fast..size, true)?;
         }
-        if phase == 1 && schedule.next().is_none() && now >= 2 * duration {
-            phase = 2;
-            grown = server.memory()?.zip(memory).map(|(now, before)| per(now.saturating_sub(before), asked.slow));
-            read_on_at = Some(now);
-            for index in fast..size {
-                crowd.pause(index, false, &mut listen)?;
-            }
+        if phase == Phase::SomePaused && run.schedule.next().is_none() && now >= 2 * duration {
+            phase = Phase::CatchingUp { since: now };
+            growth = server.memory()?.zip(memory).map(|(now, before)| per(now.saturating_sub(before), params.slow));
+            run.set_paused(&mut pool, fast..size, false)?;
         }
-        crowd.turn(schedule.patience(now, LOOK), &mut listen)?;
-        if phase == 2 && (ledger.completed() == said || now > 2 * duration + READING_ON) {
-            break;
+        let wait = run.schedule.wait_time(now, POLL_INTERVAL);
+        pool.poll(wait, &mut |index, incoming, _| run.receive(index, incoming))?;
+        if let Phase::CatchingUp { since } = phase
+            && (run.tracker.completed() == sent || now > 2 * duration + CATCH_UP_TIMEOUT)
+        {
+            break run.began.elapsed().saturating_sub(since);
         }
-        let now = began.elapsed();
-        let mut say = Vec::new();
-        while let Some((number, due)) = schedule.take(now) {
-            let stamp = Stamp { number, due_micros: u64::try_from(due.as_micros()).unwrap_or(u64::MAX) };
-            let content = envelopes::content(run, stamp, chars);
-            match dialect {
-                Dialect::Classic => envelopes::push_classic_message(&mut say, &content),
-                Dialect::V1 => envelopes::push_message(&mut say, run, number, LOBBY, &content),
-            }
+        let bytes = run.messages_due();
+        if !bytes.is_empty() {
+            pool.send(0, &bytes);
         }
-        if !say.is_empty() {
-            crowd.send(0, &say);
-        }
-        progress.tell(|| {
-            let phase = ["everybody reads", "some do not read", "they read on"][phase];
-            format!("{phase}: {said} said, heard by all: {}", ledger.completed())
-        });
-    }
-    let lost = crowd.counters().lost;
+        progress.report(|| format!("{}: {sent} sent, received by all: {}", phase.name(), run.tracker.completed()));
+    };
+    let lost = pool.counters().lost;
     if lost > 0 {
         return Err(LoadError::Lost(lost));
     }
-    let reading_on = read_on_at.map_or(Duration::ZERO, |at| began.elapsed().saturating_sub(at));
-    let [alone, beside] = waits;
+    let [alone, beside] = &run.latencies;
     Ok(SlowReport {
         fast,
-        slow: asked.slow,
-        messages: schedule.taken(),
+        slow: params.slow,
+        messages: run.schedule.issued(),
         fast_alone: alone.summary(),
         fast_beside_slow: beside.summary(),
         reading_on_seconds: reading_on.as_secs_f64(),
-        receipts: ledger.receipts(schedule.taken()),
-        server_bytes_per_slow: grown,
+        receipts: run.tracker.receipts(run.schedule.issued()),
+        server_bytes_per_slow: growth,
     })
+}
+
+impl Phase {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AllRead => "all clients read",
+            Self::SomePaused => "some clients do not read",
+            Self::CatchingUp { .. } => "slow clients catch up",
+        }
+    }
+}
+
+struct Run {
+    params: Slow,
+    fast: usize,
+    id: u32,
+    chars: usize,
+    schedule: Schedule,
+    tracker: DeliveryTracker,
+    /// Latency of the fast clients, without and with slow ones.
+    latencies: [Stopwatch; 2],
+    began: Instant,
+}
+
+impl Run {
+    fn new(fast: usize, size: usize, params: Slow) -> Self {
+        Self {
+            params,
+            fast,
+            id: envelopes::new_run(),
+            chars: content_chars(params.dialect, params.chars),
+            schedule: Schedule::new(f64::from(params.rate), 2 * params.duration),
+            tracker: DeliveryTracker::new(size),
+            latencies: [Stopwatch::new(), Stopwatch::new()],
+            began: Instant::now(),
+        }
+    }
+
+    fn set_paused(
+        &mut self,
+        pool: &mut ClientPool,
+        clients: std::ops::Range<usize>,
+        paused: bool,
+    ) -> Result<(), LoadError> {
+        for index in clients {
+            pool.pause(index, paused, &mut |index, incoming, _| self.receive(index, incoming))?;
+        }
+        Ok(())
+    }
+
+    fn messages_due(&mut self) -> Vec<u8> {
+        let now = self.began.elapsed();
+        let mut bytes = Vec::new();
+        while let Some((number, due)) = self.schedule.take(now) {
+            let stamp = Stamp { number, due_micros: u64::try_from(due.as_micros()).unwrap_or(u64::MAX) };
+            let content = envelopes::content(self.id, stamp, self.chars);
+            match self.params.dialect {
+                Dialect::Classic => envelopes::push_classic_message(&mut bytes, &content),
+                Dialect::V1 => envelopes::push_message(&mut bytes, self.id, number, LOBBY, &content),
+            }
+        }
+        bytes
+    }
+
+    fn receive(&mut self, index: usize, incoming: Incoming<'_>) -> Result<(), LoadError> {
+        let Incoming::Envelope(envelope) = incoming else { return Ok(()) };
+        if let Some(key) = lobby_key(self.params.dialect, envelope) {
+            let stamp = self.tracker.record(index, key, || envelopes::stamp(envelope, self.id));
+            if let Some(stamp) = stamp.filter(|_| index < self.fast) {
+                let due = Duration::from_micros(stamp.due_micros);
+                let phase = usize::from(due >= self.params.duration);
+                self.latencies[phase].record(self.began.elapsed().saturating_sub(due));
+            }
+        } else if envelopes::is_error(envelope) {
+            return Err(server_error(envelope));
+        }
+        Ok(())
+    }
 }
 
 impl Report for SlowReport {
@@ -157,13 +211,13 @@ impl Report for SlowReport {
 
 impl fmt::Display for SlowReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} messages to {} fast readers and {} slow ones", self.messages, self.fast, self.slow)?;
-        writeln!(f, "the fast ones, while nobody was slow: {}", self.fast_alone)?;
-        writeln!(f, "the fast ones, while some were slow:  {}", self.fast_beside_slow)?;
-        writeln!(f, "the slow ones had read everything after {:.2} s", self.reading_on_seconds)?;
-        writeln!(f, "receipts: {}", self.receipts)?;
+        writeln!(f, "{} messages to {} fast and {} slow clients", self.messages, self.fast, self.slow)?;
+        writeln!(f, "latency of fast clients, all reading:        {}", self.fast_alone)?;
+        writeln!(f, "latency of fast clients, beside slow ones:   {}", self.fast_beside_slow)?;
+        writeln!(f, "slow clients caught up in {:.2} s", self.reading_on_seconds)?;
+        writeln!(f, "deliveries: {}", self.receipts)?;
         match self.server_bytes_per_slow {
-            Some(bytes) => writeln!(f, "the server grew by {bytes:.0} bytes for each slow one"),
+            Some(bytes) => writeln!(f, "server memory growth per slow client: {bytes:.0} bytes"),
             None => Ok(()),
         }
     }

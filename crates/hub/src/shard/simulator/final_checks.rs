@@ -38,7 +38,7 @@ pub(super) fn check_quiescent(world: &World) -> Check {
 }
 
 fn check_client(world: &World, store: &Store, client: &V1Client) -> Check {
-    ensure!(client.view.is_welcome, "it is not welcomed");
+    ensure!(client.view.is_welcomed, "it is not welcomed");
     ensure!(client.unanswered.is_empty(), "no answer to {:?}", client.unanswered);
     ensure!(client.view.is_caught_up(), "it is not caught up");
     let user = client.user;

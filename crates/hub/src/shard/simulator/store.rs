@@ -439,12 +439,7 @@ impl Store {
                 found.messages[old as usize..new as usize].iter().any(|message| message.sender.id.0 != user);
             self.emit(
                 room,
-                Change::Read {
-                    reader: UserId(user),
-                    seq: Seq(new),
-                    covers_others,
-                    visible_to_room: shares,
-                },
+                Change::Read { reader: UserId(user), seq: Seq(new), covers_others, visible_to_room: shares },
             );
         }
         let unread = self.entry(room, user).unread;

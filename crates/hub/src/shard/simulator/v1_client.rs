@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use teahouse_checker::DeviceView;
-use teahouse_checker::wire::{self, Ask, Heard, Message, Page, Request, Said};
+use teahouse_checker::wire::{self, Message, Page, Request, RequestBody, ServerBody, ServerEnvelope};
 
 use super::store::pages::RESET_MESSAGES;
 use super::store::{EPOCH, Store};
@@ -19,7 +19,7 @@ pub(super) struct V1Client {
     /// It said hello and has no reply yet.
     pub(super) awaits_welcome: bool,
     /// Requests without a reply, by reference.
-    pub(super) unanswered: BTreeMap<String, Ask>,
+    pub(super) unanswered: BTreeMap<String, RequestBody>,
     /// It was sent `events_missed`.
     pub(super) missed: bool,
     /// The number of the newest published event that it received.
@@ -55,19 +55,19 @@ impl V1Client {
     /// The connection is gone, and with it what belonged to it.
     pub(super) fn disconnected(&mut self) {
         let mut view = std::mem::take(&mut self.view);
-        view.disconnects();
+        view.disconnect();
         *self = Self { view, ..Self::new(self.user) };
     }
 
     /// It has not said hello, or its hello was refused.
     pub(super) fn may_say_hello(&self) -> bool {
-        !self.view.is_welcome && !self.awaits_welcome && self.unanswered.is_empty()
+        !self.view.is_welcomed && !self.awaits_welcome && self.unanswered.is_empty()
     }
 
     pub(super) fn record_request(&mut self, request: Request) {
-        self.view.asks(&request);
-        self.awaits_welcome |= matches!(request.ask, Ask::Hello { .. });
-        self.unanswered.extend(request.id.map(|id| (id, request.ask)));
+        self.view.record_request(&request);
+        self.awaits_welcome |= matches!(request.body, RequestBody::Hello { .. });
+        self.unanswered.extend(request.id.map(|id| (id, request.body)));
     }
 
     /// Accepts one envelope.
@@ -76,41 +76,43 @@ impl V1Client {
         self.accept(store, &heard, text).map_err(|violation| format!("{violation}; it was sent {text}"))
     }
 
-    fn accept(&mut self, store: &Store, heard: &Heard, text: &str) -> Check {
-        let is_answer = matches!(heard.said, Said::Ack(_) | Said::Error { .. } | Said::Welcome(_));
+    fn accept(&mut self, store: &Store, heard: &ServerEnvelope, text: &str) -> Check {
+        let is_answer = matches!(heard.body, ServerBody::Ack(_) | ServerBody::Error { .. } | ServerBody::Welcome(_));
         let answered = heard.id.as_ref().filter(|_| is_answer).and_then(|id| self.unanswered.remove(id));
-        match (&heard.said, &answered) {
-            (Said::Message(said), _) => self.check_message(store, said)?,
-            (Said::Ack(data), Some(Ask::History { .. })) => {
+        match (&heard.body, &answered) {
+            (ServerBody::Message(said), _) => self.check_message(store, said)?,
+            (ServerBody::Ack(data), Some(RequestBody::History { .. })) => {
                 let page = Page::deserialize(data).map_err(|error| error.to_string())?;
                 page.messages.iter().try_for_each(|said| self.check_message(store, said))?;
             }
             _ => {}
         }
-        self.view.hears(heard).map_err(|violation| match violation.room {
+        self.view.apply(heard).map_err(|violation| match violation.room {
             Some(room) => format!("room {room}: {violation}"),
             None => violation.to_string(),
         })?;
-        match &heard.said {
-            Said::Welcome(welcome) => {
-                ensure!(matches!(answered, Some(Ask::Hello { .. })), "a welcome for another request");
+        match &heard.body {
+            ServerBody::Welcome(welcome) => {
+                ensure!(matches!(answered, Some(RequestBody::Hello { .. })), "a welcome for another request");
                 ensure!(welcome.epoch == EPOCH, "another history");
                 self.awaits_welcome = false;
             }
-            Said::Ack(_) => ensure!(!matches!(answered, Some(Ask::Hello { .. })), "an ack for a hello"),
-            Said::Error { .. } if matches!(answered, Some(Ask::Hello { .. })) => self.awaits_welcome = false,
-            Said::Presence { room, refresh: true, .. } => self.refresh.push(*room),
-            Said::System { .. } => {
+            ServerBody::Ack(_) => ensure!(!matches!(answered, Some(RequestBody::Hello { .. })), "an ack for a hello"),
+            ServerBody::Error { .. } if matches!(answered, Some(RequestBody::Hello { .. })) => {
+                self.awaits_welcome = false
+            }
+            ServerBody::Presence { room, refresh: true, .. } => self.refresh.push(*room),
+            ServerBody::System { .. } => {
                 // Presence changes may be among the missed events.
                 self.missed = true;
                 let rooms = self.view.rooms.iter_mut();
                 self.refresh.extend(rooms.filter_map(|(room, view)| view.watched.take().map(|_| *room)));
             }
-            Said::Goodbye { code, reconnect, .. } => {
+            ServerBody::Goodbye { code, reconnect, .. } => {
                 ensure!((*code < 4500) == *reconnect, "a wrong `reconnect`");
                 self.goodbye = Some(*code);
             }
-            Said::Published { kind } => {
+            ServerBody::Published { kind } => {
                 ensure!(kind == "news", "an unknown type: {kind}");
                 let news: News = serde_json::from_str(text).map_err(|error| error.to_string())?;
                 let number = news.data.number;

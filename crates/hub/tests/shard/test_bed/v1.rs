@@ -130,7 +130,7 @@ pub fn handle(
     has_said_hello: bool,
     text: &str,
 ) -> RequestOutcome {
-    let Ok(v1::Envelope { id, request }) = v1::read_envelope(text) else {
+    let Ok(v1::RequestEnvelope { id, request }) = v1::read_envelope(text) else {
         return RequestOutcome::Malformed("malformed".to_owned());
     };
     let user = session.user;

@@ -36,8 +36,8 @@ async fn h20_a_publish_reaches_only_its_audience_once_in_both_dialects() {
         backend.publish(json!({"all": true}), "last", json!({})).await.expect(200);
         for (device, expect) in [(&mut hers, !is_for_nobody), (&mut tablet, !is_for_nobody), (&mut his, by_his)] {
             let received = device.read_until(|one| one["type"] == "last").await;
-            let told = of_type(&received, "new_article");
-            assert_eq!(told, if expect { vec![data.clone()] } else { vec![] }, "{to} to {}", device.user.name);
+            let events = of_type(&received, "new_article");
+            assert_eq!(events, if expect { vec![data.clone()] } else { vec![] }, "{to} to {}", device.user.name);
         }
         let received = tab.read_until(|one| one["type"] == "last").await;
         assert_eq!(of_type(&received, "new_article").len(), usize::from(by_tab), "{to}");
@@ -199,15 +199,15 @@ async fn a_session_too_slow_for_published_events_receives_events_missed() {
         let said = others.say(1, "and rooms are never missed").await["version"].as_u64().unwrap();
 
         stalled.enlarge_buffer();
-        let (mut told, mut missed) = (0, 0);
+        let (mut published, mut missed) = (0, 0);
         while stalled.view.room(1).version < said || missed == 0 {
             match stalled.next_envelope().await["type"].as_str().unwrap() {
-                "new_article" => told += 1,
+                "new_article" => published += 1,
                 "system" => missed += 1,
                 _ => {}
             }
         }
-        assert!(told > 0 && told < count && missed == 1, "{told} of {count} were told, {missed} times missed");
+        assert!(published > 0 && published < count && missed == 1, "{published} of {count} came, {missed} notices");
         // In the classic dialect this is a notification.
         let mut tab = socket.into_tab().await;
         let received = tab.read_until(|one| one["data"]["code"] == "events_missed").await;

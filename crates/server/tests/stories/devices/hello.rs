@@ -98,13 +98,13 @@ async fn p10_a_private_message_reaches_every_device_of_both_users() {
         let peer = if device.view.me == amy.id { bea.id } else { amy.id };
         assert_eq!(device.view.room(room).entry["peer"]["id"], json!(peer));
     }
-    let told = her_tab.next_of("private_message").await;
-    assert_eq!((&told["message_id"], &told["message"]["conversation_id"]), (&json!(id), &json!(room)));
+    let event = her_tab.next_of("private_message").await;
+    assert_eq!((&event["message_id"], &event["message"]["conversation_id"]), (&json!(id), &json!(room)));
 
     // Answered over v1: a classic tab of the receiver gets it, a classic tab of the sender does not.
     let said = hers.say(room, "yes?").await;
-    let told = his_tab.next_of("private_message").await;
-    assert_eq!((&told["message_id"], &told["message"]["content"]), (&said["id"], &json!("yes?")));
+    let event = his_tab.next_of("private_message").await;
+    assert_eq!((&event["message_id"], &event["message"]["content"]), (&said["id"], &json!("yes?")));
     assert_eq!(of_type(&her_tab.read_to_marker(&bea).await, "private_message"), Vec::<Value>::new());
 
     // A read mark holds in every dialect.

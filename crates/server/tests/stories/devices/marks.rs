@@ -110,10 +110,10 @@ async fn read_marks_of_others_are_sent_only_in_small_private_rooms() {
         tablet.wait_for_view("the mark", |view| view.rooms.get(&room).is_some_and(|room| room.read_seq == 2)).await;
     }
     let received = hers.read_to_marker(&mut his, 1).await;
-    let told: Vec<u64> =
+    let sent: Vec<u64> =
         received.iter().filter(|one| one["type"] == "read").map(|one| one["data"]["room"].as_u64().unwrap()).collect();
     let marks = |room: u64| hers.view.room(room).reads.get(&bea.id).copied();
-    assert_eq!((marks(large), marks(public), marks(small)), (None, None, Some(2)), "{told:?}");
+    assert_eq!((marks(large), marks(public), marks(small)), (None, None, Some(2)), "{sent:?}");
     // With one member less everybody receives marks.
     hers.request("remove", json!({"room": large, "user": 1000})).await;
     mark_read(&mut his, large, 3).await;

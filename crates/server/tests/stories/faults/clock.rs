@@ -49,7 +49,7 @@ async fn a_clock_jump_of_an_hour_affects_no_order_limit_or_linger() {
     }
     assert!(times.is_sorted(), "times never decrease in a room: {times:?}");
     assert!(times[3][..16] > times[0][..16], "an hour passed: {times:?}");
-    assert_eq!(times[5], times[6], "and stands still until the clock is there again: {times:?}");
+    assert_eq!(times[5], times[6], "and times do not go back: {times:?}");
     assert!(faults.hits().wrong_clock_reads > 0);
     let stored: Vec<_> =
         bea.lobby().await.iter().map(|message| message["send_time"].as_str().unwrap().to_owned()).collect();
@@ -95,7 +95,7 @@ async fn after_a_clock_jump_live_sessions_stay_and_new_tokens_are_judged_by_it()
     // Forward: a token with half an hour left has expired for new connections. Live sockets stay.
     faults.shift_clock(HOUR);
     soon.get("/api/auth/me").await.expect_error(401, "unauthorized");
-    assert_eq!(soon.try_open_tab().await.unwrap_err(), "401 Unauthorized");
+    assert_eq!(soon.try_open_tab().await.unwrap_err(), "401");
     amy.get("/api/auth/me").await.expect(200);
     device.say(1, "an hour ahead").await;
     tab.assert_alive().await;
@@ -128,7 +128,7 @@ async fn a_login_made_while_the_clock_was_ahead_stays_valid_after_correction() {
     faults.shift_clock(0);
     amy.get("/api/auth/me").await.expect(200);
     amy.open_tab().await.assert_alive().await;
-    assert_eq!(tab.read_to_close().await.1, 4501, "its page was opened anew, and nothing else ended it");
+    assert_eq!(tab.read_to_close().await.1, 4501, "only the new page displaced it");
     assert!(faults.hits().wrong_clock_reads > 0);
 }
 
