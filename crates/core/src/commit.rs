@@ -43,9 +43,9 @@ pub enum Change {
         /// Up to where the room is read.
         seq: Seq,
         /// Whether somebody else's words lie between the old mark and the new one.
-        over_others: bool,
+        covers_others: bool,
         /// Whether the others of the room hear of it: in direct rooms and in small private ones.
-        told_to_room: bool,
+        visible_to_room: bool,
     },
     /// The room as one member sees it is new (joined, invited, created, opened) or changed (the role).
     Entry {
@@ -55,7 +55,7 @@ pub enum Change {
         entry: Box<RoomEntry>,
         /// The session whose request did it and will be answered with the entry: it hears nothing of the
         /// room before that answer.
-        asker: Option<SessionId>,
+        requester: Option<SessionId>,
     },
     /// Somebody is no longer in the room, and hears nothing of it from here on.
     Left {

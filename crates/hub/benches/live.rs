@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use teahouse_core::{AcceptOrder, MessageId, Seq, SessionId, UserId, Version};
-use teahouse_hub::clock::Moment;
-use teahouse_hub::registry::{Farewell, Registry};
-use teahouse_hub::tail::{Ahead, Entry, Tail};
+use teahouse_hub::clock::MonotonicMs;
+use teahouse_hub::registry::{LeaveReason, Registry};
+use teahouse_hub::tail::{EncodedChange, Tail, TailRead};
 use teahouse_hub::websocket::{Decoder, Flow, text_frame};
 
 const USERS: u64 = 10_000;
@@ -65,14 +65,14 @@ fn full() -> Registry {
 
 fn registry(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("registry of 10,000");
-    let now = Moment::default();
-    group.bench_function("a newcomer attaches and leaves with a goodbye", |bencher| {
+    let now = MonotonicMs::default();
+    group.bench_function("a params attaches and leaves with a goodbye", |bencher| {
         let (mut registry, mut effects) = (full(), Vec::new());
         let (user, session) = (UserId(USERS), SessionId(USERS));
         bencher.iter(|| {
             effects.clear();
             registry.attach(user, session, AcceptOrder(USERS), None, &mut effects);
-            registry.leave(now, user, session, Farewell::Goodbye, &mut effects)
+            registry.leave(now, user, session, LeaveReason::Clean, &mut effects)
         });
     });
     group.bench_function("a newer session displaces, and the displaced one leaves late", |bencher| {
@@ -83,7 +83,7 @@ fn registry(criterion: &mut Criterion) {
             newest += 1;
             let displaced = SessionId(if newest == USERS + 1 { 0 } else { newest - 1 });
             registry.attach(user, SessionId(newest), AcceptOrder(newest), None, &mut effects);
-            registry.leave(now, user, displaced, Farewell::Lost, &mut effects)
+            registry.leave(now, user, displaced, LeaveReason::Lost, &mut effects)
         });
     });
     group.bench_function("a tick with nobody to tell of", |bencher| {
@@ -96,7 +96,7 @@ fn registry(criterion: &mut Criterion) {
             || {
                 let mut registry = full();
                 for user in 0..USERS {
-                    registry.leave(now, UserId(user), SessionId(user), Farewell::Lost, &mut Vec::new());
+                    registry.leave(now, UserId(user), SessionId(user), LeaveReason::Lost, &mut Vec::new());
                 }
                 (registry, Vec::with_capacity(USERS as usize))
             },
@@ -110,9 +110,9 @@ fn registry(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn entry(version: u64) -> Entry {
+fn entry(version: u64) -> EncodedChange {
     let frame = text_frame(&"x".repeat(300));
-    Entry {
+    EncodedChange {
         version: Version(version),
         last_seq: Seq(version),
         classic: Some(frame.clone()),
@@ -121,7 +121,7 @@ fn entry(version: u64) -> Entry {
         is_new: true,
         message: MessageId(version),
         author: UserId(1),
-        is_reacted: false,
+        has_reactions: false,
     }
 }
 
@@ -131,16 +131,16 @@ fn tail(criterion: &mut Criterion) {
     let mut tail = Tail::new(Version(0), Seq(0), ENTRIES as usize);
     (1..=ENTRIES).for_each(|version| tail.push(entry(version)));
     group.bench_function("read at the head", |bencher| {
-        bencher.iter(|| matches!(tail.ahead(black_box(Version(ENTRIES))), Ahead::Nothing));
+        bencher.iter(|| matches!(tail.read_after(black_box(Version(ENTRIES))), TailRead::AtHead));
     });
     group.bench_function("read the next one", |bencher| {
-        bencher.iter(|| matches!(tail.ahead(black_box(Version(ENTRIES - 1))), Ahead::Next(_)));
+        bencher.iter(|| matches!(tail.read_after(black_box(Version(ENTRIES - 1))), TailRead::Next(_)));
     });
     group.throughput(Throughput::Elements(ENTRIES));
     group.bench_function("a cursor reads all of it", |bencher| {
         bencher.iter(|| {
             let mut cursor = Version(0);
-            while let Ahead::Next(entry) = tail.ahead(cursor) {
+            while let TailRead::Next(entry) = tail.read_after(cursor) {
                 cursor = entry.version;
             }
             cursor
@@ -151,7 +151,7 @@ fn tail(criterion: &mut Criterion) {
         let (mut version, entry) = (ENTRIES, entry(0));
         bencher.iter(|| {
             version += 1;
-            tail.push(Entry { version: Version(version), last_seq: Seq(version), ..entry.clone() });
+            tail.push(EncodedChange { version: Version(version), last_seq: Seq(version), ..entry.clone() });
         });
     });
     group.finish();

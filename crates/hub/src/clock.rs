@@ -1,12 +1,12 @@
-//! Monotonic time of one hub. Only the shard's loop reads it; everything else is given a [`Moment`].
+//! Monotonic time of one hub. Only the shard's loop reads it; everything else is given a [`MonotonicMs`].
 
 use std::time::{Duration, Instant};
 
 /// Milliseconds since the hub started. Unlike the wall clock it never jumps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Moment(pub u64);
+pub struct MonotonicMs(pub u64);
 
-impl Moment {
+impl MonotonicMs {
     /// This moment, `by` later.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
@@ -31,13 +31,13 @@ impl Clock {
         Self { start: Instant::now() }
     }
 
-    pub(crate) fn now(&self) -> Moment {
-        self.moment(Instant::now())
+    pub(crate) fn now(&self) -> MonotonicMs {
+        self.at(Instant::now())
     }
 
     /// An instant that was read elsewhere.
-    pub(crate) fn moment(&self, instant: Instant) -> Moment {
+    pub(crate) fn at(&self, instant: Instant) -> MonotonicMs {
         let passed = instant.saturating_duration_since(self.start);
-        Moment(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
+        MonotonicMs(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
     }
 }

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use teahouse_core::{Audience, Change, Commit, LOBBY, Message, MessageChange, RoomId, Seq, UserId, Version};
 use teahouse_protocol::{classic, v1};
 
-use crate::inbox::{Delivery, Inbox, To, Told, Topic};
+use crate::inbox::{CoalesceKey, Delivery, Inbox, Notification, Recipients};
 use crate::metrics::HubMetrics;
 use crate::shard_of;
-use crate::tail::Entry;
+use crate::tail::EncodedChange;
 use crate::websocket::text_frame;
 
 /// Where the lobby stands by the newest commit, for sessions that are about to begin: one that was told
@@ -43,22 +43,22 @@ impl Feed {
         Self { inboxes, lobby, metrics, sorted }
     }
 
-    /// These changes are durable, in this order. Returns at once. They are delivered when [`Feed::answered`] says
+    /// These changes are durable, in this order. Returns at once. They are delivered when [`Feed::flush_notify`] says
     /// that whoever asked for them knows, so that both leave in one write.
-    pub fn committed(&mut self, commits: Vec<Commit>) {
+    pub fn push_commits(&mut self, commits: Vec<Commit>) {
         for commit in commits {
             self.sort(commit);
         }
         for (inbox, deliveries) in self.inboxes.iter().zip(&mut self.sorted) {
             if !deliveries.is_empty() {
-                inbox.lay(deliveries.drain(..), &self.metrics);
+                inbox.push_deferred(deliveries.drain(..), &self.metrics);
             }
         }
     }
 
     /// Whoever asked for what was committed has been answered: now it is delivered.
-    pub fn answered(&mut self) {
-        self.inboxes.iter().for_each(|inbox| inbox.answered());
+    pub fn flush_notify(&mut self) {
+        self.inboxes.iter().for_each(|inbox| inbox.flush_notify());
     }
 
     /// Encodes a commit, once for all sockets, and lays it out for the shards that it concerns.
@@ -66,34 +66,44 @@ impl Feed {
         let Commit { room, audience, change } = commit;
         match change {
             Change::Message { message, last_seq, what } => self.message(room, &audience, &message, last_seq, &what),
-            Change::Read { reader, seq, over_others, told_to_room } => {
+            Change::Read { reader, seq, covers_others, visible_to_room } => {
                 let v1 = Some(text_frame(&v1::read(room, reader, seq)));
-                let topic = Topic::Read(room, reader);
+                let key = CoalesceKey::Read(room, reader);
                 match &audience {
                     Audience::Direct(pair) => {
                         for person in pair.iter() {
-                            let is_author = over_others && person.id != reader;
+                            let is_author = covers_others && person.id != reader;
                             let classic = is_author.then(|| text_frame(&classic::message_read(room, reader)));
-                            self.tell(Told { to: To::User(person.id), topic, classic, v1: v1.clone() });
+                            self.tell(Notification {
+                                recipients: Recipients::User(person.id),
+                                key,
+                                classic,
+                                v1: v1.clone(),
+                            });
                         }
                     }
                     // Classic knows read marks in conversations only.
                     Audience::Room => {
-                        let to = if told_to_room { To::Room(room) } else { To::User(reader) };
-                        self.tell(Told { to, topic, classic: None, v1 });
+                        let to = if visible_to_room { Recipients::Room(room) } else { Recipients::User(reader) };
+                        self.tell(Notification { recipients: to, key, classic: None, v1 });
                     }
                 }
             }
-            Change::Entry { user, entry, asker } => {
-                self.for_all(&Delivery::Member { user, entry: Arc::from(entry), asker });
+            Change::Entry { user, entry, requester } => {
+                self.for_all(&Delivery::Member { user, entry: Arc::from(entry), requester });
             }
             Change::Left { user, members } => self.for_all(&Delivery::Left { room, user, members }),
             // Each member sees the room in their own way, so that the store is asked how.
-            Change::Room { .. } => self.for_all(&Delivery::Entries(room)),
+            Change::Room { .. } => self.for_all(&Delivery::EntriesChanged(room)),
             Change::Profile(profile) => {
                 // Everybody shares the lobby with everybody.
                 let v1 = Some(text_frame(&v1::user(&profile)));
-                self.tell(Told { to: To::Everyone, topic: Topic::Profile(profile.id), classic: None, v1 });
+                self.tell(Notification {
+                    recipients: Recipients::Everyone,
+                    key: CoalesceKey::Profile(profile.id),
+                    classic: None,
+                    v1,
+                });
             }
         }
     }
@@ -108,7 +118,7 @@ impl Feed {
             (MessageChange::Delete { .. }, None) if room == LOBBY => Some(classic::message_deleted(message.id)),
             _ => None,
         };
-        let entry = Entry {
+        let entry = EncodedChange {
             version: message.version,
             last_seq,
             classic: classic.map(|text| text_frame(&text)),
@@ -117,12 +127,12 @@ impl Feed {
             is_new: *what == MessageChange::New,
             message: message.id,
             author: message.sender.id,
-            is_reacted: !message.reactions.is_empty(),
+            has_reactions: !message.reactions.is_empty(),
         };
         if room == LOBBY {
             self.lobby.move_to((entry.version, entry.last_seq));
         }
-        let delivery = Delivery::Room { room, entry };
+        let delivery = Delivery::RoomChange { room, change: entry };
         match audience {
             Audience::Room => self.for_all(&delivery),
             Audience::Direct(pair) => {
@@ -135,13 +145,13 @@ impl Feed {
         }
     }
 
-    fn tell(&mut self, told: Told) {
-        match told.to {
-            To::User(user) => {
+    fn tell(&mut self, told: Notification) {
+        match told.recipients {
+            Recipients::User(user) => {
                 let shard = self.shard(user);
-                self.sorted[shard].push(Delivery::Told(told));
+                self.sorted[shard].push(Delivery::Notification(told));
             }
-            To::Everyone | To::Room(_) => self.for_all(&Delivery::Told(told)),
+            Recipients::Everyone | Recipients::Room(_) => self.for_all(&Delivery::Notification(told)),
         }
     }
 

@@ -10,12 +10,12 @@ use teahouse_core::{Seq, UserId, Version};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::feed::{Feed, LobbyHead};
-use crate::inbox::{Delivery, Inbox, To, Told, Topic};
+use crate::inbox::{CoalesceKey, Delivery, Inbox, Notification, Recipients};
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
-use crate::seams::{Arrival, Door, History, Publication, PublishTo};
-use crate::shard::{self, Control, Seams, Setup};
+use crate::ports::{HistoryReader, NewConnection, Publication, PublishTo, RequestHandler};
+use crate::shard::{self, Control, Ports, Setup};
 use crate::websocket;
 
 /// Control messages waiting for one shard; whoever has one more waits, which slows handshakes down and nothing else.
@@ -43,7 +43,7 @@ struct Inner {
 }
 
 /// A hub whose inboxes are there, so that a store can be opened with its [`Feed`], and whose shards are not yet.
-pub struct Prepared {
+pub struct PreparedHub {
     options: HubOptions,
     metrics: HubMetrics,
     inboxes: Arc<[Arc<Inbox>]>,
@@ -53,27 +53,27 @@ pub struct Prepared {
 impl Hub {
     /// The first of two steps to a hub: the feed, for the store to be opened with.
     #[must_use]
-    pub fn prepare(options: HubOptions) -> (Prepared, Feed) {
+    pub fn prepare(options: HubOptions) -> (PreparedHub, Feed) {
         let metrics = HubMetrics::default();
         let options = HubOptions { shards: options.shards.max(1), ..options };
         let inboxes: Arc<[_]> = (0..options.shards).map(|_| Arc::new(Inbox::new(options.inbox_commits_max))).collect();
         let lobby = Arc::new(LobbyHead::default());
         let feed = Feed::new(Arc::clone(&inboxes), Arc::clone(&lobby), metrics.clone());
-        (Prepared { options, metrics, inboxes, lobby }, feed)
+        (PreparedHub { options, metrics, inboxes, lobby }, feed)
     }
 
     /// Hands a connection to its user's shard. Waits while that shard has too many waiting.
     ///
     /// # Errors
     /// When the hub is going down.
-    pub async fn attach(&self, arrival: Arrival) -> Result<(), HubClosed> {
+    pub async fn attach(&self, arrival: NewConnection) -> Result<(), HubClosed> {
         let shard = self.shard(arrival.user)?;
         shard.send(Control::Arrive(Box::new(arrival))).await.map_err(|_| HubClosed)
     }
 
     /// Where the lobby stands by the newest commit. A handshake asks before it is answered.
     #[must_use]
-    pub fn lobby(&self) -> (Version, Seq) {
+    pub fn lobby_head(&self) -> (Version, Seq) {
         self.inner.lobby.get()
     }
 
@@ -101,17 +101,19 @@ impl Hub {
         let frame = websocket::text_frame(&envelope);
         let told = |to| {
             let (classic, v1) = (Some(frame.clone()), Some(frame.clone()));
-            [Delivery::Told(Told { to, topic: Topic::Published, classic, v1 })]
+            [Delivery::Notification(Notification { recipients: to, key: CoalesceKey::Published, classic, v1 })]
         };
         let metrics = &self.inner.metrics;
         match to {
             PublishTo::Users(users) => {
                 for user in users {
                     let shard = crate::shard_of(user, self.inner.inboxes.len());
-                    self.inner.inboxes[shard].put(&told(To::User(user)), metrics);
+                    self.inner.inboxes[shard].push(&told(Recipients::User(user)), metrics);
                 }
             }
-            PublishTo::All => self.inner.inboxes.iter().for_each(|inbox| inbox.put(&told(To::Everyone), metrics)),
+            PublishTo::All => {
+                self.inner.inboxes.iter().for_each(|inbox| inbox.push(&told(Recipients::Everyone), metrics))
+            }
         }
     }
 
@@ -191,7 +193,7 @@ impl Hub {
     }
 }
 
-impl Prepared {
+impl PreparedHub {
     /// What the hub will count.
     #[must_use]
     pub fn metrics(&self) -> &HubMetrics {
@@ -202,11 +204,16 @@ impl Prepared {
     ///
     /// # Errors
     /// When a thread or its event loop cannot be started.
-    pub fn start(self, door: Arc<dyn Door>, history: Arc<dyn History>, lobby: (Version, Seq)) -> std::io::Result<Hub> {
+    pub fn start(
+        self,
+        handler: Arc<dyn RequestHandler>,
+        history: Arc<dyn HistoryReader>,
+        lobby: (Version, Seq),
+    ) -> std::io::Result<Hub> {
         self.lobby.move_to(lobby);
         let online = Arc::new(Online::default());
         let next_session = Arc::new(AtomicU64::new(1));
-        let seams = Seams { door, history };
+        let ports = Ports { handler, history };
         let mut shards = Vec::new();
         let mut threads = Vec::new();
         for (index, inbox) in self.inboxes.iter().enumerate() {
@@ -221,7 +228,7 @@ impl Prepared {
                 next_session: Arc::clone(&next_session),
                 lobby,
             };
-            let seams = seams.clone();
+            let ports = ports.clone();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let sockets = {
                 let _entered = runtime.enter();
@@ -229,7 +236,7 @@ impl Prepared {
             };
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
-                .spawn(move || shard::run(&runtime, sockets, setup, seams, inbox, orders))?;
+                .spawn(move || shard::run(&runtime, sockets, setup, ports, inbox, orders))?;
             shards.push(control);
             threads.push(thread);
         }

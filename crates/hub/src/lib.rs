@@ -10,22 +10,22 @@ mod maps;
 mod metrics;
 mod online;
 mod options;
+mod ports;
 mod queue;
 pub mod registry;
 mod ring;
-mod seams;
 mod session;
 mod shard;
 pub mod tail;
 pub mod websocket;
 
 pub use feed::Feed;
-pub use hub::{Hub, HubClosed, Prepared};
+pub use hub::{Hub, HubClosed, PreparedHub};
 pub use metrics::HubMetrics;
 pub use options::HubOptions;
-pub use seams::{
-    Answer, Arrival, Ask, BoxFuture, Caller, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Door, Greeting, History,
-    Publication, PublishTo, Receipt, Then,
+pub use ports::{
+    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, HistoryReader, HubRequest, NewConnection, Publication,
+    PublishTo, RequestHandler, RequestOutcome, Response, SessionContext, SessionEffect, WelcomeData,
 };
 
 use teahouse_core::UserId;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use teahouse_core::{AcceptOrder, SessionId, UserId};
 
-use crate::clock::Moment;
+use crate::clock::MonotonicMs;
 use crate::maps::HashMap;
 
 /// What the world has to do after an input.
@@ -24,16 +24,16 @@ pub enum Effect {
 
 /// How a session went.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Farewell {
+pub enum LeaveReason {
     /// It said goodbye (1000), or was ended for good (revoked, banned): the user is gone at once.
-    Goodbye,
+    Clean,
     /// It just went (a refresh, a lost network): the user stays online for the linger.
     Lost,
 }
 
 /// Whether a leave meant anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Leave {
+pub enum LeaveOutcome {
     /// The session was registered and no longer is.
     Left,
     /// It had been displaced or had left before: nothing changed.
@@ -51,7 +51,7 @@ struct Registered {
 #[derive(Debug, Default)]
 struct Entry {
     sessions: Vec<Registered>,
-    lingers_until: Option<Moment>,
+    lingers_until: Option<MonotonicMs>,
 }
 
 /// The users of one shard and their live sessions.
@@ -60,7 +60,7 @@ pub struct Registry {
     sessions_per_user: usize,
     linger: Duration,
     users: HashMap<UserId, Entry>,
-    lingering: BTreeSet<(Moment, UserId)>,
+    lingering: BTreeSet<(MonotonicMs, UserId)>,
     sessions: usize,
 }
 
@@ -123,20 +123,20 @@ impl Registry {
     /// A session leaves: only if it is registered now, and only it.
     pub fn leave(
         &mut self,
-        now: Moment,
+        now: MonotonicMs,
         user: UserId,
         session: SessionId,
-        farewell: Farewell,
+        farewell: LeaveReason,
         effects: &mut Vec<Effect>,
-    ) -> Leave {
-        let Some(entry) = self.users.get_mut(&user) else { return Leave::Stale };
+    ) -> LeaveOutcome {
+        let Some(entry) = self.users.get_mut(&user) else { return LeaveOutcome::Stale };
         let Some(place) = entry.sessions.iter().position(|other| other.session == session) else {
-            return Leave::Stale;
+            return LeaveOutcome::Stale;
         };
         entry.sessions.remove(place);
         self.sessions -= 1;
         if entry.sessions.is_empty() {
-            if farewell == Farewell::Goodbye || self.linger.is_zero() {
+            if farewell == LeaveReason::Clean || self.linger.is_zero() {
                 self.users.remove(&user);
                 effects.push(Effect::Offline(user));
             } else {
@@ -145,11 +145,11 @@ impl Registry {
                 self.lingering.insert((until, user));
             }
         }
-        Leave::Left
+        LeaveOutcome::Left
     }
 
     /// Time passes: whoever lingered long enough is offline.
-    pub fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    pub fn tick(&mut self, now: MonotonicMs, effects: &mut Vec<Effect>) {
         while let Some(&(until, user)) = self.lingering.first() {
             if until > now {
                 break;

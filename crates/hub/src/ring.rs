@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::seams::Dialect;
+use crate::ports::Dialect;
 use crate::session::Batch;
 
 /// How far a session is: how many were published before the next one that it is to be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct RingPlace(u64);
+pub(crate) struct RingPosition(u64);
 
 #[derive(Debug)]
 struct Published {
@@ -47,11 +47,11 @@ impl Ring {
     }
 
     /// Where a new session begins.
-    pub(crate) fn end(&self) -> RingPlace {
-        RingPlace(self.forgotten + self.published.len() as u64)
+    pub(crate) fn end(&self) -> RingPosition {
+        RingPosition(self.forgotten + self.published.len() as u64)
     }
 
-    pub(crate) fn is_at_end(&self, place: RingPlace) -> bool {
+    pub(crate) fn is_at_end(&self, place: RingPosition) -> bool {
         place == self.end()
     }
 
@@ -59,7 +59,7 @@ impl Ring {
     /// in the place of what is no longer here.
     pub(crate) fn gather(
         &self,
-        place: &mut RingPlace,
+        place: &mut RingPosition,
         dialect: Dialect,
         missed: impl Fn() -> Bytes,
         batch: &mut Batch,
@@ -87,7 +87,7 @@ impl Ring {
 mod tests {
     use super::*;
 
-    fn told(ring: &Ring, place: &mut RingPlace, dialect: Dialect) -> Vec<String> {
+    fn told(ring: &Ring, place: &mut RingPosition, dialect: Dialect) -> Vec<String> {
         let mut batch = Batch::default();
         ring.gather(place, dialect, || Bytes::from_static(b"missed"), &mut batch);
         batch.frames.iter().map(|frame| String::from_utf8_lossy(frame).into_owned()).collect()

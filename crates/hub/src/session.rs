@@ -4,7 +4,7 @@
 mod batch;
 mod cursor;
 mod health;
-mod told;
+mod notifications;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -16,14 +16,14 @@ use teahouse_core::{Language, RoomId, SessionId, TokenMark, UserId, Version};
 use teahouse_protocol::v1;
 
 pub(crate) use batch::Batch;
-pub(crate) use cursor::{Cursor, Page, Reader, Want};
-pub(crate) use health::{Health, Verdict};
-use told::Personal;
+pub(crate) use cursor::{Cursor, Page, Reader, StoreRead};
+pub(crate) use health::{Health, HealthStatus};
+use notifications::NotificationQueue;
 
-use crate::clock::Moment;
-use crate::inbox::{Delivery, Topic};
-use crate::ring::{Ring, RingPlace};
-use crate::seams::{Caller, Dialect, Receipt};
+use crate::clock::MonotonicMs;
+use crate::inbox::{CoalesceKey, Delivery};
+use crate::ports::{Dialect, RequestOutcome, SessionContext};
+use crate::ring::{Ring, RingPosition};
 use crate::tail::Tail;
 use crate::websocket::text_frame;
 
@@ -36,28 +36,33 @@ pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many people are online, as sessions are told: always the newest number, never a queue of them.
 #[derive(Clone, Debug)]
-pub(crate) struct Count {
+pub(crate) struct OnlineCount {
     pub(crate) users: u64,
     pub(crate) frame: Bytes,
 }
 
 /// How far a v1 session is.
-pub(crate) enum Stage {
+pub(crate) enum Phase {
     /// It has until then to say hello.
-    Ungreeted { until: Moment },
+    AwaitingHello { until: MonotonicMs },
     /// It said hello, and what it begins with is being read. What it asks behind its hello is begun when it is
     /// welcomed, and what becomes of its rooms meanwhile is told then; both wait here, in order. Of its answers so
     /// many were there before, and do not wait.
-    Greeting { until: Moment, answers_before: usize, asked: Vec<Receipt>, changes: Vec<Delivery> },
+    Welcoming {
+        until: MonotonicMs,
+        replies_before: usize,
+        deferred_requests: Vec<RequestOutcome>,
+        deferred_memberships: Vec<Delivery>,
+    },
     /// It was welcomed.
     Live,
 }
 
 /// What only v1 sessions have.
 pub(crate) struct V1 {
-    pub(crate) stage: Stage,
+    pub(crate) phase: Phase,
     /// When the session began.
-    pub(crate) since: Moment,
+    pub(crate) since: MonotonicMs,
     /// The rooms that its hello named and that it is still to be caught up in, most wanted first.
     resumes: VecDeque<RoomId>,
     /// The rooms that a request of its own brought it into, until that is answered with the entry of this version:
@@ -90,47 +95,47 @@ pub(crate) struct Session {
     pub(crate) unsent: VecDeque<Bytes>,
     /// Answers and control frames, in order. While many wait, the session's requests are not read.
     replies: VecDeque<Bytes>,
-    personal: Option<Box<Personal>>,
+    notifications: Option<Box<NotificationQueue>>,
     /// How many people online it was told of last.
-    count_told: u64,
+    count_sent: u64,
     /// Whether that is no longer what the shard tells.
     count_due: bool,
     /// How far it is in what was published to everybody.
-    ring_place: RingPlace,
+    ring_position: RingPosition,
     /// In the order of the rooms' ids.
     cursors: Vec<Cursor>,
     pub(crate) health: Health,
     /// Set from the moment on in which nothing but the goodbye goes out.
     pub(crate) closing: bool,
     /// When the last frames came that were no request; empty for nearly everybody.
-    malformed: VecDeque<Moment>,
+    malformed: VecDeque<MonotonicMs>,
 }
 
 /// What a session is made from.
-pub(crate) struct Newcomer {
+pub(crate) struct SessionParams {
     pub(crate) id: SessionId,
     pub(crate) user: UserId,
     pub(crate) mark: TokenMark,
     pub(crate) language: Language,
     pub(crate) address: IpAddr,
     /// By when a v1 session must say hello; none for a classic one.
-    pub(crate) hello_until: Option<Moment>,
-    pub(crate) ring_place: RingPlace,
+    pub(crate) hello_until: Option<MonotonicMs>,
+    pub(crate) ring_position: RingPosition,
 }
 
 /// What a session's next batch is gathered from.
-pub(crate) struct Sources<'a, T> {
+pub(crate) struct GatherInput<'a, T> {
     pub(crate) tail_of: T,
-    pub(crate) count: &'a Count,
+    pub(crate) count: &'a OnlineCount,
     pub(crate) ring: &'a Ring,
     pub(crate) events_missed: &'a dyn Fn(Language, Dialect) -> Bytes,
 }
 
 impl Session {
-    pub(crate) fn new(newcomer: Newcomer, now: Moment) -> Self {
-        let Newcomer { id, user, mark, language, address, hello_until, ring_place } = newcomer;
+    pub(crate) fn new(params: SessionParams, now: MonotonicMs) -> Self {
+        let SessionParams { id, user, mark, language, address, hello_until, ring_position } = params;
         let v1 = |until| V1 {
-            stage: Stage::Ungreeted { until },
+            phase: Phase::AwaitingHello { until },
             since: now,
             resumes: VecDeque::new(),
             entering: Vec::new(),
@@ -146,10 +151,10 @@ impl Session {
             v1: hello_until.map(|until| Box::new(v1(until))),
             unsent: VecDeque::new(),
             replies: VecDeque::new(),
-            personal: None,
-            count_told: 0,
+            notifications: None,
+            count_sent: 0,
             count_due: false,
-            ring_place,
+            ring_position,
             cursors: Vec::with_capacity(1),
             health: Health::new(now),
             closing: false,
@@ -157,8 +162,8 @@ impl Session {
         }
     }
 
-    pub(crate) fn caller(&self) -> Caller {
-        Caller { session: self.id, user: self.user, language: self.language, address: self.address }
+    pub(crate) fn context(&self) -> SessionContext {
+        SessionContext { session: self.id, user: self.user, language: self.language, address: self.address }
     }
 
     pub(crate) fn language(&self) -> Language {
@@ -175,7 +180,7 @@ impl Session {
 
     /// Whether rooms and events go out to it: a v1 session must have been welcomed.
     pub(crate) fn is_live(&self) -> bool {
-        self.v1.as_ref().is_none_or(|v1| matches!(v1.stage, Stage::Live))
+        self.v1.as_ref().is_none_or(|v1| matches!(v1.phase, Phase::Live))
     }
 
     // ── Answers ──
@@ -186,44 +191,47 @@ impl Session {
     }
 
     /// It said hello: what it asks from here on is answered behind its welcome. Says whether it had yet to.
-    pub(crate) fn begin_greeting(&mut self) -> bool {
-        let answers_before = self.replies.len();
+    pub(crate) fn begin_welcome(&mut self) -> bool {
+        let replies_before = self.replies.len();
         let Some(v1) = &mut self.v1 else { return false };
-        let Stage::Ungreeted { until } = v1.stage else { return false };
-        v1.stage = Stage::Greeting { until, answers_before, asked: Vec::new(), changes: Vec::new() };
+        let Phase::AwaitingHello { until } = v1.phase else { return false };
+        v1.phase =
+            Phase::Welcoming { until, replies_before, deferred_requests: Vec::new(), deferred_memberships: Vec::new() };
         true
     }
 
     /// Puts the welcome before all answers that waited for it. Gives what waited besides: what it asked, and what
     /// became of its rooms.
-    pub(crate) fn welcome(&mut self, frame: Bytes, count_told: u64) -> (Vec<Receipt>, Vec<Delivery>) {
-        self.count_told = count_told;
+    pub(crate) fn welcome(&mut self, frame: Bytes, count_sent: u64) -> (Vec<RequestOutcome>, Vec<Delivery>) {
+        self.count_sent = count_sent;
         self.count_due = false;
-        let stage = self.v1.as_mut().map(|v1| std::mem::replace(&mut v1.stage, Stage::Live));
-        let (place, asked, changes) = match stage {
-            Some(Stage::Greeting { answers_before, asked, changes, .. }) => (answers_before, asked, changes),
+        let phase = self.v1.as_mut().map(|v1| std::mem::replace(&mut v1.phase, Phase::Live));
+        let (place, deferred_requests, deferred_memberships) = match phase {
+            Some(Phase::Welcoming { replies_before, deferred_requests, deferred_memberships, .. }) => {
+                (replies_before, deferred_requests, deferred_memberships)
+            }
             _ => (0, Vec::new(), Vec::new()),
         };
         self.replies.insert(place, frame);
-        (asked, changes)
+        (deferred_requests, deferred_memberships)
     }
 
     /// Whether so many answers wait that its requests are left in the socket until it reads.
     pub(crate) fn is_saturated(&self, waiting_envelopes_max: usize) -> bool {
-        let asked = match self.v1.as_ref().map(|v1| &v1.stage) {
-            Some(Stage::Greeting { asked, .. }) => asked.len(),
+        let deferred_requests = match self.v1.as_ref().map(|v1| &v1.phase) {
+            Some(Phase::Welcoming { deferred_requests, .. }) => deferred_requests.len(),
             _ => 0,
         };
-        self.replies.len() + asked >= waiting_envelopes_max
+        self.replies.len() + deferred_requests >= waiting_envelopes_max
     }
 
     /// Whether it waits for its welcome, and its answers with it.
-    pub(crate) fn is_greeting(&self) -> bool {
-        self.v1.as_ref().is_some_and(|v1| matches!(v1.stage, Stage::Greeting { .. }))
+    pub(crate) fn is_awaiting_welcome(&self) -> bool {
+        self.v1.as_ref().is_some_and(|v1| matches!(v1.phase, Phase::Welcoming { .. }))
     }
 
     /// Counts an envelope that was no request, and says whether it was one too many.
-    pub(crate) fn is_one_malformed_too_many(&mut self, now: Moment) -> bool {
+    pub(crate) fn record_malformed(&mut self, now: MonotonicMs) -> bool {
         while self.malformed.front().is_some_and(|at| now.since(*at) >= BAD_ENVELOPES_WINDOW) {
             self.malformed.pop_front();
         }
@@ -232,14 +240,14 @@ impl Session {
     }
 
     /// Welcomes a classic session with the number of people online.
-    pub(crate) fn tell_count_at_once(&mut self, count: Count) {
-        self.count_told = count.users;
+    pub(crate) fn reply_with_count(&mut self, count: OnlineCount) {
+        self.count_sent = count.users;
         self.reply(count.frame);
     }
 
     /// The number of people online moved by a tick: this session is told, unless it knows.
-    pub(crate) fn count_moved(&mut self, users: u64) {
-        self.count_due = self.count_told != users;
+    pub(crate) fn observe_count(&mut self, users: u64) {
+        self.count_due = self.count_sent != users;
     }
 
     // ── Rooms ──
@@ -254,7 +262,7 @@ impl Session {
     }
 
     /// Gives it a place in a room. Says whether it had none there.
-    pub(crate) fn enter(&mut self, cursor: Cursor) -> bool {
+    pub(crate) fn add_cursor(&mut self, cursor: Cursor) -> bool {
         match self.cursors.binary_search_by_key(&cursor.room, |other| other.room) {
             Ok(_) => false,
             Err(place) => {
@@ -265,7 +273,7 @@ impl Session {
     }
 
     /// Takes its place in a room away, if it had one.
-    pub(crate) fn quit(&mut self, room: RoomId) -> Option<Cursor> {
+    pub(crate) fn remove_cursor(&mut self, room: RoomId) -> Option<Cursor> {
         // One that it is not in may still be to be told as removed.
         let place = self.cursors.binary_search_by_key(&room, |cursor| cursor.room).ok()?;
         if let Some(v1) = &mut self.v1 {
@@ -285,7 +293,7 @@ impl Session {
     }
 
     /// A request was answered with a room as it was at this version. Says whether the room waited for just that.
-    pub(crate) fn has_entered(&mut self, room: RoomId, version: Version) -> bool {
+    pub(crate) fn finish_entering(&mut self, room: RoomId, version: Version) -> bool {
         let Some(v1) = &mut self.v1 else { return false };
         let place = v1.entering.iter().position(|entering| *entering == (room, version));
         place.map(|place| v1.entering.swap_remove(place)).is_some()
@@ -295,7 +303,7 @@ impl Session {
     /// whatever entry it is told.
     pub(crate) fn holds(&self, room: RoomId) -> bool {
         let is_entering = self.v1.as_ref().is_some_and(|v1| v1.entering.iter().any(|(other, _)| *other == room));
-        self.is_in(room) && !is_entering && !self.has_waiting_of(Topic::Membership(room))
+        self.is_in(room) && !is_entering && !self.has_pending(CoalesceKey::Membership(room))
     }
 
     /// A page of a room's past is about to be read for it, if it is in the room: nothing of it goes out before
@@ -309,7 +317,7 @@ impl Session {
     }
 
     /// The page is there. Says whether the room was waiting for it all the time.
-    pub(crate) fn has_read(&mut self, room: RoomId) -> bool {
+    pub(crate) fn finish_read(&mut self, room: RoomId) -> bool {
         let Some(v1) = &mut self.v1 else { return false };
         let place = v1.reading.iter().position(|other| *other == room);
         place.map(|place| v1.reading.swap_remove(place)).is_some()
@@ -320,7 +328,7 @@ impl Session {
     }
 
     /// Something changed in a room.
-    pub(crate) fn is_due_in(&mut self, room: RoomId) {
+    pub(crate) fn mark_due(&mut self, room: RoomId) {
         // The lobby is the first room of nearly everybody, and changes for all of them at once.
         match self.cursors.first_mut() {
             Some(cursor) if cursor.room == room => cursor.due = true,
@@ -367,7 +375,7 @@ impl Session {
 
     /// Gathers what goes out next, as far as a batch reaches. Cursors move over what is gathered; what is
     /// needed from the store is added to `wants`.
-    pub(crate) fn gather<'a, T>(&mut self, sources: &Sources<'_, T>, batch: &mut Batch, wants: &mut Vec<Want>)
+    pub(crate) fn gather<'a, T>(&mut self, sources: &GatherInput<'_, T>, batch: &mut Batch, wants: &mut Vec<StoreRead>)
     where
         T: Fn(RoomId) -> Option<&'a Tail>,
     {
@@ -375,7 +383,7 @@ impl Session {
         if self.closing || batch.is_full() || !self.is_live() {
             return;
         }
-        self.gather_told(sources, batch);
+        self.gather_notifications(sources, batch);
         let reader = self.reader();
         self.gather_resumes(reader, sources, batch, wants);
         let held = self.v1.as_ref().map_or_else(Vec::new, |v1| v1.held());
@@ -393,9 +401,9 @@ impl Session {
 
     fn gather_replies(&mut self, batch: &mut Batch) {
         let mut all = self.replies.len();
-        let due = match self.v1.as_mut().map(|v1| &mut v1.stage) {
+        let due = match self.v1.as_mut().map(|v1| &mut v1.phase) {
             // What was asked behind the hello is answered behind the welcome.
-            Some(Stage::Greeting { answers_before, .. }) if !self.closing => answers_before,
+            Some(Phase::Welcoming { replies_before, .. }) if !self.closing => replies_before,
             _ => &mut all,
         };
         while *due > 0
@@ -411,16 +419,16 @@ impl Session {
         }
     }
 
-    fn gather_told<T>(&mut self, sources: &Sources<'_, T>, batch: &mut Batch) {
-        self.gather_personal(sources.events_missed, batch);
+    fn gather_notifications<T>(&mut self, sources: &GatherInput<'_, T>, batch: &mut Batch) {
+        self.gather_queue(sources.events_missed, batch);
         if std::mem::take(&mut self.count_due) {
-            self.count_told = sources.count.users;
+            self.count_sent = sources.count.users;
             batch.push(sources.count.frame.clone());
         }
-        if !sources.ring.is_at_end(self.ring_place) {
+        if !sources.ring.is_at_end(self.ring_position) {
             let (language, dialect) = (self.language, self.dialect());
             let missed = || (sources.events_missed)(language, dialect);
-            sources.ring.gather(&mut self.ring_place, dialect, missed, batch);
+            sources.ring.gather(&mut self.ring_position, dialect, missed, batch);
         }
     }
 
@@ -429,9 +437,9 @@ impl Session {
     fn gather_resumes<'a, T>(
         &mut self,
         reader: Reader,
-        sources: &Sources<'_, T>,
+        sources: &GatherInput<'_, T>,
         batch: &mut Batch,
-        wants: &mut Vec<Want>,
+        wants: &mut Vec<StoreRead>,
     ) where
         T: Fn(RoomId) -> Option<&'a Tail>,
     {
@@ -451,7 +459,7 @@ impl Session {
                 continue;
             };
             if ahead > 0 {
-                cursor.ask_ahead(tail, wants);
+                cursor.prefetch(tail, wants);
                 ahead += 1;
                 continue;
             }
@@ -477,8 +485,8 @@ impl Session {
     }
 
     /// Whether anything is left that [`Session::gather`] would put into a batch.
-    pub(crate) fn has_waiting(&self) -> bool {
-        !self.unsent.is_empty() || !self.replies.is_empty() || self.personal.is_some()
+    pub(crate) fn has_output(&self) -> bool {
+        !self.unsent.is_empty() || !self.replies.is_empty() || self.notifications.is_some()
     }
 }
 

@@ -17,18 +17,18 @@ mod state;
 mod upkeep;
 
 pub(crate) use poll::Poll;
-pub(crate) use run::{Seams, Setup, run};
+pub(crate) use run::{Ports, Setup, run};
 
 use teahouse_core::UserId;
 use teahouse_core::token::Revoked;
 use tokio::sync::oneshot;
 
-use crate::seams::Arrival;
+use crate::ports::NewConnection;
 
 /// What a shard is asked, beside commits. Whoever asks waits when the queue is full.
 pub(crate) enum Control {
     /// A new session.
-    Arrive(Box<Arrival>),
+    Arrive(Box<NewConnection>),
     /// Tokens are void; end the sessions that were opened with them.
     Revoke(Revoked, oneshot::Sender<()>),
     /// End a user's sessions, with this reason.

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use teahouse_core::{MessageId, Seq, UserId, Version};
 use teahouse_protocol::v1;
 
-use crate::websocket::{text_frame_of, text_of};
+use crate::websocket::{text_frame_from_bytes, text_payload};
 
 /// One change of a room, as it goes to sockets.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct EncodedChange {
     /// The version that the change took.
     pub version: Version,
     /// The room's last seq after it.
@@ -28,24 +28,24 @@ pub struct Entry {
     /// Who said it.
     pub author: UserId,
     /// Somebody reacted to it.
-    pub is_reacted: bool,
+    pub has_reactions: bool,
 }
 
-impl Entry {
+impl EncodedChange {
     /// Where the room stood before this change.
     #[must_use]
-    pub fn before(&self) -> (Version, Seq) {
+    pub fn position_before(&self) -> (Version, Seq) {
         (Version(self.version.0 - 1), Seq(self.last_seq.0 - u64::from(self.is_new)))
     }
 
     /// The v1 dialect's whole frame as it is in a bracket.
-    pub(crate) fn v1_in_bracket(&self) -> Bytes {
-        text_frame_of(&v1::message_in_bracket(text_of(&self.v1)))
+    pub(crate) fn v1_in_catch_up(&self) -> Bytes {
+        text_frame_from_bytes(&v1::message_in_bracket(text_payload(&self.v1)))
     }
 
     /// A change of which no dialect says anything.
     #[cfg(test)]
-    pub(crate) fn bare(version: Version, last_seq: Seq) -> Self {
+    pub(crate) fn silent(version: Version, last_seq: Seq) -> Self {
         Self {
             version,
             last_seq,
@@ -55,7 +55,7 @@ impl Entry {
             is_new: true,
             message: MessageId(last_seq.0),
             author: UserId(0),
-            is_reacted: false,
+            has_reactions: false,
         }
     }
 }
@@ -74,18 +74,18 @@ pub struct Tail {
 
 #[derive(Debug)]
 struct Kept {
-    entry: Entry,
+    entry: EncodedChange,
     /// The next change of the same message, once there is one.
     superseded: Option<Version>,
 }
 
 /// What a cursor finds in a tail.
 #[derive(Debug)]
-pub enum Ahead<'a> {
+pub enum TailRead<'a> {
     /// Nothing: it is at the head.
-    Nothing,
+    AtHead,
     /// The next change.
-    Next(&'a Entry),
+    Next(&'a EncodedChange),
     /// It is older than the tail: what lies between is in the store.
     TooOld,
 }
@@ -100,7 +100,7 @@ impl Tail {
 
     /// Puts the next change in. One that is known already is dropped; one behind a hole makes the tail
     /// begin anew just before it, since a tail has no holes: whoever is older reads the store.
-    pub fn push(&mut self, entry: Entry) {
+    pub fn push(&mut self, entry: EncodedChange) {
         if entry.version <= self.head {
             return;
         }
@@ -133,38 +133,38 @@ impl Tail {
     }
 
     /// Somebody goes by another name: what was said before may show the old one.
-    pub fn names_changed(&mut self) {
+    pub fn mark_names_changed(&mut self) {
         self.named = self.head;
     }
 
     /// What comes after `cursor`.
     #[must_use]
-    pub fn ahead(&self, cursor: Version) -> Ahead<'_> {
+    pub fn read_after(&self, cursor: Version) -> TailRead<'_> {
         if cursor >= self.head {
-            return Ahead::Nothing;
+            return TailRead::AtHead;
         }
         if cursor < self.start {
-            return Ahead::TooOld;
+            return TailRead::TooOld;
         }
-        self.entries.get(self.place_after(cursor)).map_or(Ahead::TooOld, |kept| Ahead::Next(&kept.entry))
+        self.entries.get(self.index_after(cursor)).map_or(TailRead::TooOld, |kept| TailRead::Next(&kept.entry))
     }
 
     /// Whether whoever holds this version can be caught up from here, with each message as it is now and its sender as
     /// they are called now.
     #[must_use]
-    pub fn reaches_back_to(&self, version: Version) -> bool {
+    pub fn can_catch_up_from(&self, version: Version) -> bool {
         (self.start.max(self.named)..=self.head).contains(&version)
     }
 
     /// Whether the message that came with this change had changed again by `until`.
     #[must_use]
     pub fn is_superseded(&self, version: Version, until: Version) -> bool {
-        let kept = self.entries.get(self.place_after(Version(version.0.saturating_sub(1))));
+        let kept = self.entries.get(self.index_after(Version(version.0.saturating_sub(1))));
         kept.and_then(|kept| kept.superseded).is_some_and(|next| next <= until)
     }
 
     /// Where the change after `cursor` is, which is not older than the tail.
-    fn place_after(&self, cursor: Version) -> usize {
+    fn index_after(&self, cursor: Version) -> usize {
         usize::try_from(cursor.0.saturating_sub(self.start.0)).unwrap_or(usize::MAX)
     }
 
@@ -185,15 +185,15 @@ impl Tail {
 mod tests {
     use super::*;
 
-    fn entry(version: u64) -> Entry {
-        Entry::bare(Version(version), Seq(version))
+    fn entry(version: u64) -> EncodedChange {
+        EncodedChange::silent(Version(version), Seq(version))
     }
 
     fn ahead(tail: &Tail, cursor: u64) -> Option<u64> {
-        match tail.ahead(Version(cursor)) {
-            Ahead::Nothing => Some(0),
-            Ahead::Next(entry) => Some(entry.version.0),
-            Ahead::TooOld => None,
+        match tail.read_after(Version(cursor)) {
+            TailRead::AtHead => Some(0),
+            TailRead::Next(entry) => Some(entry.version.0),
+            TailRead::TooOld => None,
         }
     }
 
@@ -214,7 +214,7 @@ mod tests {
         let mut tail = Tail::new(Version(0), Seq(0), 8);
         (1..=2).for_each(|version| tail.push(entry(version)));
         for version in 3..=4 {
-            tail.push(Entry { is_new: false, message: MessageId(1), ..entry(version) });
+            tail.push(EncodedChange { is_new: false, message: MessageId(1), ..entry(version) });
         }
         let superseded_by =
             |until| (1..=4).filter(|v| tail.is_superseded(Version(*v), Version(until))).collect::<Vec<u64>>();
@@ -224,10 +224,10 @@ mod tests {
     #[test]
     fn it_catches_up_nobody_with_names_that_changed() {
         let mut tail = Tail::new(Version(3), Seq(3), 2);
-        let reach = |tail: &Tail| (0..=9).filter(|v| tail.reaches_back_to(Version(*v))).collect::<Vec<_>>();
+        let reach = |tail: &Tail| (0..=9).filter(|v| tail.can_catch_up_from(Version(*v))).collect::<Vec<_>>();
         (4..=6).for_each(|version| tail.push(entry(version)));
         assert_eq!(reach(&tail), [4, 5, 6]);
-        tail.names_changed();
+        tail.mark_names_changed();
         tail.push(entry(7));
         assert_eq!(reach(&tail), [6, 7]);
         tail.skip_to(Version(9), Seq(9));

@@ -121,7 +121,7 @@ impl Decoder {
 
     /// Whether a frame has begun to arrive and not come to its end.
     #[must_use]
-    pub fn is_in_a_frame(&self) -> bool {
+    pub fn has_partial_frame(&self) -> bool {
         !self.partial.is_empty()
     }
 
@@ -273,17 +273,17 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, WireError> {
 /// A whole text frame, header included; every socket is given the same bytes.
 #[must_use]
 pub fn text_frame(text: &str) -> Bytes {
-    text_frame_of(text.as_bytes())
+    text_frame_from_bytes(text.as_bytes())
 }
 
 /// The same of bytes that are known to be text.
-pub(crate) fn text_frame_of(text: &[u8]) -> Bytes {
+pub(crate) fn text_frame_from_bytes(text: &[u8]) -> Bytes {
     frame(TEXT, text)
 }
 
 /// What a [`text_frame`] carries, as bytes.
 #[must_use]
-pub fn text_of(frame: &[u8]) -> &[u8] {
+pub fn text_payload(frame: &[u8]) -> &[u8] {
     let head = match frame.get(1) {
         Some(126) => 4,
         Some(127) => 10,

@@ -15,8 +15,8 @@ use teahouse_core::{
     RoomEntry, RoomId, Seq, Timestamp, TokenKey, TokenMark, UserId, Version,
 };
 use teahouse_hub::{
-    Arrival, BoxFuture, Caller, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Door, Feed, History, Hub, HubOptions,
-    Receipt,
+    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Feed, HistoryReader, Hub, HubOptions, NewConnection,
+    RequestHandler, RequestOutcome, SessionContext,
 };
 
 #[global_allocator]
@@ -36,17 +36,17 @@ const BYTES_PER_CONNECTION_MAX: f64 = 1500.0;
 
 struct Mute;
 
-impl Door for Mute {
-    fn receive(&self, _: &Caller, _: &str) -> Receipt {
-        Receipt::Silent
+impl RequestHandler for Mute {
+    fn handle_classic(&self, _: &SessionContext, _: &str) -> RequestOutcome {
+        RequestOutcome::NoReply
     }
 
-    fn receive_v1(&self, _: &Caller, _: bool, _: &str) -> Receipt {
-        Receipt::Silent
+    fn handle_v1(&self, _: &SessionContext, _: bool, _: &str) -> RequestOutcome {
+        RequestOutcome::NoReply
     }
 }
 
-impl History for Mute {
+impl HistoryReader for Mute {
     fn classic_page(&self, _: RoomId, _: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {
         Box::pin(async { None })
     }
@@ -128,20 +128,20 @@ impl House {
         let before = self.listeners.len();
         for (stream, listener) in sockets {
             let user = self.listeners.len() as u64 + 1;
-            let arrival = Arrival {
+            let arrival = NewConnection {
                 user: UserId(user),
                 accepted: AcceptOrder(user),
                 dialect: Dialect::Classic,
                 device: None,
                 mark: TokenMark { token: TokenKey([0; 16]), login: None, issued_at: 0, expires_at: i64::MAX / 2 },
                 checked_at: Instant::now(),
-                lobby: self.hub.lobby(),
+                lobby: self.hub.lobby_head(),
                 language: Language::En,
                 address: Ipv4Addr::LOCALHOST.into(),
                 stream,
-                answer: Bytes::new(),
-                early: Bytes::new(),
-                place: None,
+                handshake_response: Bytes::new(),
+                early_bytes: Bytes::new(),
+                permit: None,
             };
             self.runtime.block_on(self.hub.attach(arrival)).unwrap();
             self.listeners.push(listener);
@@ -174,8 +174,8 @@ impl House {
                 sent_at: Timestamp(0),
             };
             let change = Change::Message { last_seq: message.seq, message, what: MessageChange::New };
-            self.feed.committed(vec![Commit { room: LOBBY, audience: Audience::Room, change }]);
-            self.feed.answered();
+            self.feed.push_commits(vec![Commit { room: LOBBY, audience: Audience::Room, change }]);
+            self.feed.flush_notify();
             self.listeners.iter_mut().for_each(|listener| listener.hear(content.as_bytes()));
         }
     }

@@ -5,6 +5,7 @@ mod bodies;
 mod envelopes;
 pub(crate) mod events;
 mod fields;
+mod presence;
 pub(crate) mod request;
 
 pub use bodies::*;

@@ -1,5 +1,5 @@
-//! What every use case works with: the store, the live half, tokens, passwords, limits, the
-//! configuration and the clock. It decides nothing; it owns the tasks that must run to their end.
+//! What every use case works with: store, hub, tokens, passwords, limits, configuration, clock. It also owns the tasks
+//! that must run to their end, and decides nothing.
 
 use std::future::Future;
 use std::panic::resume_unwind;
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use teahouse_core::ids::OWN_IDS_START;
 use teahouse_core::token::Revoked;
 use teahouse_core::{Timestamp, UserId};
 use teahouse_hub::Publication;
@@ -24,53 +25,53 @@ use crate::request_ids::RequestIds;
 use crate::secrets::random_bytes;
 use crate::tokens::Tokens;
 
-/// What the door needs of the live half.
+/// The hub, as use cases see it.
 #[async_trait]
-pub trait Live: Send + Sync + 'static {
+pub trait LiveSessions: Send + Sync + 'static {
     /// Distinct users online.
     fn online_count(&self) -> u64;
 
-    /// Who is online, in the order of their ids.
+    /// The users online, in the order of their ids.
     fn online_users(&self) -> Vec<UserId>;
 
-    /// Whether one user is online.
+    /// Whether a user is online.
     fn is_online(&self, user: UserId) -> bool;
 
-    /// Delivers what a site's backend published, to whom it concerns.
+    /// Delivers an event of a site to connected users.
     async fn publish(&self, publication: Publication);
 
-    /// Ends every session that a user has now; they hear why. It keeps nobody from coming back.
+    /// Ends every live session of a user, with this reason. The user may reconnect.
     async fn disconnect(&self, user: UserId, reason: String);
 
-    /// Tokens are void from now on: live sockets that were opened with one of them close.
+    /// Ends every live session whose token was revoked.
     async fn revoke(&self, revoked: Revoked);
 
-    /// Whether every shard answers within `deadline`.
+    /// Whether every shard responds within `deadline`.
     async fn probe(&self, deadline: Duration) -> bool;
 }
 
-/// A clock: below the door time is an argument, so that tests choose it.
+/// A clock. Below the server crate the time is an argument, so that tests choose it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// What the server is made of, shared by all doors.
+/// What all requests share.
 pub struct App {
-    /// The durable half.
+    /// The store.
     pub store: Arc<dyn Store>,
-    /// The live half.
-    pub live: Arc<dyn Live>,
+    /// The hub.
+    pub live: Arc<dyn LiveSessions>,
     /// Verifies and issues tokens.
     pub tokens: Tokens,
     /// Hashes and verifies passwords.
     pub passwords: Passwords,
-    /// How fast is too fast.
+    /// The rate limits.
     pub limits: Limits,
-    /// What the operator wants.
+    /// The operator's configuration.
     pub config: Config,
-    /// How often what was refused.
+    /// Counts refused requests.
     pub rejections: Rejections,
-    /// The turn to ask who is online.
-    pub online_turn: Semaphore,
-    /// Names for requests that bring none.
+    /// Lets one request at a time list all users online.
+    pub online_users_permit: Semaphore,
+    /// Makes ids for requests that have none.
     pub request_ids: RequestIds,
     clock: Clock,
     draining: AtomicBool,
@@ -79,29 +80,27 @@ pub struct App {
 
 /// What an [`App`] is made from.
 pub struct Parts {
-    /// The durable half.
+    /// The store.
     pub store: Arc<dyn Store>,
-    /// The live half.
-    pub live: Arc<dyn Live>,
+    /// The hub.
+    pub live: Arc<dyn LiveSessions>,
     /// Verifies and issues tokens.
     pub tokens: Tokens,
     /// Hashes and verifies passwords.
     pub passwords: Passwords,
-    /// How fast is too fast.
+    /// The rate limits.
     pub limits: Limits,
-    /// What the operator wants.
+    /// The operator's configuration.
     pub config: Config,
     /// The clock.
     pub clock: Clock,
 }
 
 impl App {
-    /// A server that is not draining and has nothing to do yet.
+    /// An app that is not draining and has no tasks.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { store, live, tokens, passwords, limits, config, clock } = parts;
-        let (draining, tasks) = (AtomicBool::new(false), TaskTracker::new());
-        let (rejections, online_turn) = (Rejections::default(), Semaphore::new(1));
         Arc::new(Self {
             store,
             live,
@@ -109,12 +108,12 @@ impl App {
             passwords,
             limits,
             config,
-            rejections,
-            online_turn,
+            rejections: Rejections::default(),
+            online_users_permit: Semaphore::new(1),
             request_ids: RequestIds::from_chance(random_bytes()),
             clock,
-            draining,
-            tasks,
+            draining: AtomicBool::new(false),
+            tasks: TaskTracker::new(),
         })
     }
 
@@ -124,19 +123,19 @@ impl App {
         (self.clock)()
     }
 
-    /// Whether the server is on its way down.
+    /// Whether the server is shutting down.
     #[must_use]
-    pub fn draining(&self) -> bool {
+    pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// From now on `/ready` says no.
+    /// Makes `/ready` fail and refuses new handshakes.
     pub fn begin_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Runs work to its end whatever becomes of whoever waits for it: a client that hangs up must not
-    /// leave it half done. [`App::idle`] waits for it. A panic in it is the caller's.
+    /// Runs work to its end, even when the returned future is dropped: a client that disconnects must not leave it half
+    /// done. A panic in the work is passed on to the caller. [`App::finish_tasks`] waits for the work.
     pub async fn run_to_end<F>(&self, work: F) -> F::Output
     where
         F: Future<Output: Send> + Send + 'static,
@@ -145,22 +144,28 @@ impl App {
             Ok(output) => output,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
-                // Nobody aborts these tasks; only a runtime that is shutting down does, and it drops this future too.
+                // Only a runtime that shuts down cancels these tasks, and it drops this future too.
                 Err(_) => std::future::pending().await,
             },
         }
     }
 
-    /// How much is left that must run to its end.
+    /// How many tasks must still run to their end.
     #[cfg(test)]
     #[must_use]
-    pub fn unfinished(&self) -> usize {
+    pub fn unfinished_tasks(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Waits until nothing that must run to its end is left. New work may still come while it waits.
-    pub async fn idle(&self) {
+    /// Waits until every task has run to its end. New tasks may start meanwhile.
+    pub async fn finish_tasks(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// The lowest id of an account that the server creates itself. With site tokens these ids stay out of the site's range.
+#[must_use]
+pub fn own_ids_start(config: &Config) -> u64 {
+    if config.auth.site_tokens() { OWN_IDS_START } else { 1 }
 }

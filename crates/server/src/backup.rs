@@ -12,7 +12,7 @@ use teahouse_core::Timestamp;
 use teahouse_protocol::rfc3339;
 use teahouse_store::{BackupError, OpenError, SqliteOptions, SqliteStore, Store};
 
-use crate::control::Nobody;
+use crate::control::NullSink;
 use crate::secrets;
 
 /// The store's file, whose name is its own business but for this look.
@@ -229,7 +229,7 @@ async fn fill(backup: &Path, stage: &Path, progress: &mut dyn FnMut(f64)) -> Res
     }
     let from = backup.join(DATABASE);
     copy(&from, &stage.join(DATABASE), progress).map_err(io(&from))?;
-    let store = SqliteStore::open(SqliteOptions::new(stage), Box::new(Nobody))?;
+    let store = SqliteStore::open(SqliteOptions::new(stage), Box::new(NullSink))?;
     store.close().await;
     drop(store);
     fs::remove_file(stage.join(LOCK)).map_err(io(stage))

@@ -11,7 +11,7 @@ use teahouse_core::UserRole;
 use teahouse_core::text::is_username;
 
 use crate::config::{self, FlagValue, Sources};
-use crate::use_cases::credentials::{check_email, check_username};
+use crate::validation::credentials::{check_email, check_username};
 
 /// Exit status of a wrong command line or configuration (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;

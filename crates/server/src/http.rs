@@ -1,15 +1,15 @@
-//! The HTTP door: requests become use cases, and what comes of them becomes answers. What a body looks
-//! like is the protocol's business; what happens is the use cases'.
+//! The HTTP transport: reads requests, runs their use cases, writes responses. `teahouse_protocol` defines the bodies,
+//! `errors` the errors.
 
 pub mod address;
-pub mod answer;
 pub mod caller;
 pub mod context;
 pub mod fuzzing;
 pub mod origin;
+pub mod page;
 pub mod panics;
 pub mod redaction;
-pub mod refusal;
+pub mod response;
 pub mod router;
 
 mod account;
@@ -20,10 +20,7 @@ mod cookie;
 mod cors;
 mod health;
 mod language;
-pub mod page;
 mod parameters;
-mod refusals;
-pub mod sentence;
 mod server_api;
 mod v1;
 

@@ -7,7 +7,8 @@ mod backup;
 mod cli;
 mod config;
 mod control;
-mod door;
+mod dispatch;
+mod errors;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
@@ -18,8 +19,11 @@ mod passwords;
 mod request_ids;
 mod secrets;
 mod serve;
+mod session_tokens;
+mod socket;
 mod tokens;
 mod use_cases;
+mod validation;
 mod websocket;
 
 use std::process::ExitCode;
@@ -83,7 +87,7 @@ fn operate(config: &Config, command: Command) -> ExitCode {
             return ExitCode::from(EXIT_UNAVAILABLE);
         }
     };
-    let status = runtime.block_on(control::operate(config, command));
+    let status = runtime.block_on(control::run_command(config, command));
     // A thread may still wait for a line that nobody will type.
     runtime.shutdown_background();
     ExitCode::from(status)

@@ -19,13 +19,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::Listener;
-use crate::app::{App, Clock, Live, Parts};
+use crate::app::{App, Clock, LiveSessions, Parts};
 use crate::config::Config;
-use crate::control::{BindError, ControlServer, Controller};
-use crate::door::{SocketDoor, StoredHistory};
+use crate::control::{AppHandler, BindError, ControlServer};
 use crate::limits::Limits;
 use crate::passwords::{PasswordError, Passwords};
 use crate::secrets::{Secrets, SecretsError};
+use crate::socket::{SocketHandler, StoreHistory};
 use crate::tokens::{KeyError, Tokens};
 use crate::websocket::{self, Handshakes};
 use crate::{accept, http, metrics};
@@ -80,11 +80,11 @@ struct FeedSink(Feed);
 
 impl CommitSink for FeedSink {
     fn committed(&mut self, commits: Vec<Commit>) {
-        self.0.committed(commits);
+        self.0.push_commits(commits);
     }
 
     fn answered(&mut self) {
-        self.0.answered();
+        self.0.flush_notify();
     }
 }
 
@@ -93,7 +93,7 @@ impl CommitSink for FeedSink {
 struct LiveHub(OnceLock<Hub>);
 
 #[async_trait]
-impl Live for LiveHub {
+impl LiveSessions for LiveHub {
     fn online_count(&self) -> u64 {
         self.0.get().map_or(0, Hub::online_count)
     }
@@ -168,7 +168,7 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     let clock: Clock = Arc::new(|| Timestamp::from(SystemTime::now()));
     let app = App::new(Parts {
         store: Arc::clone(&store),
-        live: Arc::clone(&live) as Arc<dyn Live>,
+        live: Arc::clone(&live) as Arc<dyn LiveSessions>,
         tokens,
         passwords,
         limits: Limits::new(&config.limits),
@@ -178,8 +178,8 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     app.rejections.register(&mut registry);
     let lobby = store.room_head(LOBBY).await?.map_or_else(Default::default, |head| (head.version, head.last_seq));
     let hub = prepared.start(
-        Arc::new(SocketDoor::new(Arc::clone(&app))),
-        Arc::new(StoredHistory::new(Arc::clone(&store), clock)),
+        Arc::new(SocketHandler::new(Arc::clone(&app))),
+        Arc::new(StoreHistory::new(Arc::clone(&store), clock)),
         lobby,
     )?;
     // It is set here and nowhere else.
@@ -201,8 +201,8 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
         tasks.spawn(async move { accept::serve(listener, router, None, &app.config.server, closing).await });
     }
     {
-        let (controller, closing) = (Controller::new(Arc::clone(&app), closing.clone()), closing.clone());
-        tasks.spawn(control.serve(Arc::new(controller), closing));
+        let (handler, closing) = (AppHandler::new(Arc::clone(&app), closing.clone()), closing.clone());
+        tasks.spawn(control.serve(Arc::new(handler), closing));
     }
     tasks.spawn(prune(Arc::clone(&app), closing.clone()));
     if let Err(error) = greet(&app.config, address) {
@@ -246,7 +246,7 @@ async fn go_down(
         let requests = async {
             let _ = accepting.await;
             handshakes.finished().await;
-            app.idle().await;
+            app.finish_tasks().await;
             tasks.wait().await;
         };
         tokio::join!(hub.drain(over), requests);

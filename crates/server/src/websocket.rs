@@ -24,7 +24,7 @@ use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use teahouse_core::{AcceptOrder, ErrorCode, Language, Seq, TokenMark, UserId, Version};
-use teahouse_hub::{Arrival, Dialect, Hub};
+use teahouse_hub::{Dialect, Hub, NewConnection};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
@@ -32,11 +32,12 @@ pub use direct::{First, PATH};
 
 use crate::accept::{Arrived, Place, Tracked};
 use crate::app::App;
-use crate::http::caller::{admit, bearer};
+use crate::errors::ApiError;
+use crate::http::caller::bearer;
 use crate::http::context::Context;
 use crate::http::origin;
-use crate::http::refusal::Refusal;
 use crate::limits::UserLimit;
+use crate::use_cases::accounts::authenticate::authenticate;
 
 /// What the key is hashed with (RFC 6455, section 1.3).
 const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -73,7 +74,7 @@ impl Handshakes {
 
 /// A first request that was refused before it came to HTTP, in its extensions: the route answers with this.
 #[derive(Clone)]
-pub struct Refused(pub Refusal);
+pub struct Refused(pub ApiError);
 
 /// The route.
 pub async fn handshake(State(handshakes): State<Handshakes>, request: Request) -> axum::response::Response {
@@ -83,7 +84,7 @@ pub async fn handshake(State(handshakes): State<Handshakes>, request: Request) -
     }
 }
 
-async fn shake(handshakes: &Handshakes, request: Request) -> Result<axum::response::Response, Refusal> {
+async fn shake(handshakes: &Handshakes, request: Request) -> Result<axum::response::Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     if let Some(Refused(refusal)) = parts.extensions.remove() {
         return Err(refusal);
@@ -92,7 +93,7 @@ async fn shake(handshakes: &Handshakes, request: Request) -> Result<axum::respon
     let admitted = handshakes.admit(&context, &parts).await?;
     let (Some(&Arrived(accepted)), Some(place)) = (parts.extensions.get(), parts.extensions.get::<Place>().cloned())
     else {
-        return Err(Refusal::failure("a request that did not come through the accept loop"));
+        return Err(ApiError::internal("a request that did not come through the accept loop"));
     };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -115,7 +116,7 @@ async fn shake(handshakes: &Handshakes, request: Request) -> Result<axum::respon
         let early = Bytes::copy_from_slice(&parts.read_buf);
         drop(parts.read_buf);
         let socket = Socket { accepted, stream, early, place: place.take(), answer: Bytes::new() };
-        admitted.go_in(&hub, socket).await;
+        admitted.attach(&hub, socket).await;
     });
     Ok(response)
 }
@@ -125,7 +126,7 @@ impl Handshakes {
     ///
     /// # Errors
     /// The handshake is refused, or is none.
-    async fn admit(&self, context: &Context, head: &Parts) -> Result<Admitted, Refusal> {
+    async fn admit(&self, context: &Context, head: &Parts) -> Result<Admitted, ApiError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let app = &self.app;
         origin::check(app, context, &head.headers)?;
@@ -134,14 +135,14 @@ impl Handshakes {
             true => Some(upgrade_key(head)?),
             false => None,
         };
-        if app.draining() {
-            return Err(Refusal::new(ErrorCode::Overloaded));
+        if app.is_draining() {
+            return Err(ApiError::new(ErrorCode::Overloaded));
         }
         let checked_at = Instant::now();
-        let who = admit(app, offer.token.as_deref(), context.address).await?;
+        let who = authenticate(app, offer.token.as_deref(), context.address).await?;
         let user = who.user.profile.id;
-        app.limits.user(UserLimit::Connect, user).map_err(Refusal::too_fast)?;
-        let Some(key) = key else { return Err(Refusal::new(ErrorCode::UpgradeRequired)) };
+        app.limits.user(UserLimit::Connect, user).map_err(ApiError::rate_limited)?;
+        let Some(key) = key else { return Err(ApiError::new(ErrorCode::UpgradeRequired)) };
         Ok(Admitted {
             permit,
             key,
@@ -150,7 +151,7 @@ impl Handshakes {
             dialect: offer.dialect,
             device: offer.device,
             checked_at,
-            lobby: self.hub.lobby(),
+            lobby: self.hub.lobby_head(),
             language: context.language,
             address: context.address,
         })
@@ -196,10 +197,10 @@ impl Admitted {
     }
 
     /// Hands the socket to its user's shard.
-    async fn go_in(self, hub: &Hub, socket: Socket) {
+    async fn attach(self, hub: &Hub, socket: Socket) {
         let Self { permit, user, mark, dialect, device, checked_at, lobby, language, address, .. } = self;
         let Socket { accepted, stream, early, place, answer } = socket;
-        let arrival = Arrival {
+        let arrival = NewConnection {
             user,
             accepted,
             dialect,
@@ -210,9 +211,9 @@ impl Admitted {
             language,
             address,
             stream,
-            answer,
-            early,
-            place,
+            handshake_response: answer,
+            early_bytes: early,
+            permit: place,
         };
         // A hub that is going down drops the socket; the client comes back by itself.
         let _ = hub.attach(arrival).await;
@@ -270,8 +271,8 @@ fn wants_upgrade(headers: &HeaderMap) -> bool {
 
 /// Checks the handshake itself (RFC 6455, section 4.2.1) and gives its key. What a proxy in front of us could read in
 /// another way is refused: a line that is there twice, and a body, which somebody else takes for frames.
-fn upgrade_key(parts: &Parts) -> Result<String, Refusal> {
-    let refuse = |what: &'static str| Refusal::new(ErrorCode::BadRequest).naming(what);
+fn upgrade_key(parts: &Parts) -> Result<String, ApiError> {
+    let refuse = |what: &'static str| ApiError::new(ErrorCode::BadRequest).with_field(what);
     let once = |name: &HeaderName| {
         let mut lines = parts.headers.get_all(name).iter();
         lines.next().filter(|_| lines.next().is_none())

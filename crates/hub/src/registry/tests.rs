@@ -10,8 +10,8 @@ use super::*;
 const LINGER: Duration = Duration::from_secs(5);
 const AMY: UserId = UserId(7);
 
-fn now(ms: u64) -> Moment {
-    Moment(ms)
+fn now(ms: u64) -> MonotonicMs {
+    MonotonicMs(ms)
 }
 
 fn attach(registry: &mut Registry, session: u64, accepted: u64) -> Vec<Effect> {
@@ -20,7 +20,7 @@ fn attach(registry: &mut Registry, session: u64, accepted: u64) -> Vec<Effect> {
     effects
 }
 
-fn leave(registry: &mut Registry, ms: u64, session: u64, farewell: Farewell) -> (Leave, Vec<Effect>) {
+fn leave(registry: &mut Registry, ms: u64, session: u64, farewell: LeaveReason) -> (LeaveOutcome, Vec<Effect>) {
     let mut effects = Vec::new();
     let left = registry.leave(now(ms), AMY, SessionId(session), farewell, &mut effects);
     (left, effects)
@@ -40,7 +40,7 @@ fn live(registry: &Registry) -> Vec<u64> {
 fn h0_a_normal_leave() {
     let mut registry = Registry::new(1, LINGER);
     assert_eq!(attach(&mut registry, 1, 1), [Effect::Online(AMY)]);
-    assert_eq!(leave(&mut registry, 0, 1, Farewell::Goodbye), (Leave::Left, vec![Effect::Offline(AMY)]));
+    assert_eq!(leave(&mut registry, 0, 1, LeaveReason::Clean), (LeaveOutcome::Left, vec![Effect::Offline(AMY)]));
     assert_eq!((registry.sessions(), registry.users_online()), (0, 0));
 }
 
@@ -49,8 +49,8 @@ fn h0_a_fast_reconnect_whose_older_connection_leaves_late_keeps_the_newer_one() 
     let mut registry = Registry::new(1, LINGER);
     attach(&mut registry, 1, 1);
     assert_eq!(attach(&mut registry, 2, 2), [Effect::Displaced(SessionId(1))]);
-    assert_eq!(leave(&mut registry, 0, 1, Farewell::Lost), (Leave::Stale, vec![]));
-    assert_eq!(leave(&mut registry, 0, 1, Farewell::Goodbye), (Leave::Stale, vec![]));
+    assert_eq!(leave(&mut registry, 0, 1, LeaveReason::Lost), (LeaveOutcome::Stale, vec![]));
+    assert_eq!(leave(&mut registry, 0, 1, LeaveReason::Clean), (LeaveOutcome::Stale, vec![]));
     assert_eq!(live(&registry), [2]);
     assert_eq!(registry.users_online(), 1);
 }
@@ -67,11 +67,11 @@ fn h6_a_handshake_that_was_held_up_is_itself_the_one_displaced() {
 fn h7_a_refresh_shows_nobody_anything_and_a_real_absence_does() {
     let mut registry = Registry::new(1, LINGER);
     attach(&mut registry, 1, 1);
-    assert_eq!(leave(&mut registry, 0, 1, Farewell::Lost), (Leave::Left, vec![]));
+    assert_eq!(leave(&mut registry, 0, 1, LeaveReason::Lost), (LeaveOutcome::Left, vec![]));
     assert_eq!(tick(&mut registry, 4_999), []);
     assert_eq!(attach(&mut registry, 2, 2), []);
     assert_eq!(tick(&mut registry, 60_000), []);
-    leave(&mut registry, 60_000, 2, Farewell::Lost);
+    leave(&mut registry, 60_000, 2, LeaveReason::Lost);
     assert_eq!(tick(&mut registry, 65_000), [Effect::Offline(AMY)]);
 }
 
@@ -96,7 +96,7 @@ fn the_same_device_makes_room_first_and_others_stay() {
 #[derive(Clone, Debug)]
 enum Step {
     Attach { user: u64, order: u64, device: Option<u8> },
-    Leave { pick: usize, farewell: Farewell },
+    Leave { pick: usize, farewell: LeaveReason },
     Wait { ms: u64 },
 }
 
@@ -106,7 +106,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1..4_u64, 0..1_000_000_u64, device).prop_map(|(user, order, device)| Step::Attach { user, order, device }),
         3 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(pick, goodbye)| Step::Leave {
             pick: pick.index(1000),
-            farewell: if goodbye { Farewell::Goodbye } else { Farewell::Lost },
+            farewell: if goodbye { LeaveReason::Clean } else { LeaveReason::Lost },
         }),
         1 => (0..9_000_u64).prop_map(|ms| Step::Wait { ms }),
     ]
@@ -132,10 +132,10 @@ impl Model {
         });
     }
 
-    fn leave(&mut self, at: u64, session: SessionId, farewell: Farewell) {
+    fn leave(&mut self, at: u64, session: SessionId, farewell: LeaveReason) {
         let Some(place) = self.live.iter().position(|one| one.2 == session) else { return };
         let user = self.live.remove(place).0;
-        if farewell == Farewell::Lost && !self.live.iter().any(|one| one.0 == user) {
+        if farewell == LeaveReason::Lost && !self.live.iter().any(|one| one.0 == user) {
             self.lingers.insert(user, at + 5_000);
         }
     }
@@ -179,8 +179,8 @@ proptest! {
                     let (user, session) = ever[pick % ever.len()];
                     let was_live = model.live.iter().any(|one| one.2 == session);
                     let left = registry.leave(now(at), UserId(user), session, farewell, &mut effects);
-                    prop_assert_eq!(left == Leave::Left, was_live);
-                    if left == Leave::Left {
+                    prop_assert_eq!(left == LeaveOutcome::Left, was_live);
+                    if left == LeaveOutcome::Left {
                         prop_assert!(gone.insert(session), "left twice");
                     }
                     model.leave(at, session, farewell);
@@ -267,8 +267,8 @@ fn every_interleaving_of_four_sessions_keeps_the_newest_registers_it_once_and_cl
                             }
                         }
                     } else {
-                        let (how, _) = leave(&mut registry, 0, session, Farewell::Goodbye);
-                        assert_eq!(how == Leave::Left, here.remove(&session));
+                        let (how, _) = leave(&mut registry, 0, session, LeaveReason::Clean);
+                        assert_eq!(how == LeaveOutcome::Left, here.remove(&session));
                         left.insert(session);
                     }
                     let registered = live(&registry);

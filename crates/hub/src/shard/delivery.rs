@@ -8,11 +8,11 @@ use teahouse_protocol::{classic, v1};
 
 use super::socket;
 use super::state::{Job, State};
-use crate::inbox::{Delivery, Mail, To, Told, Topic};
+use crate::inbox::{CoalesceKey, Delivery, InboxBatch, Notification, Recipients};
 use crate::maps::HashSet;
-use crate::seams::{BoxFuture, ChangesPage, ClassicPage, Dialect};
-use crate::session::{Cursor, Page, Sources, Want};
-use crate::tail::Entry;
+use crate::ports::{BoxFuture, ChangesPage, ClassicPage, Dialect};
+use crate::session::{Cursor, GatherInput, Page, StoreRead};
+use crate::tail::EncodedChange;
 use crate::websocket::text_frame;
 
 /// Reads of the store at a time by one shard; the others wait their turn, so that a crowd that fell behind
@@ -20,7 +20,7 @@ use crate::websocket::text_frame;
 const READS_MAX: usize = 4;
 
 /// What a shard read from the store.
-pub(crate) enum Found {
+pub(crate) enum ReadResult {
     Classic(ClassicPage),
     Changes(ChangesPage),
     Reactions(Vec<(MessageId, String)>),
@@ -30,7 +30,7 @@ pub(crate) enum Found {
 
 /// Sessions that wait for the same thing of the store.
 #[derive(Debug, Default)]
-pub(super) struct Waiters {
+pub(super) struct PendingRead {
     /// For what is read next, or being read.
     now: Vec<SessionId>,
     is_being_read: bool,
@@ -40,14 +40,14 @@ pub(super) struct Waiters {
 
 impl State {
     /// Takes what was laid into the inbox: tails grow, and whoever is concerned is written to.
-    pub(crate) fn deliver(&mut self, mail: Mail) {
+    pub(crate) fn deliver(&mut self, mail: InboxBatch) {
         for delivery in mail.deliveries {
             match delivery {
-                Delivery::Room { room, entry } => self.room_changed(room, entry),
-                Delivery::Told(told) => self.told(&told),
-                Delivery::Member { user, entry, asker } => self.member(user, &entry, asker),
+                Delivery::RoomChange { room, change } => self.room_changed(room, change),
+                Delivery::Notification(told) => self.told(&told),
+                Delivery::Member { user, entry, requester } => self.member(user, &entry, requester),
                 Delivery::Left { room, user, members } => self.left(room, user, members),
-                Delivery::Entries(room) => self.entry_moved(room),
+                Delivery::EntriesChanged(room) => self.entry_moved(room),
                 Delivery::Typing { room, user, on } => self.is_typing(room, user, on),
             }
         }
@@ -61,39 +61,39 @@ impl State {
             }
             self.room_is_due(room);
         }
-        for told in mail.told.into_values() {
+        for told in mail.notifications.into_values() {
             self.told(&told);
         }
-        for to in mail.missed {
+        for to in mail.events_dropped {
             match to {
-                To::Everyone => {
+                Recipients::Everyone => {
                     self.ring.skip();
                     self.begin_pass();
                 }
-                To::User(user) => self.slots_of(user).into_iter().for_each(|slot| self.missed(slot)),
-                To::Room(room) => {
+                Recipients::User(user) => self.slots_of(user).into_iter().for_each(|slot| self.missed(slot)),
+                Recipients::Room(room) => {
                     let subscribers = self.rooms.get(&room).map(|room| room.subscribers.clone());
                     subscribers.into_iter().flatten().for_each(|slot| self.missed(slot));
                 }
             }
         }
-        for room in mail.entries {
+        for room in mail.entries_changed {
             self.entry_moved(room);
         }
-        for (room, user) in mail.unsure {
+        for (room, user) in mail.membership_unknown {
             self.unsure(room, user);
         }
     }
 
     fn missed(&mut self, slot: usize) {
-        self.slots[slot].session.missed_something();
+        self.slots[slot].session.mark_events_missed();
         self.is_ready(slot);
     }
 
-    fn room_changed(&mut self, id: RoomId, entry: Entry) {
+    fn room_changed(&mut self, id: RoomId, entry: EncodedChange) {
         self.note_passed(id, (entry.version, entry.last_seq));
         if let Some(user) = entry.classic_only.filter(|_| entry.classic.is_some()) {
-            self.put_before(user, id, entry.before());
+            self.put_before(user, id, entry.position_before());
         }
         if entry.is_new {
             // Whoever said it is no longer typing it.
@@ -120,7 +120,7 @@ impl State {
         let Some(room) = self.rooms.get(&id) else { return };
         for &slot in &room.subscribers {
             let Some(entry) = self.slots.get_mut(slot) else { continue };
-            entry.session.is_due_in(id);
+            entry.session.mark_due(id);
             if !std::mem::replace(&mut entry.is_ready, true) {
                 self.ready.push_back(slot);
             }
@@ -141,12 +141,12 @@ impl State {
             }
             self.room_in_use(id, before);
             let session = &mut self.slots[slot].session;
-            if session.enter(Cursor::at(id, before))
+            if session.add_cursor(Cursor::at(id, before))
                 && let Some(room) = self.rooms.get_mut(&id)
             {
                 room.cursors += 1;
             }
-            session.is_due_in(id);
+            session.mark_due(id);
             self.put_before.push(slot);
         }
     }
@@ -164,22 +164,22 @@ impl State {
         }
     }
 
-    fn told(&mut self, told: &Told) {
-        match told.to {
-            To::Everyone => {
-                if let Topic::Profile(_) = told.topic {
+    fn told(&mut self, told: &Notification) {
+        match told.recipients {
+            Recipients::Everyone => {
+                if let CoalesceKey::Profile(_) = told.key {
                     self.names_changed();
                 }
                 self.ring.push(told.classic.clone(), told.v1.clone());
                 self.begin_pass();
             }
-            To::Room(room) => {
+            Recipients::Room(room) => {
                 self.moved_meanwhile(room);
                 if let Some(frame) = &told.v1 {
-                    self.tell_room(room, told.topic, frame);
+                    self.tell_room(room, told.key, frame);
                 }
             }
-            To::User(user) => {
+            Recipients::User(user) => {
                 for slot in self.slots_of(user) {
                     let session = &mut self.slots[slot].session;
                     let frame = match session.dialect() {
@@ -189,9 +189,9 @@ impl State {
                     // Its rooms were read when it was known already that it goes: it is not in this one any more.
                     let is_elsewhere = session.is_live()
                         && session.dialect() == Dialect::V1
-                        && told.topic.room().is_some_and(|room| !session.is_in(room));
+                        && told.key.member_room().is_some_and(|room| !session.is_in(room));
                     if let Some(frame) = frame.as_ref().filter(|_| !is_elsewhere) {
-                        session.tell(told.topic, frame.clone(), self.options.waiting_envelopes_max);
+                        session.notify(told.key, frame.clone(), self.options.waiting_envelopes_max);
                         self.is_ready(slot);
                     }
                 }
@@ -201,7 +201,7 @@ impl State {
 
     /// Whoever was away when somebody took another name reads what was said before from the store, which knows it.
     fn names_changed(&mut self) {
-        self.rooms.values_mut().for_each(|room| room.tail.names_changed());
+        self.rooms.values_mut().for_each(|room| room.tail.mark_names_changed());
     }
 
     pub(super) fn slots_of(&self, user: UserId) -> Vec<usize> {
@@ -276,7 +276,7 @@ impl State {
             self.pass = Some(next + 1);
             let Some(entry) = self.slots.get_mut(next) else { continue };
             // A blocked one is written to when its socket takes more, and must know then.
-            entry.session.is_due_in(LOBBY);
+            entry.session.mark_due(LOBBY);
             if !entry.blocked && !entry.session.closing {
                 self.pump(next);
                 if is_over() {
@@ -299,14 +299,14 @@ impl State {
         }
         if self.pass.is_some() {
             // It would be visited for that anyway, and is written to once.
-            entry.session.is_due_in(LOBBY);
+            entry.session.mark_due(LOBBY);
         }
         let rooms = &self.rooms;
         let events_missed = |language: Language, dialect: Dialect| match dialect {
             Dialect::Classic => text_frame(&classic::events_missed(language)),
             Dialect::V1 => text_frame(&v1::events_missed(language)),
         };
-        let sources = Sources {
+        let sources = GatherInput {
             tail_of: |room| rooms.get(&room).map(|room| &room.tail),
             count: &self.count,
             ring: &self.ring,
@@ -349,7 +349,7 @@ impl State {
         let rooms = &self.rooms;
         let dropped = self.slots[slot].session.drop_settled(|cursor| {
             cursor.room != LOBBY
-                && cursor.reads_tail()
+                && cursor.is_on_tail()
                 && rooms.get(&cursor.room).is_none_or(|room| cursor.version == room.tail.head())
         });
         for room in dropped {
@@ -358,7 +358,7 @@ impl State {
     }
 
     /// A session needs something of the store. Sessions at the same place share one read and its encoded frames.
-    fn want(&mut self, want: Want, session: SessionId) {
+    fn want(&mut self, want: StoreRead, session: SessionId) {
         let waiters = self.waiters.entry(want.clone()).or_default();
         if waiters.is_being_read {
             return waiters.next.push(session);
@@ -369,7 +369,7 @@ impl State {
         }
     }
 
-    pub(super) fn queue_read(&mut self, want: Want) {
+    pub(super) fn queue_read(&mut self, want: StoreRead) {
         self.read_queue.push_back(want);
         self.start_reads();
     }
@@ -387,34 +387,34 @@ impl State {
     }
 
     /// Asks the store.
-    pub(crate) fn read(&self, want: &Want) -> BoxFuture<Option<Found>> {
-        let history = &self.seams.history;
+    pub(crate) fn read(&self, want: &StoreRead) -> BoxFuture<Option<ReadResult>> {
+        let history = &self.ports.history;
         match want {
-            Want::Classic(room, after) => {
+            StoreRead::Classic(room, after) => {
                 let page = history.classic_page(*room, *after);
-                Box::pin(async move { page.await.map(Found::Classic) })
+                Box::pin(async move { page.await.map(ReadResult::Classic) })
             }
-            Want::Changes(room, from) => {
+            StoreRead::Changes(room, from) => {
                 let page = history.changes(*room, *from);
-                Box::pin(async move { page.await.map(Found::Changes) })
+                Box::pin(async move { page.await.map(ReadResult::Changes) })
             }
-            Want::Reactions(_, user, messages) => {
+            StoreRead::Reactions(_, user, messages) => {
                 let own = history.own_reactions(*user, messages.clone());
-                Box::pin(async move { own.await.map(Found::Reactions) })
+                Box::pin(async move { own.await.map(ReadResult::Reactions) })
             }
-            Want::Members(room, _) => {
+            StoreRead::Members(room, _) => {
                 let members = history.members(*room);
-                Box::pin(async move { members.await.map(Found::Members) })
+                Box::pin(async move { members.await.map(ReadResult::Members) })
             }
-            Want::Entries(room, users) => {
+            StoreRead::Entries(room, users) => {
                 let entries = history.entries(*room, users.clone());
-                Box::pin(async move { entries.await.map(Found::Entries) })
+                Box::pin(async move { entries.await.map(ReadResult::Entries) })
             }
         }
     }
 
     /// The store answered, or cannot now.
-    pub(crate) fn found(&mut self, want: Want, found: Option<Found>) {
+    pub(crate) fn found(&mut self, want: StoreRead, found: Option<ReadResult>) {
         self.reads -= 1;
         // The store knew what is still in the inbox: whoever is no longer in the room by that is sent nothing.
         let mail = self.inboxes[self.index].take();
@@ -427,35 +427,35 @@ impl State {
                 }
                 self.retries.push(want);
             }
-            Some(Found::Members(members)) => {
-                if let Want::Members(room, watch) = want {
+            Some(ReadResult::Members(members)) => {
+                if let StoreRead::Members(room, watch) = want {
                     self.members_came(room, watch, members);
                 }
             }
-            Some(Found::Entries(entries)) => self.entries_came(want.room(), &entries),
-            Some(Found::Classic(page)) => self.page_came(&want, Page::classic(&page)),
-            Some(Found::Changes(page)) => self.page_came(&want, Page::v1(&page)),
-            Some(Found::Reactions(own)) => {
+            Some(ReadResult::Entries(entries)) => self.entries_came(want.room(), &entries),
+            Some(ReadResult::Classic(page)) => self.page_came(&want, Page::classic(&page)),
+            Some(ReadResult::Changes(page)) => self.page_came(&want, Page::v1(&page)),
+            Some(ReadResult::Reactions(own)) => {
                 let own = v1::own_reactions(own);
-                if let Want::Reactions(room, _, messages) = &want {
-                    self.for_waiters(&want, |cursor| cursor.reactions_came(messages, &own), *room);
+                if let StoreRead::Reactions(room, _, messages) = &want {
+                    self.for_waiters(&want, |cursor| cursor.accept_reactions(messages, &own), *room);
                 }
             }
         }
         self.start_reads();
     }
 
-    fn page_came(&mut self, want: &Want, page: Page) {
+    fn page_came(&mut self, want: &StoreRead, page: Page) {
         self.metrics.catch_up_pages.inc();
         let page = Rc::new(page);
-        self.for_waiters(want, |cursor| cursor.page_came(want, &page), want.room());
+        self.for_waiters(want, |cursor| cursor.accept_page(want, &page), want.room());
     }
 
-    fn for_waiters(&mut self, want: &Want, mut give: impl FnMut(&mut Cursor) -> bool, room: RoomId) {
-        let Waiters { now, next, .. } = self.waiters.remove(want).unwrap_or_default();
+    fn for_waiters(&mut self, want: &StoreRead, mut give: impl FnMut(&mut Cursor) -> bool, room: RoomId) {
+        let PendingRead { now, next, .. } = self.waiters.remove(want).unwrap_or_default();
         let later: HashSet<SessionId> = next.iter().copied().collect();
         if !next.is_empty() {
-            self.waiters.insert(want.clone(), Waiters { now: next, ..Waiters::default() });
+            self.waiters.insert(want.clone(), PendingRead { now: next, ..PendingRead::default() });
             self.queue_read(want.clone());
         }
         for id in now.into_iter().filter(|id| !later.contains(id)) {

@@ -8,9 +8,9 @@ use teahouse_core::{LOBBY, RoomEntry, RoomId, UserId};
 use teahouse_protocol::v1;
 
 use super::state::{Slot, State};
-use crate::inbox::Topic;
-use crate::seams::Dialect;
-use crate::session::Want;
+use crate::inbox::CoalesceKey;
+use crate::ports::Dialect;
+use crate::session::StoreRead;
 use crate::websocket::text_frame;
 
 /// Members for whom a room's entry is read at once; each takes some tenths of a millisecond.
@@ -26,13 +26,13 @@ pub(super) struct EntriesReads {
 
 impl State {
     /// A room has so many members by a commit.
-    pub(super) fn members_are(&mut self, id: RoomId, members: u32) {
+    pub(super) fn set_member_count(&mut self, id: RoomId, members: u32) {
         self.moved_meanwhile(id);
-        self.members_seen(id, members);
+        self.observe_member_count(id, members);
     }
 
     /// A room has so many members, the street says, or the store, which is ahead of it for whoever looks.
-    pub(super) fn members_seen(&mut self, id: RoomId, members: u32) {
+    pub(super) fn observe_member_count(&mut self, id: RoomId, members: u32) {
         if let Some(room) = self.rooms.get_mut(&id)
             && room.members != members
         {
@@ -60,7 +60,7 @@ impl State {
     /// The store said how a room looks to these of its members.
     pub(super) fn entries_came(&mut self, id: RoomId, entries: &[(UserId, RoomEntry)]) {
         for (user, entry) in entries {
-            self.members_seen(id, entry.members);
+            self.observe_member_count(id, entry.members);
             if self.entries_reads.get(&id).is_some_and(|reads| reads.next.contains(user)) {
                 // It is read once more for them, and this may be older than what they were told.
                 continue;
@@ -70,7 +70,7 @@ impl State {
             for slot in self.slots_of(*user) {
                 let session = &mut self.slots[slot].session;
                 if session.is_live() && session.dialect() == Dialect::V1 && session.is_in(id) {
-                    session.tell(Topic::Entry(id), frame.clone(), self.options.waiting_envelopes_max);
+                    session.notify(CoalesceKey::Entry(id), frame.clone(), self.options.waiting_envelopes_max);
                     self.is_ready(slot);
                 }
             }
@@ -112,7 +112,7 @@ impl State {
         }
         for users in users.chunks(ENTRIES_PER_READ) {
             self.entries_reads.entry(id).or_default().under_way += 1;
-            self.queue_read(Want::Entries(id, users.to_vec()));
+            self.queue_read(StoreRead::Entries(id, users.to_vec()));
         }
     }
 

@@ -6,10 +6,10 @@ use teahouse_core::{ErrorCode, LOBBY, RoomId, SessionId, UserId};
 use teahouse_protocol::v1::{self, PresenceDiff, PresenceNow};
 
 use super::state::State;
-use crate::inbox::Topic;
+use crate::inbox::CoalesceKey;
 use crate::maps::HashSet;
 use crate::online::Online;
-use crate::session::Want;
+use crate::session::StoreRead;
 use crate::websocket::text_frame;
 
 /// A room whose presence somebody wants to know.
@@ -92,7 +92,7 @@ impl State {
             watch.number = self.watches;
             // The store knew all that by now.
             watch.meanwhile.clear();
-            self.queue_read(Want::Members(id, self.watches));
+            self.queue_read(StoreRead::Members(id, self.watches));
         }
     }
 
@@ -133,7 +133,7 @@ impl State {
             if let Some(&slot) = self.by_id.get(&session) {
                 if request.is_some() {
                     // The list overtakes what still waits, and says it.
-                    self.slots[slot].session.take_waiting_of(Topic::Presence(id));
+                    self.slots[slot].session.take_pending(CoalesceKey::Presence(id));
                 }
                 self.acknowledge(slot, request, &now);
             }
@@ -298,9 +298,9 @@ impl State {
             let Some(&slot) = self.by_id.get(&session) else { continue };
             let session = &mut self.slots[slot].session;
             // A difference to something that it was never told says nothing.
-            let topic = Topic::Presence(id);
-            let frame = if session.has_waiting_of(topic) { &refresh } else { &frame };
-            session.tell(topic, frame.clone(), self.options.waiting_envelopes_max);
+            let key = CoalesceKey::Presence(id);
+            let frame = if session.has_pending(key) { &refresh } else { &frame };
+            session.notify(key, frame.clone(), self.options.waiting_envelopes_max);
             self.is_ready(slot);
         }
     }

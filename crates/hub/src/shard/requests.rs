@@ -8,17 +8,17 @@ use std::time::Duration;
 use teahouse_core::{CloseCode, ErrorCode, Revocation, SessionId, TokenMark};
 
 use super::state::{Job, State};
-use crate::clock::Moment;
-use crate::registry::Farewell;
-use crate::seams::{Answer, BoxFuture, Dialect, Receipt, Then};
-use crate::session::{GOODBYE_TIMEOUT, Stage};
+use crate::clock::MonotonicMs;
+use crate::ports::{BoxFuture, Dialect, RequestOutcome, Response, SessionEffect};
+use crate::registry::LeaveReason;
+use crate::session::{GOODBYE_TIMEOUT, Phase};
 use crate::websocket::{self, Event, Flow};
 
 impl State {
     /// Takes what was read from a session's socket.
     pub(crate) fn received(&mut self, slot: usize, bytes: &mut [u8]) {
         self.metrics.bytes_in.inc_by(bytes.len() as u64);
-        self.slots[slot].session.health.heard();
+        self.slots[slot].session.health.record_received();
         if self.slots[slot].deaf {
             return;
         }
@@ -27,7 +27,7 @@ impl State {
         let result = decoder.read(bytes, limit, |event| self.event(slot, event));
         let entry = &mut self.slots[slot];
         entry.frame_since = match result {
-            Ok(_) if !decoder.is_in_a_frame() => None,
+            Ok(_) if !decoder.has_partial_frame() => None,
             Ok(0) => entry.frame_since.or(Some(self.now)),
             _ => Some(self.now),
         };
@@ -66,7 +66,7 @@ impl State {
     }
 
     fn peer_closes(&mut self, slot: usize, code: Option<u16>) {
-        let farewell = if code == Some(CloseCode::Done.code()) { Farewell::Goodbye } else { Farewell::Lost };
+        let farewell = if code == Some(CloseCode::Done.code()) { LeaveReason::Clean } else { LeaveReason::Lost };
         self.leave(slot, farewell);
         let entry = &mut self.slots[slot];
         entry.peer_closed = true;
@@ -96,13 +96,13 @@ impl State {
 
     fn request(&mut self, slot: usize, text: &str) {
         let session = &self.slots[slot].session;
-        let caller = session.caller();
-        let greeted = session.v1.as_ref().map(|v1| !matches!(v1.stage, Stage::Ungreeted { .. }));
-        let door = Arc::clone(&self.seams.door);
+        let caller = session.context();
+        let greeted = session.v1.as_ref().map(|v1| !matches!(v1.phase, Phase::AwaitingHello { .. }));
+        let door = Arc::clone(&self.ports.handler);
         // A panic in a handler is a bug of ours; it ends this session and no other.
         let receipt = catch_unwind(AssertUnwindSafe(|| match greeted {
-            None => door.receive(&caller, text),
-            Some(greeted) => door.receive_v1(&caller, greeted, text),
+            None => door.handle_classic(&caller, text),
+            Some(greeted) => door.handle_v1(&caller, greeted, text),
         }));
         match receipt {
             Ok(receipt) => self.receipt(slot, receipt),
@@ -112,59 +112,63 @@ impl State {
 
     /// What becomes of a request. What is asked behind a hello is begun when that is answered, so that nothing
     /// comes of it before the session has its rooms.
-    pub(super) fn receipt(&mut self, slot: usize, receipt: Receipt) {
+    pub(super) fn receipt(&mut self, slot: usize, receipt: RequestOutcome) {
         let session = &mut self.slots[slot].session;
         let id = session.id;
         if let Some(v1) = &mut session.v1
-            && let Stage::Greeting { asked, .. } = &mut v1.stage
-            && matches!(receipt, Receipt::Later(_) | Receipt::Reading { .. } | Receipt::Ask { .. })
+            && let Phase::Welcoming { deferred_requests, .. } = &mut v1.phase
+            && matches!(
+                receipt,
+                RequestOutcome::Pending(_) | RequestOutcome::ReadingHistory { .. } | RequestOutcome::Hub { .. }
+            )
         {
-            asked.push(receipt);
+            deferred_requests.push(receipt);
             return;
         }
         match receipt {
-            Receipt::Silent => {}
-            Receipt::Reply(answer) => session.reply(websocket::text_frame(&answer)),
-            Receipt::Malformed(answer) => {
+            RequestOutcome::NoReply => {}
+            RequestOutcome::Reply(answer) => session.reply(websocket::text_frame(&answer)),
+            RequestOutcome::Malformed(answer) => {
                 self.metrics.malformed.inc();
                 session.reply(websocket::text_frame(&answer));
-                if session.is_one_malformed_too_many(self.now) {
+                if session.record_malformed(self.now) {
                     self.end(slot, CloseCode::Malformed);
                 }
             }
-            Receipt::Hello(future) => {
+            RequestOutcome::Hello(future) => {
                 // What happens from here on is kept for it, and only then the store is looked at.
                 self.begin_greeting(slot);
                 let future = async move {
                     let answer = future.await;
-                    Answer { then: answer.then.or(Some(Then::StayUngreeted)), ..answer }
+                    Response { effect: answer.effect.or(Some(SessionEffect::AbortHello)), ..answer }
                 };
                 self.poll_once(id, Box::pin(future));
             }
-            Receipt::Reading { room, id: reference, work } => {
+            RequestOutcome::ReadingHistory { room, id: reference, work } => {
                 // The room waits from here on, and only then the store is looked at.
                 let held = session.begin_reading(room);
-                let work =
-                    async move { Answer { then: Some(Then::HaveRead { room, id: reference, held }), ..work.await } };
+                let work = async move {
+                    Response { effect: Some(SessionEffect::FinishReading { room, id: reference, held }), ..work.await }
+                };
                 self.poll_once(id, Box::pin(work));
             }
-            Receipt::Later(future) => self.poll_once(id, future),
-            Receipt::Ask { id, ask } => self.ask(slot, id, ask),
+            RequestOutcome::Pending(future) => self.poll_once(id, future),
+            RequestOutcome::Hub { id, request } => self.ask(slot, id, request),
         }
     }
 
-    fn poll_once(&mut self, session: SessionId, mut future: BoxFuture<Answer>) {
+    fn poll_once(&mut self, session: SessionId, mut future: BoxFuture<Response>) {
         let mut context = Context::from_waker(Waker::noop());
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
             Ok(Poll::Ready(answer)) => self.answer(session, Ok(answer)),
-            Ok(Poll::Pending) => self.jobs.push(Job::Answer(session, future)),
+            Ok(Poll::Pending) => self.jobs.push(Job::Response(session, future)),
             Err(_) => self.answer(session, Err(())),
         }
     }
 
     /// What came of a request; `Err` when its handler panicked.
-    pub(crate) fn answer(&mut self, id: SessionId, answer: Result<Answer, ()>) {
-        if let Ok(Answer { then: Some(Then::Enter(..)), .. }) = &answer {
+    pub(crate) fn answer(&mut self, id: SessionId, answer: Result<Response, ()>) {
+        if let Ok(Response { effect: Some(SessionEffect::EnterRoom(..)), .. }) = &answer {
             // The commit was laid into the inbox before the answer came, and comes first.
             let mail = self.inboxes[self.index].take();
             self.deliver(mail);
@@ -182,15 +186,16 @@ impl State {
         if self.slots[slot].session.closing {
             return;
         }
-        if let Some(Then::Enter(..)) = &answer.then
-            && let Some(Stage::Greeting { asked, .. }) = self.slots[slot].session.v1.as_mut().map(|v1| &mut v1.stage)
+        if let Some(SessionEffect::EnterRoom(..)) = &answer.effect
+            && let Some(Phase::Welcoming { deferred_requests, .. }) =
+                self.slots[slot].session.v1.as_mut().map(|v1| &mut v1.phase)
         {
             // It was asked behind a hello that was refused. What became of the room is told behind the welcome.
-            return asked.push(Receipt::Later(Box::pin(std::future::ready(answer))));
+            return deferred_requests.push(RequestOutcome::Pending(Box::pin(std::future::ready(answer))));
         }
-        let Answer { envelope, then } = answer;
-        if let Some(Then::HaveRead { room, id, held }) = &then
-            && !self.has_read(slot, *room, *held)
+        let Response { envelope, effect } = answer;
+        if let Some(SessionEffect::FinishReading { room, id, held }) = &effect
+            && !self.finish_read(slot, *room, *held)
         {
             // It came in or went out meanwhile: what was read may be older than what it was told with that.
             return self.refuse(slot, id.as_deref(), ErrorCode::Overloaded);
@@ -198,12 +203,12 @@ impl State {
         if let Some(text) = envelope {
             self.slots[slot].session.reply(websocket::text_frame(&text));
         }
-        match then {
-            Some(Then::Greet(greeting)) => self.greet(slot, *greeting),
-            Some(Then::Renew(mark, good_for)) => self.renew(slot, mark, good_for),
-            Some(Then::Enter(room, version)) => self.entry_answered(slot, room, version),
-            Some(Then::StayUngreeted) => self.give_up_greeting(slot),
-            Some(Then::HaveRead { .. }) | None => {}
+        match effect {
+            Some(SessionEffect::Welcome(greeting)) => self.greet(slot, *greeting),
+            Some(SessionEffect::RenewToken(mark, good_for)) => self.renew(slot, mark, good_for),
+            Some(SessionEffect::EnterRoom(room, version)) => self.entry_answered(slot, room, version),
+            Some(SessionEffect::AbortHello) => self.give_up_greeting(slot),
+            Some(SessionEffect::FinishReading { .. }) | None => {}
         }
         // Not at once: its envelope and other answers that come with it leave in the same write.
         self.is_ready(slot);
@@ -215,7 +220,7 @@ impl State {
         let since = entry.session.v1.as_ref().map_or(self.now, |v1| v1.since);
         entry.session.mark = mark;
         entry.expires_at = self.now.plus(good_for).plus(self.options.token_grace);
-        let covered = |(at, what): &(Moment, Revocation)| *at >= since && what.covers(&mark);
+        let covered = |(at, what): &(MonotonicMs, Revocation)| *at >= since && what.covers(&mark);
         if self.revoked.get(&entry.session.user).is_some_and(|list| list.iter().any(covered)) {
             self.end(slot, CloseCode::Revoked);
         }

@@ -6,9 +6,9 @@ use teahouse_core::{CloseCode, ErrorCode, LOBBY, RoomEntry, RoomId, Seq, Session
 use teahouse_protocol::v1;
 
 use super::state::{Room, State};
-use crate::inbox::{Delivery, Topic};
-use crate::seams::{Ask, Dialect, Greeting, Receipt};
-use crate::session::{Cursor, Session, Stage};
+use crate::inbox::{CoalesceKey, Delivery};
+use crate::ports::{Dialect, HubRequest, RequestOutcome, WelcomeData};
+use crate::session::{Cursor, Phase, Session};
 use crate::websocket::text_frame;
 
 impl State {
@@ -16,7 +16,7 @@ impl State {
 
     /// A v1 session said hello: from now on, until it is welcomed, what happens is kept for it.
     pub(super) fn begin_greeting(&mut self, slot: usize) {
-        if self.slots[slot].session.begin_greeting() {
+        if self.slots[slot].session.begin_welcome() {
             self.greeting += 1;
         }
     }
@@ -25,16 +25,16 @@ impl State {
     /// answered all the same.
     pub(super) fn give_up_greeting(&mut self, slot: usize) {
         let Some(v1) = &mut self.slots[slot].session.v1 else { return };
-        let Stage::Greeting { until, asked, .. } = &mut v1.stage else { return };
-        let asked = std::mem::take(asked);
-        v1.stage = Stage::Ungreeted { until: *until };
+        let Phase::Welcoming { until, deferred_requests, .. } = &mut v1.phase else { return };
+        let deferred_requests = std::mem::take(deferred_requests);
+        v1.phase = Phase::AwaitingHello { until: *until };
         self.one_less_greeting();
-        self.begin_asked(slot, asked);
+        self.begin_asked(slot, deferred_requests);
     }
 
     /// Begins what a session asked behind its hello, in order.
-    fn begin_asked(&mut self, slot: usize, asked: Vec<Receipt>) {
-        for receipt in asked {
+    fn begin_asked(&mut self, slot: usize, deferred_requests: Vec<RequestOutcome>) {
+        for receipt in deferred_requests {
             if self.slots[slot].session.closing {
                 return;
             }
@@ -53,8 +53,8 @@ impl State {
     }
 
     /// Welcomes a session: its rooms are its to hear from the versions on that it is told.
-    pub(super) fn greet(&mut self, slot: usize, greeting: Greeting) {
-        if !self.slots[slot].session.is_greeting() {
+    pub(super) fn greet(&mut self, slot: usize, greeting: WelcomeData) {
+        if !self.slots[slot].session.is_awaiting_welcome() {
             return;
         }
         for entry in &greeting.rooms {
@@ -80,28 +80,28 @@ impl State {
         };
         let online = &self.online;
         let frame = text_frame(&v1::welcome(greeting.id.as_deref(), &welcome, |user| online.contains(user)));
-        let (asked, changes) = session.welcome(frame, users);
+        let (deferred_requests, deferred_memberships) = session.welcome(frame, users);
         self.welcomed_apart |= users != self.count.users;
         // What became of its rooms while it was greeted is told now, as if it happened now, and before what was to
         // be told of those rooms by then.
-        let aside = self.slots[slot].session.set_told_aside();
-        for change in changes {
+        let aside = self.slots[slot].session.take_notifications();
+        for change in deferred_memberships {
             match change {
-                Delivery::Member { entry, asker, .. } => self.member_here(slot, &entry, asker),
+                Delivery::Member { entry, requester, .. } => self.member_here(slot, &entry, requester),
                 Delivery::Left { room, .. } => self.left_here(slot, room),
                 _ => {}
             }
         }
         let session = &mut self.slots[slot].session;
-        session.put_behind(aside);
-        session.forget_told_elsewhere();
+        session.append_notifications(aside);
+        session.drop_pending_of_other_rooms();
         let moved = session.rooms().filter(|room| self.moved_meanwhile.contains(room));
         for room in moved.collect::<Vec<_>>() {
             // It looks otherwise by now, perhaps, than when it was read, or than when it came into it.
             self.read_entries(room, &[user]);
         }
         self.one_less_greeting();
-        self.begin_asked(slot, asked);
+        self.begin_asked(slot, deferred_requests);
         self.is_ready(slot);
     }
 
@@ -124,10 +124,10 @@ impl State {
             // From here on the street says how many come and go.
             room.members = entry.members;
         } else {
-            self.members_seen(entry.id, entry.members);
+            self.observe_member_count(entry.id, entry.members);
         }
         // The store is ahead of the street: what the snapshot knew comes by again, or has yet to come.
-        let entered = self.slots[slot].session.enter(Cursor::at(entry.id, at));
+        let entered = self.slots[slot].session.add_cursor(Cursor::at(entry.id, at));
         if entered && let Some(room) = self.rooms.get_mut(&entry.id) {
             room.cursors += 1;
             if entry.id != LOBBY {
@@ -138,9 +138,9 @@ impl State {
     }
 
     fn quit_room(&mut self, slot: usize, id: RoomId) -> bool {
-        let Some(cursor) = self.slots[slot].session.quit(id) else { return false };
+        let Some(cursor) = self.slots[slot].session.remove_cursor(id) else { return false };
         // What it asked about the room is answered all the same, and only once.
-        let unanswered: Vec<String> = cursor.unanswered().chain(self.unwatch(slot, id)).collect();
+        let unanswered: Vec<String> = cursor.into_pending_requests().chain(self.unwatch(slot, id)).collect();
         for request in unanswered {
             self.refuse(slot, Some(&request), ErrorCode::NotFound);
         }
@@ -158,7 +158,7 @@ impl State {
                 // Nobody is there to be answered.
                 let _ = self.unwatch_session(session.id, *room);
             }
-            if matches!(v1.stage, Stage::Greeting { .. }) {
+            if matches!(v1.phase, Phase::Welcoming { .. }) {
                 self.one_less_greeting();
             }
         }
@@ -171,31 +171,31 @@ impl State {
     }
 
     /// A user is in a room that was not theirs to hear, or sees it in another way.
-    pub(super) fn member(&mut self, user: UserId, entry: &std::sync::Arc<RoomEntry>, asker: Option<SessionId>) {
-        self.members_are(entry.id, entry.members);
+    pub(super) fn member(&mut self, user: UserId, entry: &std::sync::Arc<RoomEntry>, requester: Option<SessionId>) {
+        self.set_member_count(entry.id, entry.members);
         self.watched_member(entry.id, user, true);
         for slot in self.slots_of(user) {
-            let change = || Delivery::Member { user, entry: std::sync::Arc::clone(entry), asker };
+            let change = || Delivery::Member { user, entry: std::sync::Arc::clone(entry), requester };
             if !self.keep_for_later(slot, change) && self.slots[slot].session.dialect() == Dialect::V1 {
-                self.member_here(slot, entry, asker);
+                self.member_here(slot, entry, requester);
                 self.pump(slot);
             }
         }
         self.read_again(entry.id, user);
     }
 
-    fn member_here(&mut self, slot: usize, entry: &RoomEntry, asker: Option<SessionId>) {
+    fn member_here(&mut self, slot: usize, entry: &RoomEntry, requester: Option<SessionId>) {
         let entered = self.enter_room(slot, entry);
         let online = &self.online;
         let session = &mut self.slots[slot].session;
-        let topic = Topic::Membership(entry.id);
+        let key = CoalesceKey::Membership(entry.id);
         // What waits then says that one was taken out of it. The client must hear that too: only behind it does
         // it begin the room at this entry, and not go on from what it holds.
-        let mut removed = if entered { session.take_waiting_of(topic) } else { None };
+        let mut removed = if entered { session.take_pending(key) } else { None };
         if entered && session.take_resume(entry.id) {
             removed = Some(text_frame(&v1::removed(entry.id)));
         }
-        if asker == Some(session.id) {
+        if requester == Some(session.id) {
             // It is answered with the entry, and hears of the room behind that answer.
             if let Some(removed) = removed {
                 session.reply(removed);
@@ -211,13 +211,13 @@ impl State {
             None => frame,
         };
         // Of a room that one is in already it is no beginning, and must not take the place of one that waits.
-        let topic = if entered { topic } else { Topic::Entry(entry.id) };
-        session.tell(topic, frame, self.options.waiting_envelopes_max);
+        let key = if entered { key } else { CoalesceKey::Entry(entry.id) };
+        session.notify(key, frame, self.options.waiting_envelopes_max);
     }
 
     /// Somebody is no longer in a room.
     pub(super) fn left(&mut self, room: RoomId, user: UserId, members: u32) {
-        self.members_are(room, members);
+        self.set_member_count(room, members);
         self.watched_member(room, user, false);
         for slot in self.slots_of(user) {
             if !self.keep_for_later(slot, || Delivery::Left { room, user, members }) {
@@ -232,8 +232,8 @@ impl State {
             let frame = text_frame(&v1::removed(room));
             let waiting_max = self.options.waiting_envelopes_max;
             let session = &mut self.slots[slot].session;
-            session.forget_told_of(room);
-            session.tell(Topic::Membership(room), frame, waiting_max);
+            session.drop_pending_of_room(room);
+            session.notify(CoalesceKey::Membership(room), frame, waiting_max);
         }
     }
 
@@ -242,16 +242,16 @@ impl State {
         let waiting_max = self.options.waiting_envelopes_max;
         let session = &mut self.slots[slot].session;
         let Some(v1) = &mut session.v1 else { return false };
-        match &mut v1.stage {
-            Stage::Live => false,
+        match &mut v1.phase {
+            Phase::Live => false,
             // Nothing was read for it yet.
-            Stage::Ungreeted { .. } => true,
-            Stage::Greeting { changes, .. } if changes.len() < waiting_max => {
-                changes.push(change());
+            Phase::AwaitingHello { .. } => true,
+            Phase::Welcoming { deferred_memberships, .. } if deferred_memberships.len() < waiting_max => {
+                deferred_memberships.push(change());
                 true
             }
             // It begins once more, with what is true then.
-            Stage::Greeting { .. } => {
+            Phase::Welcoming { .. } => {
                 self.end(slot, CloseCode::Overloaded);
                 true
             }
@@ -278,35 +278,35 @@ impl State {
     /// it there, and must drop that again, before it is told where the room begins, or that it is not in it.
     pub(super) fn entry_answered(&mut self, slot: usize, room: RoomId, version: Version) {
         let session = &mut self.slots[slot].session;
-        if !session.has_entered(room, version) && !session.holds(room) && session.is_live() {
+        if !session.finish_entering(room, version) && !session.holds(room) && session.is_live() {
             session.reply(text_frame(&v1::removed(room)));
         }
     }
 
     /// A page of a room's past was read for a session, and is to be sent before anything newer. Says whether
     /// that is still so: whoever came in or went out meanwhile might know better than the page.
-    pub(super) fn has_read(&mut self, slot: usize, room: RoomId, held: bool) -> bool {
+    pub(super) fn finish_read(&mut self, slot: usize, room: RoomId, held: bool) -> bool {
         let session = &mut self.slots[slot].session;
-        session.has_read(room) == held && (held || !session.is_in(room))
+        session.finish_read(room) == held && (held || !session.is_in(room))
     }
 
     // ── What it asks of the hub ──
 
     /// Does what a v1 session asks of the hub itself.
-    pub(super) fn ask(&mut self, slot: usize, id: Option<String>, ask: Ask) {
-        let (Ask::Sync(room, _) | Ask::Presence(room, _) | Ask::Typing(room, _)) = ask;
+    pub(super) fn ask(&mut self, slot: usize, id: Option<String>, request: HubRequest) {
+        let (HubRequest::Sync(room, _) | HubRequest::Presence(room, _) | HubRequest::Typing(room, _)) = request;
         if !self.slots[slot].session.is_in(room) {
             return self.refuse(slot, id.as_deref(), ErrorCode::NotFound);
         }
-        match ask {
-            Ask::Sync(room, since) => {
+        match request {
+            HubRequest::Sync(room, since) => {
                 let cursor = self.slots[slot].session.cursor_in(room);
-                if let Some(Err(id)) = cursor.map(|cursor| cursor.sync(since, id)) {
+                if let Some(Err(id)) = cursor.map(|cursor| cursor.request_sync(since, id)) {
                     self.refuse(slot, id.as_deref(), ErrorCode::Overloaded);
                 }
             }
-            Ask::Presence(room, on) => self.presence(slot, id, room, on),
-            Ask::Typing(room, on) => self.typing(slot, id, room, on),
+            HubRequest::Presence(room, on) => self.presence(slot, id, room, on),
+            HubRequest::Typing(room, on) => self.typing(slot, id, room, on),
         }
     }
 
@@ -343,7 +343,7 @@ impl State {
         let delivery = [Delivery::Typing { room, user, on }];
         for (index, inbox) in self.inboxes.iter().enumerate() {
             if index != self.index {
-                inbox.put(&delivery, &self.metrics);
+                inbox.push(&delivery, &self.metrics);
             }
         }
     }
@@ -372,16 +372,16 @@ impl State {
             if room.typing_told != users {
                 let frame = text_frame(&v1::typing(id, &users));
                 room.typing_told = users;
-                self.tell_room(id, Topic::Typing(id), &frame);
+                self.tell_room(id, CoalesceKey::Typing(id), &frame);
             }
         }
     }
 
     /// Tells the v1 sessions of a room's members.
-    pub(super) fn tell_room(&mut self, id: RoomId, topic: Topic, frame: &bytes::Bytes) {
+    pub(super) fn tell_room(&mut self, id: RoomId, key: CoalesceKey, frame: &bytes::Bytes) {
         let Some(room) = self.rooms.get(&id) else { return };
         for slot in room.subscribers.iter().copied().collect::<Vec<_>>() {
-            self.slots[slot].session.tell(topic, frame.clone(), self.options.waiting_envelopes_max);
+            self.slots[slot].session.notify(key, frame.clone(), self.options.waiting_envelopes_max);
             self.is_ready(slot);
         }
     }

@@ -21,7 +21,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::Control;
 use super::connection::Connection;
-use super::delivery::Found;
+use super::delivery::ReadResult;
 use super::poll::{self, Poll};
 use super::state::{Job, State};
 use crate::clock::Clock;
@@ -29,8 +29,8 @@ use crate::inbox::Inbox;
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
-use crate::seams::{Answer, BoxFuture, Door, History};
-use crate::session::{GOODBYE_TIMEOUT, Want};
+use crate::ports::{BoxFuture, HistoryReader, RequestHandler, Response};
+use crate::session::{GOODBYE_TIMEOUT, StoreRead};
 
 /// How long a pass over the sessions may run before the sockets are looked at in between.
 const SLICE: Duration = Duration::from_millis(1);
@@ -49,9 +49,9 @@ const DRAIN_TICK: Duration = Duration::from_millis(20);
 
 /// What a shard needs of the rest of the house.
 #[derive(Clone)]
-pub(crate) struct Seams {
-    pub(crate) door: Arc<dyn Door>,
-    pub(crate) history: Arc<dyn History>,
+pub(crate) struct Ports {
+    pub(crate) handler: Arc<dyn RequestHandler>,
+    pub(crate) history: Arc<dyn HistoryReader>,
 }
 
 /// What a shard starts with.
@@ -68,8 +68,8 @@ pub(crate) struct Setup {
 
 /// What came of work that took time.
 enum Done {
-    Answer(SessionId, Result<Answer, ()>),
-    Read(Want, Option<Found>),
+    Response(SessionId, Result<Response, ()>),
+    Read(StoreRead, Option<ReadResult>),
 }
 
 /// A shard's state with what drives it.
@@ -98,7 +98,7 @@ impl Shard {
         }
         for job in std::mem::take(&mut state.jobs) {
             self.work.borrow_mut().push(match job {
-                Job::Answer(id, future) => Box::pin(async move { Done::Answer(id, unpanicked(future).await) }),
+                Job::Response(id, future) => Box::pin(async move { Done::Response(id, unpanicked(future).await) }),
                 Job::Read(want) => {
                     let future = state.read(&want);
                     Box::pin(async move { Done::Read(want, unpanicked(future).await.unwrap_or_default()) })
@@ -145,7 +145,7 @@ impl Shard {
             state.deliver(self.inbox.take());
             for done in done {
                 match done {
-                    Done::Answer(id, answer) => state.answer(id, answer),
+                    Done::Response(id, answer) => state.answer(id, answer),
                     Done::Read(want, found) => state.found(want, found),
                 }
             }
@@ -170,23 +170,23 @@ pub(crate) fn run(
     runtime: &Runtime,
     sockets: Poll,
     setup: Setup,
-    seams: Seams,
+    ports: Ports,
     inbox: Arc<Inbox>,
     control: mpsc::Receiver<Control>,
 ) {
     let index = setup.index;
-    let life = AssertUnwindSafe(|| runtime.block_on(live(sockets, setup, seams, inbox, control)));
+    let life = AssertUnwindSafe(|| runtime.block_on(live(sockets, setup, ports, inbox, control)));
     if catch_unwind(life).is_err() {
         tracing::error!(shard = index, "a shard panicked; the process ends");
         std::process::abort();
     }
 }
 
-async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: Arc<Inbox>, mut control: mpsc::Receiver<Control>) {
+async fn live(sockets: Poll, setup: Setup, ports: Ports, inbox: Arc<Inbox>, mut control: mpsc::Receiver<Control>) {
     let metrics = setup.metrics.clone();
     let mut events = Vec::new();
     let shard = Shard {
-        state: RefCell::new(State::new(setup, seams)),
+        state: RefCell::new(State::new(setup, ports)),
         buffer: RefCell::new(vec![0; READ_BUFFER_BYTES]),
         clock: Clock::start(),
         sockets,
@@ -203,7 +203,7 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: Arc<Inbox>, mut 
     drain_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
     loop {
-        if shard.has_work() && !shard.inbox.answers_follow() {
+        if shard.has_work() && !shard.inbox.is_flush_pending() {
             shard.take_in();
         }
         let more = shard.turn(slice);
@@ -213,7 +213,7 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: Arc<Inbox>, mut 
         }
         tokio::select! {
             () = shard.sockets.next(&mut events) => shard.notice(&mut events),
-            () = shard.inbox.rung() => shard.take_in(),
+            () = shard.inbox.notified() => shard.take_in(),
             first = control.recv() => {
                 let Some(first) = first else { break };
                 let mut next = Some(first);
@@ -257,7 +257,7 @@ async fn live(sockets: Poll, setup: Setup, seams: Seams, inbox: Arc<Inbox>, mut 
         if !shard.has_work() {
             break;
         }
-        shard.inbox.rung().await;
+        shard.inbox.notified().await;
     }
 }
 
@@ -292,7 +292,7 @@ fn obey(shard: &Shard, message: Control) -> Option<(Instant, oneshot::Sender<()>
     match message {
         Control::Arrive(arrival) => {
             let wall = Timestamp::from(SystemTime::now());
-            let checked_at = shard.clock.moment(arrival.checked_at);
+            let checked_at = shard.clock.at(arrival.checked_at);
             shard.turn(|state, _| {
                 let send_buffer_bytes = state.options.send_buffer_bytes;
                 state.arrive(*arrival, checked_at, wall, |stream, slot, id| {

@@ -10,9 +10,9 @@ use bytes::Buf;
 use super::connection::Connection;
 use super::poll::SocketEvent;
 use super::state::{Slot, State};
-use crate::clock::Moment;
+use crate::clock::MonotonicMs;
 use crate::metrics::HubMetrics;
-use crate::registry::Farewell;
+use crate::registry::LeaveReason;
 use crate::session::{Batch, Session};
 
 /// Batches that one session which is behind may write, and reads that any may make, in one turn; then others have
@@ -40,7 +40,7 @@ pub(crate) fn write(
     rounds: usize,
     batch: &mut Batch,
     metrics: &HubMetrics,
-    now: Moment,
+    now: MonotonicMs,
     mut gather: impl FnMut(&mut Session, &mut Batch),
 ) -> Written {
     let written = loop_batches(slot, rounds, batch, metrics, now, &mut gather);
@@ -54,7 +54,7 @@ fn loop_batches(
     rounds: usize,
     batch: &mut Batch,
     metrics: &HubMetrics,
-    now: Moment,
+    now: MonotonicMs,
     gather: &mut impl FnMut(&mut Session, &mut Batch),
 ) -> Written {
     for _ in 0..rounds {
@@ -75,7 +75,7 @@ fn loop_batches(
             Ok(bytes) => {
                 metrics.writes.inc();
                 metrics.bytes_out.inc_by(bytes as u64);
-                slot.session.health.sent(bytes, now);
+                slot.session.health.record_sent(bytes, now);
                 metrics.frames_out.inc_by(consume(batch, bytes));
                 if !batch.frames.is_empty() {
                     slot.session.unsent = std::mem::take(&mut batch.frames);
@@ -205,7 +205,7 @@ impl State {
             if entry.session.is_saturated(self.options.waiting_envelopes_max) {
                 // Its answers go out first: when the socket takes more, or else in the next turn. Who reads fast
                 // and asks faster would otherwise have more and more of them waiting.
-                if !entry.blocked && !entry.session.is_greeting() {
+                if !entry.blocked && !entry.session.is_awaiting_welcome() {
                     self.call(slot);
                 }
                 return;
@@ -224,7 +224,7 @@ impl State {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(_) | Err(_) => {
                     let id = entry.session.id;
-                    self.leave(slot, Farewell::Lost);
+                    self.leave(slot, LeaveReason::Lost);
                     return self.forget(slot, id);
                 }
             }

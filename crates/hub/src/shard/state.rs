@@ -14,30 +14,30 @@ use teahouse_protocol::{classic, v1};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::Connection;
-use super::delivery::Waiters;
+use super::delivery::PendingRead;
 use super::entries::EntriesReads;
 use super::presence::Watch;
-use super::run::{Seams, Setup};
+use super::run::{Ports, Setup};
 use super::upkeep::Drain;
-use crate::clock::Moment;
+use crate::clock::MonotonicMs;
 use crate::inbox::Inbox;
 use crate::maps::{HashMap, HashSet};
 use crate::metrics::{CodeLabel, HubMetrics};
 use crate::online::Online;
 use crate::options::HubOptions;
-use crate::registry::{Effect, Farewell, Leave, Registry};
+use crate::ports::{BoxFuture, Dialect, NewConnection, Response};
+use crate::registry::{Effect, LeaveOutcome, LeaveReason, Registry};
 use crate::ring::Ring;
-use crate::seams::{Answer, Arrival, BoxFuture, Dialect};
-use crate::session::{Batch, Count, Cursor, GOODBYE_TIMEOUT, Newcomer, Session, Want};
+use crate::session::{Batch, Cursor, GOODBYE_TIMEOUT, OnlineCount, Session, SessionParams, StoreRead};
 use crate::tail::Tail;
 use crate::websocket::{self, Decoder};
 
 /// Work that takes time, which the shard's loop begins and sees to its end.
 pub(crate) enum Job {
     /// Await this and give the session what comes of it.
-    Answer(SessionId, BoxFuture<Answer>),
+    Response(SessionId, BoxFuture<Response>),
     /// Read this from the store.
-    Read(Want),
+    Read(StoreRead),
 }
 
 /// A session and its socket.
@@ -60,28 +60,28 @@ pub(crate) struct Slot {
     /// The registry was told that it left, or told us so itself.
     pub(super) left: bool,
     /// By when a goodbye must be over.
-    pub(super) goodbye_until: Option<Moment>,
+    pub(super) goodbye_until: Option<MonotonicMs>,
     /// The peer's goodbye came, so that nothing more is to be waited for once ours is out.
     pub(crate) peer_closed: bool,
     /// The peer broke the protocol: what still comes is read and thrown away, since closing with anything
     /// unread is a reset, which would take our goodbye from its hands.
     pub(super) deaf: bool,
-    pub(super) expires_at: Moment,
+    pub(super) expires_at: MonotonicMs,
     /// Its place in the queue of those who are to be written to.
     pub(super) is_ready: bool,
     /// Its place in the queue of those who are behind.
     pub(super) is_behind: bool,
     /// Since when a frame has been arriving that has not come to its end.
-    pub(super) frame_since: Option<Moment>,
+    pub(super) frame_since: Option<MonotonicMs>,
     /// Given back when the socket is closed.
-    place: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Everything that a shard knows.
 pub(crate) struct State {
     pub(crate) options: HubOptions,
     pub(crate) metrics: HubMetrics,
-    pub(super) seams: Seams,
+    pub(super) ports: Ports,
     pub(super) registry: Registry,
     pub(crate) slots: Slab<Box<Slot>>,
     pub(super) by_id: HashMap<SessionId, usize>,
@@ -97,20 +97,20 @@ pub(crate) struct State {
     pub(super) index: usize,
     pub(super) next_session: Arc<AtomicU64>,
     /// The number that sessions are told; it moves by tick.
-    pub(super) count: Count,
+    pub(super) count: OnlineCount,
     /// From when on they may be told again.
-    pub(super) count_due: Moment,
+    pub(super) count_due: MonotonicMs,
     /// Since the last tick somebody was welcomed with another number, and must hear of it if that was
     /// true for a moment only.
     pub(super) welcomed_apart: bool,
-    pub(super) revoked: HashMap<UserId, Vec<(Moment, Revocation)>>,
+    pub(super) revoked: HashMap<UserId, Vec<(MonotonicMs, Revocation)>>,
     /// Who waits for what of the store.
-    pub(super) waiters: HashMap<Want, Waiters>,
-    pub(super) read_queue: VecDeque<Want>,
+    pub(super) waiters: HashMap<StoreRead, PendingRead>,
+    pub(super) read_queue: VecDeque<StoreRead>,
     /// What is being read now.
     pub(super) reads: usize,
     /// What could not be read and is asked for again at the next tick.
-    pub(super) retries: Vec<Want>,
+    pub(super) retries: Vec<StoreRead>,
     /// What is published to everybody.
     pub(super) ring: Ring,
     /// Sessions that said hello and are not welcomed yet.
@@ -147,7 +147,7 @@ pub(crate) struct State {
     /// longer than all the rest of a leave, and ten thousand at once must not keep the living waiting.
     departed: Vec<(Connection, Option<OwnedSemaphorePermit>)>,
     pub(super) effects: Vec<Effect>,
-    pub(super) wants: Vec<Want>,
+    pub(super) wants: Vec<StoreRead>,
     pub(crate) batch: Batch,
     pub(crate) jobs: Vec<Job>,
     /// What a pass over all sessions has still to visit: from here on; none when there is no pass.
@@ -155,7 +155,7 @@ pub(crate) struct State {
     /// Something changed for all sessions since the pass began.
     pub(crate) pass_again: bool,
     pub(super) draining: Option<Drain>,
-    pub(crate) now: Moment,
+    pub(crate) now: MonotonicMs,
 }
 
 /// A room in use: its tail, and who reads it.
@@ -168,7 +168,7 @@ pub(super) struct Room {
     /// How many people are in it, connected or not; 0 while only classic sessions read it.
     pub(super) members: u32,
     /// Who is typing, and until when that counts.
-    pub(super) typing: BTreeMap<UserId, Moment>,
+    pub(super) typing: BTreeMap<UserId, MonotonicMs>,
     /// Who was typing when that was told last.
     pub(super) typing_told: Vec<UserId>,
     /// Who wants to know who comes and goes.
@@ -190,14 +190,14 @@ impl Room {
 }
 
 impl State {
-    pub(crate) fn new(setup: Setup, seams: Seams) -> Self {
+    pub(crate) fn new(setup: Setup, ports: Ports) -> Self {
         let lobby = Room::new(setup.lobby, setup.options.tail_envelopes_max);
         Self {
             ring: Ring::new(setup.options.ring_events_max),
             registry: Registry::new(setup.options.sessions_per_user, setup.options.presence_linger),
             options: setup.options,
             metrics: setup.metrics,
-            seams,
+            ports,
             slots: Slab::new(),
             by_id: HashMap::default(),
             rooms: HashMap::from_iter([(LOBBY, lobby)]),
@@ -208,7 +208,7 @@ impl State {
             index: setup.index,
             next_session: setup.next_session,
             count: count_of(0),
-            count_due: Moment(0),
+            count_due: MonotonicMs(0),
             welcomed_apart: false,
             revoked: HashMap::default(),
             waiters: HashMap::default(),
@@ -237,15 +237,15 @@ impl State {
             pass: None,
             pass_again: false,
             draining: None,
-            now: Moment::default(),
+            now: MonotonicMs::default(),
         }
     }
 
     /// A new session. `adopt` makes its socket one that this shard hears of, under a place and a number.
     pub(crate) fn arrive<S>(
         &mut self,
-        arrival: Arrival<S>,
-        checked_at: Moment,
+        arrival: NewConnection<S>,
+        checked_at: MonotonicMs,
         wall: Timestamp,
         adopt: impl FnOnce(S, usize, SessionId) -> io::Result<Connection>,
     ) {
@@ -253,20 +253,32 @@ impl State {
         let slot = self.slots.vacant_key();
         // A peer that is gone already was never registered, so nothing is to be undone.
         let Ok(connection) = adopt(arrival.stream, slot, id) else { return };
-        let Arrival { user, accepted, dialect, device, mark, language, address, answer, early, place, .. } = arrival;
+        let NewConnection {
+            user,
+            accepted,
+            dialect,
+            device,
+            mark,
+            language,
+            address,
+            handshake_response,
+            early_bytes,
+            permit,
+            ..
+        } = arrival;
         let hello_until = (dialect == Dialect::V1).then(|| self.now.plus(self.options.hello_timeout));
-        let ring_place = self.ring.end();
-        let newcomer = Newcomer { id, user, mark, language, address, hello_until, ring_place };
-        let mut session = Session::new(newcomer, self.now);
-        if !answer.is_empty() {
-            session.unsent.push_back(answer);
+        let ring_position = self.ring.end();
+        let params = SessionParams { id, user, mark, language, address, hello_until, ring_position };
+        let mut session = Session::new(params, self.now);
+        if !handshake_response.is_empty() {
+            session.unsent.push_back(handshake_response);
         }
         // A v1 session gets its cursors when it is welcomed.
         if dialect == Dialect::Classic
             && let Some(lobby) = self.rooms.get_mut(&LOBBY)
         {
             lobby.cursors += 1;
-            session.enter(Cursor::at(LOBBY, arrival.lobby));
+            session.add_cursor(Cursor::at(LOBBY, arrival.lobby));
         }
         // Reckoned from `exp`, also for a token that was let in a little after it.
         let grace_ms = i64::try_from(self.options.token_grace.as_millis()).unwrap_or(i64::MAX);
@@ -290,13 +302,13 @@ impl State {
             is_ready: false,
             is_behind: false,
             frame_since: None,
-            place,
+            permit,
         }));
         self.slots_end = self.slots_end.max(slot + 1);
         self.by_id.insert(id, slot);
 
         // One from before the look was seen by it; whoever was let in since is let in (a user enabled again).
-        let covered = |(at, what): &(Moment, Revocation)| *at >= checked_at && what.covers(&mark);
+        let covered = |(at, what): &(MonotonicMs, Revocation)| *at >= checked_at && what.covers(&mark);
         if self.revoked.get(&user).is_some_and(|list| list.iter().any(covered)) {
             // It is none of the user's sessions, so it displaces none of them and nobody sees it.
             self.slots[slot].left = true;
@@ -312,13 +324,13 @@ impl State {
         if !session.closing && dialect == Dialect::Classic {
             let count = count_of(self.online.count());
             self.welcomed_apart |= count.users != self.count.users;
-            session.tell_count_at_once(count);
+            session.reply_with_count(count);
         }
 
         if self.draining.is_some() {
             self.send_away(slot);
-        } else if !early.is_empty() {
-            self.received(slot, &mut early.to_vec());
+        } else if !early_bytes.is_empty() {
+            self.received(slot, &mut early_bytes.to_vec());
         }
         self.pump(slot);
     }
@@ -352,21 +364,21 @@ impl State {
     }
 
     /// The same, with words of its own for whoever is sent away.
-    pub(crate) fn end_saying(&mut self, slot: usize, code: CloseCode, words: Option<Parting<'_>>) {
+    pub(crate) fn end_saying(&mut self, slot: usize, code: CloseCode, words: Option<CloseNotice<'_>>) {
         let Some(entry) = self.slots.get(slot) else { return };
         let is_classic = entry.session.dialect() == Dialect::Classic;
         let farewell = match code {
             // Banned, logged out: gone for good. All else may be back in a moment.
-            CloseCode::Banned | CloseCode::Revoked => Farewell::Goodbye,
-            code if is_classic && code.for_classic() == CloseCode::Policy => Farewell::Goodbye,
-            _ => Farewell::Lost,
+            CloseCode::Banned | CloseCode::Revoked => LeaveReason::Clean,
+            code if is_classic && code.for_classic() == CloseCode::Policy => LeaveReason::Clean,
+            _ => LeaveReason::Lost,
         };
         self.leave(slot, farewell);
         self.say_goodbye(slot, code, words);
     }
 
     /// Tells the registry, once, that a session left. A displaced one had left by then: nothing changes.
-    pub(crate) fn leave(&mut self, slot: usize, farewell: Farewell) {
+    pub(crate) fn leave(&mut self, slot: usize, farewell: LeaveReason) {
         let Some(entry) = self.slots.get_mut(slot) else { return };
         if std::mem::replace(&mut entry.left, true) {
             return;
@@ -374,17 +386,17 @@ impl State {
         let (user, id) = (entry.session.user, entry.session.id);
         let mut effects = std::mem::take(&mut self.effects);
         match self.registry.leave(self.now, user, id, farewell, &mut effects) {
-            Leave::Left => {
+            LeaveOutcome::Left => {
                 self.metrics.sessions.dec();
             }
-            Leave::Stale => {
+            LeaveOutcome::Stale => {
                 self.metrics.stale_leaves.inc();
             }
         }
         self.apply(effects);
     }
 
-    fn say_goodbye(&mut self, slot: usize, code: CloseCode, words: Option<Parting<'_>>) {
+    fn say_goodbye(&mut self, slot: usize, code: CloseCode, words: Option<CloseNotice<'_>>) {
         let entry = &mut self.slots[slot];
         let session = &mut entry.session;
         if session.closing {
@@ -418,14 +430,14 @@ impl State {
         if self.by_id.get(&id) != Some(&slot) {
             return;
         }
-        self.leave(slot, Farewell::Lost);
+        self.leave(slot, LeaveReason::Lost);
         self.by_id.remove(&id);
-        let Slot { session, connection, place, .. } = *self.slots.remove(slot);
+        let Slot { session, connection, permit, .. } = *self.slots.remove(slot);
         if self.slots.is_empty() {
             self.slots_end = 0;
         }
         self.abandon(slot, &session);
-        self.departed.push((connection, place));
+        self.departed.push((connection, permit));
     }
 
     /// The shard ends, and with it every session.
@@ -471,14 +483,14 @@ impl State {
     /// A user's sessions end, with these words; nothing keeps them from coming back.
     pub(crate) fn disconnect(&mut self, user: UserId, reason: &str) {
         for slot in self.slots_of(user) {
-            self.end_saying(slot, CloseCode::Banned, Some(Parting { reason: Some(reason), retry: None }));
+            self.end_saying(slot, CloseCode::Banned, Some(CloseNotice { reason: Some(reason), retry: None }));
         }
     }
 }
 
 /// What somebody who is sent away is told beside the code.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Parting<'a> {
+pub(crate) struct CloseNotice<'a> {
     /// At most 123 bytes; the code's own reason if none.
     pub(crate) reason: Option<&'a str>,
     /// When to come back, for those who do.
@@ -494,6 +506,6 @@ fn retry_after(code: CloseCode) -> Duration {
     }
 }
 
-pub(super) fn count_of(users: u64) -> Count {
-    Count { users, frame: websocket::text_frame(&classic::online_count(users)) }
+pub(super) fn count_of(users: u64) -> OnlineCount {
+    OnlineCount { users, frame: websocket::text_frame(&classic::online_count(users)) }
 }

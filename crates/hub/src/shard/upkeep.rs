@@ -5,10 +5,10 @@ use std::time::Duration;
 use teahouse_core::CloseCode;
 use teahouse_core::limits::PRESENCE_TICK;
 
-use super::state::{Parting, Slot, State, count_of};
-use crate::clock::Moment;
-use crate::seams::Dialect;
-use crate::session::{Stage, Verdict};
+use super::state::{CloseNotice, Slot, State, count_of};
+use crate::clock::MonotonicMs;
+use crate::ports::Dialect;
+use crate::session::{HealthStatus, Phase};
 use crate::websocket;
 
 /// How long a revocation is remembered for sockets that were authenticated just before it and arrive
@@ -35,7 +35,7 @@ const COUNT_PAUSE_EACH: Duration = Duration::from_micros(100);
 
 /// A drain under way.
 pub(super) struct Drain {
-    began: Moment,
+    began: MonotonicMs,
     over: Duration,
     sessions: usize,
     sent_away: usize,
@@ -60,7 +60,7 @@ impl State {
             let listeners = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
             self.count_due = self.now.plus(COUNT_PAUSE_EACH.saturating_mul(listeners));
             for (_, entry) in &mut self.slots {
-                entry.session.count_moved(users);
+                entry.session.observe_count(users);
             }
             self.begin_pass();
         }
@@ -90,9 +90,9 @@ impl State {
             }
             let is_slow = entry.frame_since.is_some_and(|since| soon.since(since) >= FRAME_TIMEOUT);
             // One that said hello in time is late by our own fault.
-            let late = entry.session.v1.as_ref().and_then(|v1| match v1.stage {
-                Stage::Ungreeted { until } if now >= until => Some(CloseCode::NoHello),
-                Stage::Greeting { until, .. } if now >= until => Some(CloseCode::Overloaded),
+            let late = entry.session.v1.as_ref().and_then(|v1| match v1.phase {
+                Phase::AwaitingHello { until } if now >= until => Some(CloseCode::NoHello),
+                Phase::Welcoming { until, .. } if now >= until => Some(CloseCode::Overloaded),
                 _ => None,
             });
             let code = match () {
@@ -106,19 +106,20 @@ impl State {
                 self.end(slot, code);
                 continue;
             }
-            if entry.session.health.is_settling(now, SETTLING) {
+            if entry.session.health.has_sent_recently(now, SETTLING) {
                 continue;
             }
-            let queued = if entry.session.health.is_unsettled() { entry.connection.unacknowledged_bytes() } else { 0 };
-            let more_waits = entry.blocked || entry.session.has_waiting();
-            match entry.session.health.judge(soon, queued, more_waits, &self.options) {
-                Verdict::Well => {}
-                Verdict::Ping => {
+            let queued =
+                if entry.session.health.has_unacknowledged() { entry.connection.unacknowledged_bytes() } else { 0 };
+            let more_waits = entry.blocked || entry.session.has_output();
+            match entry.session.health.check(soon, queued, more_waits, &self.options) {
+                HealthStatus::Healthy => {}
+                HealthStatus::Ping => {
                     entry.session.reply(websocket::ping_frame());
                     self.pump(slot);
                 }
-                Verdict::Stalled => self.end(slot, CloseCode::Stalled),
-                Verdict::Silent => self.end(slot, CloseCode::NoSignOfLife),
+                HealthStatus::Stalled => self.end(slot, CloseCode::Stalled),
+                HealthStatus::Silent => self.end(slot, CloseCode::NoSignOfLife),
             }
         }
     }
@@ -146,7 +147,7 @@ impl State {
     /// Ends a session because the server goes down.
     pub(super) fn send_away(&mut self, slot: usize) {
         let retry = self.next_return();
-        self.end_saying(slot, CloseCode::Restart, Some(Parting { reason: None, retry: Some(retry) }));
+        self.end_saying(slot, CloseCode::Restart, Some(CloseNotice { reason: None, retry: Some(retry) }));
     }
 
     /// Sends away as many sessions as the drain's time says by now.

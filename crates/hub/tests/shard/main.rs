@@ -316,7 +316,7 @@ async fn presence_a_number_that_was_true_for_a_moment_only_is_mended() {
 async fn what_is_said_while_a_session_is_on_its_way_to_its_shard_is_heard_and_nothing_older() {
     let mut house = House::open(HubOptions { tail_envelopes_max: 2, ..small() });
     house.say(3, "before.");
-    house.lobby = Some(house.hub.lobby());
+    house.lobby = Some(house.hub.lobby_head());
     for number in 1..=5 {
         house.say(3, &format!("on its way {number}."));
     }

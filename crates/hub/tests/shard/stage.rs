@@ -16,8 +16,8 @@ use teahouse_core::{
     RoomEntry, RoomId, Seq, Timestamp, TokenKey, TokenMark, UserId, Version,
 };
 use teahouse_hub::{
-    Answer, Arrival, BoxFuture, Caller, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Door, Feed, History, Hub,
-    HubOptions, Receipt,
+    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Feed, HistoryReader, Hub, HubOptions, NewConnection,
+    RequestHandler, RequestOutcome, Response, SessionContext,
 };
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -34,22 +34,22 @@ pub struct TestDoor {
     pub past: Arc<Past>,
 }
 
-impl Door for TestDoor {
-    fn receive_v1(&self, caller: &Caller, greeted: bool, text: &str) -> Receipt {
+impl RequestHandler for TestDoor {
+    fn handle_v1(&self, caller: &SessionContext, greeted: bool, text: &str) -> RequestOutcome {
         site::receive(&self.past, caller, greeted, text)
     }
 
-    fn receive(&self, _: &Caller, text: &str) -> Receipt {
+    fn handle_classic(&self, _: &SessionContext, text: &str) -> RequestOutcome {
         match text {
             "panic" => panic!("a bug of ours, on purpose"),
-            "panic later" => Receipt::Later(Box::pin(async { panic!("another one, on purpose") })),
-            "later" => Receipt::Later(Box::pin(async {
+            "panic later" => RequestOutcome::Pending(Box::pin(async { panic!("another one, on purpose") })),
+            "later" => RequestOutcome::Pending(Box::pin(async {
                 tokio::task::yield_now().await;
-                Answer::saying("later indeed".to_owned())
+                Response::with_envelope("later indeed".to_owned())
             })),
             text => match text.strip_prefix("echo ") {
-                Some(rest) => Receipt::Reply(rest.to_owned()),
-                None => Receipt::Malformed("malformed".to_owned()),
+                Some(rest) => RequestOutcome::Reply(rest.to_owned()),
+                None => RequestOutcome::Malformed("malformed".to_owned()),
             },
         }
     }
@@ -65,7 +65,7 @@ pub struct Past {
     pub v1: Site,
 }
 
-impl History for Past {
+impl HistoryReader for Past {
     fn changes(&self, room: RoomId, from: CatchUpFrom) -> BoxFuture<Option<ChangesPage>> {
         let page = self.v1.changes(&self.messages.lock().unwrap(), room, from);
         self.pages.fetch_add(1, Ordering::Relaxed);
@@ -139,7 +139,7 @@ impl House {
     pub fn open(options: HubOptions) -> Self {
         let (prepared, feed) = Hub::prepare(options);
         let past = Arc::new(Past::default());
-        let history = Arc::clone(&past) as Arc<dyn History>;
+        let history = Arc::clone(&past) as Arc<dyn HistoryReader>;
         let door = Arc::new(TestDoor { past: Arc::clone(&past) });
         let hub = prepared.start(door, history, (Version(0), Seq(0))).unwrap();
         Self {
@@ -182,20 +182,20 @@ impl House {
         let (theirs, _) = listener.accept().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let arrival = Arrival {
+        let arrival = NewConnection {
             user: UserId(user),
             accepted,
             dialect,
             device: device.map(Into::into),
             mark: TokenMark { issued_at: self.issued_at, ..mark(user) },
             checked_at: self.checked_at,
-            lobby: self.lobby.unwrap_or_else(|| self.hub.lobby()),
+            lobby: self.lobby.unwrap_or_else(|| self.hub.lobby_head()),
             language: Language::En,
             address: Ipv4Addr::LOCALHOST.into(),
             stream: theirs,
-            answer: Bytes::new(),
-            early: Bytes::copy_from_slice(early),
-            place: None,
+            handshake_response: Bytes::new(),
+            early_bytes: Bytes::copy_from_slice(early),
+            permit: None,
         };
         self.hub.attach(arrival).await.unwrap();
         let stream = TcpStream::from_std(ours).unwrap();
@@ -219,12 +219,12 @@ impl House {
     }
 
     pub fn commit(&mut self, room: RoomId, audience: Audience, sender: u64, content: &str) {
-        self.lay(room, audience, sender, content);
-        self.feed.answered();
+        self.push_deferred(room, audience, sender, content);
+        self.feed.flush_notify();
     }
 
     /// Something is said, and whoever said it is not answered yet.
-    pub fn lay(&mut self, room: RoomId, audience: Audience, sender: u64, content: &str) {
+    pub fn push_deferred(&mut self, room: RoomId, audience: Audience, sender: u64, content: &str) {
         self.next_message += 1;
         let at = self.rooms.entry(room).or_default();
         *at += 1;
@@ -246,7 +246,7 @@ impl House {
         };
         self.past.messages.lock().unwrap().push(message.clone());
         let change = Change::Message { last_seq: message.seq, message, what: MessageChange::New };
-        self.feed.committed(vec![Commit { room, audience, change }]);
+        self.feed.push_commits(vec![Commit { room, audience, change }]);
     }
 }
 

@@ -20,9 +20,9 @@ async fn what_is_committed_and_the_answer_to_whoever_asked_leave_in_one_write() 
     amy.ask(json!({"type": "history", "id": "y", "data": {"room": 8}})).await;
     assert_eq!(amy.until_heartbeat().await, [""; 0]);
     let writes = house.writes().await;
-    house.lay(LOBBY, Audience::Room, 1, "hello");
+    house.push_deferred(LOBBY, Audience::Room, 1, "hello");
     house.past.v1.reads.add_permits(1);
-    house.feed.answered();
+    house.feed.flush_notify();
     let mut heard = [amy.next_event().await, amy.next_event().await].map(|event| event["type"].to_string());
     heard.sort();
     assert_eq!(heard, ["\"ack\"", "\"message\""]);

@@ -1,80 +1,92 @@
-//! The asking half of the control socket.
+//! Sends commands to the running server or, when none runs, opens its store and runs them here.
 
-use std::io;
-use std::path::Path;
-use std::time::Duration;
+use std::time::SystemTime;
 
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
+use teahouse_core::{Commit, Timestamp};
+use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore, Store};
+use tokio::sync::watch;
 
-use super::{ANSWER_BYTES_MAX, ControlAnswer, ControlRequest, Line, open_directory, short_path};
+use super::connection::{ConnectionError, connect, send_command};
+use super::execute::execute;
+use super::{ControlRequest, ControlResponse};
+use crate::backup::DATABASE;
+use crate::config::Config;
+use crate::use_cases::admin::AdminContext;
 
-/// How long the server may be silent: longer than any store's queue, and than it lets pass between two lines
-/// of progress. An operator would rather know than wait.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-
-/// Why the running server did not answer.
+/// Why a command could be sent neither to a server nor to a store.
 #[derive(Debug, thiserror::Error)]
-pub enum ReachError {
-    /// No server runs on this data directory: whoever asks may open the store itself.
-    #[error("no server is running on this data directory")]
-    NotRunning,
-    /// It ended before it answered.
-    #[error("the running server ended before it answered; it may be done or not, please look")]
-    Ended,
-    /// Something is there that cannot be spoken to.
-    #[error("the running server cannot be reached: {0}")]
-    Io(#[from] io::Error),
+pub enum ControlClientError {
+    /// A server runs, but does not respond.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// There is no store. Creating an empty one would hide that the directory is the wrong one.
+    #[error("there is no data in {0}; is this the server's directory? (flag --data)")]
+    NoData(String),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
-/// Connects to the server that runs on this data directory.
-///
-/// # Errors
-/// There is none, or it cannot be spoken to.
-pub async fn connect(directory: &Path) -> Result<UnixStream, ReachError> {
-    let connecting = async {
-        match open_directory(directory) {
-            Ok(descriptor) => UnixStream::connect(short_path(&descriptor)).await,
-            Err(error) => Err(error),
+/// Ignores commits. Without a running server nobody needs them; the next server reads the store when it starts.
+pub struct NullSink;
+
+impl CommitSink for NullSink {
+    fn committed(&mut self, _: Vec<Commit>) {}
+}
+
+/// A client of a running server, or of the store.
+pub struct ControlClient<'a> {
+    config: &'a Config,
+    /// Open only when no server runs.
+    store: Option<SqliteStore>,
+}
+
+impl<'a> ControlClient<'a> {
+    /// Looks for a running server, and opens the store if there is none.
+    ///
+    /// # Errors
+    /// There is neither.
+    pub async fn open(config: &'a Config) -> Result<Self, ControlClientError> {
+        let directory = &config.server.data;
+        match connect(directory).await {
+            Ok(_) => return Ok(Self { config, store: None }),
+            Err(ConnectionError::NotRunning) => {}
+            Err(error) => return Err(error.into()),
         }
-    };
-    connecting.await.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ReachError::NotRunning,
-        _ => ReachError::Io(error),
-    })
-}
+        if !directory.join(DATABASE).exists() {
+            return Err(ControlClientError::NoData(directory.display().to_string()));
+        }
+        let store = SqliteStore::open(SqliteOptions::new(directory), Box::new(NullSink))?;
+        Ok(Self { config, store: Some(store) })
+    }
 
-/// Asks the server that runs on this data directory; `progress` hears how much is done, from 0 to 1.
-///
-/// # Errors
-/// There is none, or it does not answer.
-pub async fn ask(
-    directory: &Path,
-    request: &ControlRequest,
-    progress: &mut dyn FnMut(f64),
-) -> Result<ControlAnswer, ReachError> {
-    let (reading, mut writing) = connect(directory).await?.into_split();
-    let mut line = serde_json::to_vec(request).map_err(io::Error::from)?;
-    line.push(b'\n');
-    in_time(writing.write_all(&line)).await?;
-    let mut reader = BufReader::new(reading);
-    loop {
-        match next(&mut reader).await? {
-            Line::Progress { progress: done } => progress(done),
-            Line::Answer(answer) => return Ok(answer),
+    /// Runs a command. `progress` is called with the share that is done, from 0 to 1.
+    ///
+    /// # Errors
+    /// The server does not respond.
+    pub async fn run(
+        &self,
+        command: ControlRequest,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<ControlResponse, ControlClientError> {
+        let Some(store) = &self.store else {
+            return Ok(send_command(&self.config.server.data, &command, progress).await?);
+        };
+        let (sender, mut done) = watch::channel(0.0);
+        let context = AdminContext { store, live: None, config: self.config, now: Timestamp::from(SystemTime::now()) };
+        let mut executing = std::pin::pin!(execute(&context, command, sender));
+        loop {
+            tokio::select! {
+                response = &mut executing => return Ok(response),
+                Ok(()) = done.changed() => progress(*done.borrow_and_update()),
+            }
         }
     }
-}
 
-async fn next(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Line, ReachError> {
-    let mut line = String::new();
-    let bytes = in_time(reader.take(ANSWER_BYTES_MAX).read_line(&mut line)).await?;
-    if bytes == 0 {
-        return Err(ReachError::Ended);
+    /// Closes the store, if this client opened it.
+    pub async fn close(self) {
+        if let Some(store) = self.store {
+            store.close().await;
+        }
     }
-    Ok(serde_json::from_str(&line).map_err(io::Error::from)?)
-}
-
-async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    tokio::time::timeout(SILENCE_MAX, what).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

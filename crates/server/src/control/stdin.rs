@@ -1,50 +1,50 @@
-//! A password from standard input: asked for twice and not shown where a person types, one line where a
-//! program does. Never from the command line, which every user of the machine can read.
+//! Reads a password from standard input: from a terminal twice and without echo, from a pipe as one line. A password is
+//! never an argument, since every user of the machine can read those.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// More is no password of anybody's.
+/// No password is longer.
 const LINE_BYTES_MAX: u64 = 4096;
 
-/// Why there is no password.
+/// Why no password was read.
 #[derive(Debug, thiserror::Error)]
 pub enum StdinError {
-    /// Nothing came.
+    /// Standard input is empty.
     #[error("no password came on standard input; type one, pipe one in, or let --generate make one")]
     Nothing,
-    /// The two that were typed are not the same.
-    #[error("these two are not the same; nothing was changed")]
+    /// The two inputs differ.
+    #[error("the passwords do not match; nothing was changed")]
     Different,
     /// Ctrl-C.
     #[error("interrupted; nothing was changed")]
     Interrupted,
     /// Standard input cannot be read.
-    #[error("standard input cannot be read: {0}")]
+    #[error("cannot read standard input: {0}")]
     Io(#[from] io::Error),
 }
 
 /// Reads the password for a user.
 ///
 /// # Errors
-/// There is none.
+/// No password was read.
 pub async fn read_password(name: &str) -> Result<String, StdinError> {
     if !io::stdin().is_terminal() {
         return line().await;
     }
-    // Held until this returns, also when Ctrl-C ends it.
-    let _quiet = NoEcho::begin()?;
-    let first = asked(&format!("Password for {name}: ")).await?;
-    if first != asked("Once more: ").await? {
+    // Restores the echo when this function returns, after Ctrl-C too.
+    let _no_echo = NoEcho::begin()?;
+    let first = prompt(&format!("Password for {name}: ")).await?;
+    if first != prompt("Repeat the password: ").await? {
         return Err(StdinError::Different);
     }
     Ok(first)
 }
 
-async fn asked(prompt: &str) -> Result<String, StdinError> {
+async fn prompt(text: &str) -> Result<String, StdinError> {
     let mut err = io::stderr().lock();
-    write!(err, "{prompt}").and_then(|()| err.flush())?;
+    write!(err, "{text}").and_then(|()| err.flush())?;
     drop(err);
     let typed = tokio::select! {
         typed = line() => typed,
@@ -53,7 +53,7 @@ async fn asked(prompt: &str) -> Result<String, StdinError> {
             Err(StdinError::Interrupted)
         }
     };
-    // The newline that was typed was not shown either.
+    // The terminal did not echo the newline either.
     eprintln!();
     typed
 }
@@ -69,7 +69,7 @@ async fn line() -> Result<String, StdinError> {
     if line.is_empty() { Err(StdinError::Nothing) } else { Ok(line.to_owned()) }
 }
 
-/// A terminal that does not show what is typed; it shows it again when this is gone.
+/// Turns the terminal's echo off until it is dropped.
 struct NoEcho(Termios);
 
 impl NoEcho {
@@ -84,7 +84,7 @@ impl NoEcho {
 
 impl Drop for NoEcho {
     fn drop(&mut self) {
-        // The terminal may be gone.
+        // The terminal may have been closed.
         let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
     }
 }

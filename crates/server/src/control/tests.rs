@@ -4,35 +4,39 @@ use std::sync::{Arc, Mutex};
 use teahouse_core::{Timestamp, UserId};
 use tokio_util::sync::CancellationToken;
 
-use super::apply::{Applied, Desk, apply};
+use super::connection::{ConnectionError, send_command};
+use super::execute::execute;
+use super::protocol::{Hidden, UserPage, key_from_text, key_to_text};
 use super::*;
 use crate::config::{self, Config, Sources};
+use crate::http::tests::stage::{StillLife, stage};
+use crate::use_cases::admin::AdminContext;
 
 #[derive(Default)]
 struct Recorder(Mutex<Vec<ControlRequest>>);
 
 #[async_trait]
-impl Handler for Recorder {
-    async fn handle(&self, request: ControlRequest, progress: Progress) -> ControlAnswer {
+impl ControlHandler for Recorder {
+    async fn handle(&self, request: ControlRequest, progress: Progress) -> ControlResponse {
         self.0.lock().unwrap().push(request.clone());
         match request {
-            ControlRequest::UserDisable { name } if name == "nobody" => ControlAnswer::Refused("no".to_owned()),
+            ControlRequest::UserDisable { name } if name == "nobody" => ControlResponse::Refused("no".to_owned()),
             ControlRequest::Backup { .. } => {
-                // Each is told before the next one is, which shows that telling is no matter of the end.
+                // Progress is written at once and not only with the response.
                 for done in [0.25, 0.5] {
                     progress.send(done).unwrap();
                     tokio::task::yield_now().await;
                 }
-                ControlAnswer::Done("copied".to_owned())
+                ControlResponse::Done("copied".to_owned())
             }
-            _ => ControlAnswer::Done("yes".to_owned()),
+            _ => ControlResponse::Done("yes".to_owned()),
         }
     }
 }
 
-/// Asks without looking at progress.
-async fn asked(directory: &Path, request: &ControlRequest) -> Result<ControlAnswer, ReachError> {
-    ask(directory, request, &mut |_| {}).await
+/// Sends a command and ignores its progress.
+async fn send(directory: &Path, command: &ControlRequest) -> Result<ControlResponse, ConnectionError> {
+    send_command(directory, command, &mut |_| {}).await
 }
 
 /// Runs `client` against a server on this directory, and the server to its end.
@@ -44,7 +48,7 @@ async fn with_server<T>(directory: &Path, handler: &Arc<Recorder>, client: impl 
         shutdown.cancel();
         result
     };
-    tokio::join!(server.serve(Arc::clone(handler) as Arc<dyn Handler>, shutdown.clone()), client).1
+    tokio::join!(server.serve(Arc::clone(handler) as Arc<dyn ControlHandler>, shutdown.clone()), client).1
 }
 
 fn disable(name: &str) -> ControlRequest {
@@ -52,17 +56,17 @@ fn disable(name: &str) -> ControlRequest {
 }
 
 #[tokio::test]
-async fn what_is_asked_arrives_and_the_answer_comes_back() {
+async fn a_command_arrives_and_its_response_comes_back() {
     let directory = tempfile::tempdir().unwrap();
     let recorder = Arc::<Recorder>::default();
     let role = ControlRequest::UserRole { name: "小明 \"\n".to_owned(), role: "admin".to_owned() };
     let (first, second) = with_server(directory.path(), &recorder, async {
-        (asked(directory.path(), &role).await.unwrap(), asked(directory.path(), &disable("nobody")).await.unwrap())
+        (send(directory.path(), &role).await.unwrap(), send(directory.path(), &disable("nobody")).await.unwrap())
     })
     .await;
     assert_eq!((first.exit_status(), second.exit_status()), (0, 1));
     assert_eq!(*recorder.0.lock().unwrap(), [role, disable("nobody")]);
-    assert!(!directory.path().join(SOCKET).exists(), "the socket's file goes with the server");
+    assert!(!directory.path().join(SOCKET).exists(), "the server removes the socket's file");
 }
 
 #[tokio::test]
@@ -70,35 +74,35 @@ async fn a_path_longer_than_a_socket_address_works() {
     let directory = tempfile::tempdir().unwrap();
     let long = directory.path().join("d".repeat(120));
     std::fs::create_dir(&long).unwrap();
-    let answer = with_server(&long, &Arc::default(), async { asked(&long, &disable("amy")).await.unwrap() }).await;
-    assert_eq!(answer, ControlAnswer::Done("yes".to_owned()));
+    let answer = with_server(&long, &Arc::default(), async { send(&long, &disable("amy")).await.unwrap() }).await;
+    assert_eq!(answer, ControlResponse::Done("yes".to_owned()));
 }
 
 #[tokio::test]
-async fn without_a_server_the_client_says_so() {
+async fn without_a_server_the_client_reports_it() {
     let directory = tempfile::tempdir().unwrap();
     for directory in [directory.path(), &directory.path().join("nowhere")] {
-        let answer = asked(directory, &disable("amy")).await;
-        assert!(matches!(answer, Err(ReachError::NotRunning)), "{answer:?}");
+        let answer = send(directory, &disable("amy")).await;
+        assert!(matches!(answer, Err(ConnectionError::NotRunning)), "{answer:?}");
     }
 }
 
 #[tokio::test]
-async fn what_a_crash_left_is_replaced_and_a_living_server_is_not() {
+async fn the_socket_of_a_crashed_server_is_replaced_and_a_live_one_is_not() {
     let directory = tempfile::tempdir().unwrap();
-    // A listener that is dropped leaves its file, as a crash does.
+    // Dropping a listener leaves its file, as a crash does.
     drop(std::os::unix::net::UnixListener::bind(directory.path().join(SOCKET)).unwrap());
-    assert!(matches!(asked(directory.path(), &disable("amy")).await, Err(ReachError::NotRunning)));
+    assert!(matches!(send(directory.path(), &disable("amy")).await, Err(ConnectionError::NotRunning)));
     with_server(directory.path(), &Arc::default(), async {
         let second = ControlServer::bind(directory.path()).await;
         assert!(matches!(second, Err(BindError::AlreadyRunning)), "{second:?}");
-        assert!(asked(directory.path(), &disable("amy")).await.is_ok(), "the first one is still there");
+        assert!(send(directory.path(), &disable("amy")).await.is_ok(), "the first server still responds");
     })
     .await;
 }
 
 #[tokio::test]
-async fn only_the_owner_can_open_it() {
+async fn only_the_owner_can_open_the_socket() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let server = ControlServer::bind(directory.path()).await.unwrap();
@@ -108,7 +112,7 @@ async fn only_the_owner_can_open_it() {
 }
 
 #[tokio::test]
-async fn lines_that_mean_nothing_are_answered_and_change_nothing() {
+async fn invalid_lines_get_a_response_and_change_nothing() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let directory = tempfile::tempdir().unwrap();
     let recorder = Arc::<Recorder>::default();
@@ -128,37 +132,37 @@ async fn lines_that_mean_nothing_are_answered_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn long_work_tells_how_far_it_is_and_keeps_nobody_else_waiting() {
+async fn a_long_command_reports_progress_and_does_not_block_others() {
     let directory = tempfile::tempdir().unwrap();
     let backup = ControlRequest::Backup { into: "/b".to_owned() };
     let (answer, heard) = with_server(directory.path(), &Arc::default(), async {
         let mut heard = Vec::new();
-        let answer = ask(directory.path(), &backup, &mut |done| heard.push(done)).await.unwrap();
+        let answer = send_command(directory.path(), &backup, &mut |done| heard.push(done)).await.unwrap();
         (answer, heard)
     })
     .await;
-    assert_eq!(answer, ControlAnswer::Done("copied".to_owned()));
+    assert_eq!(answer, ControlResponse::Done("copied".to_owned()));
     assert!(heard.last() == Some(&0.5) && heard.is_sorted(), "{heard:?}");
 
-    /// Backs up until somebody is disabled.
+    /// A backup that takes until a user is disabled.
     #[derive(Default)]
     struct Busy(tokio::sync::Notify);
 
     #[async_trait]
-    impl Handler for Busy {
-        async fn handle(&self, request: ControlRequest, _: Progress) -> ControlAnswer {
+    impl ControlHandler for Busy {
+        async fn handle(&self, request: ControlRequest, _: Progress) -> ControlResponse {
             match request {
                 ControlRequest::Backup { .. } => self.0.notified().await,
                 _ => self.0.notify_one(),
             }
-            ControlAnswer::Done(String::new())
+            ControlResponse::Done(String::new())
         }
     }
     let server = ControlServer::bind(directory.path()).await.unwrap();
     let shutdown = CancellationToken::new();
     let client = async {
         let amy = disable("amy");
-        let (copied, disabled) = tokio::join!(asked(directory.path(), &backup), asked(directory.path(), &amy));
+        let (copied, disabled) = tokio::join!(send(directory.path(), &backup), send(directory.path(), &amy));
         assert!(copied.is_ok() && disabled.is_ok());
         shutdown.cancel();
     };
@@ -166,22 +170,22 @@ async fn long_work_tells_how_far_it_is_and_keeps_nobody_else_waiting() {
 }
 
 #[tokio::test]
-async fn a_server_that_ends_before_it_answers_is_not_taken_for_an_answer() {
+async fn a_server_that_stops_before_it_responds_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let listener = tokio::net::UnixListener::bind(directory.path().join(SOCKET)).unwrap();
     let amy = disable("amy");
-    let (answer, ()) = tokio::join!(asked(directory.path(), &amy), async { drop(listener.accept().await.unwrap()) });
-    assert!(matches!(answer, Err(ReachError::Ended | ReachError::Io(_))), "{answer:?}");
+    let (answer, ()) = tokio::join!(send(directory.path(), &amy), async { drop(listener.accept().await.unwrap()) });
+    assert!(matches!(answer, Err(ConnectionError::Ended | ConnectionError::Io(_))), "{answer:?}");
 }
 
 #[tokio::test]
-async fn going_down_waits_for_nobody_who_has_not_asked() {
+async fn a_shutdown_does_not_wait_for_a_client_that_sent_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let mut silent = None;
     with_server(directory.path(), &Arc::default(), async {
         silent = Some(tokio::net::UnixStream::connect(directory.path().join(SOCKET)).await.unwrap());
-        // When this is answered, the one before it was accepted.
-        asked(directory.path(), &disable("amy")).await.unwrap();
+        // The server accepts in order, so with this response it has accepted the silent client.
+        send(directory.path(), &disable("amy")).await.unwrap();
     })
     .await;
     let mut read = String::new();
@@ -190,11 +194,11 @@ async fn going_down_waits_for_nobody_who_has_not_asked() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_down_begins_no_copy_and_still_does_the_rest() {
-    let stage = crate::http::tests::stage::stage();
+async fn a_server_that_shuts_down_starts_no_backup_and_runs_other_commands() {
+    let stage = stage();
     stage.join("amy").await;
     let closing = CancellationToken::new();
-    let controller = Controller::new(Arc::clone(&stage.app), closing.clone());
+    let controller = AppHandler::new(Arc::clone(&stage.app), closing.clone());
     let parent = tempfile::tempdir().unwrap();
     let copy = parent.path().join("copy");
     let backup = || ControlRequest::Backup { into: copy.to_str().unwrap().to_owned() };
@@ -202,62 +206,64 @@ async fn a_server_that_goes_down_begins_no_copy_and_still_does_the_rest() {
     let refused = controller.handle(backup(), Progress::new(0.0)).await;
     assert_eq!((refused.exit_status(), copy.exists()), (70, false), "{refused:?}");
     assert_eq!(controller.handle(disable("amy"), Progress::new(0.0)).await.exit_status(), 0);
-    assert_eq!(stage.live.revoked.lock().unwrap().len(), 1, "her sockets feel it");
+    assert_eq!(stage.live.revoked.lock().unwrap().len(), 1, "amy's live sessions end");
 }
 
 #[test]
-fn what_is_secret_stands_in_no_log() {
+fn secrets_are_not_in_debug_output() {
     let hash = Hidden("$argon2id$".to_owned());
     let request = ControlRequest::UserPasswd { name: "amy".to_owned(), password_hash: hash };
     assert!(!format!("{request:?}").contains("argon2"));
     let key = crate::secrets::ApiKey::random().key();
-    assert_eq!(key_of_text(&key_text(key)), Some(key));
+    assert_eq!(key_from_text(&key_to_text(key)), Some(key));
     for other in ["", "7", "x", &"0".repeat(33)] {
-        assert_eq!(key_of_text(&Hidden(other.to_owned())), None, "{other}");
+        assert_eq!(key_from_text(&Hidden(other.to_owned())), None, "{other}");
     }
 }
 
-/// Nobody listens to what these tests store.
 fn store_in(directory: &Path) -> teahouse_store::SqliteStore {
     let options = teahouse_store::SqliteOptions::new(directory);
-    teahouse_store::SqliteStore::open(options, Box::new(Nobody)).unwrap()
+    teahouse_store::SqliteStore::open(options, Box::new(NullSink)).unwrap()
 }
 
 fn defaults() -> Config {
     config::load(Sources::default()).unwrap().config
 }
 
-async fn applied(store: &dyn teahouse_store::Store, request: ControlRequest) -> Applied {
-    let desk = Desk { store, config: &defaults(), now: Timestamp(1_795_328_736_120) };
-    apply(&desk, request, Progress::new(0.0)).await
+/// Runs a command on a store, and gives the response and whose live sessions it ended.
+async fn run(store: &dyn teahouse_store::Store, request: ControlRequest) -> (ControlResponse, Vec<UserId>) {
+    let (live, config) = (StillLife::default(), defaults());
+    let context = AdminContext { store, live: Some(&live), config: &config, now: Timestamp(1_795_328_736_120) };
+    let response = execute(&context, request, Progress::new(0.0)).await;
+    let revoked = live.revoked.lock().unwrap().iter().map(|revoked| revoked.user).collect();
+    (response, revoked)
 }
 
 #[tokio::test]
-async fn h17_who_was_changed_is_said_also_when_the_name_is_somebody_elses_address() {
+async fn h17_a_name_that_is_another_users_address_changes_only_its_own_user() {
     use teahouse_store::{SiteUser, Store, Subject};
     let directory = tempfile::tempdir().unwrap();
     let store = store_in(directory.path());
-    // A site may call its users by their addresses, and names in its tokens are held to no rule.
+    // A site may use e-mail addresses as usernames; the rules for usernames do not apply to its tokens.
     for (id, username, email) in [(7, "amy@example.org", None), (8, "bob", Some("amy@example.org"))] {
         let subject = Subject::Id(UserId(id));
         let (username, email) = (username.to_owned(), email.map(str::to_owned));
         store.ensure_site_user(SiteUser { subject, username, email, now: Timestamp(0) }).await.unwrap();
     }
-    let disabled = applied(&store, disable("amy@example.org")).await;
-    assert_eq!(disabled.answer.exit_status(), 0);
-    assert_eq!(disabled.revoked.map(|revoked| revoked.user), Some(UserId(7)));
-    let nobody = applied(&store, disable("eve")).await;
-    assert_eq!((nobody.answer.exit_status(), nobody.revoked), (1, None));
-    // Bob is not given a password that was meant for somebody else.
+    let (response, revoked) = run(&store, disable("amy@example.org")).await;
+    assert_eq!((response.exit_status(), revoked), (0, vec![UserId(7)]));
+    let (response, revoked) = run(&store, disable("eve")).await;
+    assert_eq!((response.exit_status(), revoked), (1, vec![]));
+    // The command must not change the password of bob, whose e-mail address the name is.
     let password_hash = Hidden("$argon2id$".to_owned());
     let request = ControlRequest::UserPasswd { name: "amy@example.org".to_owned(), password_hash };
-    let changed = applied(&store, request).await;
-    assert_ne!(changed.revoked.map(|revoked| revoked.user), Some(UserId(8)));
+    let (_, revoked) = run(&store, request).await;
+    assert!(!revoked.contains(&UserId(8)), "{revoked:?}");
     assert_eq!(store.password_hash(UserId(8)).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn users_are_listed_in_pages_and_none_is_left_out() {
+async fn a_list_of_users_in_pages_is_complete() {
     use teahouse_store::{NewUser, Store};
     let directory = tempfile::tempdir().unwrap();
     let store = store_in(directory.path());
@@ -268,8 +274,8 @@ async fn users_are_listed_in_pages_and_none_is_left_out() {
         store.create_user(new).await.unwrap();
     }
     let mut seen = Vec::new();
-    let page = async |after| match applied(&store, ControlRequest::UserList { after }).await.answer {
-        ControlAnswer::Users(page) => page,
+    let page = async |after| match run(&store, ControlRequest::UserList { after }).await.0 {
+        ControlResponse::Users(page) => page,
         other => panic!("{other:?}"),
     };
     loop {

@@ -1,116 +1,111 @@
-//! The routes of accounts: `/api/auth/…` and `/api/user/:id`.
+//! The routes of accounts and logins: `/api/auth/…` and `/api/user/{id}`.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use teahouse_core::UserId;
 use teahouse_protocol::classic::http::{
     ChangePasswordBody, Done, LoggedIn, LoginBody, OwnAccount, ProfileBody, PublicUser, Refreshed, RegisterBody,
 };
 
-use super::answer::{Answer, Handled};
-use super::body::Fields;
-use super::caller::{Actor, Caller, Reader, admit, bearer};
+use super::body::JsonBody;
+use super::caller::{Actor, Caller, Reader, bearer};
 use super::context::Context;
 use super::cookie;
 use super::parameters::PathId;
-use super::refusal::Refusal;
+use super::response::{ApiResponse, ApiResult, http_status};
 use crate::app::App;
-use crate::use_cases::change_password::{PasswordChange, change_password};
-use crate::use_cases::log_in::log_in;
-use crate::use_cases::log_out::log_out;
-use crate::use_cases::read_profile::read_profile;
-use crate::use_cases::refresh_login::{RefreshError, refresh_login};
-use crate::use_cases::register::{Registration, register};
-use crate::use_cases::update_profile::{ProfileWish, update_profile};
+use crate::errors::ApiError;
+use crate::use_cases::accounts::authenticate::authenticate;
+use crate::use_cases::accounts::change_password::{PasswordChange, change_password};
+use crate::use_cases::accounts::log_in::log_in;
+use crate::use_cases::accounts::log_out::log_out;
+use crate::use_cases::accounts::read_profile::read_profile;
+use crate::use_cases::accounts::refresh_login::{RefreshError, refresh_login};
+use crate::use_cases::accounts::register::{Registration, register};
+use crate::use_cases::accounts::update_profile::{ProfileUpdate, update_profile};
 
 pub(super) async fn sign_up(
     State(app): State<Arc<App>>,
     Context { address, .. }: Context,
-    Fields(RegisterBody { username, password, email }): Fields<RegisterBody>,
-) -> Handled {
+    JsonBody(RegisterBody { username, password, email }): JsonBody<RegisterBody>,
+) -> ApiResult {
     let login = register(&app, Registration { username, password, email, address }).await?;
-    let answer = Answer::created(&LoggedIn::new(&login.issued.token, &login.user));
-    Ok(answer.with_cookie(cookie::keep(&login.refresh, &app.config)))
+    let response = ApiResponse::ok(&LoggedIn::new(&login.issued.token, &login.user)).created();
+    Ok(response.with_cookie(cookie::keep(&login.refresh, &app.config)))
 }
 
 pub(super) async fn sign_in(
     State(app): State<Arc<App>>,
     Context { address, .. }: Context,
-    Fields(body): Fields<LoginBody>,
-) -> Handled {
+    JsonBody(body): JsonBody<LoginBody>,
+) -> ApiResult {
     let login = log_in(&app, &body.username, body.password, address).await?;
-    let answer = Answer::ok(&LoggedIn::new(&login.issued.token, &login.user));
-    Ok(answer.with_cookie(cookie::keep(&login.refresh, &app.config)))
+    let response = ApiResponse::ok(&LoggedIn::new(&login.issued.token, &login.user));
+    Ok(response.with_cookie(cookie::keep(&login.refresh, &app.config)))
 }
 
 pub(super) async fn refresh(
     State(app): State<Arc<App>>,
     Context { address, .. }: Context,
     headers: HeaderMap,
-) -> Handled {
-    // A page that never logged in has no cookie; that is no attempt at anything.
-    let old = cookie::refresh_of(&headers).ok_or(RefreshError::Void)?;
+) -> ApiResult {
+    // A page without a login has no cookie. That is no attack and does not count against the address.
+    let old = cookie::refresh_of(&headers).ok_or(RefreshError::Invalid)?;
     let login = refresh_login(&app, old, address).await?;
-    let answer = Answer::ok(&Refreshed::new(&login.issued.token, login.issued.expires_at));
-    Ok(answer.with_cookie(cookie::keep(&login.refresh, &app.config)))
+    let response = ApiResponse::ok(&Refreshed::new(&login.issued.token, login.issued.expires_at));
+    Ok(response.with_cookie(cookie::keep(&login.refresh, &app.config)))
 }
 
-/// Whatever comes of it, the browser forgets the cookie.
+/// The browser forgets the cookie even when the request fails.
 pub(super) async fn sign_out(State(app): State<Arc<App>>, context: Context, headers: HeaderMap) -> Response {
-    let outcome = end_login(&app, &context, &headers).await;
-    let mut response = outcome.into_response();
-    response.headers_mut().insert(axum::http::header::SET_COOKIE, cookie::forget(&app.config));
+    let mut response = end_login(&app, &context, &headers).await.into_response();
+    response.headers_mut().insert(SET_COOKIE, cookie::forget(&app.config));
     response
 }
 
-async fn end_login(app: &Arc<App>, context: &Context, headers: &HeaderMap) -> Handled {
+async fn end_login(app: &Arc<App>, context: &Context, headers: &HeaderMap) -> ApiResult {
     let refresh = cookie::refresh_of(headers);
     let token = match bearer(headers) {
-        Some(token) => match admit(app, Some(token), context.address).await {
-            // The token expired over night, but the cookie still says whose login is to end.
-            Err(refusal) if refresh.is_none() || !refusal.is_unauthorized() => return Err(refusal),
-            admitted => admitted.ok(),
+        Some(token) => match authenticate(app, Some(token), context.address).await.map_err(ApiError::from) {
+            // The token may have expired; the cookie still names the login to end.
+            Err(error) if refresh.is_none() || http_status(&error) != StatusCode::UNAUTHORIZED => return Err(error),
+            authenticated => authenticated.ok(),
         },
         None => None,
     };
     log_out(app, token, refresh).await?;
-    Ok(Answer::ok(&Done::OK))
+    Ok(ApiResponse::ok(&Done::OK))
 }
 
-pub(super) async fn me(Reader(caller): Reader) -> Handled {
-    Ok(Answer::ok(&OwnAccount::from(&caller.who.user)))
+pub(super) async fn me(Reader(caller): Reader) -> ApiResult {
+    Ok(ApiResponse::ok(&OwnAccount::from(&caller.who.user)))
 }
 
 pub(super) async fn update_me(
     State(app): State<Arc<App>>,
     Actor(caller): Actor,
-    Fields(body): Fields<ProfileBody>,
-) -> Handled {
+    JsonBody(body): JsonBody<ProfileBody>,
+) -> ApiResult {
     let profile = body.profile.unwrap_or_default();
-    let wish = ProfileWish { nickname: profile.nickname, avatar: body.avatar, bio: profile.bio };
-    let user = update_profile(&app, &caller.who.user, wish).await?;
-    Ok(Answer::ok(&OwnAccount::from(&user)))
+    let update = ProfileUpdate { nickname: profile.nickname, avatar: body.avatar, bio: profile.bio };
+    let user = update_profile(&app, &caller.who.user, update).await?;
+    Ok(ApiResponse::ok(&OwnAccount::from(&user)))
 }
 
 pub(super) async fn new_password(
     State(app): State<Arc<App>>,
     Actor(Caller { who, address }): Actor,
-    Fields(ChangePasswordBody { current, new }): Fields<ChangePasswordBody>,
-) -> Handled {
+    JsonBody(ChangePasswordBody { current, new }): JsonBody<ChangePasswordBody>,
+) -> ApiResult {
     change_password(&app, who, PasswordChange { current, new, address }).await?;
-    Ok(Answer::ok(&Done::OK))
+    Ok(ApiResponse::ok(&Done::OK))
 }
 
-pub(super) async fn user(State(app): State<Arc<App>>, _: Reader, PathId(id): PathId) -> Handled {
+pub(super) async fn user(State(app): State<Arc<App>>, _: Reader, PathId(id): PathId) -> ApiResult {
     let user = read_profile(&app, UserId(id)).await?;
-    Ok(Answer::ok(&PublicUser::from(&user)))
-}
-
-impl Refusal {
-    fn is_unauthorized(&self) -> bool {
-        self.status == axum::http::StatusCode::UNAUTHORIZED
-    }
+    Ok(ApiResponse::ok(&PublicUser::from(&user)))
 }

@@ -1,5 +1,5 @@
-//! Bodies: read within a size and a time, whatever their Content-Type says, and taken as JSON. What
-//! cannot be read is refused with the name of the field.
+//! Request bodies: read within a size and a time limit and parsed as JSON, whatever their Content-Type says. An error
+//! names the field.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -12,77 +12,76 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use teahouse_core::ErrorCode;
 
-use super::refusal::Refusal;
-use super::sentence;
 use crate::app::App;
+use crate::errors::{ApiError, messages as texts};
 
-/// The fields of a request's body. An empty body is an empty object.
-pub(super) struct Fields<T>(pub(super) T);
+/// A body that is a JSON object. An empty body is an empty object.
+pub(super) struct JsonBody<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Fields<T> {
-    type Rejection = Refusal;
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let bytes = read(request, app, app.config.server.body_bytes_max.0).await?;
         parse(&bytes, Shape::Object).map(Self)
     }
 }
 
-/// What a body's JSON may be.
+/// Which JSON a body may be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// An object: serde would read an array as a struct, too.
+    /// An object. Serde alone would also read a struct from an array.
     Object,
-    /// An object, or a list of such.
-    ObjectOrList,
+    /// An object or an array of objects.
+    ObjectOrArray,
 }
 
-pub(super) async fn read(request: Request, app: &App, bytes_max: usize) -> Result<Bytes, Refusal> {
+pub(super) async fn read(request: Request, app: &App, bytes_max: usize) -> Result<Bytes, ApiError> {
     let too_large = || {
-        Refusal::new(ErrorCode::TooLong)
+        ApiError::new(ErrorCode::TooLong)
             .with_status(StatusCode::PAYLOAD_TOO_LARGE)
-            .saying(sentence::body_too_large(bytes_max))
+            .with_message(texts::body_too_large(bytes_max))
     };
-    // Whoever says beforehand that it is too much is not read at all.
+    // A body whose announced length is too large is not read at all.
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > bytes_max as u64) {
         return Err(too_large());
     }
-    // A body may take as long as a head: one byte a second is not a client.
+    // The same bound as for the head protects against slow bodies.
     let body = Limited::new(request.into_body(), bytes_max).collect();
     match tokio::time::timeout(app.config.server.header_timeout, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() || caused_by_length(error.as_ref()) => Err(too_large()),
-        // The connection broke or the chunks are nonsense; most likely nobody hears this.
-        Ok(Err(_)) => Err(Refusal::new(ErrorCode::BadRequest)),
-        Err(_) => Err(Refusal::new(ErrorCode::BadRequest)
+        Ok(Err(error)) if error.is::<LengthLimitError>() || is_caused_by_length(error.as_ref()) => Err(too_large()),
+        // The connection broke or the chunks are invalid; most likely nobody receives this.
+        Ok(Err(_)) => Err(ApiError::new(ErrorCode::BadRequest)),
+        Err(_) => Err(ApiError::new(ErrorCode::BadRequest)
             .with_status(StatusCode::REQUEST_TIMEOUT)
-            .saying(sentence::body_too_slow())),
+            .with_message(texts::body_timeout())),
     }
 }
 
-fn caused_by_length(error: &(dyn Error + 'static)) -> bool {
-    error.source().is_some_and(|cause| cause.is::<LengthLimitError>() || caused_by_length(cause))
+fn is_caused_by_length(error: &(dyn Error + 'static)) -> bool {
+    error.source().is_some_and(|cause| cause.is::<LengthLimitError>() || is_caused_by_length(cause))
 }
 
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], shape: Shape) -> Result<T, Refusal> {
-    let broken = |sentence| Err(Refusal::new(ErrorCode::BadRequest).saying(sentence));
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], shape: Shape) -> Result<T, ApiError> {
+    let bad_request = |message| Err(ApiError::new(ErrorCode::BadRequest).with_message(message));
     let text = match std::str::from_utf8(bytes) {
         Ok(text) if text.trim().is_empty() => "{}",
-        // Some clients begin with a byte order mark.
+        // Some clients send a byte order mark.
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
-        Err(_) => return broken(sentence::broken_json()),
+        Err(_) => return bad_request(texts::invalid_json()),
     };
-    let opening = text.trim_start().chars().next();
-    if opening != Some('{') && (opening, shape) != (Some('['), Shape::ObjectOrList) {
-        return broken(if is_json(text) { sentence::not_an_object() } else { sentence::broken_json() });
+    let first = text.trim_start().chars().next();
+    if first != Some('{') && (first, shape) != (Some('['), Shape::ObjectOrArray) {
+        return bad_request(if is_json(text) { texts::not_an_object() } else { texts::invalid_json() });
     }
     let mut json = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize(&mut json) {
         Ok(fields) if json.end().is_ok() => Ok(fields),
-        // What is wrong with a field counts only when the whole is JSON at all.
-        Err(error) if error.inner().is_data() && is_json(text) => Err(fault(&error)),
-        Ok(_) | Err(_) => broken(sentence::broken_json()),
+        // A wrong field is reported only where the whole body is JSON.
+        Err(error) if error.inner().is_data() && is_json(text) => Err(invalid_field(&error)),
+        Ok(_) | Err(_) => bad_request(texts::invalid_json()),
     }
 }
 
@@ -90,18 +89,18 @@ fn is_json(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-/// Names the field. Serde says of one that is missing only in its message.
-fn fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Refusal {
+/// Names the field. Serde names a missing or repeated one only in its message.
+fn invalid_field(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     let (path, message) = (error.path().to_string(), error.inner().to_string());
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-    let twice = message.strip_prefix("duplicate field `").and_then(|rest| rest.split('`').next());
-    let name = match (path.as_str(), missing.or(twice)) {
+    let repeated = message.strip_prefix("duplicate field `").and_then(|rest| rest.split('`').next());
+    let name = match (path.as_str(), missing.or(repeated)) {
         (".", Some(field)) => field.to_owned(),
         (path, Some(field)) if !path.ends_with(field) => format!("{path}.{field}"),
         (path, _) => path.to_owned(),
     };
-    let sentence = if missing.is_some() { sentence::missing_field(&name) } else { sentence::wrong_field(&name) };
-    Refusal::field(name).saying(sentence)
+    let message = if missing.is_some() { texts::missing_field(&name) } else { texts::wrong_type(&name) };
+    ApiError::invalid_field(name).with_message(message)
 }
 
 #[cfg(test)]
@@ -113,9 +112,9 @@ mod tests {
     use super::*;
 
     fn refused<T: DeserializeOwned>(body: &[u8]) -> Option<(u16, Option<String>)> {
-        let refusal = parse::<T>(body, Shape::Object).err()?;
-        assert!(!refusal.sentence(Language::En).is_empty());
-        Some((refusal.status.as_u16(), refusal.field.map(|field| field.into_owned())))
+        let error = parse::<T>(body, Shape::Object).err()?;
+        assert!(!error.message(Language::En).is_empty());
+        Some((error.status(), error.field().map(str::to_owned)))
     }
 
     #[test]
@@ -146,7 +145,7 @@ mod tests {
         check("7", Some((400, None)));
         check("null", Some((400, None)));
         check(r#"{"receiver_id":9007199254740992,"content":"hi"}"#, Some((422, Some("receiver_id"))));
-        // What is not looked at may be as deep as it likes; what is looked at may not.
+        // An ignored field may be nested to any depth, others may not.
         let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
         check(&format!(r#"{{"x":{deep}}}"#), Some((422, Some("receiver_id"))));
         check(&format!(r#"{{"receiver_id":7,"content":{deep}}}"#), Some((422, Some("content"))));
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_within_a_field_is_named_by_its_way() {
+    fn a_nested_field_is_named_with_its_path() {
         let body = br#"{"profile":{"nickname":7}}"#;
         assert_eq!(refused::<ProfileBody>(body), Some((422, Some("profile.nickname".to_owned()))));
         assert_eq!(refused::<ProfileBody>(b""), None);

@@ -1,5 +1,4 @@
-//! Who makes a request, and whether they may make one now. Every route but logging in and the probes
-//! takes one of these; the WebSocket handshake asks `admit` as well.
+//! The user who makes a request, as an extractor for handlers: authenticated, and held to a rate.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,15 +7,15 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use teahouse_core::{ErrorCode, UserId};
+use teahouse_core::UserId;
 
 use super::context::Context;
-use super::refusal::Refusal;
 use crate::app::App;
+use crate::errors::ApiError;
 use crate::limits::UserLimit;
-use crate::use_cases::authenticate::{Authenticated, authenticate};
+use crate::use_cases::accounts::authenticate::{Authenticated, authenticate};
 
-/// Somebody who may come in; how fast is theirs to be told by the use case.
+/// An authenticated user. The use case applies a rate, if any.
 pub(super) struct Caller {
     pub(super) who: Authenticated,
     pub(super) address: IpAddr,
@@ -28,59 +27,49 @@ impl Caller {
     }
 }
 
-/// A caller who reads, within the rate of reading.
+/// A caller within the rate of reads.
 pub(super) struct Reader(pub(super) Caller);
 
-/// A caller who changes something that is no message, within the rate of such.
+/// A caller within the rate of changes other than messages.
 pub(super) struct Actor(pub(super) Caller);
 
 impl FromRequestParts<Arc<App>> for Caller {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let Ok(context) = Context::from_request_parts(parts, app).await;
-        let who = admit(app, bearer(&parts.headers), context.address).await?;
+        let who = authenticate(app, bearer(&parts.headers), context.address).await?;
         Ok(Self { who, address: context.address })
     }
 }
 
 impl FromRequestParts<Arc<App>> for Reader {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        within(UserLimit::Read, parts, app).await.map(Self)
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        within_rate(UserLimit::Read, parts, app).await.map(Self)
     }
 }
 
 impl FromRequestParts<Arc<App>> for Actor {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        within(UserLimit::Envelope, parts, app).await.map(Self)
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        within_rate(UserLimit::Envelope, parts, app).await.map(Self)
     }
 }
 
-async fn within(limit: UserLimit, parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Refusal> {
+async fn within_rate(limit: UserLimit, parts: &mut Parts, app: &Arc<App>) -> Result<Caller, ApiError> {
     let caller = Caller::from_request_parts(parts, app).await?;
-    app.limits.user(limit, caller.id()).map_err(Refusal::too_fast)?;
+    app.limits.user(limit, caller.id()).map_err(ApiError::rate_limited)?;
     Ok(caller)
 }
 
-/// The token of an `Authorization` header.
+/// The token of an `Authorization: Bearer` header.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// Lets in whom a token lets in. Beyond its address's limit a bad one is 429 instead of 401.
-///
-/// # Errors
-/// 401, 429, or that nobody knows now.
-pub async fn admit(app: &App, token: Option<&str>, address: IpAddr) -> Result<Authenticated, Refusal> {
-    // A page that is not logged in has no token; that is no attempt at anything.
-    let token = token.ok_or_else(|| Refusal::new(ErrorCode::Unauthorized))?;
-    Ok(authenticate(app, token, address).await?)
 }
 
 #[cfg(test)]

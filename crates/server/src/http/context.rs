@@ -18,9 +18,9 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::address::{Peer, Whence, whence};
-use super::answer::enveloped;
 use super::language;
 use super::redaction::redacted;
+use super::response::write_envelope;
 use crate::app::App;
 
 /// The header by which a request is named.
@@ -77,7 +77,7 @@ impl<S: Sync> FromRequestParts<S> for Context {
 
 /// The outermost layer: every request passes here first, every answer last.
 pub(super) async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let begun = Instant::now();
+    let started = Instant::now();
     // Without a peer (a test, or an accept loop that forgot) nobody's headers are believed.
     let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
     let context = Context::of(request.headers(), peer, &app);
@@ -88,19 +88,19 @@ pub(super) async fn surround(State(app): State<Arc<App>>, mut request: Request, 
     let span = context.span();
     let under_api = path == "/api" || path.starts_with("/api/");
     let response = next.run(request).instrument(span).await;
-    let mut response = enveloped(response, &context, under_api, &app.rejections);
+    let mut response = write_envelope(response, &context, under_api, &app.rejections);
     guard(response.headers_mut(), under_api);
     if let Ok(id) = HeaderValue::from_str(&context.request_id) {
         response.headers_mut().insert(X_REQUEST_ID, id);
     }
 
-    log_access(&method, &path, &address, response.status(), begun, &context);
+    log_access(&method, &path, &address, response.status(), started, &context);
     response
 }
 
 /// The line of a request in the log; its address with the values of tokens hidden.
-pub fn log_access(method: &Method, path: &str, address: &str, status: StatusCode, begun: Instant, context: &Context) {
-    let (status, duration_ms) = (status.as_u16(), begun.elapsed().as_millis());
+pub fn log_access(method: &Method, path: &str, address: &str, status: StatusCode, started: Instant, context: &Context) {
+    let (status, duration_ms) = (status.as_u16(), started.elapsed().as_millis());
     let request_id = &*context.request_id;
     if PROBES.contains(&path) {
         tracing::debug!(target: "access", %method, path = address, status, duration_ms, request_id);

@@ -1,4 +1,4 @@
-//! The routes of private messages: `/api/conversations…` and `/api/messages/send`.
+//! The classic routes of private messages: `/api/conversations…` and `/api/messages/send`.
 
 use std::sync::Arc;
 
@@ -9,72 +9,75 @@ use teahouse_protocol::classic::http::{
 };
 use teahouse_store::AppendError;
 
-use super::answer::{Answer, Handled};
-use super::body::Fields;
+use super::body::JsonBody;
 use super::caller::{Actor, Caller, Reader};
-use super::parameters::{Asked, IdempotencyKey, PathId};
-use super::refusal::Refusal;
-use super::sentence;
+use super::parameters::{IdempotencyKey, PathId, QueryParams, blame_idempotency_key};
+use super::response::{ApiResponse, ApiResult};
 use crate::app::App;
-use crate::use_cases::list_conversations::{count_unread, list_conversations};
-use crate::use_cases::mark_read::mark_conversation_read;
-use crate::use_cases::open_conversation::open_conversation;
-use crate::use_cases::read_conversation::{ConversationView, read_conversation};
-use crate::use_cases::send_private::{Draft, SendError, send_private};
+use crate::errors::{ApiError, messages as texts};
+use crate::use_cases::messages::read_conversation::read_conversation;
+use crate::use_cases::messages::send_message::{MessageDraft, SendError, send_message};
+use crate::use_cases::rooms::count_unread::count_unread;
+use crate::use_cases::rooms::list_conversations::list_conversations;
+use crate::use_cases::rooms::mark_read::mark_conversation_read;
+use crate::use_cases::rooms::open_direct_room::open_direct_room;
 
-pub(super) async fn list(State(app): State<Arc<App>>, Reader(caller): Reader) -> Handled {
-    let found = list_conversations(&app, caller.id()).await?;
-    let entries = found.iter().map(|entry| {
+pub(super) async fn list(State(app): State<Arc<App>>, Reader(caller): Reader) -> ApiResult {
+    let conversations = list_conversations(&app, caller.id()).await?;
+    let entries = conversations.iter().map(|entry| {
         let last = entry.last_message.as_ref().map(|(text, time)| (text.as_str(), *time));
         ConversationEntry::new(entry.room, &entry.peer, last, entry.unread, entry.created_at)
     });
-    Ok(Answer::ok(&Conversations::new(entries.collect())))
+    Ok(ApiResponse::ok(&Conversations::new(entries.collect())))
 }
 
-pub(super) async fn unread(State(app): State<Arc<App>>, Reader(caller): Reader) -> Handled {
+pub(super) async fn unread(State(app): State<Arc<App>>, Reader(caller): Reader) -> ApiResult {
     let unread_count = count_unread(&app, caller.id()).await?;
-    Ok(Answer::ok(&UnreadCount { unread_count }))
+    Ok(ApiResponse::ok(&UnreadCount { unread_count }))
 }
 
-pub(super) async fn start(State(app): State<Arc<App>>, Actor(caller): Actor, PathId(peer): PathId) -> Handled {
-    let opened = open_conversation(&app, caller.id(), UserId(peer), None).await;
-    let room = opened.map_err(|error| Refusal::from(error).renaming("user", "userId"))?;
-    Ok(Answer::ok(&Started::new(room.id)))
+pub(super) async fn start(State(app): State<Arc<App>>, Actor(caller): Actor, PathId(peer): PathId) -> ApiResult {
+    let opened = open_direct_room(&app, caller.id(), UserId(peer), None).await;
+    let room = opened.map_err(|error| ApiError::from(error).rename_field("user", "userId"))?;
+    Ok(ApiResponse::ok(&Started::new(room.id)))
 }
 
 pub(super) async fn messages(
     State(app): State<Arc<App>>,
     Reader(caller): Reader,
     PathId(room): PathId,
-    asked: Asked,
-) -> Handled {
-    let (before, limit) = (asked.message("before_id")?, asked.limit()?);
-    let ConversationView { room, messages } = read_conversation(&app, caller.id(), RoomId(room), before, limit).await?;
-    let (read_seq, peer_read_seq) = (room.read_seq, room.peer_read_seq);
-    let glance = Glance { own: &room.own, peer: &room.peer, read_seq, peer_read_seq };
-    Ok(Answer::ok(&ConversationPage::new(&messages, &glance)))
+    query: QueryParams,
+) -> ApiResult {
+    let (before, limit) = (query.message("before_id")?, query.limit()?);
+    let page = read_conversation(&app, caller.id(), RoomId(room), before, limit).await?;
+    let direct = &page.room;
+    let glance =
+        Glance { own: &direct.own, peer: &direct.peer, read_seq: direct.read_seq, peer_read_seq: direct.peer_read_seq };
+    Ok(ApiResponse::ok(&ConversationPage::new(&page.messages, &glance)))
 }
 
-pub(super) async fn read(State(app): State<Arc<App>>, Actor(caller): Actor, PathId(room): PathId) -> Handled {
+pub(super) async fn read(State(app): State<Arc<App>>, Actor(caller): Actor, PathId(room): PathId) -> ApiResult {
     mark_conversation_read(&app, caller.id(), RoomId(room)).await?;
-    Ok(Answer::ok(&()))
+    Ok(ApiResponse::ok(&()))
 }
 
 pub(super) async fn send(
     State(app): State<Arc<App>>,
     caller: Caller,
     IdempotencyKey(client_id): IdempotencyKey,
-    Fields(PrivateBody { receiver_id, content }): Fields<PrivateBody>,
-) -> Handled {
-    let draft = Draft::private(caller.id(), UserId(receiver_id), content, client_id, caller.address);
-    let stored = send_private(&app, draft).await.map_err(refusal)?;
-    Ok(Answer::created(&PrivateSent::new(stored.id, stored.room)))
+    JsonBody(PrivateBody { receiver_id, content }): JsonBody<PrivateBody>,
+) -> ApiResult {
+    let draft = MessageDraft::private(caller.id(), UserId(receiver_id), content, client_id, caller.address);
+    let stored = send_message(&app, draft).await.map_err(private_error)?;
+    Ok(ApiResponse::ok(&PrivateSent::new(stored.id, stored.room)).created())
 }
 
-/// A private message goes to a user, where others go into a room.
-fn refusal(error: SendError) -> Refusal {
+/// The errors of sending, for a request that names a user instead of a room.
+fn private_error(error: SendError) -> ApiError {
     match error {
-        SendError::Append(AppendError::NotFound) => Refusal::new(ErrorCode::NotFound).saying(sentence::no_such_user()),
-        error => Refusal::from(error).renaming("user", "receiver_id").with_key_in_a_header(),
+        SendError::Append(AppendError::NotFound) => {
+            ApiError::new(ErrorCode::NotFound).with_message(texts::user_not_found())
+        }
+        error => blame_idempotency_key(ApiError::from(error).rename_field("user", "receiver_id")),
     }
 }

@@ -7,7 +7,7 @@ use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 
 use crate::config::Config;
-use crate::use_cases::refresh_login::RefreshSecret;
+use crate::session_tokens::RefreshSecret;
 
 const NAME: &str = "teahouse_refresh";
 

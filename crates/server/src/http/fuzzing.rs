@@ -16,10 +16,10 @@ use super::address::{Whence, whence};
 use super::body::{Shape, parse};
 use super::cookie::refresh_of;
 use super::origin::{Own, may_connect};
-use super::parameters::{Asked, idempotency_key, number};
+use super::parameters::{QueryParams, idempotency_key, parse_integer};
 use super::redaction::redacted;
-use super::refusal::Refusal;
 use super::server_api::user_ids;
+use crate::errors::ApiError;
 
 /// A refusal, as its sender sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,20 +32,18 @@ pub struct Refused {
     pub bodies: [String; 2],
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        let field = refusal.field.as_deref();
-        let body = |language| {
-            http_refusal(refusal.status.as_u16(), refusal.code, refusal.sentence(language), field, "a request")
-        };
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        let body =
+            |language| http_refusal(error.status(), error.code(), error.message(language), error.field(), "a request");
         let bodies = [body(Language::En), body(Language::Zh)];
-        Self { status: refusal.status.as_u16(), field: field.map(str::to_owned), bodies }
+        Self { status: error.status(), field: error.field().map(str::to_owned), bodies }
     }
 }
 
-type Read = fn(&[u8]) -> Result<(), Refusal>;
+type Read = fn(&[u8]) -> Result<(), ApiError>;
 
-fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<(), Refusal> {
+fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<(), ApiError> {
     parse::<T>(bytes, Shape::Object).map(drop)
 }
 
@@ -60,7 +58,7 @@ pub const BODIES: &[(&str, Read)] = &[
     ("publish", object::<PublishBody>),
     ("post", object::<PostBody>),
     ("disconnect", object::<DisconnectBody>),
-    ("users", |bytes| parse::<UserBodies>(bytes, Shape::ObjectOrList).map(drop)),
+    ("users", |bytes| parse::<UserBodies>(bytes, Shape::ObjectOrArray).map(drop)),
 ];
 
 /// Reads these bytes as the body of that place in [`BODIES`].
@@ -99,7 +97,7 @@ pub struct Head {
 /// Reads a request's head. `None` when its query cannot be read at all.
 #[must_use]
 pub fn read_head(uri: &Uri, headers: &HeaderMap, peer: IpAddr) -> Option<Head> {
-    let asked = Asked(Query::try_from_uri(uri).ok()?.0);
+    let asked = QueryParams(Query::try_from_uri(uri).ok()?.0);
     let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     let proxies = [peer.into()];
     let from = |proxies: &[ipnet::IpNet]| {
@@ -120,7 +118,7 @@ pub fn read_head(uri: &Uri, headers: &HeaderMap, peer: IpAddr) -> Option<Head> {
         users: asked
             .value("user_ids")
             .map(|text| user_ids(text).map(|users| users.iter().map(|user| user.0).collect()).map_err(Refused::from)),
-        id: uri.path().rsplit('/').next().and_then(number),
+        id: uri.path().rsplit('/').next().and_then(parse_integer),
         key: idempotency_key(headers).map_err(Refused::from),
         cookie: refresh_of(headers).map(|secret| secret.expose().to_owned()),
         language: super::language::of(headers),

@@ -79,12 +79,12 @@ pub(super) async fn health(State(app): State<Arc<App>>, Extension(findings): Ext
 
 pub(super) async fn ready(State(app): State<Arc<App>>, Extension(findings): Extension<Arc<Findings>>) -> Response {
     let finding = findings.now(&app).await;
-    answer(if finding.well() && !app.draining() { "ready" } else { NOT_WELL }, finding, &app)
+    answer(if finding.well() && !app.is_draining() { "ready" } else { NOT_WELL }, finding, &app)
 }
 
 fn answer(status: &'static str, finding: Finding, app: &App) -> Response {
     let word = |well| if well { "ok" } else { "failing" };
-    let body = Wellness { status, store: word(finding.store), hub: word(finding.hub), draining: app.draining() };
+    let body = Wellness { status, store: word(finding.store), hub: word(finding.hub), draining: app.is_draining() };
     let code = if status == NOT_WELL { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, Json(body)).into_response()
 }

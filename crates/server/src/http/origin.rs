@@ -9,9 +9,8 @@ use axum::http::uri::Authority;
 use teahouse_core::ErrorCode;
 
 use super::context::Context;
-use super::refusal::Refusal;
-use super::sentence;
 use crate::app::App;
+use crate::errors::{ApiError, messages as texts};
 
 /// What an origin is held against.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +31,7 @@ pub struct Own<'a> {
 ///
 /// # Errors
 /// 403.
-pub fn check(app: &App, context: &Context, headers: &HeaderMap) -> Result<(), Refusal> {
+pub fn check(app: &App, context: &Context, headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     // An origin that is no text is somebody's, but nobody's whom we know.
     let Some(origin) = headers.get(ORIGIN).map(|value| value.to_str().unwrap_or("null")) else { return Ok(()) };
@@ -49,7 +48,7 @@ pub fn check(app: &App, context: &Context, headers: &HeaderMap) -> Result<(), Re
     if !twice && may_connect(origin, &own) {
         return Ok(());
     }
-    Err(Refusal::new(ErrorCode::Forbidden).saying(sentence::foreign_origin(origin)))
+    Err(ApiError::new(ErrorCode::Forbidden).with_message(texts::origin_not_allowed(origin)))
 }
 
 /// Whether a page of this origin may connect.

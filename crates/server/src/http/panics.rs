@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::refusal::Refusal;
+use crate::errors::ApiError;
 
 /// Runs the rest of the request, and answers when it panics.
 pub(super) async fn caught(request: Request, next: Next) -> Response {
@@ -18,7 +18,7 @@ pub(super) async fn caught(request: Request, next: Next) -> Response {
 }
 
 /// Awaits a part of a request; a panic in it is a refusal.
-pub async fn unpanicked<T>(part: impl Future<Output = T>) -> Result<T, Refusal> {
+pub async fn unpanicked<T>(part: impl Future<Output = T>) -> Result<T, ApiError> {
     let mut part = pin!(part);
     // The future is not polled again after a panic, so nobody sees what it left half done.
     let outcome = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| part.as_mut().poll(context))) {
@@ -26,7 +26,7 @@ pub async fn unpanicked<T>(part: impl Future<Output = T>) -> Result<T, Refusal> 
         Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
         Err(panic) => Poll::Ready(Err(panic)),
     });
-    outcome.await.map_err(|panic| Refusal::failure(message(panic.as_ref())))
+    outcome.await.map_err(|panic| ApiError::internal(message(panic.as_ref())))
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {

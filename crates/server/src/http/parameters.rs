@@ -1,5 +1,4 @@
-//! What stands in a request's address and headers: ids in paths, pages in queries, the key under which a
-//! message is stored once. What cannot be read is refused with its name.
+//! Parameters in a request's path, query and headers. An invalid one is a 400 that names it.
 
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::HeaderMap;
@@ -8,46 +7,47 @@ use teahouse_core::ids::ID_MAX;
 use teahouse_core::limits::{CLIENT_ID_CHARS_MAX, PAGE_MESSAGES_DEFAULT, PAGE_MESSAGES_MAX};
 use teahouse_core::{ErrorCode, MessageId};
 
-use super::refusal::Refusal;
-use super::refusals::IDEMPOTENCY_KEY;
-use super::sentence;
+use crate::errors::{ApiError, messages as texts};
+
+/// The header that carries a message's `client_id`.
+pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// The id in a path.
 pub(super) struct PathId(pub(super) u64);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let parameters =
-            RawPathParams::from_request_parts(parts, state).await.map_err(|_| not_an_id("id".to_owned()))?;
+            RawPathParams::from_request_parts(parts, state).await.map_err(|_| invalid_id("id".to_owned()))?;
         let (name, text) = parameters.iter().next().unwrap_or(("id", ""));
-        number(text).map(Self).ok_or_else(|| not_an_id(name.to_owned()))
+        parse_integer(text).map(Self).ok_or_else(|| invalid_id(name.to_owned()))
     }
 }
 
-/// What a query asks for. Parameters that we do not know are ignored; of one given twice the last counts.
-pub(super) struct Asked(pub(super) Vec<(String, String)>);
+/// The parameters of a query. Unknown ones are ignored; of a repeated one the last counts.
+pub(super) struct QueryParams(pub(super) Vec<(String, String)>);
 
-impl<S: Send + Sync> FromRequestParts<S> for Asked {
-    type Rejection = Refusal;
+impl<S: Send + Sync> FromRequestParts<S> for QueryParams {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let pairs = Query::from_request_parts(parts, state).await.map_err(|_| Refusal::new(ErrorCode::BadRequest))?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let pairs = Query::from_request_parts(parts, state).await.map_err(|_| ApiError::new(ErrorCode::BadRequest))?;
         Ok(Self(pairs.0))
     }
 }
 
-impl Asked {
-    /// How many messages: 50 when nothing is said, never more than 100.
-    pub(super) fn limit(&self) -> Result<u32, Refusal> {
-        self.value("limit").map_or(Ok(PAGE_MESSAGES_DEFAULT), limit)
+impl QueryParams {
+    /// The `limit` of a page, or its default.
+    pub(super) fn limit(&self) -> Result<u32, ApiError> {
+        self.value("limit").map_or(Ok(PAGE_MESSAGES_DEFAULT), parse_limit)
     }
 
-    /// The message from which on; 0 means absent.
-    pub(super) fn message(&self, name: &'static str) -> Result<Option<MessageId>, Refusal> {
+    /// The id of a message; 0 means absent.
+    pub(super) fn message(&self, name: &'static str) -> Result<Option<MessageId>, ApiError> {
         let Some(text) = self.value(name) else { return Ok(None) };
-        let id = number(text).ok_or_else(|| not_an_id(name.to_owned()))?;
+        let id = parse_integer(text).ok_or_else(|| invalid_id(name.to_owned()))?;
         Ok((id != 0).then_some(MessageId(id)))
     }
 
@@ -56,70 +56,74 @@ impl Asked {
     }
 }
 
-/// The `client_id` of a message that comes over HTTP.
+/// The `client_id` of a message, from its header.
 pub(super) struct IdempotencyKey(pub(super) Option<String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         idempotency_key(&parts.headers).map(Self)
     }
 }
 
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let wrong = || {
-        Refusal::new(ErrorCode::BadRequest)
-            .naming(IDEMPOTENCY_KEY)
-            .saying(sentence::not_a_client_id(CLIENT_ID_CHARS_MAX))
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let invalid = || {
+        ApiError::new(ErrorCode::BadRequest)
+            .with_field(IDEMPOTENCY_KEY)
+            .with_message(texts::invalid_client_id(CLIENT_ID_CHARS_MAX))
     };
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        // Its length is the use case's business, as for every other door.
+        // The use case checks its length, for every transport.
         (Some(value), None) => match std::str::from_utf8(value.as_bytes()) {
             Ok(key) => Ok(Some(key.to_owned())),
-            Err(_) => Err(wrong()),
+            Err(_) => Err(invalid()),
         },
-        // Two keys name two messages.
-        (Some(_), Some(_)) => Err(wrong()),
+        (Some(_), Some(_)) => Err(invalid()),
     }
 }
 
-/// How many messages: never more than 100.
-pub(super) fn limit(text: &str) -> Result<u32, Refusal> {
+/// Names the header where the error names the `client_id` that came in it.
+pub(super) fn blame_idempotency_key(error: ApiError) -> ApiError {
+    error.rename_field("client_id", IDEMPOTENCY_KEY).with_parameters(|field| field == IDEMPOTENCY_KEY)
+}
+
+/// A `limit`: a positive integer, cut to `PAGE_MESSAGES_MAX`.
+pub(super) fn parse_limit(text: &str) -> Result<u32, ApiError> {
     let digits = text.trim_start_matches('0');
-    let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !whole {
-        let sentence = sentence::not_a_limit("limit");
-        return Err(Refusal::new(ErrorCode::BadRequest).naming("limit").saying(sentence));
+    let is_positive = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_positive {
+        let message = texts::invalid_limit("limit");
+        return Err(ApiError::new(ErrorCode::BadRequest).with_field("limit").with_message(message));
     }
-    // What is too large for a number is over 100 as well.
+    // A number that overflows exceeds the maximum as well.
     Ok(digits.parse().map_or(PAGE_MESSAGES_MAX, |limit: u32| limit.min(PAGE_MESSAGES_MAX)))
 }
 
-/// A whole number that JavaScript reads exactly, in plain digits.
-pub(super) fn number(text: &str) -> Option<u64> {
-    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|number| plain && *number <= ID_MAX)
+/// An integer in plain digits that JavaScript represents exactly.
+pub(super) fn parse_integer(text: &str) -> Option<u64> {
+    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| is_plain && *number <= ID_MAX)
 }
 
-pub(super) fn not_an_id(name: String) -> Refusal {
-    let sentence = sentence::not_an_id(&name);
-    Refusal::new(ErrorCode::BadRequest).naming(name).saying(sentence)
+pub(super) fn invalid_id(name: String) -> ApiError {
+    let message = texts::invalid_id(&name);
+    ApiError::new(ErrorCode::BadRequest).with_field(name).with_message(message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn asked(name: &str, value: &str) -> Asked {
-        Asked(vec![("_t".into(), "x".into()), (name.into(), value.into())])
+    fn query(name: &str, value: &str) -> QueryParams {
+        QueryParams(vec![("_t".into(), "x".into()), (name.into(), value.into())])
     }
 
     #[test]
     fn p6_p7_limits_are_whole_numbers_from_one_up() {
-        assert_eq!(Asked(vec![]).limit().unwrap(), 50);
+        assert_eq!(QueryParams(vec![]).limit().unwrap(), 50);
         for (value, expect) in [
             ("1", Some(1)),
             ("50", Some(50)),
@@ -139,13 +143,13 @@ mod tests {
             ("1; DROP TABLE messages", None),
             ("٣", None),
         ] {
-            assert_eq!(asked("limit", value).limit().ok(), expect, "{value:?}");
+            assert_eq!(query("limit", value).limit().ok(), expect, "{value:?}");
         }
     }
 
     #[test]
     fn ids_are_below_two_to_the_53rd_and_zero_means_absent() {
-        assert_eq!(Asked(vec![]).message("before_id").unwrap(), None);
+        assert_eq!(QueryParams(vec![]).message("before_id").unwrap(), None);
         for (value, expect) in [
             ("0", Some(None)),
             ("7", Some(Some(MessageId(7)))),
@@ -156,7 +160,7 @@ mod tests {
             ("", None),
             ("x", None),
         ] {
-            assert_eq!(asked("before_id", value).message("before_id").ok(), expect, "{value:?}");
+            assert_eq!(query("before_id", value).message("before_id").ok(), expect, "{value:?}");
         }
     }
 }

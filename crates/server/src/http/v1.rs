@@ -12,14 +12,15 @@ use axum::routing::{MethodFilter, on};
 use teahouse_core::RoomId;
 use teahouse_protocol::v1::{OwnRooms, RoomBody, read_request};
 
-use super::answer::{Answer, Handled};
 use super::caller::Caller;
-use super::parameters::{IdempotencyKey, PathId};
-use super::refusal::Refusal;
+use super::parameters::{IdempotencyKey, PathId, blame_idempotency_key};
+use super::response::{ApiResponse, ApiResult};
 use crate::app::App;
-use crate::door::perform::{Asker, perform};
+use crate::dispatch::{RequestContext, dispatch};
+use crate::errors::ApiError;
 use crate::limits::UserLimit;
-use crate::use_cases::list_rooms::{list_rooms, read_room};
+use crate::use_cases::rooms::list_rooms::list_rooms;
+use crate::use_cases::rooms::read_room::read_room;
 use data::{Address, Data};
 
 mod data;
@@ -134,22 +135,22 @@ async fn serve(app: Arc<App>, route: &'static Route, request: Request) -> Respon
     handled.into_response()
 }
 
-async fn own_rooms(app: &Arc<App>, route: &Route, request: Request) -> Handled {
+async fn own_rooms(app: &Arc<App>, route: &Route, request: Request) -> ApiResult {
     let (mut parts, _) = request.into_parts();
     let caller = admit(app, route, &mut parts).await?;
     let entries = list_rooms(app, caller.id()).await?;
-    Ok(Answer::ok(&OwnRooms::new(&entries, |user| app.live.is_online(user))))
+    Ok(ApiResponse::ok(&OwnRooms::new(&entries, |user| app.live.is_online(user))))
 }
 
-async fn one_room(app: &Arc<App>, route: &Route, request: Request) -> Handled {
+async fn one_room(app: &Arc<App>, route: &Route, request: Request) -> ApiResult {
     let (mut parts, _) = request.into_parts();
     let caller = admit(app, route, &mut parts).await?;
     let PathId(room) = PathId::from_request_parts(&mut parts, app).await?;
     let entry = read_room(app, caller.id(), RoomId(room)).await?;
-    Ok(Answer::ok(&RoomBody::new(&entry, |user| app.live.is_online(user))))
+    Ok(ApiResponse::ok(&RoomBody::new(&entry, |user| app.live.is_online(user))))
 }
 
-async fn answer(app: &Arc<App>, route: &Route, kind: &str, request: Request) -> Handled {
+async fn answer(app: &Arc<App>, route: &Route, kind: &str, request: Request) -> ApiResult {
     let (mut parts, body) = request.into_parts();
     let caller = admit(app, route, &mut parts).await?;
     let key = match kind {
@@ -168,29 +169,26 @@ async fn answer(app: &Arc<App>, route: &Route, kind: &str, request: Request) -> 
         data.set("on", &on);
     }
     data.set_all(&address);
-    let of_the_caller = |refusal: Refusal| {
-        let refusal = if key.is_some() { refusal.with_key_in_a_header() } else { refusal };
-        refusal.outside_the_body(|field| route.has_in_its_address(field))
+    let of_the_caller = |error: ApiError| {
+        let error = if key.is_some() { blame_idempotency_key(error) } else { error };
+        error.with_parameters(|field| route.has_in_its_address(field))
     };
     let asked = read_request(kind, &data.json()).map_err(|fault| of_the_caller(fault.into()))?;
-    let asker = Asker { user: caller.id(), address: caller.address, session: None };
-    let performed = app.run_to_end(perform(Arc::clone(app), asker, asked)).await.map_err(of_the_caller)?;
-    // A client that makes a room or says something has made something; all else was there before.
-    Ok(match kind {
-        "create" | "message" => Answer::created(&performed.body),
-        _ => Answer::ok(&performed.body),
-    })
+    let context = RequestContext { user: caller.id(), address: caller.address, session: None };
+    let done = app.run_to_end(dispatch(Arc::clone(app), context, asked)).await.map_err(of_the_caller)?;
+    let response = ApiResponse::ok_json(done.body);
+    Ok(if matches!(kind, "create" | "message") { response.created() } else { response })
 }
 
 /// Whoever may come in, at the rate of what they do: of reading, or of any envelope; messages are counted
 /// where they are sent, by whatever door.
-async fn admit(app: &Arc<App>, route: &Route, parts: &mut Parts) -> Result<Caller, Refusal> {
+async fn admit(app: &Arc<App>, route: &Route, parts: &mut Parts) -> Result<Caller, ApiError> {
     let caller = Caller::from_request_parts(parts, app).await?;
     let limit = match (route.method, route.asks) {
         ("GET", _) => UserLimit::Read,
         (_, Asks::Request("message")) => return Ok(caller),
         _ => UserLimit::Envelope,
     };
-    app.limits.user(limit, caller.id()).map_err(Refusal::too_fast)?;
+    app.limits.user(limit, caller.id()).map_err(ApiError::rate_limited)?;
     Ok(caller)
 }

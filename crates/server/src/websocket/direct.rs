@@ -40,7 +40,7 @@ impl Handshakes {
     /// Takes a connection whose first bytes are a handshake that is let in. What it gives back goes the long
     /// way: it is no handshake, or not whole, or refused.
     pub async fn take(&self, first: First) -> Option<(First, Option<Refused>)> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let Some((head, length)) = read_head(&first.bytes) else { return Some((first, None)) };
         let context = Context::of(&head.headers, first.peer.ip(), &self.app);
         let admit = unpanicked(self.admit(&context, &head).instrument(context.span()));
@@ -58,12 +58,12 @@ impl Handshakes {
         }
         answer.push_str("\r\n");
         let address = redacted(head.uri.path_and_query().map_or(PATH, |address| address.as_str()));
-        log_access(&head.method, PATH, &address, StatusCode::SWITCHING_PROTOCOLS, begun, &context);
+        log_access(&head.method, PATH, &address, StatusCode::SWITCHING_PROTOCOLS, started, &context);
 
         let First { stream, accepted, bytes, place, .. } = first;
         let early = Bytes::copy_from_slice(&bytes[length..]);
         let socket = Socket { accepted, stream, early, place: Some(place), answer: answer.into() };
-        admitted.go_in(&self.hub, socket).await;
+        admitted.attach(&self.hub, socket).await;
         None
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn unlisted(group: &Group<'_>, room: &Room, now: Timestamp) -> Sql<Ve
 pub(super) fn list(group: &mut Group<'_>, room: &Room, unlisted: Vec<(UserId, RoomEntry)>) -> Sql<()> {
     for (user, entry) in unlisted {
         set_opened(group, room, user)?;
-        group.tell(room, Change::Entry { user, entry: Box::new(entry), asker: None })?;
+        group.tell(room, Change::Entry { user, entry: Box::new(entry), requester: None })?;
     }
     Ok(())
 }

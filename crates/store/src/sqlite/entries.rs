@@ -124,7 +124,7 @@ pub(super) fn tell(
     asker: Option<SessionId>,
 ) -> Sql<RoomEntry> {
     let entry = in_group(group, room, user, now)?;
-    group.tell(room, Change::Entry { user, entry: Box::new(entry.clone()), asker })?;
+    group.tell(room, Change::Entry { user, entry: Box::new(entry.clone()), requester: asker })?;
     Ok(entry)
 }
 
@@ -133,7 +133,7 @@ pub(super) fn tell_all_of(group: &mut Group<'_>, user: UserId, now: Timestamp) -
     for entry in rooms_of(group.conn, user, now)? {
         if let Some(room) = group.room(entry.id)? {
             let entry = RoomEntry { version: room.version, last_seq: room.last_seq, ..entry };
-            group.tell(&room, Change::Entry { user, entry: Box::new(entry), asker: None })?;
+            group.tell(&room, Change::Entry { user, entry: Box::new(entry), requester: None })?;
         }
     }
     Ok(())

@@ -35,7 +35,10 @@ pub(super) fn mark_read(
             .execute(params![id(room.id.0), id(user.0), id(read_seq.0)])?;
         let over_others = others_between(group.conn, room.id, user, old, read_seq)?;
         let told_to_room = is_told(group, &room)?;
-        group.tell(&room, Change::Read { reader: user, seq: read_seq, over_others, told_to_room })?;
+        group.tell(
+            &room,
+            Change::Read { reader: user, seq: read_seq, covers_others: over_others, visible_to_room: told_to_room },
+        )?;
     }
     let unread = unread(group.conn, room.id, user, read_seq)?;
     Ok(ReadMark { read_seq, unread, moved })

@@ -46,12 +46,12 @@ impl Listener {
                 assert_eq!(new, log.messages.insert(message.seq, message.clone()).is_none());
                 (log.version, log.last_seq) = (message.version, last_seq);
             }
-            Change::Read { reader, seq, told_to_room, .. } => {
+            Change::Read { reader, seq, visible_to_room, .. } => {
                 for (user, view) in self.of_room(room) {
                     if user == reader {
                         assert!(view.read_seq < seq, "marks only move forward");
                         view.read_seq = seq;
-                    } else if told_to_room {
+                    } else if visible_to_room {
                         view.peer.iter_mut().for_each(|(_, mark)| *mark = seq);
                         view.reads.iter_mut().filter(|(of, _)| *of == reader).for_each(|(_, mark)| *mark = seq);
                     }

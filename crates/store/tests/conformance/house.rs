@@ -62,7 +62,7 @@ impl Heard {
     /// Whose read marks were told to have moved, how far, over others' words or not, in order.
     pub fn reads(&self) -> Vec<(RoomId, UserId, u64, bool)> {
         let read = |commit: Commit| match commit.change {
-            Change::Read { reader, seq, over_others, .. } => Some((commit.room, reader, seq.0, over_others)),
+            Change::Read { reader, seq, covers_others, .. } => Some((commit.room, reader, seq.0, covers_others)),
             _ => None,
         };
         self.all().into_iter().filter_map(read).collect()
@@ -71,9 +71,9 @@ impl Heard {
     /// Who was told how they see a room, and which session had asked, in order.
     pub fn entries(&self) -> Vec<(UserId, RoomEntry, Option<SessionId>)> {
         let entry = |commit: Commit| match commit.change {
-            Change::Entry { user, entry, asker } => {
+            Change::Entry { user, entry, requester } => {
                 assert_eq!(commit.room, entry.id);
-                Some((user, *entry, asker))
+                Some((user, *entry, requester))
             }
             _ => None,
         };

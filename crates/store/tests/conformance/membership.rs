@@ -223,7 +223,7 @@ pub async fn a_room_whose_last_owner_leaves_has_another_one(house: House) {
     let leaves = async |user| house.membership(room, user, Membership::Leave).await.unwrap();
     leaves(amy).await;
     let told: Vec<_> = house.heard.all().into_iter().map(|commit| commit.change).collect();
-    let [Change::Left { user, members: 3 }, Change::Entry { user: heir, entry, asker: None }] = &told[..] else {
+    let [Change::Left { user, members: 3 }, Change::Entry { user: heir, entry, requester: None }] = &told[..] else {
         panic!("{told:?}")
     };
     assert_eq!((*user, *heir, entry.role), (amy, eve, Role::Owner), "the highest of the others");

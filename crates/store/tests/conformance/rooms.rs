@@ -169,7 +169,7 @@ pub async fn a_direct_room_is_listed_with_its_first_message_or_for_who_opened_it
     let told = house.heard.all();
     assert!(told.iter().all(|commit| matches!(&commit.audience, Audience::Direct(pair) if pair[0].id == amy)));
     let changes: Vec<_> = told.into_iter().skip(1).map(|commit| commit.change).collect();
-    let [Change::Entry { user, entry, asker: None }, Change::Message { message, .. }] = &changes[..] else {
+    let [Change::Entry { user, entry, requester: None }, Change::Message { message, .. }] = &changes[..] else {
         panic!("{changes:?}")
     };
     assert_eq!((*user, entry.id, entry.version, entry.last_seq), (bob, opened.id, Version(0), Seq(0)));
@@ -234,7 +234,7 @@ pub async fn read_marks_of_others_show_in_small_private_rooms_only(house: House)
         house.heard.forget();
         house.store.mark_read(room, bob, None).await.unwrap();
         match house.heard.all().pop().map(|commit| commit.change) {
-            Some(Change::Read { reader, told_to_room, over_others: true, .. }) if reader == bob => told_to_room,
+            Some(Change::Read { reader, visible_to_room, covers_others: true, .. }) if reader == bob => visible_to_room,
             other => panic!("{other:?}"),
         }
     };
@@ -255,7 +255,7 @@ async fn told_lobby(house: &House, speaker: UserId, reader: UserId) -> bool {
     house.say(speaker, Place::Room(LOBBY), "hi").await;
     house.heard.forget();
     house.store.mark_read(LOBBY, reader, None).await.unwrap();
-    matches!(house.heard.all()[0].change, Change::Read { told_to_room: true, .. })
+    matches!(house.heard.all()[0].change, Change::Read { visible_to_room: true, .. })
 }
 
 pub async fn unread_is_capped_in_entries_too(house: House) {

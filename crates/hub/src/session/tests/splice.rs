@@ -11,8 +11,8 @@ use teahouse_core::{Message, MessageChange, MessageKind, Profile, Seq, Timestamp
 use teahouse_protocol::v1;
 
 use super::*;
-use crate::seams::CatchUpFrom;
-use crate::websocket::{text_frame, text_of};
+use crate::ports::CatchUpFrom;
+use crate::websocket::{text_frame, text_payload};
 
 const CHANGES_MAX: usize = 20;
 const RESET_MESSAGES: usize = 5;
@@ -69,7 +69,7 @@ impl Truth {
         let (since, may_reset) = match from {
             CatchUpFrom::Since(version) => (version, false),
             CatchUpFrom::Held(version) => (version, true),
-            CatchUpFrom::Anew => (Version(u64::MAX), true),
+            CatchUpFrom::Reset => (Version(u64::MAX), true),
         };
         let mut changed: Vec<&Message> = self.messages.iter().filter(|message| message.version > since).collect();
         let reset = may_reset && (since.0 > self.version || changed.len() > CHANGES_MAX);
@@ -98,7 +98,7 @@ struct View {
     version: u64,
     messages: BTreeMap<u64, Value>,
     own: BTreeMap<u64, u64>,
-    bracket: bool,
+    catch_up: bool,
     /// All older messages are elsewhere: the room was begun anew.
     partial: bool,
 }
@@ -111,16 +111,16 @@ struct Client {
 
 impl Client {
     fn read(&mut self, frame: &Bytes) {
-        let envelope: Value = serde_json::from_slice(text_of(frame)).unwrap();
+        let envelope: Value = serde_json::from_slice(text_payload(frame)).unwrap();
         let data = &envelope["data"];
         let number = |name: &str| data[name].as_u64().unwrap();
         match envelope["type"].as_str().unwrap() {
             "catch_up" => {
                 let view = self.rooms.entry(number("room")).or_default();
-                assert!(!view.bracket, "a bracket in a bracket");
-                view.bracket = true;
+                assert!(!view.catch_up, "a catch_up in a catch_up");
+                view.catch_up = true;
                 if data["reset"] == json!(true) {
-                    *view = View { bracket: true, partial: true, ..View::default() };
+                    *view = View { catch_up: true, partial: true, ..View::default() };
                 } else {
                     // A sync begins where the client says.
                     view.version = view.version.min(number("from"));
@@ -129,8 +129,8 @@ impl Client {
             "message" => {
                 let view = self.rooms.entry(number("room")).or_default();
                 let version = number("version");
-                if view.bracket {
-                    assert!(version > view.version, "versions grow in a bracket: {version} after {}", view.version);
+                if view.catch_up {
+                    assert!(version > view.version, "versions grow in a catch_up: {version} after {}", view.version);
                     assert!(data.get("change").is_none());
                 } else {
                     assert_eq!(version, view.version + 1, "a live version is the next one");
@@ -143,7 +143,7 @@ impl Client {
             }
             "caught_up" => {
                 let view = self.rooms.get_mut(&number("room")).unwrap();
-                assert!(std::mem::take(&mut view.bracket), "caught up without a bracket");
+                assert!(std::mem::take(&mut view.catch_up), "caught up without a catch_up");
                 assert!(number("version") >= view.version);
                 view.version = number("version");
                 for (id, emoji) in data["my_reactions"].as_object().unwrap() {
@@ -187,16 +187,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct World {
     truth: Vec<Truth>,
     tails: Vec<Tail>,
-    street: VecDeque<(usize, Entry)>,
+    street: VecDeque<(usize, EncodedChange)>,
     session: Session,
     client: Client,
-    wants: VecDeque<Want>,
+    wants: VecDeque<StoreRead>,
 }
 
 impl World {
     fn change(&mut self, room: usize, what: u64) {
         let (message, change) = self.truth[room].change(ROOMS[room], what);
-        let entry = Entry {
+        let entry = EncodedChange {
             version: message.version,
             last_seq: self.truth[room].head().1,
             classic: None,
@@ -205,7 +205,7 @@ impl World {
             is_new: change == MessageChange::New,
             message: message.id,
             author: message.sender.id,
-            is_reacted: !message.reactions.is_empty(),
+            has_reactions: !message.reactions.is_empty(),
         };
         self.street.push_back((room, entry));
     }
@@ -214,14 +214,14 @@ impl World {
         for _ in 0..count {
             let Some((room, entry)) = self.street.pop_front() else { return };
             self.tails[room].push(entry);
-            self.session.is_due_in(ROOMS[room]);
+            self.session.mark_due(ROOMS[room]);
         }
     }
 
     fn gap(&mut self) {
         for (room, entry) in std::mem::take(&mut self.street) {
             self.tails[room].skip_to(entry.version, entry.last_seq);
-            self.session.is_due_in(ROOMS[room]);
+            self.session.mark_due(ROOMS[room]);
         }
     }
 
@@ -231,7 +231,7 @@ impl World {
         let missed = |_: Language, _: Dialect| frame("missed");
         let tails = &self.tails;
         let tail_of = |id| ROOMS.iter().position(|room| *room == id).map(|place| &tails[place]);
-        let sources = Sources { tail_of, count: &count, ring: &ring, events_missed: &missed };
+        let sources = GatherInput { tail_of, count: &count, ring: &ring, events_missed: &missed };
         self.session.gather(&sources, &mut batch, &mut wants);
         batch.frames.iter().for_each(|frame| self.client.read(frame));
         self.wants.extend(wants);
@@ -242,13 +242,13 @@ impl World {
         let place = ROOMS.iter().position(|room| *room == want.room()).unwrap();
         let cursor = self.session.cursor_in(want.room()).unwrap();
         match &want {
-            Want::Changes(_, from) => {
+            StoreRead::Changes(_, from) => {
                 let page = Rc::new(self.truth[place].page(*from));
-                assert!(cursor.page_came(&want, &page), "somebody else's page: {want:?}");
+                assert!(cursor.accept_page(&want, &page), "somebody else's page: {want:?}");
             }
-            Want::Reactions(_, _, messages) => {
+            StoreRead::Reactions(_, _, messages) => {
                 let own = messages.iter().map(|id| (*id, id.0.to_string()));
-                assert!(cursor.reactions_came(messages, &v1::own_reactions(own)));
+                assert!(cursor.accept_reactions(messages, &v1::own_reactions(own)));
             }
             other => panic!("{other:?}"),
         }
@@ -269,7 +269,7 @@ proptest! {
             truth: ROOMS.iter().map(|_| Truth::default()).collect(),
             tails: Vec::new(),
             street: VecDeque::new(),
-            session: Session::new(newcomer(Some(at(10))), at(0)),
+            session: Session::new(params(Some(at(10))), at(0)),
             client: Client::default(),
             wants: VecDeque::new(),
         };
@@ -293,14 +293,14 @@ proptest! {
         for (place, room) in ROOMS.into_iter().enumerate() {
             let head = world.truth[place].head();
             world.tails.push(Tail::new(head.0, head.1, tail_max));
-            world.session.enter(Cursor::at(room, head));
+            world.session.add_cursor(Cursor::at(room, head));
             // One that it does not name is live from here.
             let view = View { version: head.0.0, partial: true, ..View::default() };
             if held[place].is_none() {
                 world.client.rooms.insert(room.0, view);
             }
         }
-        world.session.v1.as_mut().unwrap().stage = Stage::Live;
+        world.session.v1.as_mut().unwrap().phase = Phase::Live;
         for place in [2, 0, 1] {
             if let Some(version) = held[place] {
                 world.session.resume(ROOMS[place], (!another_epoch).then_some(Version(version)));
@@ -319,7 +319,7 @@ proptest! {
                     let since = view.version.saturating_sub(back);
                     let cursor = world.session.cursor_in(ROOMS[place]).unwrap();
                     // Too many at once are refused; every other one is answered.
-                    syncs += usize::from(cursor.sync(Version(since), Some(syncs.to_string())).is_ok());
+                    syncs += usize::from(cursor.request_sync(Version(since), Some(syncs.to_string())).is_ok());
                 }
             }
         }
@@ -331,7 +331,7 @@ proptest! {
         for (place, room) in ROOMS.into_iter().enumerate() {
             let truth = &world.truth[place];
             let view = &world.client.rooms[&room.0];
-            prop_assert!(!view.bracket);
+            prop_assert!(!view.catch_up);
             prop_assert_eq!(view.version, truth.version);
             for message in &truth.messages {
                 let expect = serde_json::from_str::<Value>(&v1::message(message, None)).unwrap()["data"].clone();

@@ -13,8 +13,9 @@ use teahouse_protocol::classic;
 use teahouse_protocol::v1::{self, Envelope, Request};
 
 use super::store::{Store, Write};
-use crate::seams::{
-    Answer, Ask, BoxFuture, Caller, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Door, History, Receipt, Then,
+use crate::ports::{
+    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, HistoryReader, HubRequest, RequestHandler,
+    RequestOutcome, Response, SessionContext, SessionEffect,
 };
 
 /// The store as all parts of a run hold it.
@@ -82,23 +83,23 @@ impl<T: Unpin> Future for Late<T> {
 /// A write: its first poll puts it into the store's queue, so that a session's requests keep their order.
 struct Written {
     store: Shared,
-    asked: Option<(Caller, Dialect, Option<String>, Write)>,
+    asked: Option<(SessionContext, Dialect, Option<String>, Write)>,
     ticket: u64,
 }
 
 impl Future for Written {
-    type Output = Answer;
+    type Output = Response;
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Response> {
         if let Some((caller, dialect, id, write)) = self.asked.take() {
-            let asker = id.is_some().then_some(caller.session);
-            let ticket = self.store.lock().ask(caller.user.0, dialect, id, asker, write);
+            let requester = id.is_some().then_some(caller.session);
+            let ticket = self.store.lock().ask(caller.user.0, dialect, id, requester, write);
             self.ticket = ticket;
         }
         let outcome = self.store.lock().outcome(self.ticket);
         outcome.map_or(Poll::Pending, |outcome| {
-            let then = outcome.entered.map(|(room, version)| Then::Enter(room, version));
-            Poll::Ready(Answer { envelope: outcome.envelope, then })
+            let effect = outcome.entered.map(|(room, version)| SessionEffect::EnterRoom(room, version));
+            Poll::Ready(Response { envelope: outcome.envelope, effect })
         })
     }
 }
@@ -106,30 +107,30 @@ impl Future for Written {
 pub(super) struct ModelDoor(pub(super) Shared);
 
 impl ModelDoor {
-    fn write(&self, caller: &Caller, dialect: Dialect, id: Option<String>, write: Write) -> Receipt {
+    fn write(&self, caller: &SessionContext, dialect: Dialect, id: Option<String>, write: Write) -> RequestOutcome {
         let asked = Some((*caller, dialect, id, write));
-        Receipt::Later(Box::pin(Written { store: self.0.clone(), asked, ticket: 0 }))
+        RequestOutcome::Pending(Box::pin(Written { store: self.0.clone(), asked, ticket: 0 }))
     }
 
     fn hello(
         &self,
-        caller: &Caller,
+        caller: &SessionContext,
         id: Option<String>,
         epoch: Option<String>,
         rooms: Vec<(RoomId, Version)>,
-    ) -> Receipt {
+    ) -> RequestOutcome {
         let user = caller.user.0;
-        Receipt::Hello(self.0.late(move |store| {
+        RequestOutcome::Hello(self.0.late(move |store| {
             if store.fails() {
                 let body = v1::ErrorBody::new(ErrorCode::Overloaded, Language::En);
-                return Answer::saying(v1::error(id.as_deref(), &body));
+                return Response::with_envelope(v1::error(id.as_deref(), &body));
             }
             let greeting = store.greeting(user, id, epoch.as_deref(), rooms);
-            Answer { envelope: None, then: Some(Then::Greet(Box::new(greeting))) }
+            Response { envelope: None, effect: Some(SessionEffect::Welcome(Box::new(greeting))) }
         }))
     }
 
-    fn past(&self, caller: &Caller, id: Option<String>, room: RoomId, before: Option<Seq>) -> Receipt {
+    fn past(&self, caller: &SessionContext, id: Option<String>, room: RoomId, before: Option<Seq>) -> RequestOutcome {
         let (user, reference) = (caller.user.0, id.clone());
         let work = self.0.late(move |store| {
             let found = if store.fails() {
@@ -137,7 +138,7 @@ impl ModelDoor {
             } else {
                 store.past(room.0, user, before.map_or(u64::MAX, |seq| seq.0))
             };
-            Answer::saying(match found {
+            Response::with_envelope(match found {
                 Ok((messages, more)) => {
                     let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
                     let own = v1::own_reactions(store.own_reactions(user, &ids));
@@ -146,43 +147,45 @@ impl ModelDoor {
                 Err(code) => v1::error(reference.as_deref(), &v1::ErrorBody::new(code, Language::En)),
             })
         });
-        Receipt::Reading { room, id, work }
+        RequestOutcome::ReadingHistory { room, id, work }
     }
 }
 
-impl Door for ModelDoor {
-    fn receive(&self, caller: &Caller, text: &str) -> Receipt {
+impl RequestHandler for ModelDoor {
+    fn handle_classic(&self, caller: &SessionContext, text: &str) -> RequestOutcome {
         match classic::read_request(text) {
             Ok(classic::Request::Message { content }) => {
                 let write = Write::Say { room: LOBBY.0, content, client_id: None };
                 self.write(caller, Dialect::Classic, None, write)
             }
-            Ok(classic::Request::Heartbeat) => Receipt::Reply(classic::heartbeat(Timestamp(0))),
-            Err(_) => Receipt::Malformed(classic::refusal(ErrorCode::BadRequest, caller.language)),
+            Ok(classic::Request::Heartbeat) => RequestOutcome::Reply(classic::heartbeat(Timestamp(0))),
+            Err(_) => RequestOutcome::Malformed(classic::refusal(ErrorCode::BadRequest, caller.language)),
         }
     }
 
-    fn receive_v1(&self, caller: &Caller, greeted: bool, text: &str) -> Receipt {
+    fn handle_v1(&self, caller: &SessionContext, greeted: bool, text: &str) -> RequestOutcome {
         let refused = |id: Option<&str>, code| v1::error(id, &v1::ErrorBody::new(code, Language::En));
         let Envelope { id, request } = match v1::read_envelope(text) {
             Ok(envelope) => envelope,
-            Err(error) => return Receipt::Malformed(refused(error.id.as_deref(), ErrorCode::BadRequest)),
+            Err(error) => return RequestOutcome::Malformed(refused(error.id.as_deref(), ErrorCode::BadRequest)),
         };
         if matches!(request, Request::Hello { .. }) == greeted {
-            return Receipt::Reply(refused(id.as_deref(), ErrorCode::BadRequest));
+            return RequestOutcome::Reply(refused(id.as_deref(), ErrorCode::BadRequest));
         }
         let write = match request {
             Request::Hello { epoch, rooms, .. } => return self.hello(caller, id, epoch, rooms),
             Request::History { room, before, .. } => return self.past(caller, id, room, before),
-            Request::Sync { room, since } => return Receipt::Ask { id, ask: Ask::Sync(room, since) },
-            Request::Presence { room, on } => return Receipt::Ask { id, ask: Ask::Presence(room, on) },
-            Request::Typing { room, on } => return Receipt::Ask { id, ask: Ask::Typing(room, on) },
-            Request::Heartbeat {} => return Receipt::Reply(v1::heartbeat(id.as_deref(), Timestamp(0))),
+            Request::Sync { room, since } => return RequestOutcome::Hub { id, request: HubRequest::Sync(room, since) },
+            Request::Presence { room, on } => {
+                return RequestOutcome::Hub { id, request: HubRequest::Presence(room, on) };
+            }
+            Request::Typing { room, on } => return RequestOutcome::Hub { id, request: HubRequest::Typing(room, on) },
+            Request::Heartbeat {} => return RequestOutcome::Reply(v1::heartbeat(id.as_deref(), Timestamp(0))),
             Request::Auth { .. } => {
                 let user = caller.user;
-                return Receipt::Later(self.0.late(move |_| Answer {
+                return RequestOutcome::Pending(self.0.late(move |_| Response {
                     envelope: id.map(|id| v1::ack(&id, &v1::Renewed { expires_in_ms: 600_000 })),
-                    then: Some(Then::Renew(mark(user, i64::MAX / 2), Duration::from_secs(600))),
+                    effect: Some(SessionEffect::RenewToken(mark(user, i64::MAX / 2), Duration::from_secs(600))),
                 }));
             }
             Request::Message { content, .. } if content == "panic" => std::panic::resume_unwind(Box::new("on purpose")),
@@ -199,7 +202,7 @@ impl Door for ModelDoor {
             Request::Remove { room, user } => Write::Remove { room: room.0, user: user.0 },
             Request::Update { room, .. } => Write::Rename { room: room.0 },
             Request::Open { user } => Write::Open { user: user.0 },
-            _ => return Receipt::Reply(refused(id.as_deref(), ErrorCode::Forbidden)),
+            _ => return RequestOutcome::Reply(refused(id.as_deref(), ErrorCode::Forbidden)),
         };
         self.write(caller, Dialect::V1, id, write)
     }
@@ -212,7 +215,7 @@ pub(super) fn mark(user: UserId, expires_at: i64) -> TokenMark {
 
 pub(super) struct ModelHistory(pub(super) Shared);
 
-impl History for ModelHistory {
+impl HistoryReader for ModelHistory {
     fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {
         self.0.late_or_never(move |store| store.classic_page(room, after))
     }

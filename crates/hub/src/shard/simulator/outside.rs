@@ -3,7 +3,7 @@
 
 use super::store::Write;
 use super::world::World;
-use crate::inbox::{Delivery, To, Told, Topic};
+use crate::inbox::{CoalesceKey, Delivery, Notification, Recipients};
 use crate::websocket::text_frame;
 
 impl World {
@@ -63,7 +63,12 @@ impl World {
         self.news += 1;
         let frame = text_frame(&format!(r#"{{"type":"news","data":{{"number":{}}}}}"#, self.news));
         let (classic, v1) = (Some(frame.clone()), Some(frame));
-        let told = [Delivery::Told(Told { to: To::Everyone, topic: Topic::Published, classic, v1 })];
-        self.inboxes.iter().for_each(|inbox| inbox.put(&told, &self.metrics));
+        let told = [Delivery::Notification(Notification {
+            recipients: Recipients::Everyone,
+            key: CoalesceKey::Published,
+            classic,
+            v1,
+        })];
+        self.inboxes.iter().for_each(|inbox| inbox.push(&told, &self.metrics));
     }
 }

@@ -12,7 +12,7 @@ use teahouse_core::{
 use teahouse_protocol::{classic, v1};
 
 use super::chance::Chance;
-use crate::seams::Dialect;
+use crate::ports::Dialect;
 
 /// The name of the history that the store has.
 pub(super) const EPOCH: &str = "e1";
@@ -112,7 +112,7 @@ pub(super) struct Job {
     pub(super) dialect: Dialect,
     /// The request's reference.
     pub(super) id: Option<String>,
-    pub(super) asker: Option<SessionId>,
+    pub(super) requester: Option<SessionId>,
     pub(super) write: Write,
 }
 
@@ -173,17 +173,17 @@ impl Store {
         user: u64,
         dialect: Dialect,
         id: Option<String>,
-        asker: Option<SessionId>,
+        requester: Option<SessionId>,
         write: Write,
     ) -> u64 {
         self.tickets += 1;
-        self.queue.push_back(Job { ticket: self.tickets, user, dialect, id, asker, write });
+        self.queue.push_back(Job { ticket: self.tickets, user, dialect, id, requester, write });
         self.tickets
     }
 
     /// Something is asked by another way than a socket, and nobody awaits the answer.
     pub(super) fn post(&mut self, user: u64, write: Write) {
-        self.queue.push_back(Job { ticket: 0, user, dialect: Dialect::Classic, id: None, asker: None, write });
+        self.queue.push_back(Job { ticket: 0, user, dialect: Dialect::Classic, id: None, requester: None, write });
     }
 
     /// The id of the newest message.
@@ -243,9 +243,9 @@ impl Store {
         self.commits.push(Commit { room: RoomId(room), audience, change });
     }
 
-    fn tell_entry(&mut self, room: u64, user: u64, asker: Option<SessionId>) -> RoomEntry {
+    fn tell_entry(&mut self, room: u64, user: u64, requester: Option<SessionId>) -> RoomEntry {
         let entry = self.entry(room, user);
-        self.tell(room, Change::Entry { user: UserId(user), entry: Box::new(entry.clone()), asker });
+        self.tell(room, Change::Entry { user: UserId(user), entry: Box::new(entry.clone()), requester });
         entry
     }
 
@@ -296,7 +296,7 @@ impl Store {
                 if found.kind != RoomKind::Public {
                     return Err(ErrorCode::Forbidden);
                 }
-                Ok(entered(&self.bring_in(*room, user, job.asker)))
+                Ok(entered(&self.bring_in(*room, user, job.requester)))
             }
             Write::Invite { room, user: guest } => {
                 let found = self.room_of(*room, user)?;
@@ -330,19 +330,19 @@ impl Store {
             Write::Open { user: peer } => {
                 let room = self.direct(user, *peer);
                 let is_new = self.rooms.get_mut(&room).is_some_and(|found| found.listed.insert(user));
-                let entry = if is_new { self.tell_entry(room, user, job.asker) } else { self.entry(room, user) };
+                let entry = if is_new { self.tell_entry(room, user, job.requester) } else { self.entry(room, user) };
                 Ok(entered(&entry))
             }
         }
     }
 
-    fn bring_in(&mut self, room: u64, user: u64, asker: Option<SessionId>) -> RoomEntry {
+    fn bring_in(&mut self, room: u64, user: u64, requester: Option<SessionId>) -> RoomEntry {
         if let Some(found) = self.rooms.get_mut(&room) {
             let read = found.messages.len() as u64;
             found.members.insert(user, read);
             found.gone.remove(&user);
         }
-        self.tell_entry(room, user, asker)
+        self.tell_entry(room, user, requester)
     }
 
     fn take_out(&mut self, user: u64, room: u64, other: u64) -> Done {
@@ -438,7 +438,15 @@ impl Store {
             found.members.insert(user, new);
             let over_others =
                 found.messages[old as usize..new as usize].iter().any(|message| message.sender.id.0 != user);
-            self.tell(room, Change::Read { reader: UserId(user), seq: Seq(new), over_others, told_to_room: tells });
+            self.tell(
+                room,
+                Change::Read {
+                    reader: UserId(user),
+                    seq: Seq(new),
+                    covers_others: over_others,
+                    visible_to_room: tells,
+                },
+            );
         }
         let unread = self.entry(room, user).unread;
         Ok((v1::ack("$id", &v1::Marked::new(Seq(new), unread)), None))

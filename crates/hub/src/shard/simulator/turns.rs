@@ -6,7 +6,7 @@ use teahouse_core::Change;
 
 use super::Check;
 use super::world::{Waiting, World};
-use crate::inbox::Mail;
+use crate::inbox::InboxBatch;
 use crate::shard::poll;
 
 /// Between two ticks of a shard.
@@ -68,9 +68,9 @@ impl World {
     fn poll(&mut self, shard: usize, waiting: Waiting) {
         let mut context = Context::from_waker(Waker::noop());
         match waiting {
-            Waiting::Answer(id, mut future) => match future.as_mut().poll(&mut context) {
+            Waiting::Response(id, mut future) => match future.as_mut().poll(&mut context) {
                 Poll::Ready(answer) => self.turn(shard, |state, _| state.answer(id, Ok(answer))),
-                Poll::Pending => self.shards[shard].waiting.push(Waiting::Answer(id, future)),
+                Poll::Pending => self.shards[shard].waiting.push(Waiting::Response(id, future)),
             },
             Waiting::Read(want, mut future) => match future.as_mut().poll(&mut context) {
                 Poll::Ready(found) => self.turn(shard, |state, _| state.found(want, found)),
@@ -101,14 +101,14 @@ impl World {
             self.tell(|| {
                 let told = match &commit.change {
                     Change::Message { message, what, .. } => format!("version {}, {what:?}", message.version),
-                    Change::Entry { user, asker, .. } => format!("user {user} is in, asked by {asker:?}"),
+                    Change::Entry { user, requester, .. } => format!("user {user} is in, asked by {requester:?}"),
                     other => format!("{other:?}"),
                 };
                 format!("the feed gets of room {}: {told}", commit.room)
             });
         }
-        self.feed.committed(commits);
-        self.feed.answered();
+        self.feed.push_commits(commits);
+        self.feed.flush_notify();
         true
     }
 
@@ -130,11 +130,11 @@ impl World {
     }
 }
 
-fn is_empty(mail: &Mail) -> bool {
+fn is_empty(mail: &InboxBatch) -> bool {
     mail.deliveries.is_empty()
         && mail.gaps.is_empty()
-        && mail.told.is_empty()
-        && mail.missed.is_empty()
-        && mail.entries.is_empty()
-        && mail.unsure.is_empty()
+        && mail.notifications.is_empty()
+        && mail.events_dropped.is_empty()
+        && mail.entries_changed.is_empty()
+        && mail.membership_unknown.is_empty()
 }

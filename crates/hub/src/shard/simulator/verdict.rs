@@ -11,7 +11,7 @@ use super::device::{Device, Speaks};
 use super::store::Store;
 use super::world::World;
 use super::{Check, ensure};
-use crate::session::Stage;
+use crate::session::Phase;
 
 /// What must be so when everything is still: nobody has anything to wait for.
 pub(super) fn is_as_it_should(world: &World) -> Check {
@@ -129,8 +129,8 @@ fn nothing_is_pending(world: &World) -> Check {
             ensure!(state.by_id.get(&session.id) == Some(&slot), "session {} is not at its place", session.id.0);
             ensure!(!session.closing && !entry.left, "session {} does not end", session.id.0);
             ensure!(!entry.blocked && session.unsent.is_empty(), "session {} is not written to", session.id.0);
-            ensure!(!session.has_waiting(), "something waits for session {}", session.id.0);
-            let is_live = session.v1.as_ref().is_none_or(|v1| matches!(v1.stage, Stage::Live));
+            ensure!(!session.has_output(), "something waits for session {}", session.id.0);
+            let is_live = session.v1.as_ref().is_none_or(|v1| matches!(v1.phase, Phase::Live));
             ensure!(is_live && !session.is_held(), "session {} is held for ever", session.id.0);
         }
         let cursors = |id| state.slots.iter().filter(|(_, entry)| entry.session.is_in(id)).count();

@@ -17,29 +17,29 @@ use super::door::{ModelDoor, ModelHistory, Shared, mark};
 use super::socket::{Kernel, Line};
 use super::store::Store;
 use super::{Check, Kind, Plan};
-use crate::clock::Moment;
+use crate::clock::MonotonicMs;
 use crate::feed::{Feed, LobbyHead};
 use crate::inbox::Inbox;
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
-use crate::seams::{Answer, Arrival, BoxFuture, Dialect};
-use crate::session::Want;
+use crate::ports::{BoxFuture, Dialect, NewConnection, Response};
+use crate::session::StoreRead;
 use crate::shard::connection::Connection;
-use crate::shard::delivery::Found;
+use crate::shard::delivery::ReadResult;
 use crate::shard::poll;
-use crate::shard::run::{Seams, Setup};
+use crate::shard::run::{Ports, Setup};
 use crate::shard::state::{Job, State};
 
 /// What a shard waits for.
 pub(super) enum Waiting {
-    Answer(SessionId, BoxFuture<Answer>),
-    Read(Want, BoxFuture<Option<Found>>),
+    Response(SessionId, BoxFuture<Response>),
+    Read(StoreRead, BoxFuture<Option<ReadResult>>),
 }
 
 impl Waiting {
     pub(super) fn is_answer(&self) -> bool {
-        matches!(self, Self::Answer(..))
+        matches!(self, Self::Response(..))
     }
 }
 
@@ -118,7 +118,8 @@ impl World {
         let (lobby, online) = (Arc::new(LobbyHead::default()), Arc::new(Online::default()));
         let feed = Feed::new(Arc::clone(&inboxes), Arc::clone(&lobby), metrics.clone());
         let next_session = Arc::new(AtomicU64::new(1));
-        let seams = Seams { door: Arc::new(ModelDoor(store.clone())), history: Arc::new(ModelHistory(store.clone())) };
+        let ports =
+            Ports { handler: Arc::new(ModelDoor(store.clone())), history: Arc::new(ModelHistory(store.clone())) };
         let shards = (0..options.shards).map(|index| {
             let setup = Setup {
                 index,
@@ -129,7 +130,7 @@ impl World {
                 next_session: Arc::clone(&next_session),
                 lobby: (Version(0), Seq(0)),
             };
-            let state = State::new(setup, seams.clone());
+            let state = State::new(setup, ports.clone());
             Shard { state, kernel: Kernel::default(), next_tick: 0, waiting: Vec::new() }
         });
         let shards = shards.collect();
@@ -189,11 +190,11 @@ impl World {
     /// One turn of a shard, as its loop would make it.
     pub(super) fn turn<T>(&mut self, index: usize, work: impl FnOnce(&mut State, &mut [u8]) -> T) -> T {
         let shard = &mut self.shards[index];
-        shard.state.now = Moment(self.now);
+        shard.state.now = MonotonicMs(self.now);
         let result = work(&mut shard.state, &mut self.buffer);
         for job in std::mem::take(&mut shard.state.jobs) {
             match job {
-                Job::Answer(id, future) => shard.waiting.push(Waiting::Answer(id, future)),
+                Job::Response(id, future) => shard.waiting.push(Waiting::Response(id, future)),
                 Job::Read(want) => {
                     let future = shard.state.read(&want);
                     shard.waiting.push(Waiting::Read(want, future));
@@ -368,7 +369,7 @@ impl World {
         }
         let shard = self.shard_of(user);
         let id = SessionId(self.next_session.load(Ordering::Relaxed));
-        let arrival = Arrival {
+        let arrival = NewConnection {
             user: UserId(user),
             accepted: knock.accepted,
             dialect,
@@ -379,12 +380,12 @@ impl World {
             language: Language::En,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             stream: knock.line,
-            answer,
-            early: Bytes::from(early),
-            place: None,
+            handshake_response: answer,
+            early_bytes: Bytes::from(early),
+            permit: None,
         };
         let before: Vec<SessionId> = self.shards[shard].state.registry.sessions_of(UserId(user)).collect();
-        let (checked_at, wall) = (Moment(knock.checked_at), Timestamp(self.now as i64));
+        let (checked_at, wall) = (MonotonicMs(knock.checked_at), Timestamp(self.now as i64));
         let mut kernel = std::mem::take(&mut self.shards[shard].kernel);
         self.turn(shard, |state, _| {
             state.arrive(arrival, checked_at, wall, |line, slot, id| {

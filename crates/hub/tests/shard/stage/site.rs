@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use teahouse_core::{Role as MemberRole, RoomKind, User, UserRole};
-use teahouse_hub::{Ask, Greeting, Then};
+use teahouse_hub::{HubRequest, SessionEffect, WelcomeData};
 use teahouse_protocol::v1::{self, LimitsBody, Request};
 use tokio::sync::Semaphore;
 
@@ -88,10 +88,10 @@ pub fn entry(past: &Past, room: RoomId, user: UserId) -> RoomEntry {
     }
 }
 
-fn greeting(past: &Past, user: UserId, id: Option<String>, rooms: Vec<(RoomId, Version)>) -> Greeting {
+fn greeting(past: &Past, user: UserId, id: Option<String>, rooms: Vec<(RoomId, Version)>) -> WelcomeData {
     let members = past.v1.members.lock().unwrap();
     let mine = members.iter().filter(|(_, users)| users.contains(&user.0)).map(|(room, _)| *room);
-    Greeting {
+    WelcomeData {
         id,
         user: User {
             profile: profile(user.0),
@@ -119,41 +119,46 @@ fn greeting(past: &Past, user: UserId, id: Option<String>, rooms: Vec<(RoomId, V
 }
 
 /// A door that welcomes, passes on what the hub itself answers, and lets people join at once.
-pub fn receive(past: &Arc<Past>, caller: &Caller, greeted: bool, text: &str) -> Receipt {
+pub fn receive(past: &Arc<Past>, caller: &SessionContext, greeted: bool, text: &str) -> RequestOutcome {
     let Ok(v1::Envelope { id, request }) = v1::read_envelope(text) else {
-        return Receipt::Malformed("malformed".to_owned());
+        return RequestOutcome::Malformed("malformed".to_owned());
     };
     let user = caller.user;
     match request {
-        Request::Hello { epoch: Some(epoch), .. } if epoch == "refused" => {
-            Receipt::Hello(Box::pin(async { Answer::saying(json!({"type": "error", "id": "h"}).to_string()) }))
-        }
+        Request::Hello { epoch: Some(epoch), .. } if epoch == "refused" => RequestOutcome::Hello(Box::pin(async {
+            Response::with_envelope(json!({"type": "error", "id": "h"}).to_string())
+        })),
         Request::Hello { rooms, .. } if !greeted => {
             let past = Arc::clone(past);
-            Receipt::Hello(Box::pin(async move {
+            RequestOutcome::Hello(Box::pin(async move {
                 let greeting = greeting(&past, user, id, rooms);
                 past.v1.hellos.fetch_add(1, Ordering::Relaxed);
                 let _turn = past.v1.gate.acquire().await.unwrap();
-                Answer { envelope: None, then: Some(Then::Greet(Box::new(greeting))) }
+                Response { envelope: None, effect: Some(SessionEffect::Welcome(Box::new(greeting))) }
             }))
         }
         Request::Auth { .. } => {
             let envelope = v1::ack(&id.unwrap(), &v1::Nothing {});
-            let then = Then::Renew(TokenMark { token: TokenKey([77; 16]), ..mark(user.0) }, Duration::from_secs(60));
-            Receipt::Later(Box::pin(async move { Answer { envelope: Some(envelope), then: Some(then) } }))
+            let effect = SessionEffect::RenewToken(
+                TokenMark { token: TokenKey([77; 16]), ..mark(user.0) },
+                Duration::from_secs(60),
+            );
+            RequestOutcome::Pending(Box::pin(
+                async move { Response { envelope: Some(envelope), effect: Some(effect) } },
+            ))
         }
-        Request::Sync { room, since } => Receipt::Ask { id, ask: Ask::Sync(room, since) },
-        Request::Presence { room, on } => Receipt::Ask { id, ask: Ask::Presence(room, on) },
-        Request::Typing { room, on } => Receipt::Ask { id, ask: Ask::Typing(room, on) },
-        Request::Heartbeat {} => Receipt::Reply(v1::ack(&id.unwrap(), &v1::Nothing {})),
+        Request::Sync { room, since } => RequestOutcome::Hub { id, request: HubRequest::Sync(room, since) },
+        Request::Presence { room, on } => RequestOutcome::Hub { id, request: HubRequest::Presence(room, on) },
+        Request::Typing { room, on } => RequestOutcome::Hub { id, request: HubRequest::Typing(room, on) },
+        Request::Heartbeat {} => RequestOutcome::Reply(v1::ack(&id.unwrap(), &v1::Nothing {})),
         Request::Join { room } => {
             let past = Arc::clone(past);
-            Receipt::Later(Box::pin(async move {
+            RequestOutcome::Pending(Box::pin(async move {
                 let entry = entry(&past, room, user);
                 past.v1.joins.fetch_add(1, Ordering::Relaxed);
                 let _turn = past.v1.reads.acquire().await.unwrap();
                 let envelope = v1::ack(&id.unwrap(), &v1::RoomBody::new(&entry, |_| false));
-                Answer { envelope: Some(envelope), then: Some(Then::Enter(room, entry.version)) }
+                Response { envelope: Some(envelope), effect: Some(SessionEffect::EnterRoom(room, entry.version)) }
             }))
         }
         Request::History { room, .. } => {
@@ -161,11 +166,11 @@ pub fn receive(past: &Arc<Past>, caller: &Caller, greeted: bool, text: &str) -> 
             let work = Box::pin(async move {
                 let said = past.messages.lock().unwrap().iter().filter(|message| message.room == room).count();
                 let _turn = past.v1.reads.acquire().await.unwrap();
-                Answer::saying(json!({"type": "ack", "id": reference, "data": {"said": said}}).to_string())
+                Response::with_envelope(json!({"type": "ack", "id": reference, "data": {"said": said}}).to_string())
             });
-            Receipt::Reading { room, id, work }
+            RequestOutcome::ReadingHistory { room, id, work }
         }
-        _ => Receipt::Malformed("malformed".to_owned()),
+        _ => RequestOutcome::Malformed("malformed".to_owned()),
     }
 }
 
@@ -199,7 +204,7 @@ impl House {
 
     fn tell_entry(&mut self, room: RoomId, user: u64, asker: Option<teahouse_core::SessionId>) {
         let entry = Box::new(entry(&self.past, room, UserId(user)));
-        self.tell_members(room, Change::Entry { user: UserId(user), entry, asker });
+        self.tell_members(room, Change::Entry { user: UserId(user), entry, requester: asker });
     }
 
     pub fn is_titled(&mut self, room: RoomId, title: &str) {
@@ -211,8 +216,8 @@ impl House {
     }
 
     fn tell_members(&mut self, room: RoomId, change: Change) {
-        self.feed.committed(vec![Commit { room, audience: Audience::Room, change }]);
-        self.feed.answered();
+        self.feed.push_commits(vec![Commit { room, audience: Audience::Room, change }]);
+        self.feed.flush_notify();
     }
 
     pub fn goes_out(&mut self, room: RoomId, user: u64) {

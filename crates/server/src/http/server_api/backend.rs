@@ -1,5 +1,4 @@
-//! Who may call: whoever has a key of this server. And bodies from there, which may be larger than a
-//! browser's.
+//! Authenticates a site's backend by its API key, and reads its bodies, which may be larger than a browser's.
 
 use std::sync::Arc;
 
@@ -11,26 +10,26 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use teahouse_core::ErrorCode;
 
-use super::sentences;
 use crate::app::App;
+use crate::errors::{ApiError, messages as texts};
 use crate::http::body::{Shape, parse, read};
 use crate::http::context::Context;
-use crate::http::refusal::Refusal;
+use crate::http::response::http_status;
 use crate::limits::AddressLimit;
 use crate::secrets::ApiKey;
 
-/// The largest body: a thousand users with all that can be said of them.
+/// The largest body: a thousand users with their profiles.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// A site's backend. It stands first among what a route asks for, so that nobody else's body is read.
+/// A request with a valid key. Handlers extract it first, so that no other body is read.
 pub(super) struct Backend;
 
-/// Somebody without a key that is good.
-pub(super) struct NotTheBackend(Refusal);
+/// A request without a valid key.
+pub(super) struct InvalidKey(ApiError);
 
-impl IntoResponse for NotTheBackend {
+impl IntoResponse for InvalidKey {
     fn into_response(self) -> Response {
-        let status = self.0.status;
+        let status = http_status(&self.0);
         let mut response = self.0.into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey"));
@@ -40,59 +39,59 @@ impl IntoResponse for NotTheBackend {
 }
 
 impl FromRequestParts<Arc<App>> for Backend {
-    type Rejection = NotTheBackend;
+    type Rejection = InvalidKey;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, NotTheBackend> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, InvalidKey> {
         let Ok(context) = Context::from_request_parts(parts, app).await;
-        let refused = || Refusal::new(ErrorCode::Unauthorized).saying(sentences::no_key());
-        let presented = presented(&parts.headers).ok_or_else(refused).map_err(NotTheBackend)?;
+        let unauthorized = || ApiError::new(ErrorCode::Unauthorized).with_message(texts::api_key_required());
+        let presented = presented_key(&parts.headers).ok_or_else(unauthorized).map_err(InvalidKey)?;
         let known = match ApiKey::presented(presented) {
-            Some(key) => app.store.api_key(key.key()).await.map_err(|error| NotTheBackend(error.into()))?,
+            Some(key) => app.store.api_key(key.key()).await.map_err(|error| InvalidKey(error.into()))?,
             None => None,
         };
         match known {
             Some(name) => {
-                tracing::debug!(key = name, "a site's backend calls");
+                tracing::debug!(key = name, "server API request");
                 Ok(Self)
             }
-            // A good key is never held to its address's limit; a bad one counts, as a bad token does.
-            None => Err(NotTheBackend(match app.limits.address(AddressLimit::BadToken, context.address) {
-                Ok(()) => refused(),
-                Err(retry_after) => Refusal::too_fast(retry_after),
+            // Like invalid tokens, only invalid keys count against the address.
+            None => Err(InvalidKey(match app.limits.address(AddressLimit::BadToken, context.address) {
+                Ok(()) => unauthorized(),
+                Err(retry_after) => ApiError::rate_limited(retry_after),
             })),
         }
     }
 }
 
-/// What stands in an `Authorization` header as a key.
-fn presented(headers: &HeaderMap) -> Option<&str> {
+/// The key of an `Authorization: ApiKey` header.
+fn presented_key(headers: &HeaderMap) -> Option<&str> {
     let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("apikey").then(|| key.trim())
 }
 
-/// The fields of a backend's body. An empty body is an empty object.
-pub(super) struct BackendFields<T>(pub(super) T);
+/// A backend's body that is an object. An empty body is an empty object.
+pub(super) struct BackendBody<T>(pub(super) T);
 
-/// An object, or a list of them.
+/// A backend's body that is an object or an array of objects.
 pub(super) struct OneOrMany<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for BackendFields<T> {
-    type Rejection = Refusal;
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for BackendBody<T> {
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         body(request, app, Shape::Object).await.map(Self)
     }
 }
 
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for OneOrMany<T> {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
-        body(request, app, Shape::ObjectOrList).await.map(Self)
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        body(request, app, Shape::ObjectOrArray).await.map(Self)
     }
 }
 
-async fn body<T: DeserializeOwned>(request: Request, app: &App, shape: Shape) -> Result<T, Refusal> {
+async fn body<T: DeserializeOwned>(request: Request, app: &App, shape: Shape) -> Result<T, ApiError> {
     let bytes_max = app.config.server.body_bytes_max.0.max(BODY_BYTES_MAX);
     parse(&read(request, app, bytes_max).await?, shape)
 }

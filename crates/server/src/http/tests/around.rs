@@ -208,9 +208,9 @@ async fn while_the_store_is_away_sends_are_refused_as_overloaded() {
 
 #[tokio::test]
 async fn an_upgrade_is_asked_for_by_name() {
-    use crate::http::refusal::Refusal;
+    use crate::errors::ApiError;
     let (stage, path) = (stage(), "/api/chat/ws");
-    let handler = || async { Refusal::new(teahouse_core::ErrorCode::UpgradeRequired) };
+    let handler = || async { ApiError::new(teahouse_core::ErrorCode::UpgradeRequired) };
     let others = axum::Router::new().route(path, axum::routing::get(handler));
     let router = crate::http::router::router(Arc::clone(&stage.app), others);
     let answer = ask(&router, request("GET", path, None).body(Body::empty()).unwrap()).await;

@@ -100,7 +100,7 @@ async fn a_send_that_began_is_stored_though_its_client_hangs_up() {
     {
         let asking = ask(&stage.router, request);
         tokio::pin!(asking);
-        while app.unfinished() == 0 {
+        while app.unfinished_tasks() == 0 {
             tokio::select! {
                 biased;
                 _ = &mut asking => break,
@@ -108,7 +108,7 @@ async fn a_send_that_began_is_stored_though_its_client_hangs_up() {
             }
         }
     }
-    app.idle().await;
+    app.finish_tasks().await;
     assert_eq!(stage.told.messages().len(), 1);
 }
 

@@ -18,7 +18,7 @@ use teahouse_store::{CommitSink, SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-use crate::app::{App, Live, Parts};
+use crate::app::{App, LiveSessions, Parts};
 use crate::config::{self, Sources};
 use crate::http::address::Peer;
 use crate::http::router::router;
@@ -40,7 +40,7 @@ pub struct StillLife {
 }
 
 #[async_trait]
-impl Live for StillLife {
+impl LiveSessions for StillLife {
     fn online_count(&self) -> u64 {
         self.online.lock().unwrap().len() as u64
     }
@@ -122,7 +122,7 @@ pub fn stage_with(keys: &[(&str, &str)]) -> Stage {
     let store = SqliteStore::open(SqliteOptions::new(data.path()), Box::new(told.clone())).unwrap();
     let app = App::new(Parts {
         store: Arc::new(store),
-        live: Arc::clone(&live) as Arc<dyn Live>,
+        live: Arc::clone(&live) as Arc<dyn LiveSessions>,
         tokens: Tokens::new(&config.auth, &Secrets::load_or_make(data.path()).unwrap()).unwrap(),
         passwords: Passwords::new(2).unwrap(),
         limits: Limits::new(&config.limits),

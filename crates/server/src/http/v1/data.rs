@@ -12,11 +12,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use teahouse_core::ErrorCode;
 
 use crate::app::App;
-use crate::http::body::Fields;
-use crate::http::parameters::{self, not_an_id, number};
-use crate::http::refusal::Refusal;
-use crate::http::refusals::IDEMPOTENCY_KEY;
-use crate::http::sentence;
+use crate::errors::{ApiError, messages as texts};
+use crate::http::body::JsonBody;
+use crate::http::parameters::{IDEMPOTENCY_KEY, invalid_id, parse_integer, parse_limit};
 use crate::secrets::random_hex;
 
 /// What stands in a request's path and query.
@@ -24,8 +22,8 @@ pub(super) struct Address(Vec<(String, Box<RawValue>)>);
 
 impl Address {
     /// Everything in the path, and of the query what is in `known`; of one given twice the last counts.
-    pub(super) async fn read(parts: &mut Parts, known: &[&str]) -> Result<Self, Refusal> {
-        let unreadable = || Refusal::new(ErrorCode::BadRequest);
+    pub(super) async fn read(parts: &mut Parts, known: &[&str]) -> Result<Self, ApiError> {
+        let unreadable = || ApiError::new(ErrorCode::BadRequest);
         let path = RawPathParams::from_request_parts(parts, &()).await.map_err(|_| unreadable())?;
         let Query(query): Query<Vec<(String, String)>> =
             Query::from_request_parts(parts, &()).await.map_err(|_| unreadable())?;
@@ -36,11 +34,11 @@ impl Address {
 }
 
 /// What the text of a parameter means: words are few, all others are numbers.
-fn value(name: &str, text: &str) -> Result<Box<RawValue>, Refusal> {
+fn value(name: &str, text: &str) -> Result<Box<RawValue>, ApiError> {
     match name {
         "query" | "emoji" => Ok(raw(&text)),
-        "limit" => Ok(raw(&parameters::limit(text)?)),
-        _ => number(text).map(|number| raw(&number)).ok_or_else(|| not_an_id(name.to_owned())),
+        "limit" => Ok(raw(&parse_limit(text)?)),
+        _ => parse_integer(text).map(|number| raw(&number)).ok_or_else(|| invalid_id(name.to_owned())),
     }
 }
 
@@ -51,8 +49,8 @@ pub(super) struct Data(Vec<(String, Box<RawValue>)>);
 
 impl Data {
     /// Those of the body; an empty one has none.
-    pub(super) async fn read(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
-        let Fields(fields) = Fields::from_request(request, app).await?;
+    pub(super) async fn read(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let JsonBody(fields) = JsonBody::from_request(request, app).await?;
         Ok(fields)
     }
 
@@ -73,7 +71,7 @@ impl Data {
 
     /// Gives a message its `client_id`: from the header, which is another name for the field, or from the
     /// body; a message that has none gets one that nobody else has.
-    pub(super) fn name_message(&mut self, header: Option<&str>) -> Result<(), Refusal> {
+    pub(super) fn name_message(&mut self, header: Option<&str>) -> Result<(), ApiError> {
         const FIELD: &str = "client_id";
         let mut own = self.0.iter().filter(|(name, _)| name == FIELD).map(|(_, own)| own.get());
         match (header, own.next(), own.next()) {
@@ -84,8 +82,8 @@ impl Data {
             (Some(header), own, _) => {
                 let header = raw(&header);
                 if own.is_some_and(|own| own != "null" && !is_same(own, header.get())) {
-                    let refusal = Refusal::new(ErrorCode::BadRequest).naming(IDEMPOTENCY_KEY);
-                    return Err(refusal.saying(sentence::two_keys()));
+                    let error = ApiError::new(ErrorCode::BadRequest).with_field(IDEMPOTENCY_KEY);
+                    return Err(error.with_message(texts::two_idempotency_keys()));
                 }
                 self.put(FIELD, header);
             }

@@ -213,7 +213,7 @@ async fn an_entry_shows_the_room_as_it_stands_in_the_middle_of_a_group() {
         said.await.unwrap().unwrap();
     }
     let told = sink.heard.lock().unwrap().iter().rev().nth(1).unwrap().change.clone();
-    assert_eq!(told, teahouse_core::Change::Entry { user: bob, entry: Box::new(entry), asker: None });
+    assert_eq!(told, teahouse_core::Change::Entry { user: bob, entry: Box::new(entry), requester: None });
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use teahouse_core::{Message, MessageId, RoomEntry, RoomId, RoomKind, Seq, Timest
 use teahouse_protocol::v1;
 
 use super::{EPOCH, Store, profile};
-use crate::seams::{CatchUpFrom, ChangesPage, ClassicPage, Greeting};
+use crate::ports::{CatchUpFrom, ChangesPage, ClassicPage, WelcomeData};
 
 /// Small bounds, so that a run meets them all the time.
 const CHANGES_MAX: usize = 12;
@@ -54,9 +54,9 @@ impl Store {
         id: Option<String>,
         epoch: Option<&str>,
         held: Vec<(RoomId, Version)>,
-    ) -> Greeting {
+    ) -> WelcomeData {
         let listed = self.rooms.iter().filter(|(_, room)| room.is_listed_for(user));
-        Greeting {
+        WelcomeData {
             id,
             user: User {
                 profile: profile(user),
@@ -91,7 +91,7 @@ impl Store {
         let (since, may_reset) = match from {
             CatchUpFrom::Since(version) => (version, false),
             CatchUpFrom::Held(version) => (version, true),
-            CatchUpFrom::Anew => (Version(u64::MAX), true),
+            CatchUpFrom::Reset => (Version(u64::MAX), true),
         };
         let mut messages: Vec<Message> = found.messages.iter().filter(|m| m.version > since).cloned().collect();
         let reset = since > head.0 || (may_reset && messages.len() > CHANGES_MAX);

@@ -1,0 +1,182 @@
+//! Dispatches a v1 request to its use case and gives the response, the same for every transport. Transports read the
+//! request, hold the sender to their rates (but for messages, which `send_message` counts) and write the response.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use teahouse_core::{ErrorCode, RoomEntry, RoomId, SessionId, UserId, Version};
+use teahouse_protocol::v1::{
+    Cards, Changed, Changes, History, HistoryFrom, Marked, Members, PresenceNow, Request, RoomBody, Stored, Users,
+    own_reactions,
+};
+use teahouse_store::{Membership, RoomError, SeqFrom};
+
+use crate::app::App;
+use crate::errors::{ApiError, messages as texts};
+use crate::use_cases::accounts::search_users::search_users;
+use crate::use_cases::messages::delete_message::delete_message;
+use crate::use_cases::messages::edit_message::edit_message;
+use crate::use_cases::messages::react::react;
+use crate::use_cases::messages::read_changes::read_changes;
+use crate::use_cases::messages::read_history::read_history;
+use crate::use_cases::messages::send_message::{MessageDraft, begin_send};
+use crate::use_cases::presence::list_room_presence::{RoomPresence, list_room_presence};
+use crate::use_cases::rooms::browse_rooms::browse_rooms;
+use crate::use_cases::rooms::change_membership::change_membership;
+use crate::use_cases::rooms::create_room::{RoomDraft, create_room};
+use crate::use_cases::rooms::list_members::list_members;
+use crate::use_cases::rooms::mark_read::mark_read;
+use crate::use_cases::rooms::open_direct_room::open_direct_room;
+use crate::use_cases::rooms::update_room::update_room;
+
+/// Who sent a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RequestContext {
+    /// The user.
+    pub user: UserId,
+    /// The client's address; kept for moderators only.
+    pub address: IpAddr,
+    /// The session that receives the response; `None` over HTTP.
+    pub session: Option<SessionId>,
+}
+
+/// The response to a request.
+#[derive(Debug)]
+pub struct Response {
+    /// The response's `data`.
+    pub body: Box<RawValue>,
+    /// The room that the sender entered with this request, at the version that the body has.
+    pub entered: Option<(RoomId, Version)>,
+}
+
+/// Runs the request's use case. Each request makes at most one write, which the future's first poll puts into the store's
+/// queue: requests are served in the order of first polls, and dropping the future leaves nothing half done.
+///
+/// # Errors
+/// The request failed and changed nothing.
+pub async fn dispatch(app: Arc<App>, context: RequestContext, request: Request) -> Result<Response, ApiError> {
+    let app = &app;
+    let RequestContext { user, address, session } = context;
+    match request {
+        Request::Message { room, content, client_id, reply_to } => {
+            let draft = MessageDraft::room(user, room, content, client_id, address).replying_to(reply_to);
+            let stored = begin_send(app, draft)?.await?;
+            Ok(respond(&Stored {
+                id: stored.id.0,
+                seq: stored.seq.0,
+                version: stored.version.0,
+                send_time: stored.sent_at,
+                duplicate: stored.duplicate,
+            }))
+        }
+        Request::Edit { message, content } => {
+            Ok(respond(&Changed::new(edit_message(app, user, message, &content).await?)))
+        }
+        Request::Delete { message } => Ok(respond(&Changed::new(delete_message(app, user, None, message).await?))),
+        Request::React { message, emoji, on } => {
+            Ok(respond(&Changed::new(react(app, user, message, emoji, on).await?)))
+        }
+        Request::Read { room, seq } => {
+            let mark = mark_read(app, user, room, Some(seq)).await?;
+            Ok(respond(&Marked::new(mark.read_seq, mark.unread)))
+        }
+        Request::History { room, before, after, around, limit } => {
+            let from = Request::history_from(before, after, around)
+                .ok_or_else(|| ApiError::new(ErrorCode::BadRequest).with_message(texts::conflicting_positions()))?;
+            history(app, user, room, from, limit).await
+        }
+        Request::Sync { room, since } => changes(app, user, room, since).await,
+        Request::Presence { room, .. } => presence(app, user, room).await,
+        Request::Rooms { query, after } => {
+            let (cards, more) = browse_rooms(app, user, query.as_deref(), after).await?;
+            Ok(respond(&Cards::new(&cards, more)))
+        }
+        Request::Create { kind, name, title } => {
+            let draft = RoomDraft { owner: user, kind, name, title, asker: session };
+            Ok(respond_entering(app, &create_room(app, draft).await?))
+        }
+        Request::Update { room, name, title } => {
+            Ok(respond_room(app, &update_room(app, user, room, name.as_deref(), title.as_deref()).await?))
+        }
+        Request::Join { room } => {
+            Ok(respond_entering(app, &change_membership(app, user, room, Membership::Join, session).await?))
+        }
+        Request::Leave { room } => membership(app, user, room, Membership::Leave).await,
+        Request::Invite { room, user: guest } => membership(app, user, room, Membership::Invite(guest)).await,
+        Request::Remove { room, user: member } => membership(app, user, room, Membership::Remove(member)).await,
+        Request::Role { room, user: member, role } => membership(app, user, room, Membership::Role(member, role)).await,
+        Request::Open { user: peer } => Ok(respond_entering(app, &open_direct_room(app, user, peer, session).await?)),
+        Request::Members { room, after } => {
+            let (members, more) = list_members(app, user, room, after).await?;
+            Ok(respond(&Members::new(&members, more)))
+        }
+        Request::Users { query, after } => {
+            let (users, more) = search_users(app, query.as_deref(), after).await?;
+            Ok(respond(&Users::new(&users, more)))
+        }
+        // These concern a session; `socket` handles them, and HTTP has no route for them.
+        Request::Hello { .. } | Request::Typing { .. } | Request::Auth { .. } | Request::Heartbeat {} => {
+            Err(ApiError::new(ErrorCode::UnknownType))
+        }
+    }
+}
+
+async fn history(
+    app: &App,
+    user: UserId,
+    room: RoomId,
+    from: HistoryFrom,
+    limit: Option<u64>,
+) -> Result<Response, ApiError> {
+    let from = match from {
+        HistoryFrom::Newest => SeqFrom::Newest,
+        HistoryFrom::Before(seq) => SeqFrom::Before(seq),
+        HistoryFrom::After(seq) => SeqFrom::After(seq),
+        HistoryFrom::Around(seq) => SeqFrom::Around(seq),
+    };
+    let page = read_history(app, user, room, from, limit).await?;
+    let own = own_reactions(page.own_reactions);
+    Ok(respond(&History::new(&page.messages, (page.has_more_before, page.has_more_after), &own)))
+}
+
+/// Over a socket the hub sends the changes as envelopes between `catch_up` and `caught_up`; this is the single response.
+async fn changes(app: &App, user: UserId, room: RoomId, since: Version) -> Result<Response, ApiError> {
+    let changes = read_changes(app, user, room, since).await.map_err(hide_room)?;
+    let own = own_reactions(changes.own_reactions);
+    let page = &changes.page;
+    Ok(respond(&Changes::new(app.store.epoch(), page.reset, &page.messages, page.through, &own)))
+}
+
+/// Over a socket this also subscribes to what changes, so the hub handles it; this is the single response.
+async fn presence(app: &App, user: UserId, room: RoomId) -> Result<Response, ApiError> {
+    Ok(respond(&match list_room_presence(app, user, room).await.map_err(hide_room)? {
+        RoomPresence::Listed(users) => PresenceNow::listed(&users),
+        RoomPresence::Counted(count) => PresenceNow::counted(count),
+    }))
+}
+
+async fn membership(app: &App, actor: UserId, room: RoomId, change: Membership) -> Result<Response, ApiError> {
+    Ok(respond_room(app, &change_membership(app, actor, room, change, None).await?))
+}
+
+fn respond<T: Serialize>(body: &T) -> Response {
+    Response { body: teahouse_protocol::classic::http::http_data(body), entered: None }
+}
+
+fn respond_room(app: &App, entry: &RoomEntry) -> Response {
+    respond(&RoomBody::new(entry, |user| app.live.is_online(user)))
+}
+
+fn respond_entering(app: &App, entry: &RoomEntry) -> Response {
+    Response { entered: Some((entry.id, entry.version)), ..respond_room(app, entry) }
+}
+
+/// Over a socket the hub responds `not_found` for every room of which the user is not a member; so does HTTP.
+fn hide_room(error: RoomError) -> ApiError {
+    match error {
+        RoomError::NotFound | RoomError::Forbidden => ApiError::new(ErrorCode::NotFound),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,8 @@
+//! Errors as clients see them, in both dialects and over HTTP: the code, the HTTP status, the message in the reader's
+//! language and the field to blame. It knows no HTTP framework; `http` and `socket` write the bytes.
+
+mod api_error;
+mod error_mapping;
+pub mod messages;
+
+pub use api_error::ApiError;

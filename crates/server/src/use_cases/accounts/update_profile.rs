@@ -1,0 +1,31 @@
+//! Changes the profile that others see of a user.
+
+use teahouse_core::User;
+use teahouse_store::StoreError;
+
+use crate::app::App;
+use crate::validation::profile::check_profile;
+pub use crate::validation::profile::{InvalidProfile, ProfileUpdate};
+
+/// Why the profile was not changed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UpdateProfileError {
+    /// A part of the update is invalid.
+    #[error(transparent)]
+    Invalid(#[from] InvalidProfile),
+    /// The user was deleted.
+    #[error("no such user")]
+    NotFound,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Changes the user's profile and returns the user with it.
+///
+/// # Errors
+/// The profile was not changed.
+pub async fn update_profile(app: &App, user: &User, update: ProfileUpdate) -> Result<User, UpdateProfileError> {
+    let change = check_profile(&user.profile.username, update)?;
+    app.store.update_profile(user.profile.id, change).await?.ok_or(UpdateProfileError::NotFound)
+}

@@ -1,0 +1,49 @@
+//! What administrators do to accounts, API keys and the data. Live sessions feel every change at once; without a running
+//! server the same use cases change the store alone.
+
+pub mod create_key;
+pub mod create_user;
+pub mod list_keys;
+pub mod list_users;
+pub mod make_backup;
+pub mod mute_user;
+pub mod revoke_key;
+pub mod set_disabled;
+pub mod set_password;
+pub mod set_role;
+
+use teahouse_core::Timestamp;
+use teahouse_store::{Store, StoreError};
+
+use crate::app::{App, LiveSessions};
+use crate::config::Config;
+
+/// What these use cases work on.
+#[derive(Clone, Copy)]
+pub struct AdminContext<'a> {
+    /// The store.
+    pub store: &'a dyn Store,
+    /// The live sessions; `None` when no server runs.
+    pub live: Option<&'a dyn LiveSessions>,
+    /// The operator's configuration.
+    pub config: &'a Config,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl<'a> From<&'a App> for AdminContext<'a> {
+    fn from(app: &'a App) -> Self {
+        Self { store: app.store.as_ref(), live: Some(app.live.as_ref()), config: &app.config, now: app.now() }
+    }
+}
+
+/// Why a user was not changed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ChangeUserError {
+    /// No user has this name.
+    #[error("no such user")]
+    NoSuchUser,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,59 @@
+//! Reads what changed in a room since a version. Live sessions read page after page (`socket::history`); a client that
+//! asks over HTTP gets one page with everything, or a reset when that would be too much.
+
+use teahouse_core::limits::{CATCH_UP_CHANGES_MAX, RESET_MESSAGES};
+use teahouse_core::{MessageId, RoomId, UserId, Version};
+use teahouse_store::{CatchUpBounds, CatchUpPage, RoomError, Store, StoreError};
+
+use crate::app::App;
+
+/// Everything that changed.
+pub struct Changes {
+    /// All of it, in one page.
+    pub page: CatchUpPage,
+    /// The reader's own reactions to these messages.
+    pub own_reactions: Vec<(MessageId, String)>,
+}
+
+/// From which version a reader reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChangesFrom {
+    /// From this version, however much changed.
+    Since(Version),
+    /// From this version. Where more than `CATCH_UP_CHANGES_MAX` changed, or the version is unknown, the page is a reset.
+    SinceOrReset(Version),
+    /// A reset: the newest messages replace all that the reader has.
+    Reset,
+}
+
+/// One page of at most `limit` changes.
+///
+/// # Errors
+/// The store failed.
+pub async fn read_changes_page(
+    store: &dyn Store,
+    room: RoomId,
+    from: ChangesFrom,
+    limit: u32,
+) -> Result<CatchUpPage, StoreError> {
+    let (since, changes_max) = match from {
+        ChangesFrom::Since(version) => (Some(version), None),
+        ChangesFrom::SinceOrReset(version) => (Some(version), Some(CATCH_UP_CHANGES_MAX)),
+        ChangesFrom::Reset => (None, None),
+    };
+    store.catch_up(room, since, CatchUpBounds { limit, changes_max, reset_messages: RESET_MESSAGES }).await
+}
+
+/// Everything that changed after `since`.
+///
+/// # Errors
+/// The room does not exist, or the reader is not a member.
+pub async fn read_changes(app: &App, user: UserId, room: RoomId, since: Version) -> Result<Changes, RoomError> {
+    app.store.room_entry(room, user, app.now()).await?;
+    // The limit equals the bound beyond which the page is a reset, so there is never a second page.
+    let from = ChangesFrom::SinceOrReset(since);
+    let page = read_changes_page(app.store.as_ref(), room, from, CATCH_UP_CHANGES_MAX).await?;
+    let ids: Vec<MessageId> = page.messages.iter().map(|message| message.id).collect();
+    let own_reactions = app.store.own_reactions(user, &ids).await?;
+    Ok(Changes { page, own_reactions })
+}

@@ -1,0 +1,25 @@
+//! Reads the lobby for the classic dialect, page by page in either direction.
+
+use teahouse_core::{LOBBY, MessageId};
+use teahouse_store::{HistoryFrom, HistoryPage, HistoryQuery, StoreError};
+
+use crate::app::App;
+
+/// The newest messages, or the newest before a message; oldest first.
+///
+/// # Errors
+/// The store failed.
+pub async fn read_lobby_backward(app: &App, before: Option<MessageId>, limit: u32) -> Result<HistoryPage, StoreError> {
+    let from = before.map_or(HistoryFrom::Newest, HistoryFrom::Before);
+    app.store.history(LOBBY, HistoryQuery { from, limit }).await
+}
+
+/// The oldest messages after a message, or of the whole lobby; oldest first. A client that repeats this with its last id
+/// until no more follow has every message (P14 in docs/internals/regressions.md).
+///
+/// # Errors
+/// The store failed.
+pub async fn read_lobby_forward(app: &App, after: Option<MessageId>, limit: u32) -> Result<HistoryPage, StoreError> {
+    let from = HistoryFrom::After(after.unwrap_or_default());
+    app.store.history(LOBBY, HistoryQuery { from, limit }).await
+}

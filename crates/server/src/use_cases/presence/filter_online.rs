@@ -1,0 +1,17 @@
+//! Finds out which of some users are online, for the pages of a site.
+
+use teahouse_core::UserId;
+
+use crate::app::App;
+
+/// How many users one request may name.
+pub const USERS_MAX: usize = 1000;
+
+/// Those of `users` who are online, in the order of their ids.
+#[must_use]
+pub fn filter_online(app: &App, mut users: Vec<UserId>) -> Vec<UserId> {
+    users.sort_unstable();
+    users.dedup();
+    users.retain(|user| app.live.is_online(*user));
+    users
+}

@@ -1,0 +1,22 @@
+//! Joins and leaves rooms, invites and removes others, gives roles. All members learn of it by the commit.
+
+use teahouse_core::{RoomEntry, RoomId, SessionId, UserId};
+pub use teahouse_store::Membership;
+use teahouse_store::{MembershipChange, RoomError};
+
+use crate::app::App;
+
+/// Applies the change and returns the room as the actor sees it afterwards, or saw it last before leaving. `asker` is the
+/// session that receives this entry as its response and enters the room with it.
+///
+/// # Errors
+/// Nothing was changed.
+pub async fn change_membership(
+    app: &App,
+    actor: UserId,
+    room: RoomId,
+    what: Membership,
+    asker: Option<SessionId>,
+) -> Result<RoomEntry, RoomError> {
+    app.store.change_membership(MembershipChange { room, actor, what, now: app.now(), asker }).await
+}

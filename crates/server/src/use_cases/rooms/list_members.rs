@@ -1,0 +1,20 @@
+//! Lists the members of a room, page by page.
+
+use teahouse_core::limits::PAGE_ENTRIES;
+use teahouse_core::{Profile, Role, RoomId, UserId};
+use teahouse_store::RoomError;
+
+use crate::app::App;
+
+/// The members after `after`, and whether more follow.
+///
+/// # Errors
+/// The room does not exist, or the user may not see it.
+pub async fn list_members(
+    app: &App,
+    user: UserId,
+    room: RoomId,
+    after: Option<UserId>,
+) -> Result<(Vec<(Profile, Role)>, bool), RoomError> {
+    app.store.members(room, user, after.unwrap_or_default(), PAGE_ENTRIES).await
+}

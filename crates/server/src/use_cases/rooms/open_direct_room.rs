@@ -1,0 +1,19 @@
+//! Opens the direct room of two users. The peer sees it with its first message.
+
+use teahouse_core::{RoomEntry, SessionId, UserId};
+use teahouse_store::OpenDirectError;
+
+use crate::app::App;
+
+/// The direct room as `user` sees it, created if necessary. `asker` is the session that receives it as its response.
+///
+/// # Errors
+/// The peer is the user, or does not exist.
+pub async fn open_direct_room(
+    app: &App,
+    user: UserId,
+    peer: UserId,
+    asker: Option<SessionId>,
+) -> Result<RoomEntry, OpenDirectError> {
+    app.store.open_direct(user, peer, app.now(), asker).await
+}

@@ -1,0 +1,34 @@
+//! Renames a room or changes its title.
+
+use teahouse_core::{RoomEntry, RoomId, UserId};
+use teahouse_store::RoomError;
+
+use crate::app::App;
+pub use crate::validation::room_name::InvalidRoomName;
+use crate::validation::room_name::{check_name, check_title};
+
+/// Why the room was not changed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UpdateRoomError {
+    /// The name or the title is invalid.
+    #[error(transparent)]
+    Name(#[from] InvalidRoomName),
+    /// The store refused the change.
+    #[error(transparent)]
+    Room(#[from] RoomError),
+}
+
+/// Changes what is `Some` and returns the room as the actor sees it afterwards.
+///
+/// # Errors
+/// Nothing was changed.
+pub async fn update_room(
+    app: &App,
+    actor: UserId,
+    room: RoomId,
+    name: Option<&str>,
+    title: Option<&str>,
+) -> Result<RoomEntry, UpdateRoomError> {
+    let (name, title) = (name.map(check_name).transpose()?, title.map(check_title).transpose()?);
+    Ok(app.store.update_room(room, actor, name, title, app.now()).await?)
+}
