@@ -145,7 +145,7 @@ picture: ## Take the README's picture again
 	@env $(BUILD_TESTED)
 	@SCREENSHOT=1 npm --workspace web/chat test --silent -- --test-name-pattern='a picture'
 
-bench: ## Measure beside the kernel's baseline; writes the table into docs/performance.md. ROUNDS=1 is quick, ROWS=list lists the rows
+bench: ## Measure beside the kernel baseline; writes the table into docs/performance.md. ROUNDS=1 is quick, ROWS=list lists the rows
 	@echo "==> Building the server, the load tool and the baseline"
 	@$(CARGO) build --release --locked --package teahouse-server --package teahouse-bench
 	@mkdir -p target/bench

@@ -1,8 +1,9 @@
 #!/bin/sh
-# The Autobahn fuzzing client (cases 1 to 7 and 10) against an echo on our codec, compared with scripts/autobahn/expected.txt.
-#   autobahn.sh              fails where there is no Python 2.7, on which the client runs and nothing newer
-#   autobahn.sh if-possible  says so and goes on
-#   autobahn.sh write        writes down what was seen as what is expected
+# Runs the Autobahn fuzzing client (cases 1 to 7 and 10) against an echo server on our codec, and compares the results with
+# scripts/autobahn/expected.txt.
+#   autobahn.sh              fails without Python 2.7, which the client needs
+#   autobahn.sh if-possible  skips without Python 2.7
+#   autobahn.sh write        writes the results as the expected ones
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,7 +11,7 @@ mode=${1:-}
 home=target/autobahn
 scripts/setup.sh autobahn || {
     status=$?
-    # 3: there is no Python 2.7, which cannot be helped from here.
+    # Status 3: there is no Python 2.7.
     if [ "$mode" = if-possible ] && [ "$status" -eq 3 ]; then
         echo "!!! SKIPPED: the Autobahn cases did not run."
         exit 0
@@ -32,7 +33,7 @@ echo_pid=$!
 tries=0
 until [ -s "$work/address" ]; do
     tries=$((tries + 1))
-    [ "$tries" -le 100 ] || { echo "!!! The echo did not start." >&2; exit 1; }
+    [ "$tries" -le 100 ] || { echo "!!! The echo server did not start." >&2; exit 1; }
     sleep 0.1
 done
 
@@ -47,7 +48,7 @@ cat >"$work/spec.json" <<SPEC
 SPEC
 if ! "$home/bin/python" "$home/bin/wstest" -m fuzzingclient -s "$work/spec.json" >"$work/log" 2>&1; then
     tail -n 20 "$work/log" >&2
-    echo "!!! The fuzzing client did not run to its end." >&2
+    echo "!!! The fuzzing client failed." >&2
     exit 1
 fi
 rm -rf "$home/reports"
@@ -55,6 +56,6 @@ cp -R "$work/reports" "$home/reports"
 option=""
 [ "$mode" != write ] || option=--write
 "$home/bin/python" scripts/autobahn/compare.py "$home/reports/index.json" scripts/autobahn/expected.txt $option || {
-    echo "Each case stands in full in $home/reports/index.html" >&2
+    echo "Details of each case: $home/reports/index.html" >&2
     exit 1
 }

@@ -1,25 +1,25 @@
 #!/bin/sh
-# Looks for bytes for which a check of fuzz/ does not hold, guided by coverage (libFuzzer on the stable toolchain).
-#   fuzz.sh [SECONDS [TARGET…]]   every target for so many seconds, two at a time
-#   fuzz.sh keep                  takes into tools/fuzz/corpus what reaches code that nothing there reaches, and leaves out the rest
-# FUZZ_DEEP=1 instruments the dependencies too, which takes a build of its own.
-# What was found lies in target/fuzz/found; what is learned on the way in target/fuzz/corpus, for the next time.
+# Searches for input that breaks a check of tools/fuzz, guided by coverage (libFuzzer on the stable toolchain).
+#   fuzz.sh [SECONDS [TARGET…]]   fuzzes each target for this time, two at a time
+#   fuzz.sh keep                  minimises tools/fuzz/corpus: adds learned inputs that reach new code, removes redundant ones
+# FUZZ_DEEP=1 instruments the dependencies too, which needs a build of its own.
+# Failing inputs are written to target/fuzz/found, learned ones to target/fuzz/corpus for the next run.
 set -eu
 cd "$(dirname "$0")/.."
 
 seconds=${1:-60}
 [ $# -eq 0 ] || shift
-[ "$seconds" != 0 ] || { echo "!!! SKIPPED: nothing was fuzzed."; exit 0; }
+[ "$seconds" != 0 ] || { echo "!!! SKIPPED: no time to fuzz."; exit 0; }
 home=$PWD/target/fuzz
 host=$(rustc -vV | sed -n 's/^host: //p')
 
-# What libFuzzer needs to see of the code, as the compiler's own pass writes it. Without -O, Rust's own checks are on.
+# Coverage instrumentation for libFuzzer, by LLVM's own pass. Debug checks are on, since there is no -O.
 coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares"
 build() { cargo build --quiet --locked --workspace --features teahouse-fuzz/libfuzzer --example fuzz "$@"; }
 if [ "${FUZZ_DEEP:-}" = 1 ]; then
-    # Build scripts stay as they are, since a target is named.
+    # `--target` keeps build scripts uninstrumented.
     RUSTFLAGS=$coverage build --target "$host" --target-dir "$home/build"
     fuzz=$home/build/$host/debug/examples/fuzz
 else
@@ -34,7 +34,7 @@ for target in "$@"; do
     mkdir -p "$home/corpus/$target"
 done
 
-# One target, in a process of its own.
+# Runs one target in its own process.
 run() {
     target=$1
     shift
@@ -46,9 +46,9 @@ if [ "$seconds" = keep ]; then
     for target in "$@"; do
         rm -rf "$home/kept"
         mkdir -p "$home/kept"
-        # Names that say something are of inputs that once failed or were written by hand; those stay.
+        # Inputs with descriptive names once failed or were written by hand; they stay.
         find "tools/fuzz/corpus/$target" -type f -name '*[!0-9a-f]*' -exec cp {} "$home/kept" \;
-        # By code that is reached, not by how often: a few hundred small files are enough for a repository.
+        # Without counters: a few hundred small files are enough for the repository.
         run "$target" -merge=1 -use_counters=0 -max_len=1024 "$home/kept" "tools/fuzz/corpus/$target" "$home/corpus/$target"
         rm -rf "tools/fuzz/corpus/$target"
         mv "$home/kept" "tools/fuzz/corpus/$target"
@@ -57,21 +57,21 @@ if [ "$seconds" = keep ]; then
     exit 0
 fi
 
-tell() {
+report() {
     if wait "$2"; then
-        sed -n "s/^Done \([0-9]*\) runs in \([0-9]*\) second.*/$1: \1 inputs in \2 s, nothing found/p" "$home/log/$1"
+        sed -n "s/^Done \([0-9]*\) runs in \([0-9]*\) second.*/$1: \1 inputs in \2 s, no failure/p" "$home/log/$1"
         return
     fi
     failed=1
     input=$(sed -n 's/.*Test unit written to //p' "$home/log/$1" | tail -n 1)
     grep -v '^#[0-9]' "$home/log/$1" | tail -n 40 >&2
-    [ -n "$input" ] || { echo "!!! $1 ended by itself; all it said is in target/fuzz/log/$1" >&2; return; }
-    cat >&2 <<SAY
-!!! $1 found an input for which it does not hold: $input
+    [ -n "$input" ] || { echo "!!! $1 crashed without an input; see target/fuzz/log/$1" >&2; return; }
+    cat >&2 <<REPORT
+!!! $1 fails for this input: $input
 $(od -A d -t x1z "$input" | head -n 20)
-    To play it again:    TEAHOUSE_FUZZ_INPUT=$input cargo test -p teahouse-fuzz --test corpus
-    When it is cured, keep it under a name that tells its story: tools/fuzz/corpus/$1/a-story
-SAY
+    To reproduce:  TEAHOUSE_FUZZ_INPUT=$input cargo test -p teahouse-fuzz --test corpus
+    After the fix, keep it under a descriptive name: tools/fuzz/corpus/$1/NAME
+REPORT
 }
 
 failed=0
@@ -87,7 +87,7 @@ while [ $# -gt 0 ]; do
         run "$second" "-max_total_time=$seconds" "$home/corpus/$second" "tools/fuzz/corpus/$second" &
         second_pid=$!
     fi
-    tell "$first" "$first_pid"
-    [ -z "$second" ] || tell "$second" "$second_pid"
+    report "$first" "$first_pid"
+    [ -z "$second" ] || report "$second" "$second_pid"
 done
 exit "$failed"

@@ -1,13 +1,13 @@
-# Compares what the fuzzing client saw with what is expected, or writes down what is (--write). Python 2.7, as its client.
+# Compares the results of the fuzzing client with the expected ones, or writes them as expected (--write). Python 2.7, as the client.
 import io
 import json
 import sys
 
 HEAD = u"""\
-# What the Autobahn fuzzing client must see of our codec: case, behaviour, behaviour at closing, the close code that we sent.
-# Made by `make autobahn-expect`; `make autobahn` fails on any difference, and a FAILED here is none the less a failure.
+# Expected results of the Autobahn fuzzing client: case, behaviour, behaviour on close, our close code.
+# Written by `make autobahn-expect`. `make autobahn` fails on any difference, and on a FAILED case even if expected.
 """
-FINE = ("OK", "NON-STRICT", "INFORMATIONAL")
+PASSED = ("OK", "NON-STRICT", "INFORMATIONAL")
 
 
 def number(case):
@@ -35,14 +35,14 @@ def main(index, expected, mode):
     wrong = []
     for case in sorted(set(seen) | set(wanted), key=number):
         was, want = seen.get(case, u"not run"), wanted.get(case, u"not known")
-        bad = [word for word in was.split(" ")[:2] if word not in FINE]
+        bad = [word for word in was.split(" ")[:2] if word not in PASSED]
         if was != want or bad:
-            wrong.append(u"  %-8s expected %-24s saw %s" % (case, want, was))
-    count = dict((word, len([1 for result in seen.values() if result.split(" ")[0] == word])) for word in FINE)
-    summary = u"%d cases: %s" % (len(seen), u", ".join(u"%d %s" % (count[word], word) for word in FINE))
+            wrong.append(u"  %-8s expected %-24s got %s" % (case, want, was))
+    count = dict((word, len([1 for result in seen.values() if result.split(" ")[0] == word])) for word in PASSED)
+    summary = u"%d cases: %s" % (len(seen), u", ".join(u"%d %s" % (count[word], word) for word in PASSED))
     print(u"Autobahn: " + summary)
     if wrong:
-        print(u"!!! %d are not as expected:" % len(wrong))
+        print(u"!!! %d cases differ:" % len(wrong))
         print(u"\n".join(wrong))
         return 1
     return 0

@@ -28,14 +28,14 @@ async fn a_short_chaos_run_is_clean() {
         people: 10,
     };
     let outcome = run(&plan, |recorder| eprintln!("{} events", recorder.events())).await.unwrap();
-    println!("{}", summary(&outcome.faults, outcome.verdict.looked_at));
+    println!("{}", summary(&outcome.faults, outcome.verdict.coverage));
     if !outcome.verdict.is_clean() {
         let saved = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}"));
         outcome.save(&saved).unwrap();
         panic!("{}seed {seed} is saved in {}", outcome.verdict.report(&outcome.history, 5), saved.display());
     }
     assert_eq!(outcome.missing(), Vec::<&str>::new(), "the run must have all of these");
-    let checked = outcome.verdict.looked_at;
+    let checked = outcome.verdict.coverage;
     let acknowledged_min = seconds * ACKNOWLEDGED_PER_SECOND_MIN;
     assert!(checked.messages_acknowledged as u64 > acknowledged_min && checked.rooms_compared > 20, "{checked:?}");
 }

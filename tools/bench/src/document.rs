@@ -1,4 +1,4 @@
-//! Where the table goes: into the page on performance, between two marks, and nothing else of that page.
+//! Writes the table into a Markdown document, between two markers, and describes the machine and the version.
 
 use std::fs;
 use std::io;
@@ -8,21 +8,22 @@ use std::process::Command;
 const BEGIN: &str = "<!-- bench: begin -->";
 const END: &str = "<!-- bench: end -->";
 
-/// Puts this between the marks.
+/// Replaces the text between the markers.
 pub fn replace(page: &str, with: &str) -> Option<String> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
     Some(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", with.trim()))
 }
 
-/// Puts this into a file, between the marks.
+/// Replaces the text between the markers of a file.
 pub fn write(path: &Path, with: &str) -> io::Result<()> {
     let page = fs::read_to_string(path)?;
-    let marks = || io::Error::new(io::ErrorKind::InvalidData, format!("{} has no {BEGIN} and {END}", path.display()));
-    fs::write(path, replace(&page, with).ok_or_else(marks)?)
+    let no_markers =
+        || io::Error::new(io::ErrorKind::InvalidData, format!("{} has no {BEGIN} and {END}", path.display()));
+    fs::write(path, replace(&page, with).ok_or_else(no_markers)?)
 }
 
-/// What machine this is.
+/// Describes the machine: processor, cores, memory, kernel.
 pub fn machine(cores: usize) -> String {
     let value = |path: &str, key: &str| {
         let text = fs::read_to_string(path).unwrap_or_default();
@@ -40,7 +41,7 @@ pub fn machine(cores: usize) -> String {
     )
 }
 
-/// Which version of the code this is, and what day, as git and the clock know.
+/// The commit, and whether the tree has changes.
 pub fn version() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success());
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_stands_between_the_marks_changes() {
+    fn only_the_text_between_the_markers_changes() {
         let page = format!("# a\n{BEGIN}\nold\n{END}\nb\n");
         assert_eq!(replace(&page, "new\n"), Some(format!("# a\n{BEGIN}\n\nnew\n\n{END}\nb\n")));
         assert_eq!(replace("# a\n", "new"), None);

@@ -1,23 +1,23 @@
-//! Why something could not be measured.
+//! The error type of the bench.
 
 use teahouse_load::LoadError;
 
-/// Why something could not be measured.
+/// Why a measurement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// The crowd met something.
+    /// A load scenario failed.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The kernel would not.
+    /// A system call failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// A server or the floor did not start.
+    /// The server or the baseline did not start.
     #[error("{0} did not start: {1}")]
     Start(String, String),
-    /// What was to be measured is not told.
-    #[error("{0} was not told")]
-    Untold(&'static str),
-    /// The store would not.
+    /// A measurement is not available.
+    #[error("no measurement of {0}")]
+    Missing(&'static str),
+    /// The store failed.
     #[error("the store: {0}")]
     Store(String),
 }

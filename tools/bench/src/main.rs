@@ -1,12 +1,11 @@
-//! `make bench`: lets server and floor run in turn, several rounds, and makes one table of it.
+//! The binary `teahouse-bench`: measures the server and the baseline in turn, over several rounds, and prints one table.
 
-mod book;
 mod cores;
 mod document;
 mod error;
+mod process;
+mod results;
 mod rows;
-mod running;
-mod svg;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -14,50 +13,58 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use teahouse_load::{Progress, process};
+use teahouse_load::Progress;
 
-use crate::book::Book;
-use crate::cores::{Cores, Place};
+use crate::cores::{Cores, Placement};
 use crate::error::BenchError;
+use crate::process::TestBed;
+use crate::results::Results;
 use crate::rows::{Bench, ROWS, Row};
-use crate::running::House;
 
-/// Measures a Teahouse server beside the kernel's floor on this machine.
+const EXAMPLES: &str = "\
+Examples:
+  teahouse-bench --list                                    the rows
+  teahouse-bench --rounds 1 --rows fanout,latency          a quick look at two of them
+  teahouse-bench --rounds 1 --scale 0.01                   whether everything works at all
+  teahouse-bench --page docs/performance.md                everything, into the document
+
+The baseline answers the same handshake on bare epoll and sends prepared frames: it shows what the kernel alone
+costs. The server has one core, the load the others. `make bench` builds the binaries and runs this.";
+
+/// Measure a Teahouse server beside a kernel baseline on this machine.
 #[derive(Parser)]
+#[command(name = "teahouse-bench", version, after_help = EXAMPLES)]
 struct Cli {
-    /// How often everything is measured; medians are shown
+    /// Number of rounds; the table shows medians
     #[arg(long, default_value_t = 5)]
     rounds: u32,
-    /// Only these rows, separated by commas; see --list
+    /// Rows to measure, separated by commas [default: all]; see --list
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
-    /// What can be measured
+    /// List the rows
     #[arg(long)]
     list: bool,
-    /// So much of the sizes, to see whether it works at all: 0.01 has 190 connections instead of 19,000
+    /// Scale of all sizes, for a trial: 0.01 has 190 connections instead of 19,000
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
-    /// For how many seconds a rate is measured
+    /// Measured seconds per rate
     #[arg(long, default_value_t = 3)]
     seconds: u64,
-    /// Messages in the database whose start-up and history are measured
+    /// Messages in the database of the `past` row
     #[arg(long, default_value_t = 1_000_000)]
     past: u64,
-    /// The server
+    /// The server's binary
     #[arg(long, default_value = "target/release/teahouse")]
     teahouse: PathBuf,
-    /// The floor
-    #[arg(long, default_value = "target/release/teahouse-floor")]
-    floor: PathBuf,
-    /// Where data goes, on a real disk
+    /// The baseline's binary
+    #[arg(long, default_value = "target/release/teahouse-baseline")]
+    baseline: PathBuf,
+    /// Directory for data; must be on a real disk, since fsync is free in memory
     #[arg(long, default_value = "target/bench")]
     data: PathBuf,
-    /// The page that gets the table; none when not given
+    /// Markdown document that receives the table between its markers [default: none]
     #[arg(long)]
     page: Option<PathBuf>,
-    /// Where the pictures go, when there is a page
-    #[arg(long, default_value = "docs/images")]
-    images: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -80,22 +87,22 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), BenchError> {
     let unknown = cli.rows.iter().find(|name| ROWS.iter().all(|row| row.name != name.as_str()));
     if let Some(name) = unknown {
-        return Err(BenchError::Start(format!("the row {name:?}"), "there is none of this name: --list".to_owned()));
+        return Err(BenchError::Start(format!("the row {name:?}"), "there is no such row; see --list".to_owned()));
     }
     let chosen: Vec<&Row> =
         ROWS.iter().filter(|row| cli.rows.is_empty() || cli.rows.iter().any(|name| name == row.name)).collect();
-    process::raise_descriptor_limit()?;
+    teahouse_load::process::raise_descriptor_limit()?;
     std::fs::create_dir_all(&cli.data)?;
     let cores = Cores::of_process()?;
-    cores.go(Place::Load)?;
+    cores.pin(Placement::Load)?;
     let machine = document::machine(cores.count());
-    let mut book = Book::default();
+    let mut results = Results::default();
     if cores.count() < 2 {
-        book.miss("everything on cores of its own", &"there is only one core: server and load share it");
+        results.record_missing("separate cores for server and load", &"the machine has only one core");
     }
-    let house = House { teahouse: cli.teahouse.clone(), floor: cli.floor.clone(), data: cli.data.clone(), cores };
+    let bed = TestBed { teahouse: cli.teahouse.clone(), baseline: cli.baseline.clone(), data: cli.data.clone(), cores };
     let mut bench = Bench {
-        house,
+        bed,
         progress: Progress::on_stderr(),
         scale: cli.scale,
         time: Duration::from_secs(cli.seconds.max(1)),
@@ -108,35 +115,27 @@ fn run(cli: &Cli) -> Result<(), BenchError> {
                 format!("[{}/{} {:>4.0} s] {}: ", round + 1, cli.rounds, began.elapsed().as_secs_f64(), row.name);
             bench.progress.clear();
             eprintln!("{label}{}", row.about);
-            bench.progress.begin(&label);
-            // What fails is told, and the others are measured all the same.
-            if let Err(error) = (row.run)(&mut bench, &mut book) {
+            bench.progress.set_prefix(&label);
+            // A row that fails is reported, and the other rows are measured.
+            if let Err(error) = (row.run)(&mut bench, &mut results) {
                 bench.progress.clear();
-                eprintln!("{label}not measured: {error}");
-                book.miss(&format!("{} (round {})", row.name, round + 1), &error);
-                bench.house.cores.go(Place::Load)?;
+                eprintln!("{label}failed: {error}");
+                results.record_missing(&format!("{} (round {})", row.name, round + 1), &error);
+                bench.bed.cores.pin(Placement::Load)?;
             }
         }
     }
     bench.progress.clear();
-    let text = summary(cli, &book, &machine, began.elapsed());
+    let text = summary(cli, &results, &machine, began.elapsed());
     println!("{text}");
     if let Some(page) = &cli.page {
-        let mut text = text;
-        for (file, title, unit) in rows::PICTURES {
-            if let Some(curves) = book.pictures().get(file) {
-                std::fs::create_dir_all(&cli.images)?;
-                std::fs::write(cli.images.join(format!("{file}.svg")), svg::draw(title, unit, curves))?;
-                let _ = write!(text, "\n![{title}, over the number of connections](images/{file}.svg)\n");
-            }
-        }
         document::write(page, &text)?;
-        eprintln!("bench: the table is in {}", page.display());
+        eprintln!("bench: wrote the table to {}", page.display());
     }
     Ok(())
 }
 
-fn summary(cli: &Cli, book: &Book, machine: &str, took: Duration) -> String {
+fn summary(cli: &Cli, results: &Results, machine: &str, took: Duration) -> String {
     let mut command = format!("make bench ROUNDS={}", cli.rounds);
     if !cli.rows.is_empty() {
         let _ = write!(command, " ROWS={}", cli.rows.join(","));
@@ -146,15 +145,15 @@ fn summary(cli: &Cli, book: &Book, machine: &str, took: Duration) -> String {
     }
     let mut text = format!(
         "`{command}` at commit {}, {:.0} minutes. {machine}; the server on one core, the load on the others. Medians of {} \
-         rounds; ratios are those within a round.\n\n",
+         rounds; ratios are taken within a round.\n\n",
         document::version(),
         (took.as_secs_f64() / 60.0).ceil(),
         cli.rounds
     );
-    #[expect(clippy::float_cmp, reason = "as it was given")]
+    #[expect(clippy::float_cmp, reason = "compares with the default value")]
     if cli.scale != 1.0 {
-        let _ = write!(text, "**A trial at {} of the sizes: no measurement.**\n\n", cli.scale);
+        let _ = write!(text, "**A trial at scale {}: not a measurement.**\n\n", cli.scale);
     }
-    text.push_str(&book.table());
+    text.push_str(&results.table());
     text
 }

@@ -3,30 +3,30 @@
 use std::path::Path;
 
 use rusqlite::{Connection, Error, OpenFlags, Row};
-use teahouse_checker::truth::{Message, Room, Truth};
+use teahouse_checker::db_state::{DbState, Message, Room};
 
 /// Reads the database of a server that has ended or does not write.
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn load(data: &Path) -> Result<Truth, Error> {
+pub fn load(data: &Path) -> Result<DbState, Error> {
     let database = Connection::open_with_flags(data.join("teahouse.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     // One transaction reads one snapshot.
     let database = database.unchecked_transaction()?;
-    let mut truth = Truth {
+    let mut db = DbState {
         epoch: database.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0))?,
-        ..Truth::default()
+        ..DbState::default()
     };
     let mut rooms = database.prepare("SELECT id, kind, version, last_seq FROM rooms")?;
     let mut rows = rooms.query([])?;
     while let Some(row) = rows.next()? {
         let room = Room { kind: row.get(1)?, version: number(row, 2)?, last_seq: number(row, 3)?, ..Room::default() };
-        truth.rooms.insert(number(row, 0)?, room);
+        db.rooms.insert(number(row, 0)?, room);
     }
     let mut members = database.prepare("SELECT room, user, read_seq FROM members")?;
     let mut rows = members.query([])?;
     while let Some(row) = rows.next()? {
-        if let Some(room) = truth.rooms.get_mut(&number(row, 0)?) {
+        if let Some(room) = db.rooms.get_mut(&number(row, 0)?) {
             room.members.insert(number(row, 1)?, number(row, 2)?);
         }
     }
@@ -36,7 +36,7 @@ pub fn load(data: &Path) -> Result<Truth, Error> {
     )?;
     let mut rows = messages.query([])?;
     while let Some(row) = rows.next()? {
-        truth.messages.push(Message {
+        db.messages.push(Message {
             id: number(row, 0)?,
             room: number(row, 1)?,
             seq: number(row, 2)?,
@@ -54,11 +54,11 @@ pub fn load(data: &Path) -> Result<Truth, Error> {
     let mut rows = reactions.query([])?;
     while let Some(row) = rows.next()? {
         let id = number(row, 0)?;
-        if let Ok(index) = truth.messages.binary_search_by_key(&id, |message| message.id) {
-            truth.messages[index].reactions.insert((row.get(1)?, number(row, 2)?));
+        if let Ok(index) = db.messages.binary_search_by_key(&id, |message| message.id) {
+            db.messages[index].reactions.insert((row.get(1)?, number(row, 2)?));
         }
     }
-    Ok(truth)
+    Ok(db)
 }
 
 /// SQLite has signed integers only.

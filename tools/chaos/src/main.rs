@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use teahouse_chaos::nemesis::fault_names;
 use teahouse_chaos::run::{BOUNDS, Plan, missing_faults, run, summary};
-use teahouse_checker::verdict::LookedAt;
-use teahouse_checker::{History, Truth, judge};
+use teahouse_checker::verdict::Coverage;
+use teahouse_checker::{DbState, History, judge};
 
 /// Violations that are reported with their events.
 const STORIES: usize = 5;
@@ -50,13 +50,13 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(kept) = &arguments.judge {
         let history = History::from_lines(&std::fs::read_to_string(kept.join("history.jsonl")).unwrap()).unwrap();
-        let truth: Truth = serde_json::from_str(&std::fs::read_to_string(kept.join("truth.json")).unwrap()).unwrap();
-        let verdict = judge(&history, &truth, &BOUNDS);
-        println!("{}{:?}", verdict.report(&history, STORIES), verdict.looked_at);
+        let db: DbState = serde_json::from_str(&std::fs::read_to_string(kept.join("db.json")).unwrap()).unwrap();
+        let verdict = judge(&history, &db, &BOUNDS);
+        println!("{}{:?}", verdict.report(&history, STORIES), verdict.coverage);
         return ExitCode::from(u8::from(!verdict.is_clean()));
     }
     let began = Instant::now();
-    let (mut faults, mut looked_at) = (BTreeMap::new(), LookedAt::default());
+    let (mut faults, mut coverage) = (BTreeMap::new(), Coverage::default());
     let mut round = 0;
     loop {
         let plan = Plan {
@@ -79,7 +79,7 @@ async fn main() -> ExitCode {
         for (kind, times) in &outcome.faults {
             *faults.entry(*kind).or_insert(0) += times;
         }
-        looked_at = looked_at + outcome.verdict.looked_at;
+        coverage = coverage + outcome.verdict.coverage;
         if !outcome.verdict.is_clean() {
             let kept = arguments.keep.join(format!("seed-{}", plan.seed));
             outcome.save(&kept).unwrap();
@@ -100,7 +100,7 @@ async fn main() -> ExitCode {
         arguments.seconds,
         arguments.people,
         began.elapsed().as_secs() / 60,
-        summary(&faults, looked_at)
+        summary(&faults, coverage)
     );
     let missing: Vec<_> = missing_faults(&faults).collect();
     if arguments.seconds >= EVERY_FAULT_FROM_SECONDS && !missing.is_empty() {

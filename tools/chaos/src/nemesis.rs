@@ -4,7 +4,7 @@
 use std::iter::repeat_n;
 use std::time::{Duration, Instant};
 
-use teahouse_checker::Server as ServerEvent;
+use teahouse_checker::ServerEvent;
 use teahouse_testkit::faults::{Disk, Faults, Hits};
 use teahouse_testkit::{PATIENCE, Random, Server};
 use tokio::sync::watch;

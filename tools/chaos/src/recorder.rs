@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use teahouse_checker::{Dialect, Fact, History, Server as ServerEvent, Socket};
+use teahouse_checker::{Dialect, Fact, History, ServerEvent, Socket};
 
 /// The recorder of one run. Clones write into the same history.
 #[derive(Clone)]
@@ -54,14 +54,14 @@ impl Recorder {
 
     /// Records that no client requests a change from here on.
     pub fn note_quiet(&self) {
-        self.add(None, Fact::Quiet);
+        self.add(None, Fact::ChangesEnded);
     }
 
     fn add(&self, socket: Option<&Socket>, fact: Fact) {
         // Reading the clock under the lock keeps events in the order of their times.
         let mut history = self.inner.history.lock().unwrap();
         let at_us = u64::try_from(self.inner.began.elapsed().as_micros()).unwrap();
-        history.note(at_us, socket, fact);
+        history.record(at_us, socket, fact);
     }
 
     /// Counts a fault that happened.

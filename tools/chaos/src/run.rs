@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use teahouse_checker::verdict::LookedAt;
-use teahouse_checker::{Bounds, History, Server as ServerEvent, Truth, Verdict, judge};
+use teahouse_checker::verdict::Coverage;
+use teahouse_checker::{Bounds, DbState, History, ServerEvent, Verdict, judge};
 use teahouse_testkit::tokens::SITE_SECRET;
 use teahouse_testkit::{Faults, Random, Server};
 use tokio::sync::watch;
@@ -43,7 +43,7 @@ pub struct Outcome {
     /// What the clients recorded.
     pub history: History,
     /// The state of the database afterwards.
-    pub truth: Truth,
+    pub db: DbState,
     /// Whether both agree.
     pub verdict: Verdict,
     /// How often each fault happened.
@@ -105,9 +105,9 @@ pub async fn run(plan: &Plan, progress: impl Fn(&Recorder)) -> Result<Outcome, r
     workload.disconnect();
     server.stop().await;
     server.assert_no_panic();
-    let truth = db_state::load(server.data())?;
-    let verdict = judge(&history, &truth, &BOUNDS);
-    Ok(Outcome { history, truth, verdict, faults: recorder.faults() })
+    let db = db_state::load(server.data())?;
+    let verdict = judge(&history, &db, &BOUNDS);
+    Ok(Outcome { history, db, verdict, faults: recorder.faults() })
 }
 
 impl Outcome {
@@ -115,7 +115,7 @@ impl Outcome {
     /// little.
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
-        let it = &self.verdict.looked_at;
+        let it = &self.verdict.coverage;
         let checked = [
             ("messages acknowledged", it.messages_acknowledged),
             ("changes acknowledged", it.changes_acknowledged),
@@ -134,7 +134,7 @@ impl Outcome {
     pub fn save(&self, directory: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(directory)?;
         std::fs::write(directory.join("history.jsonl"), self.history.to_lines())?;
-        std::fs::write(directory.join("truth.json"), serde_json::to_string(&self.truth)?)
+        std::fs::write(directory.join("db.json"), serde_json::to_string(&self.db)?)
     }
 }
 
@@ -145,7 +145,7 @@ pub fn missing_faults(happened: &BTreeMap<&'static str, u64>) -> impl Iterator<I
 
 /// The counts of faults and checks, in a few lines.
 #[must_use]
-pub fn summary(faults: &BTreeMap<&'static str, u64>, it: LookedAt) -> String {
+pub fn summary(faults: &BTreeMap<&'static str, u64>, it: Coverage) -> String {
     let faults: Vec<String> = faults.iter().map(|(kind, times)| format!("{kind} {times}")).collect();
     format!(
         "faults: {}\nmessages acknowledged {}, changes acknowledged {}, deliveries checked {}, rooms compared {}, \

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use teahouse_checker::wire::{Ask, Entry, Said};
+use teahouse_checker::wire::{Entry, RequestBody, ServerBody};
 use teahouse_testkit::Random;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -103,7 +103,7 @@ impl Workload {
         let mut actors = Vec::new();
         for (index, user) in context.users.iter().enumerate() {
             // The server knows a user of the site from the first request on.
-            context.http.request(user, Ask::OnlineUsers {}).await;
+            context.http.request(user, RequestBody::OnlineUsers {}).await;
             let devices = 1 + random.below(2);
             for device in ["phone", "laptop", "tablet"].iter().take(usize::try_from(devices).unwrap_or(1)) {
                 let mut device = Device::new(recorder, address, user, device);
@@ -127,12 +127,12 @@ impl Workload {
             device.connect(ConnectOptions::default()).await?;
             device.catch_up().await?;
             for (index, kind) in ["public", "public", "private", "private"].iter().enumerate() {
-                let create = Ask::Create { kind: (*kind).to_owned(), name: format!("room {index}") };
-                let Said::Ack(entry) = device.request(create).await? else { continue };
+                let create = RequestBody::Create { kind: (*kind).to_owned(), name: format!("room {index}") };
+                let ServerBody::Ack(entry) = device.request(create).await? else { continue };
                 let Ok(Entry { id: room, .. }) = serde_json::from_value(entry) else { continue };
                 for user in self.context.users[1..].iter().filter(|_| *kind == "private") {
                     if self.random.one_in(2) {
-                        device.request(Ask::Invite { room, user: user.id }).await?;
+                        device.request(RequestBody::Invite { room, user: user.id }).await?;
                     }
                 }
             }

@@ -1,54 +1,54 @@
-//! What a run recorded: who did and heard what, in the order in which it was noticed. It is kept as JSON lines, so
-//! that a run which failed can be judged again. It judges nothing.
+//! The record of a run: what clients sent and received, in the order in which it was noticed. It is stored as JSON
+//! lines, so that a failed run can be judged again. It judges nothing.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Classic, Heard, Request};
+use crate::wire::{Classic, Request, ServerEnvelope};
 
-/// Everything that was recorded. Events stand in the order of their times.
+/// A recorded run. Events are sorted by time.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct History {
     /// The events.
     pub events: Vec<Event>,
 }
 
-/// One thing that happened.
+/// A recorded event.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Event {
-    /// When, in microseconds of a monotonic clock. What somebody does is noted before they do it, what they hear
-    /// after they heard it.
+    /// Microseconds of a monotonic clock. A client records what it does before it does it, and what it receives after
+    /// it received it.
     pub at_us: u64,
-    /// On which socket; none when it happened to the server or to everybody.
+    /// The socket; none for events of the server or of the whole run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<Socket>,
-    /// What.
+    /// What happened.
     pub fact: Fact,
 }
 
-/// One connection of a device. An HTTP request is one as well, with a single question on it.
+/// One connection of a device. An HTTP request counts as a connection with a single request.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Socket {
-    /// Whose.
+    /// The user id.
     pub user: u64,
-    /// What the person calls this device. What it holds outlives its sockets; of several sockets at once it
-    /// believes the one that began last.
+    /// The device's name. A device's state outlives its sockets; of several sockets at once, only the one that sent
+    /// hello last counts.
     #[serde(with = "shared_text")]
     pub device: Arc<str>,
-    /// Through which door it came.
+    /// The protocol dialect.
     pub dialect: Dialect,
-    /// Another number for each socket of the run.
+    /// Unique within the run.
     pub number: u64,
 }
 
-/// Through which door a socket came.
+/// The protocol dialect.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// `teahouse.v1`.
     V1,
-    /// The old front end's.
+    /// The dialect of the old front end.
     Classic,
     /// One HTTP request.
     Http,
@@ -58,37 +58,37 @@ pub enum Dialect {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
-    /// The first byte of the handshake is about to be sent. A `device` that the handshake names takes the place
-    /// of the session that named it before.
-    Begun {
-        /// The name in the handshake.
+    /// The first byte of the handshake is about to be sent. A handshake that names a device displaces the session that
+    /// named it before.
+    HandshakeSent {
+        /// The device that the handshake names.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<String>,
     },
-    /// The handshake was answered: 101 opened the socket.
-    Answered {
+    /// The handshake was answered; 101 opened the socket.
+    HandshakeAnswered {
         /// The HTTP status.
         status: u16,
     },
     /// A request is about to be sent.
-    Asked(Request),
-    /// An envelope came, over v1, or the answer to an HTTP request in the words of v1.
-    Heard(Heard),
-    /// An envelope came, in the classic dialect.
-    HeardClassic(Classic),
-    /// Something came that is no envelope.
-    Garbled {
-        /// It.
+    RequestSent(Request),
+    /// An envelope was received over v1, or an HTTP response, translated to v1.
+    EnvelopeReceived(ServerEnvelope),
+    /// An envelope was received in the classic dialect.
+    ClassicReceived(Classic),
+    /// Something was received that is not an envelope.
+    MalformedReceived {
+        /// The received text.
         text: String,
     },
-    /// The socket ended, or its owner turned away from it for good.
+    /// The socket ended, or its client abandoned it.
     Ended(End),
-    /// This device is at rest: caught up, with every room loaded from its beginning, and its socket stays open.
-    Rested,
-    /// From here on nobody asks for anything that changes something.
-    Quiet,
-    /// Something befell the server.
-    Server(Server),
+    /// The device quiesced: it is caught up, has loaded every room from its beginning, and its socket stays open.
+    Quiesced,
+    /// No client changes anything from here on.
+    ChangesEnded,
+    /// An event of the server's process.
+    Server(ServerEvent),
 }
 
 /// How a socket ended.
@@ -99,37 +99,37 @@ pub enum End {
     Closed {
         /// The code of the close frame.
         code: u16,
-        /// Its reason.
+        /// The reason of the close frame.
         reason: String,
     },
-    /// Its owner said goodbye with a close frame.
+    /// The client closed it with a close frame.
     Left {
-        /// The code of that.
+        /// The code of the close frame.
         code: u16,
     },
-    /// Its owner cut it.
+    /// The client cut the connection.
     Cut,
-    /// It ended without a close frame, or was never opened.
+    /// It ended without a close frame, or never opened.
     Lost,
 }
 
-/// What befell the server.
+/// An event of the server's process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Server {
-    /// It takes connections.
+pub enum ServerEvent {
+    /// It accepts connections.
     Started,
-    /// It is about to be asked to stop.
+    /// It is about to receive SIGTERM.
     Stopping,
-    /// It is about to be killed with -9, or dies by itself.
+    /// It is about to be killed with SIGKILL, or dies by itself.
     Killed,
-    /// It has ended.
+    /// The process is gone.
     Ended,
 }
 
-/// A line of a kept history is no event.
+/// A line of a stored history is not an event.
 #[derive(Debug, thiserror::Error)]
-#[error("line {line} is no event: {error}")]
+#[error("line {line} is not an event: {error}")]
 pub struct HistoryError {
     /// Counted from one.
     line: usize,
@@ -140,7 +140,7 @@ impl History {
     /// Reads JSON lines.
     ///
     /// # Errors
-    /// A line is no event.
+    /// A line is not an event.
     pub fn from_lines(text: &str) -> Result<Self, HistoryError> {
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let events = lines
@@ -148,26 +148,26 @@ impl History {
         Ok(Self { events: events.collect::<Result<_, _>>()? })
     }
 
-    /// Writes them.
+    /// Writes JSON lines.
     #[must_use]
     pub fn to_lines(&self) -> String {
         self.events.iter().map(|event| event.to_string() + "\n").collect()
     }
 
-    /// Adds what happened now.
-    pub fn note(&mut self, at_us: u64, socket: Option<&Socket>, fact: Fact) {
+    /// Appends an event.
+    pub fn record(&mut self, at_us: u64, socket: Option<&Socket>, fact: Fact) {
         self.events.push(Event { at_us, socket: socket.cloned(), fact });
     }
 }
 
 impl std::fmt::Display for Event {
-    /// As it stands in a line.
+    /// The event as a JSON line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&serde_json::to_string(self).map_err(|_| std::fmt::Error)?)
     }
 }
 
-/// A text that many events share.
+/// Serialises a text that many events share.
 mod shared_text {
     use std::sync::Arc;
 

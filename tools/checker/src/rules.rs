@@ -1,88 +1,88 @@
-//! The rules, a file each, and all of them at once. Each takes what it needs, so that a simulator may ask one by one.
+//! The rules, a file each, and [`judge`], which applies them all.
 
 use std::collections::BTreeSet;
 
+use crate::db_state::DbState;
 use crate::history::History;
-use crate::ledger::Ledger;
-use crate::truth::Truth;
-use crate::verdict::{LookedAt, Rule, Verdict};
-use crate::wire::{Ask, Changed, Classic, Stored};
+use crate::index::RunIndex;
+use crate::verdict::{Coverage, Rule, Verdict};
+use crate::wire::{Changed, Classic, RequestBody, Stored};
 
 pub mod changed;
 pub mod classic;
 pub mod delivered;
 pub mod marks;
 pub mod presence;
-pub mod said;
 pub mod sessions;
+pub mod stored;
 pub mod views;
 
-/// What the server was told to keep to, and what a busy machine is given on top.
+/// The server's configuration, and the delays to allow for on a busy machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
-    /// Live sessions of one user.
+    /// Live sessions per user.
     pub sessions_per_user: usize,
-    /// For how long a user counts as online after the last session went.
+    /// How long a user stays online after the last session ended.
     pub linger_us: u64,
-    /// What it may take until something that happened is noticed and told.
+    /// The longest time until an event is noticed and notified.
     pub slack_us: u64,
-    /// What it may take until the server sees a first byte that was sent.
+    /// The longest time until the server sees a first byte.
     pub arrival_us: u64,
 }
 
 /// Judges a run.
 #[must_use]
-pub fn judge(history: &History, truth: &Truth, bounds: &Bounds) -> Verdict {
-    let ledger = Ledger::of(history);
-    let states = delivered::states(&ledger);
-    let devices = views::replay(&ledger);
-    let mut violations = said::check(&ledger, truth);
-    violations.extend(delivered::check(&ledger, truth, &states));
-    violations.extend(changed::check(&ledger, truth, &states));
-    // Who shows a message that is wrong for a reason found already is not to blame as well.
-    let told: BTreeSet<u64> = violations.iter().filter_map(|violation| violation.about.message).collect();
-    let viewed = views::check(truth, &devices).into_iter().chain(classic::check(&ledger, truth));
+pub fn judge(history: &History, db: &DbState, bounds: &Bounds) -> Verdict {
+    let run = RunIndex::build(history);
+    let states = delivered::states(&run);
+    let devices = views::replay(&run);
+    let mut violations = stored::check(&run, db);
+    violations.extend(delivered::check(&run, db, &states));
+    violations.extend(changed::check(&run, db, &states));
+    // A message that is reported already also differs in views; report it once.
+    let reported: BTreeSet<u64> = violations.iter().filter_map(|violation| violation.about.message).collect();
+    let viewed = views::check(db, &devices).into_iter().chain(classic::check(&run, db));
     violations
-        .extend(viewed.filter(|violation| violation.about.message.is_none_or(|message| !told.contains(&message))));
-    let (marked, marks) = marks::check(&ledger, truth, &devices);
-    let (present, claims) = presence::check(&ledger, truth, &devices, bounds);
-    let (newest, displaced) = sessions::check(&ledger, bounds);
+        .extend(viewed.filter(|violation| violation.about.message.is_none_or(|message| !reported.contains(&message))));
+    let (marked, marks) = marks::check(&run, db, &devices);
+    let (present, claims) = presence::check(&run, db, &devices, bounds);
+    let (newest, displaced) = sessions::check(&run, bounds);
     violations.extend(marked.into_iter().chain(present).chain(newest));
     let classic = history.events.iter().filter(|event| {
-        let heard = match &event.fact {
-            crate::Fact::HeardClassic(heard) => heard,
+        let envelope = match &event.fact {
+            crate::Fact::ClassicReceived(envelope) => envelope,
             _ => return false,
         };
-        matches!(heard, Classic::Message { .. } | Classic::PrivateMessage { .. })
+        matches!(envelope, Classic::Message { .. } | Classic::PrivateMessage { .. })
     });
     let mut acknowledged = BTreeSet::new();
     let mut changes_acknowledged = 0;
-    for asked in &ledger.asked {
-        match asked.ask {
-            Ask::Message { .. } | Ask::Private { .. } => {
-                acknowledged.extend(asked.ack::<Stored>().map(|(_, ack)| ack.id))
+    for exchange in &run.exchanges {
+        match exchange.body {
+            RequestBody::Message { .. } | RequestBody::Private { .. } => {
+                acknowledged.extend(exchange.ack::<Stored>().map(|(_, ack)| ack.id))
             }
-            Ask::Edit { .. } | Ask::Delete { .. } | Ask::React { .. } => {
-                changes_acknowledged += u64::from(asked.ack::<Changed>().is_some());
+            RequestBody::Edit { .. } | RequestBody::Delete { .. } | RequestBody::React { .. } => {
+                changes_acknowledged += u64::from(exchange.ack::<Changed>().is_some());
             }
             _ => {}
         }
     }
     violations.sort_by_key(|violation| violation.rule);
-    let looked_at = LookedAt {
+    let coverage = Coverage {
         messages_acknowledged: acknowledged.len() as u64,
         changes_acknowledged,
-        deliveries: (ledger.messages.len() + classic.count()) as u64,
+        deliveries: (run.messages.len() + classic.count()) as u64,
         rooms_compared: views::compared(&devices),
         marks,
         claims,
         displaced,
     };
-    Verdict { violations, looked_at }
+    Verdict { violations, coverage }
 }
 
 impl Verdict {
-    /// The rules that say that something does not fit.
+    /// The rules that were broken.
     #[must_use]
     pub fn rules(&self) -> BTreeSet<Rule> {
         self.violations.iter().map(|violation| violation.rule).collect()

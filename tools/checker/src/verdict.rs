@@ -1,203 +1,204 @@
-//! What does not fit, and the shortest story of it: of all that happened only what is about that message, that
-//! device's room or that user. It decides nothing.
+//! Violations, and the shortest story of each: of all events, only those about the message, the device's room or the
+//! user concerned. It decides nothing.
 
 use std::fmt;
 
 use crate::history::{Event, Fact, History};
-use crate::wire::{Ask, Classic, Page, Said};
+use crate::wire::{Classic, Page, RequestBody, ServerBody};
 
-/// The rules, by the promise that they keep.
+/// The rules.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Rule {
-    /// What was acknowledged is in the store once, in its place, as it was said; nothing else is.
-    Said,
-    /// What is delivered was said, and is the same for everybody.
+    /// Every acknowledged message is stored once, in its place, as sent; nothing else is stored.
+    Stored,
+    /// Every delivered message was sent, and is the same for all clients.
     Delivered,
-    /// Acknowledged edits, deletions and reactions are there, and no others.
+    /// Acknowledged edits, deletions and reactions are stored, and no others.
     Changed,
-    /// What a v1 device shows of a room is the room.
+    /// A v1 device's view of a room equals the stored room.
     Viewed,
-    /// What a classic connection is sent is the lobby from where it came in, once and in order.
+    /// A classic connection receives the lobby from its start on, once and in order.
     Classic,
-    /// Read marks never go back; marks and unread agree on all devices.
-    Marked,
-    /// Who is said to be online is, and nobody else.
-    Present,
+    /// Read marks never go back; marks and unread counts agree on all devices.
+    ReadMarks,
+    /// Presence claims are true.
+    Presence,
     /// The newest sessions of a user stay, and no more than allowed.
-    Newest,
+    Sessions,
 }
 
-/// Something that does not fit.
+/// A broken promise.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
-    /// Which rule says so.
+    /// The rule that found it.
     pub rule: Rule,
-    /// What is wrong, in a sentence.
+    /// A sentence that describes it.
     pub what: String,
-    /// What it is about.
+    /// The events that it is about.
     pub about: About,
 }
 
-/// What a story is about.
+/// Selects the events of a story.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct About {
-    /// A message.
+    /// A message id.
     pub message: Option<u64>,
-    /// What somebody said, by its key or its content.
-    pub said: Option<(u64, String)>,
-    /// A room, on the sockets that are meant.
+    /// A sent message: the user id, and the message's key or content.
+    pub sent: Option<(u64, String)>,
+    /// A room, on the selected sockets.
     pub room: Option<u64>,
-    /// A user, with all of their sockets.
+    /// A user, with all sockets.
     pub user: Option<u64>,
     /// One device of that user.
     pub device: Option<String>,
-    /// The event at which it was noticed; the story ends there.
+    /// The event that showed the violation; the story ends there.
     pub until: Option<usize>,
 }
 
 impl Violation {
-    /// It is about a message and what was asked to make it.
-    pub(crate) fn of_message(rule: Rule, message: Option<u64>, said: Option<(u64, String)>, what: String) -> Self {
-        Self { rule, what, about: About { message, said, ..About::default() } }
+    /// A violation about a message and the requests that sent it.
+    pub(crate) fn of_message(rule: Rule, message: Option<u64>, sent: Option<(u64, String)>, what: String) -> Self {
+        Self { rule, what, about: About { message, sent, ..About::default() } }
     }
 
-    /// It is about a user's sockets, up to an event.
+    /// A violation about a user's sockets.
     pub(crate) fn of_user(rule: Rule, user: u64, until: Option<usize>, what: String) -> Self {
         Self { rule, what, about: About { user: Some(user), until, ..About::default() } }
     }
 }
 
-/// A story is cut to its last so many lines: what led to it stands at its end.
+/// The maximum length of a story; the last lines are kept, since they show the violation.
 const STORY_LINES: usize = 30;
 
-/// The events that matter, in order.
+/// The events of a violation's story, in order.
 #[must_use]
 pub fn story<'a>(history: &'a History, violation: &Violation) -> Vec<&'a Event> {
     let about = &violation.about;
     let end = about.until.map_or(history.events.len(), |until| (until + 1).min(history.events.len()));
-    let mut heard_by = std::collections::BTreeSet::new();
-    let mut references = std::collections::BTreeSet::new();
-    let matter = history.events[..end].iter().filter(|event| {
+    let mut received_by = std::collections::BTreeSet::new();
+    let mut request_ids = std::collections::BTreeSet::new();
+    let selected = history.events[..end].iter().filter(|event| {
         let Some(socket) = &event.socket else { return matches!(event.fact, Fact::Server(_)) };
         match &event.fact {
-            Fact::Asked(request) => {
-                let is_it = about.asks(socket.user, &socket.device, &request.ask);
-                if let (true, Some(id)) = (is_it, &request.id) {
-                    references.insert((socket.number, id.clone()));
+            Fact::RequestSent(request) => {
+                let is_selected = about.selects_request(socket.user, &socket.device, &request.body);
+                if let (true, Some(id)) = (is_selected, &request.id) {
+                    request_ids.insert((socket.number, id.clone()));
                 }
-                is_it
+                is_selected
             }
-            Fact::Heard(heard) => {
-                let answers = heard.id.as_ref().is_some_and(|id| references.contains(&(socket.number, id.clone())));
-                // One line tells how a device heard of it; the rest of them add nothing.
-                let mut is_news = || about.is_of_sockets() || heard_by.insert((socket.user, socket.device.clone()));
-                answers || (about.hears(socket.user, &socket.device, &heard.said) && is_news())
+            Fact::EnvelopeReceived(envelope) => {
+                let answers = envelope.id.as_ref().is_some_and(|id| request_ids.contains(&(socket.number, id.clone())));
+                // One delivery per device is enough.
+                let mut is_first =
+                    || about.is_about_sockets() || received_by.insert((socket.user, socket.device.clone()));
+                answers || (about.selects_envelope(socket.user, &socket.device, &envelope.body) && is_first())
             }
-            Fact::HeardClassic(heard) => about.hears_classic(socket.user, &socket.device, heard),
-            _ => about.is_of_sockets() && about.is_mine(socket.user, &socket.device),
+            Fact::ClassicReceived(envelope) => about.selects_classic(socket.user, &socket.device, envelope),
+            _ => about.is_about_sockets() && about.is_on(socket.user, &socket.device),
         }
     });
-    let mut matter: Vec<_> = matter.collect();
-    if matter.len() > STORY_LINES {
-        matter.drain(..matter.len() - STORY_LINES);
+    let mut selected: Vec<_> = selected.collect();
+    if selected.len() > STORY_LINES {
+        selected.drain(..selected.len() - STORY_LINES);
     }
-    matter
+    selected
 }
 
 impl About {
-    fn is_of_sockets(&self) -> bool {
+    fn is_about_sockets(&self) -> bool {
         self.user.is_some()
     }
 
-    fn is_mine(&self, user: u64, device: &str) -> bool {
-        self.user.is_none_or(|mine| mine == user) && self.device.as_deref().is_none_or(|mine| mine == device)
+    fn is_on(&self, user: u64, device: &str) -> bool {
+        self.user.is_none_or(|wanted| wanted == user) && self.device.as_deref().is_none_or(|wanted| wanted == device)
     }
 
-    fn asks(&self, user: u64, device: &str, ask: &Ask) -> bool {
-        match ask {
-            Ask::Message { content, client_id, .. } | Ask::Private { content, client_id, .. } => {
+    fn selects_request(&self, user: u64, device: &str, body: &RequestBody) -> bool {
+        match body {
+            RequestBody::Message { content, client_id, .. } | RequestBody::Private { content, client_id, .. } => {
                 let key = client_id.as_ref().unwrap_or(content);
-                self.said.as_ref().is_some_and(|(sender, said)| *sender == user && said == key)
+                self.sent.as_ref().is_some_and(|(sender, sent)| *sender == user && sent == key)
             }
-            Ask::Edit { message, .. } | Ask::Delete { message } | Ask::React { message, .. } => {
-                self.message == Some(*message)
-            }
-            Ask::Hello { .. } | Ask::Revoke {} => self.is_of_sockets() && self.is_mine(user, device),
-            Ask::Read { room, .. }
-            | Ask::Sync { room, .. }
-            | Ask::Join { room }
-            | Ask::Leave { room }
-            | Ask::Presence { room, .. } => self.room == Some(*room) && self.is_mine(user, device),
-            Ask::Invite { room, user: whom } | Ask::Remove { room, user: whom } => {
-                self.room == Some(*room) && self.user == Some(*whom)
+            RequestBody::Edit { message, .. }
+            | RequestBody::Delete { message }
+            | RequestBody::React { message, .. } => self.message == Some(*message),
+            RequestBody::Hello { .. } | RequestBody::Revoke {} => self.is_about_sockets() && self.is_on(user, device),
+            RequestBody::Read { room, .. }
+            | RequestBody::Sync { room, .. }
+            | RequestBody::Join { room }
+            | RequestBody::Leave { room }
+            | RequestBody::Presence { room, .. } => self.room == Some(*room) && self.is_on(user, device),
+            RequestBody::Invite { room, user: subject } | RequestBody::Remove { room, user: subject } => {
+                self.room == Some(*room) && self.user == Some(*subject)
             }
             _ => false,
         }
     }
 
-    fn hears(&self, user: u64, device: &str, said: &Said) -> bool {
-        let (room, message) = match said {
-            Said::Message(message) => (Some(message.room), Some(message.id)),
-            Said::CatchUp { room, .. }
-            | Said::CaughtUp { room, .. }
-            | Said::Removed { room }
-            | Said::Read { room, .. } => (Some(*room), None),
-            Said::Room(entry) => (Some(entry.id), None),
-            Said::Presence { online, offline, .. } => {
+    fn selects_envelope(&self, user: u64, device: &str, body: &ServerBody) -> bool {
+        let (room, message) = match body {
+            ServerBody::Message(message) => (Some(message.room), Some(message.id)),
+            ServerBody::CatchUp { room, .. }
+            | ServerBody::CaughtUp { room, .. }
+            | ServerBody::Removed { room }
+            | ServerBody::Read { room, .. } => (Some(*room), None),
+            ServerBody::Room(entry) => (Some(entry.id), None),
+            ServerBody::Presence { online, offline, .. } => {
                 return self.user.is_some_and(|user| online.contains(&user) || offline.contains(&user));
             }
-            Said::Ack(data) => {
+            ServerBody::Ack(data) => {
                 let page = serde_json::from_value::<Page>(data.clone()).ok();
                 let holds = |message| page.is_some_and(|page| page.messages.iter().any(|one| one.id == message));
                 return self.message.is_some_and(holds);
             }
-            Said::Goodbye { .. } => return self.is_of_sockets() && self.is_mine(user, device),
+            ServerBody::Goodbye { .. } => return self.is_about_sockets() && self.is_on(user, device),
             _ => return false,
         };
         let of_message = self.message.is_some() && self.message == message;
-        of_message || (self.room.is_some() && self.room == room && self.is_mine(user, device))
+        of_message || (self.room.is_some() && self.room == room && self.is_on(user, device))
     }
 
-    fn hears_classic(&self, user: u64, device: &str, heard: &Classic) -> bool {
-        let id = match heard {
+    fn selects_classic(&self, user: u64, device: &str, envelope: &Classic) -> bool {
+        let id = match envelope {
             Classic::Message { id, .. } | Classic::MessageDeleted { id } => Some(*id),
             Classic::PrivateMessage { message } => Some(message.id),
             _ => None,
         };
         let of_message = self.message.is_some() && self.message == id;
-        of_message || (id.is_some() && self.room == Some(1) && self.is_of_sockets() && self.is_mine(user, device))
+        of_message || (id.is_some() && self.room == Some(1) && self.is_about_sockets() && self.is_on(user, device))
     }
 }
 
-/// What came of judging.
+/// The result of judging a run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Verdict {
-    /// What does not fit; nothing when all promises were kept.
+    /// The violations; empty if all promises were kept.
     pub violations: Vec<Violation>,
-    /// What was looked at.
-    pub looked_at: LookedAt,
+    /// How much was checked.
+    pub coverage: Coverage,
 }
 
-/// How much was looked at: a verdict about nothing is worth nothing.
+/// How much was checked: a verdict about nothing is worth nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct LookedAt {
-    /// Messages that were acknowledged.
+pub struct Coverage {
+    /// Acknowledged messages.
     pub messages_acknowledged: u64,
-    /// Edits, deletions and reactions that were acknowledged.
+    /// Acknowledged edits, deletions and reactions.
     pub changes_acknowledged: u64,
-    /// Messages that came to somebody, in whatever way.
+    /// Messages received by any client.
     pub deliveries: u64,
-    /// Rooms of devices at rest that were compared with the store.
+    /// Rooms of quiesced devices that were compared with the store.
     pub rooms_compared: u64,
-    /// Marks that were compared.
+    /// Read marks that were compared.
     pub marks: u64,
-    /// Claims of who is online, and of how many.
+    /// Presence claims, including counts.
     pub claims: u64,
-    /// Sessions that were displaced.
+    /// Displaced sessions.
     pub displaced: u64,
 }
 
-impl std::ops::Add for LookedAt {
+impl std::ops::Add for Coverage {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -214,7 +215,7 @@ impl std::ops::Add for LookedAt {
 }
 
 impl Verdict {
-    /// Nothing was found.
+    /// Whether no violation was found.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.violations.is_empty()
@@ -237,7 +238,7 @@ impl Verdict {
     }
 }
 
-/// A line of a story shows what an event is about; the whole of it stands in the history.
+/// Shortens an event for a story; the stored history has the whole.
 fn shortened(line: &str) -> String {
     const CHARS: usize = 400;
     line.chars().take(CHARS).chain((line.chars().count() > CHARS).then_some('…')).collect()

@@ -1,28 +1,28 @@
-//! What one v1 device holds, kept by the rules of PROTOCOL.md, section 4, each of which is checked: a server that
-//! breaks one is told so at the envelope that breaks it. It takes envelopes one by one and knows no socket.
+//! The view of one v1 device: it applies envelopes by the rules of docs/protocol.md and reports the first envelope that
+//! breaks one. It takes envelopes one by one and knows no socket.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Deserialize;
 use teahouse_core::limits::RESET_MESSAGES;
 
-use crate::wire::{Ask, Entry, Heard, Held, Online, Page, Request, Said, Welcome};
+use crate::wire::{Entry, Held, Online, Page, Request, RequestBody, ServerBody, ServerEnvelope, Welcome};
 
 mod room;
 
 pub use room::RoomView;
 
-/// A rule of the protocol was broken.
+/// An envelope broke a rule of the protocol.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{what}")]
-pub struct Broken {
-    /// What is wrong.
+pub struct RuleBroken {
+    /// A description.
     pub what: String,
-    /// In which room, where it is about one.
+    /// The room, if the rule is about one.
     pub room: Option<u64>,
 }
 
-impl Broken {
+impl RuleBroken {
     fn at(room: u64, what: impl Into<String>) -> Self {
         Self { what: what.into(), room: Some(room) }
     }
@@ -32,37 +32,36 @@ impl Broken {
     }
 }
 
-/// What one device holds.
+/// The state of one device.
 #[derive(Clone, Debug)]
 pub struct DeviceView {
-    /// Whose device it is, from the first welcome on.
+    /// The user id, from the first welcome.
     pub me: u64,
-    /// The history that the versions belong to.
+    /// The epoch that the versions belong to.
     pub epoch: Option<String>,
-    /// Every room that is held.
+    /// Rooms by id.
     pub rooms: BTreeMap<u64, RoomView>,
-    /// Distinct users online, as told last.
+    /// The last online count.
     pub online: u64,
-    /// The messages that a room is begun anew with.
+    /// Number of messages in a reset catch-up.
     pub reset_messages: usize,
-    /// This socket was welcomed.
-    pub is_welcome: bool,
-    said_goodbye: bool,
-    /// Rooms that hello named and whose bracket has not begun, in its order.
+    /// Whether the current socket was welcomed.
+    pub is_welcomed: bool,
+    received_goodbye: bool,
+    /// Rooms that hello named and whose catch-up has not begun, in order.
     resumes: VecDeque<u64>,
-    /// What `sync` was asked for and is not answered, by room.
+    /// Unanswered `sync` requests, by room.
     syncs: BTreeMap<u64, Vec<Sync>>,
-    /// Requests without an answer, by reference.
-    asked: BTreeMap<String, Ask>,
+    /// Unanswered requests, by id.
+    pending: BTreeMap<String, RequestBody>,
 }
 
-/// A `sync` without an answer.
+/// An unanswered `sync`.
 #[derive(Clone, Copy, Debug)]
 struct Sync {
     since: u64,
-    /// Its bracket was closed. Another one that begins where it does may be taken for it: who falls behind is caught up
-    /// unasked.
-    is_brought: bool,
+    /// Its catch-up is complete. An unrequested catch-up of a slow client that begins at the same version counts as well.
+    is_complete: bool,
 }
 
 impl Default for DeviceView {
@@ -73,64 +72,67 @@ impl Default for DeviceView {
             rooms: BTreeMap::new(),
             online: 0,
             reset_messages: RESET_MESSAGES as usize,
-            is_welcome: false,
-            said_goodbye: false,
+            is_welcomed: false,
+            received_goodbye: false,
             resumes: VecDeque::new(),
             syncs: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            pending: BTreeMap::new(),
         }
     }
 }
 
 impl DeviceView {
-    /// What `hello` says of the rooms that are held.
+    /// The rooms and versions for `hello`.
     #[must_use]
     pub fn held(&self) -> Vec<Held> {
         let held = self.rooms.iter().filter(|(_, room)| !room.must_reset());
         held.map(|(room, view)| Held { room: *room, version: view.version }).collect()
     }
 
-    /// Everything that hello named has been brought.
+    /// Whether every room that hello named is caught up.
     #[must_use]
     pub fn is_caught_up(&self) -> bool {
-        let open = self.rooms.values().any(|room| room.is_in_bracket() || room.must_go());
-        self.is_welcome && self.resumes.is_empty() && !open && self.syncs.values().flatten().all(|sync| sync.is_brought)
+        let is_open = self.rooms.values().any(|room| room.is_catching_up() || room.must_be_removed());
+        self.is_welcomed
+            && self.resumes.is_empty()
+            && !is_open
+            && self.syncs.values().flatten().all(|sync| sync.is_complete)
     }
 
-    /// A message that is held, wherever it was said.
+    /// All messages of all rooms.
     pub fn messages(&self) -> impl Iterator<Item = &crate::wire::Message> {
         self.rooms.values().flat_map(|room| room.messages.values())
     }
 
-    /// A request is sent. With `hello` a new socket begins; what it does not name is dropped.
-    pub fn asks(&mut self, request: &Request) {
-        match &request.ask {
-            Ask::Hello { rooms, .. } => self.comes_back(rooms),
-            Ask::Sync { room, since } => {
-                self.syncs.entry(*room).or_default().push(Sync { since: *since, is_brought: false });
+    /// Records a request. `hello` begins a new socket and drops the rooms that it does not name.
+    pub fn record_request(&mut self, request: &Request) {
+        match &request.body {
+            RequestBody::Hello { rooms, .. } => self.reconnect(rooms),
+            RequestBody::Sync { room, since } => {
+                self.syncs.entry(*room).or_default().push(Sync { since: *since, is_complete: false });
             }
             _ => {}
         }
         if let Some(id) = &request.id {
-            self.asked.insert(id.clone(), request.ask.clone());
+            self.pending.insert(id.clone(), request.body.clone());
         }
     }
 
-    /// Its socket is gone, and with it what was asked there.
-    pub fn disconnects(&mut self) {
+    /// Ends the socket and forgets its unanswered requests.
+    pub fn disconnect(&mut self) {
         self.resumes.clear();
         self.syncs.clear();
-        self.asked.clear();
-        (self.is_welcome, self.said_goodbye) = (false, false);
+        self.pending.clear();
+        (self.is_welcomed, self.received_goodbye) = (false, false);
     }
 
-    fn comes_back(&mut self, named: &[Held]) {
-        self.disconnects();
+    fn reconnect(&mut self, named: &[Held]) {
+        self.disconnect();
         self.rooms.retain(|id, _| named.iter().any(|held| held.room == *id));
         for held in named {
-            // A client may also name what it never held.
+            // A client may also name a room that it never held.
             let room = self.rooms.entry(held.room).or_insert_with(|| RoomView::never_held(held.room));
-            room.comes_back(held.version);
+            room.reconnect(held.version);
         }
         for held in named.iter().map(|held| held.room) {
             if !self.resumes.contains(&held) {
@@ -139,102 +141,110 @@ impl DeviceView {
         }
     }
 
-    /// An envelope came on the socket that said hello last.
+    /// Applies an envelope of the socket that sent hello last.
     ///
     /// # Errors
-    /// It breaks a rule. What is held is worth nothing from here on.
-    pub fn hears(&mut self, heard: &Heard) -> Result<(), Broken> {
-        if self.said_goodbye {
-            return Err(Broken::new("something came behind goodbye"));
+    /// The envelope breaks a rule. The view is invalid from then on.
+    pub fn apply(&mut self, envelope: &ServerEnvelope) -> Result<(), RuleBroken> {
+        if self.received_goodbye {
+            return Err(RuleBroken::new("an envelope after goodbye"));
         }
-        let asked = match (&heard.said, &heard.id) {
-            (Said::Ack(_) | Said::Error { .. } | Said::Welcome(_), Some(id)) => {
-                let asked = self.asked.remove(id);
-                Some(asked.ok_or_else(|| Broken::new(format!("{id} was answered twice, or never asked for")))?)
-            }
-            _ => None,
-        };
-        let early = matches!(heard.said, Said::Welcome(_) | Said::Ack(_) | Said::Error { .. } | Said::Goodbye { .. });
-        if !self.is_welcome && !early {
-            return Err(Broken::new("something came before welcome"));
+        let request = self.take_request(envelope)?;
+        let may_precede_welcome = matches!(
+            envelope.body,
+            ServerBody::Welcome(_) | ServerBody::Ack(_) | ServerBody::Error { .. } | ServerBody::Goodbye { .. }
+        );
+        if !self.is_welcomed && !may_precede_welcome {
+            return Err(RuleBroken::new("an envelope before welcome"));
         }
-        match &heard.said {
-            Said::Welcome(welcome) => self.welcome(welcome),
-            Said::CatchUp { room, from, reset } => self.catch_up(*room, *from, *reset),
-            Said::CaughtUp { room, version, my_reactions } => {
+        match &envelope.body {
+            ServerBody::Welcome(welcome) => self.apply_welcome(welcome),
+            ServerBody::CatchUp { room, from, reset } => self.begin_catch_up(*room, *from, *reset),
+            ServerBody::CaughtUp { room, version, my_reactions } => {
                 let newest = self.reset_messages;
-                let (from, reset) = self.room(*room)?.caught_up(*version, my_reactions, newest)?;
+                let (from, reset) = self.room(*room)?.end_catch_up(*version, my_reactions, newest)?;
                 let syncs = self.syncs.get_mut(room).into_iter().flatten();
-                if let Some(sync) = syncs.into_iter().find(|sync| !sync.is_brought && (reset || sync.since == from)) {
-                    sync.is_brought = true;
+                if let Some(sync) = syncs.into_iter().find(|sync| !sync.is_complete && (reset || sync.since == from)) {
+                    sync.is_complete = true;
                 }
                 Ok(())
             }
-            Said::Message(message) => self.message(message),
-            Said::Read { room, user, seq } => {
+            ServerBody::Message(message) => self.apply_message(message),
+            ServerBody::Read { room, user, seq } => {
                 let me = self.me;
-                self.room(*room)?.read(me, *user, *seq);
+                self.room(*room)?.advance_read_mark(me, *user, *seq);
                 Ok(())
             }
-            Said::Presence { room, online, offline, refresh, count } => {
-                self.room(*room)?.presence(online, offline, *refresh, *count)
+            ServerBody::Presence { room, online, offline, refresh, count } => {
+                self.room(*room)?.apply_presence(online, offline, *refresh, *count)
             }
-            Said::OnlineCount { count } => {
+            ServerBody::OnlineCount { count } => {
                 self.online = *count;
                 Ok(())
             }
-            Said::Room(entry) => {
-                self.enters(entry);
+            ServerBody::Room(entry) => {
+                self.update_room(entry);
                 Ok(())
             }
-            Said::Removed { room } => {
+            ServerBody::Removed { room } => {
                 self.rooms.remove(room);
                 self.resumes.retain(|other| other != room);
                 Ok(())
             }
-            Said::Ack(data) => asked.map_or(Ok(()), |asked| self.answered(&asked, data)),
-            Said::Error { .. } => {
-                if let Some(Ask::Sync { room, since }) = asked {
-                    self.sync_is_over(room, since);
+            ServerBody::Ack(data) => request.map_or(Ok(()), |request| self.apply_ack(&request, data)),
+            ServerBody::Error { .. } => {
+                if let Some(RequestBody::Sync { room, since }) = request {
+                    self.finish_sync(room, since);
                 }
                 Ok(())
             }
-            Said::Goodbye { .. } => {
-                self.said_goodbye = true;
+            ServerBody::Goodbye { .. } => {
+                self.received_goodbye = true;
                 Ok(())
             }
-            Said::Typing { room, users } => {
+            ServerBody::Typing { room, users } => {
                 self.room(*room)?.typing.clone_from(users);
                 Ok(())
             }
-            Said::System { .. } | Said::User(_) | Said::Published { .. } => Ok(()),
+            ServerBody::System { .. } | ServerBody::User(_) | ServerBody::Published { .. } => Ok(()),
         }
     }
 
-    fn room(&mut self, id: u64) -> Result<&mut RoomView, Broken> {
-        self.rooms.get_mut(&id).ok_or_else(|| Broken::at(id, "something came of a room that is not held"))
+    /// The pending request that an envelope answers.
+    fn take_request(&mut self, envelope: &ServerEnvelope) -> Result<Option<RequestBody>, RuleBroken> {
+        match (&envelope.body, &envelope.id) {
+            (ServerBody::Ack(_) | ServerBody::Error { .. } | ServerBody::Welcome(_), Some(id)) => {
+                let unknown = || RuleBroken::new(format!("request {id} was answered twice, or never sent"));
+                self.pending.remove(id).map(Some).ok_or_else(unknown)
+            }
+            _ => Ok(None),
+        }
     }
 
-    fn welcome(&mut self, welcome: &Welcome) -> Result<(), Broken> {
-        if self.is_welcome {
-            return Err(Broken::new("welcomed twice"));
+    fn room(&mut self, id: u64) -> Result<&mut RoomView, RuleBroken> {
+        self.rooms.get_mut(&id).ok_or_else(|| RuleBroken::at(id, "an envelope of a room that is not held"))
+    }
+
+    fn apply_welcome(&mut self, welcome: &Welcome) -> Result<(), RuleBroken> {
+        if self.is_welcomed {
+            return Err(RuleBroken::new("a second welcome"));
         }
-        self.is_welcome = true;
+        self.is_welcomed = true;
         self.me = welcome.user.id;
         self.online = welcome.online.count;
-        let is_the_same = self.epoch.as_ref() == Some(&welcome.epoch);
+        let is_same_epoch = self.epoch.as_ref() == Some(&welcome.epoch);
         for entry in &welcome.rooms {
             match self.rooms.get_mut(&entry.id) {
-                Some(held) if is_the_same => held.renew(entry),
-                Some(held) => *held = RoomView::of_another_history(entry),
-                None => self.enters(entry),
+                Some(held) if is_same_epoch => held.update_entry(entry),
+                Some(held) => *held = RoomView::of_other_epoch(entry),
+                None => self.update_room(entry),
             }
         }
-        // Each of these is told as removed.
+        // The server must send `removed` for each of these.
         let listed: BTreeSet<u64> = welcome.rooms.iter().map(|entry| entry.id).collect();
         for gone in self.resumes.iter().filter(|id| !listed.contains(id)) {
             if let Some(room) = self.rooms.get_mut(gone) {
-                room.goes();
+                room.expect_removal();
             }
         }
         self.resumes.retain(|id| listed.contains(id));
@@ -242,50 +252,50 @@ impl DeviceView {
         Ok(())
     }
 
-    /// An entry never moves the cursor of a room that is held.
-    fn enters(&mut self, entry: &Entry) {
-        self.rooms.entry(entry.id).or_insert_with(|| RoomView::new(entry)).renew(entry);
+    /// Adds or updates a room. An entry never moves the version of a room that is held.
+    fn update_room(&mut self, entry: &Entry) {
+        self.rooms.entry(entry.id).or_insert_with(|| RoomView::new(entry)).update_entry(entry);
     }
 
-    fn catch_up(&mut self, id: u64, from: u64, reset: bool) -> Result<(), Broken> {
+    fn begin_catch_up(&mut self, id: u64, from: u64, reset: bool) -> Result<(), RuleBroken> {
         let resumed = self.resumes.contains(&id);
         if resumed && self.resumes.pop_front() != Some(id) {
-            return Err(Broken::at(id, "brackets begin in the order of hello, and this one is not the next"));
+            return Err(RuleBroken::at(id, "catch-ups begin in the order of hello, and this one is not the next"));
         }
         let mut syncs = self.syncs.get(&id).into_iter().flatten();
         let sync = !resumed && syncs.any(|sync| reset || sync.since == from);
-        self.room(id)?.catch_up(from, reset, resumed, sync)
+        self.room(id)?.begin_catch_up(from, reset, resumed, sync)
     }
 
-    fn message(&mut self, message: &crate::wire::Message) -> Result<(), Broken> {
+    fn apply_message(&mut self, message: &crate::wire::Message) -> Result<(), RuleBroken> {
         if self.resumes.contains(&message.room) {
-            return Err(Broken::at(message.room, "a message came before the bracket that hello asked for"));
+            return Err(RuleBroken::at(message.room, "a message before the catch-up that hello requested"));
         }
         let me = self.me;
-        self.room(message.room)?.message(me, message)
+        self.room(message.room)?.apply_message(me, message)
     }
 
-    fn answered(&mut self, asked: &Ask, data: &serde_json::Value) -> Result<(), Broken> {
-        fn read<T: for<'a> Deserialize<'a>>(data: &serde_json::Value) -> Result<T, Broken> {
-            T::deserialize(data).map_err(|error| Broken::new(format!("an ack that is none: {error}")))
+    fn apply_ack(&mut self, request: &RequestBody, data: &serde_json::Value) -> Result<(), RuleBroken> {
+        fn read<T: for<'a> Deserialize<'a>>(data: &serde_json::Value) -> Result<T, RuleBroken> {
+            T::deserialize(data).map_err(|error| RuleBroken::new(format!("malformed ack: {error}")))
         }
-        match asked {
-            Ask::History { room, .. } => {
+        match request {
+            RequestBody::History { room, .. } => {
                 let page: Page = read(data)?;
                 if let Some(view) = self.rooms.get_mut(room) {
-                    view.page(&page)?;
+                    view.apply_page(&page)?;
                 }
             }
-            Ask::Read { room, .. } => {
+            RequestBody::Read { room, .. } => {
                 let marked: crate::wire::Marked = read(data)?;
                 if let Some(view) = self.rooms.get_mut(room) {
                     view.read_seq = view.read_seq.max(marked.read_seq);
                 }
             }
-            Ask::Sync { room, since } if !self.sync_is_over(*room, *since) => {
-                return Err(Broken::at(*room, "a sync was answered before its bracket"));
+            RequestBody::Sync { room, since } if !self.finish_sync(*room, *since) => {
+                return Err(RuleBroken::at(*room, "a sync was answered before its catch-up"));
             }
-            Ask::Presence { room, on } => {
+            RequestBody::Presence { room, on } => {
                 if let Some(view) = self.rooms.get_mut(room) {
                     view.watched = if *on {
                         let now: Online = read(data)?;
@@ -296,11 +306,11 @@ impl DeviceView {
                     };
                 }
             }
-            Ask::Join { .. } | Ask::Create { .. } | Ask::Open { .. } => {
+            RequestBody::Join { .. } | RequestBody::Create { .. } | RequestBody::Open { .. } => {
                 let entry: Entry = read(data)?;
-                // The events tell whoever is in a room already; this is the entry before its first envelope.
+                // A member of the room receives its changes as events; for others, this is the first entry.
                 if !self.rooms.contains_key(&entry.id) {
-                    self.enters(&entry);
+                    self.update_room(&entry);
                 }
             }
             _ => {}
@@ -308,10 +318,10 @@ impl DeviceView {
         Ok(())
     }
 
-    /// A `sync` has its answer. Says whether it was brought its bracket.
-    fn sync_is_over(&mut self, room: u64, since: u64) -> bool {
+    /// Ends a `sync`. Returns whether its catch-up is complete.
+    fn finish_sync(&mut self, room: u64, since: u64) -> bool {
         let syncs = self.syncs.entry(room).or_default();
-        let place = syncs.iter().position(|sync| sync.since == since);
-        place.is_some_and(|place| syncs.remove(place).is_brought)
+        let position = syncs.iter().position(|sync| sync.since == since);
+        position.is_some_and(|position| syncs.remove(position).is_complete)
     }
 }

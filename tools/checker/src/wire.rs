@@ -1,35 +1,35 @@
-//! What clients ask and hear, spelled from PROTOCOL.md and not from the server's code: of each envelope only what
-//! some rule looks at. The same types are what the clients of a run send, and what is kept of a run.
+//! Requests and envelopes as docs/protocol.md specifies them, independent of the server's code, with only the fields
+//! that a rule checks. Clients of a run send these types, and histories store them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a client asks, with its own reference.
+/// A client's request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Request {
-    /// Answered once, where there is one.
+    /// The request id; a request with an id is answered once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What.
+    /// The content.
     #[serde(flatten)]
-    pub ask: Ask,
+    pub body: RequestBody,
 }
 
-/// What can be asked.
+/// The content of a request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 4")]
-pub enum Ask {
-    /// The first envelope.
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
+pub enum RequestBody {
+    /// The first request on a socket.
     Hello {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         epoch: Option<String>,
         #[serde(default)]
         rooms: Vec<Held>,
     },
-    /// Says something. Classic names no room on the wire and has no `client_id` over its socket.
+    /// Sends a message. Over its socket, classic names neither room nor `client_id`.
     Message {
         room: u64,
         content: String,
@@ -38,17 +38,17 @@ pub enum Ask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reply_to: Option<u64>,
     },
-    /// Says something to one other, through the classic door. The answer names no seq and no version.
+    /// Sends a private message in classic, whose answer names neither seq nor version.
     Private { receiver: u64, content: String, client_id: Option<String> },
-    /// Another content.
+    /// Edits a message.
     Edit { message: u64, content: String },
-    /// No content.
+    /// Deletes a message.
     Delete { message: u64 },
-    /// A reaction.
+    /// Adds or removes a reaction.
     React { message: u64, emoji: String, on: bool },
-    /// A read mark.
+    /// Moves a read mark.
     Read { room: u64, seq: u64 },
-    /// A page of the past.
+    /// Requests a page of history.
     History {
         room: u64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,79 +56,79 @@ pub enum Ask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u64>,
     },
-    /// A bracket.
+    /// Requests a catch-up.
     Sync { room: u64, since: u64 },
-    /// Who is online in a room.
+    /// Watches a room's presence, or stops watching.
     Presence { room: u64, on: bool },
-    /// Who is online at all; over HTTP only.
+    /// Lists all online users; over HTTP only.
     OnlineUsers {},
-    /// Types.
+    /// Starts or stops typing.
     Typing { room: u64, on: bool },
-    /// Makes a room.
+    /// Creates a room.
     Create { kind: String, name: String },
-    /// Comes in.
+    /// Joins a room.
     Join { room: u64 },
-    /// Goes out.
+    /// Leaves a room.
     Leave { room: u64 },
-    /// Brings somebody in.
+    /// Adds a user to a room.
     Invite { room: u64, user: u64 },
-    /// Another title.
+    /// Changes a room's title.
     Update { room: u64, title: String },
-    /// Takes somebody out.
+    /// Removes a user from a room.
     Remove { room: u64, user: u64 },
-    /// The direct room with somebody.
+    /// Opens the direct room with a user.
     Open { user: u64 },
-    /// A fresh token, which is not kept.
+    /// Presents a new token, which the history does not store.
     Auth { token: String },
-    /// All tokens of this user are void from now on; over HTTP only.
+    /// Revokes all tokens of the user; over HTTP only.
     Revoke {},
-    /// A sign of life.
+    /// Keeps the connection alive.
     Heartbeat {},
 }
 
-/// A room that a client holds, and up to which version.
+/// A room that a client holds, and its version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Held {
-    /// Which.
+    /// The room id.
     pub room: u64,
-    /// The last version that was applied.
+    /// The last version that the client applied.
     pub version: u64,
 }
 
-/// An envelope that came over v1.
+/// A v1 envelope from the server.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Heard {
-    /// Of the request that it answers.
+pub struct ServerEnvelope {
+    /// The id of the request that it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What it says.
+    /// The content.
     #[serde(flatten)]
-    pub said: Said,
+    pub body: ServerBody,
 }
 
-/// What the server says in v1.
+/// The content of a v1 envelope from the server.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 4")]
-pub enum Said {
-    /// The answer to `hello`.
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
+pub enum ServerBody {
+    /// Answers `hello`.
     Welcome(Welcome),
-    /// A bracket opens.
+    /// Begins a catch-up.
     CatchUp { room: u64, from: u64, reset: bool },
-    /// It closes.
+    /// Ends a catch-up.
     CaughtUp {
         room: u64,
         version: u64,
         #[serde(with = "by_id")]
         my_reactions: BTreeMap<u64, Vec<String>>,
     },
-    /// A message is new or changed.
+    /// A new or changed message.
     Message(Message),
-    /// A mark moved.
+    /// A read mark moved.
     Read { room: u64, user: u64, seq: u64 },
-    /// Who types.
+    /// Users that are typing.
     Typing { room: u64, users: Vec<u64> },
-    /// Who came and went.
+    /// Users that came online or went offline.
     Presence {
         room: u64,
         online: Vec<u64>,
@@ -137,29 +137,29 @@ pub enum Said {
         refresh: bool,
         count: u64,
     },
-    /// How many are online.
+    /// The online count.
     OnlineCount { count: u64 },
-    /// A room's entry.
+    /// A new or changed room entry.
     Room(Entry),
-    /// One is no longer in it.
+    /// The user is no longer a member.
     Removed { room: u64 },
-    /// Done. What it says depends on what was asked.
+    /// The request succeeded. The content depends on the request.
     Ack(Value),
-    /// Refused.
+    /// The request was refused.
     Error { code: String },
     /// A notice.
     System { code: String },
-    /// The socket is about to be closed.
+    /// The server is about to close the socket.
     Goodbye { code: u16, reason: String, reconnect: bool, retry_ms: u64 },
-    /// A profile changed.
+    /// A user's profile changed.
     User(Person),
-    /// What a backend published, or what is newer than this.
+    /// A backend's event, or a type that is newer than this code.
     Published { kind: String },
 }
 
-/// What a session begins with.
+/// The state that a session begins with.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 4")]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
 pub struct Welcome {
     pub session: u64,
     pub epoch: String,
@@ -168,23 +168,23 @@ pub struct Welcome {
     pub rooms: Vec<Entry>,
 }
 
-/// A number of people.
+/// A number of users.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Count {
-    /// How many.
+    /// The number.
     pub count: u64,
 }
 
-/// Somebody.
+/// A reference to a user.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Person {
-    /// Who.
+    /// The user id.
     pub id: u64,
 }
 
-/// A room as one member sees it.
+/// A room, as one member sees it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 4")]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
 pub struct Entry {
     pub id: u64,
     pub kind: String,
@@ -203,18 +203,18 @@ pub struct Entry {
     pub reads: BTreeMap<u64, u64>,
 }
 
-/// The other one of a direct room.
+/// The other member of a direct room.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 4")]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
 pub struct Peer {
     pub id: u64,
     pub online: bool,
     pub read_seq: u64,
 }
 
-/// A message, wherever it appears.
+/// A message.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 4")]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
 pub struct Message {
     pub id: u64,
     pub room: u64,
@@ -236,24 +236,24 @@ pub struct Message {
     pub change: Option<Change>,
 }
 
-/// What just happened to a message.
+/// The change that a live message envelope reports.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 4")]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
 pub enum Change {
-    /// It is new.
+    /// The message is new.
     New,
-    /// Another content.
+    /// The content was edited.
     Edit { user: u64 },
-    /// No content.
+    /// The message was deleted.
     Delete { user: u64 },
-    /// A reaction.
+    /// A reaction was added or removed.
     React { user: u64, emoji: String, on: bool },
 }
 
-/// `message`'s ack. Through the classic door it names no seq and no version.
+/// The ack of `message`. In classic, it names neither seq nor version.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 4")]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
 pub struct Stored {
     pub id: u64,
     #[serde(default)]
@@ -264,24 +264,24 @@ pub struct Stored {
     pub duplicate: bool,
 }
 
-/// `edit`'s, `delete`'s and `react`'s ack.
+/// The ack of `edit`, `delete` and `react`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 4")]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
 pub struct Changed {
     pub version: u64,
 }
 
-/// `read`'s ack.
+/// The ack of `read`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 4")]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
 pub struct Marked {
     pub read_seq: u64,
     pub unread: u64,
 }
 
-/// `history`'s ack.
+/// The ack of `history`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 4")]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
 pub struct Page {
     pub messages: Vec<Message>,
     pub has_more_before: bool,
@@ -289,9 +289,9 @@ pub struct Page {
     pub my_reactions: BTreeMap<u64, Vec<String>>,
 }
 
-/// `presence`'s ack, and that of `online_users`.
+/// The ack of `presence`, and the answer to `online_users`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 4")]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
 pub struct Online {
     pub online: Vec<u64>,
     pub count: u64,
@@ -299,35 +299,35 @@ pub struct Online {
     pub truncated: bool,
 }
 
-/// An envelope that came in the classic dialect.
+/// A classic envelope from the server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 3")]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-classic-dialect")]
 pub enum Classic {
     /// A new lobby message.
     Message { id: u64, user_id: u64, content: String },
-    /// How many are online.
+    /// The online count.
     OnlineCount { count: u64 },
-    /// Something for oneself alone.
+    /// A private message to this user.
     PrivateMessage { message: ClassicPrivate },
-    /// Somebody read what one wrote.
+    /// A peer read this user's messages.
     MessageRead { conversation_id: u64, reader_id: u64 },
-    /// A lobby message is gone.
+    /// A lobby message was deleted.
     MessageDeleted { id: u64 },
-    /// A notice or a refusal.
+    /// A notice or an error.
     Notification {
         #[serde(default)]
         code: Option<String>,
     },
-    /// The answer to one's own.
+    /// Answers a heartbeat.
     Heartbeat { timestamp: u64 },
-    /// What a backend published.
+    /// A backend's event.
     Published { kind: String },
 }
 
-/// A message of a direct room as the classic dialect says it.
+/// A private message in the classic dialect.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are those of PROTOCOL.md, section 3")]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-classic-dialect")]
 pub struct ClassicPrivate {
     pub id: u64,
     pub conversation_id: u64,
@@ -362,29 +362,30 @@ struct Typed {
     kind: String,
 }
 
-/// Reads an envelope as it came over v1.
+/// Parses a v1 envelope.
 ///
 /// # Errors
-/// It is none, or lacks something that a client needs.
-pub fn read_v1(text: &str) -> Result<Heard, serde_json::Error> {
+/// The text is not an envelope, or lacks a field that a client needs.
+pub fn read_v1(text: &str) -> Result<ServerEnvelope, serde_json::Error> {
     let Typed { kind } = serde_json::from_str(text)?;
     if V1_TYPES.contains(&kind.as_str()) {
         serde_json::from_str(text)
     } else {
-        Ok(Heard { id: None, said: Said::Published { kind } })
+        Ok(ServerEnvelope { id: None, body: ServerBody::Published { kind } })
     }
 }
 
-/// Reads an envelope as it came in the classic dialect.
+/// Parses a classic envelope.
 ///
 /// # Errors
-/// It is none, or lacks something that a client needs.
+/// The text is not an envelope, or lacks a field that a client needs.
 pub fn read_classic(text: &str) -> Result<Classic, serde_json::Error> {
     let Typed { kind } = serde_json::from_str(text)?;
     if CLASSIC_TYPES.contains(&kind.as_str()) { serde_json::from_str(text) } else { Ok(Classic::Published { kind }) }
 }
 
-/// Maps by number: JSON's keys are strings, and serde reads them back as numbers only where it does not look ahead.
+/// Serialises maps with numeric keys. JSON keys are strings, and serde does not parse them as numbers in flattened or
+/// tagged content.
 mod by_id {
     use std::collections::BTreeMap;
 

@@ -1,10 +1,10 @@
-//! What is kept of a run is read again as it was, and the envelopes of PROTOCOL.md are read as they stand there.
+//! Histories and the envelopes of docs/protocol.md survive a round trip through their text form.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use teahouse_checker::wire::{Ask, Classic, Heard, Request, Said, read_classic, read_v1};
-use teahouse_checker::{Dialect, End, Fact, History, Server, Socket};
+use teahouse_checker::wire::{Classic, Request, RequestBody, ServerBody, ServerEnvelope, read_classic, read_v1};
+use teahouse_checker::{Dialect, End, Fact, History, ServerEvent, Socket};
 
-/// As a server says them.
+/// Envelopes as a server sends them.
 const ENVELOPES: &[&str] = &[
     r#"{"type":"welcome","id":"1","data":{"session":3,"epoch":"k3f","user":{"id":7,"username":"amy","role":"user"},"time":"t","heartbeat_ms":25000,"token_expires_in_ms":9,"limits":{},"online":{"count":2},"rooms":[{"id":9,"kind":"direct","name":null,"title":"","version":3,"last_seq":2,"read_seq":1,"unread":1,"members":2,"role":"member","muted":false,"peer":{"id":8,"username":"bo","nickname":"","avatar":"","online":true,"read_seq":2}},{"id":4,"kind":"private","name":"x","title":"","version":3,"last_seq":2,"read_seq":1,"unread":1,"members":2,"role":"member","muted":false,"reads":{"8":2}}]}}"#,
     r#"{"type":"catch_up","data":{"room":1,"from":1042,"reset":false}}"#,
@@ -20,15 +20,15 @@ const ENVELOPES: &[&str] = &[
 ];
 
 #[test]
-fn envelopes_are_read_as_they_stand_on_the_wire() {
+fn envelopes_are_parsed_and_round_trip() {
     for text in ENVELOPES {
-        let heard = read_v1(text).unwrap_or_else(|error| panic!("{error} in {text}"));
-        let again: Heard = serde_json::from_str(&serde_json::to_string(&heard).unwrap()).unwrap();
-        assert_eq!(again, heard);
+        let envelope = read_v1(text).unwrap_or_else(|error| panic!("{error} in {text}"));
+        let again: ServerEnvelope = serde_json::from_str(&serde_json::to_string(&envelope).unwrap()).unwrap();
+        assert_eq!(again, envelope);
     }
     let article = r#"{"type":"new_article","data":{"id":3}}"#;
     let kind = "new_article".to_owned();
-    assert_eq!(read_v1(article).unwrap().said, Said::Published { kind: kind.clone() });
+    assert_eq!(read_v1(article).unwrap().body, ServerBody::Published { kind: kind.clone() });
     assert_eq!(read_classic(article).unwrap(), Classic::Published { kind });
     let deleted = read_classic(r#"{"type":"message_deleted","data":{"id":1}}"#).unwrap();
     assert_eq!(deleted, Classic::MessageDeleted { id: 1 });
@@ -36,30 +36,34 @@ fn envelopes_are_read_as_they_stand_on_the_wire() {
 }
 
 #[test]
-fn requests_stand_as_a_server_reads_them() {
-    let check = |ask, expect: &str| {
-        let request = Request { id: Some("c-1".to_owned()), ask };
+fn requests_are_written_as_a_server_reads_them() {
+    let check = |body, expect: &str| {
+        let request = Request { id: Some("c-1".to_owned()), body };
         assert_eq!(serde_json::to_string(&request).unwrap(), expect);
         assert_eq!(serde_json::from_str::<Request>(expect).unwrap(), request);
     };
-    check(Ask::Heartbeat {}, r#"{"id":"c-1","type":"heartbeat","data":{}}"#);
-    check(Ask::Read { room: 1, seq: 2 }, r#"{"id":"c-1","type":"read","data":{"room":1,"seq":2}}"#);
+    check(RequestBody::Heartbeat {}, r#"{"id":"c-1","type":"heartbeat","data":{}}"#);
+    check(RequestBody::Read { room: 1, seq: 2 }, r#"{"id":"c-1","type":"read","data":{"room":1,"seq":2}}"#);
 }
 
 #[test]
-fn a_history_that_was_kept_is_read_again() {
+fn a_stored_history_is_read_again() {
     let socket = Socket { user: 7, device: "phone".into(), dialect: Dialect::V1, number: 1 };
     let mut history = History::default();
-    history.note(1, None, Fact::Server(Server::Started));
-    history.note(2, Some(&socket), Fact::Begun { device: Some("phone".into()) });
-    history.note(3, Some(&socket), Fact::Answered { status: 101 });
-    history.note(4, Some(&socket), Fact::Asked(Request { id: None, ask: Ask::Hello { epoch: None, rooms: vec![] } }));
+    history.record(1, None, Fact::Server(ServerEvent::Started));
+    history.record(2, Some(&socket), Fact::HandshakeSent { device: Some("phone".into()) });
+    history.record(3, Some(&socket), Fact::HandshakeAnswered { status: 101 });
+    history.record(
+        4,
+        Some(&socket),
+        Fact::RequestSent(Request { id: None, body: RequestBody::Hello { epoch: None, rooms: vec![] } }),
+    );
     for text in ENVELOPES {
-        history.note(5, Some(&socket), Fact::Heard(read_v1(text).unwrap()));
+        history.record(5, Some(&socket), Fact::EnvelopeReceived(read_v1(text).unwrap()));
     }
-    history.note(6, Some(&socket), Fact::HeardClassic(Classic::Heartbeat { timestamp: 3 }));
-    history.note(7, Some(&socket), Fact::Ended(End::Closed { code: 4501, reason: "elsewhere".to_owned() }));
-    history.note(8, None, Fact::Quiet);
+    history.record(6, Some(&socket), Fact::ClassicReceived(Classic::Heartbeat { timestamp: 3 }));
+    history.record(7, Some(&socket), Fact::Ended(End::Closed { code: 4501, reason: "elsewhere".to_owned() }));
+    history.record(8, None, Fact::ChangesEnded);
     let lines = history.to_lines();
     assert_eq!(History::from_lines(&lines).unwrap(), history, "{lines}");
     assert!(History::from_lines("{}\n").is_err());

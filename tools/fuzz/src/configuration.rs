@@ -1,16 +1,16 @@
-//! The configuration: any file and any environment is one or a list of mistakes, secrets are never shown, and what is
-//! shown means what it was read from.
+//! Invariants of the configuration: any file and environment is a configuration or a list of errors, secrets are never
+//! shown, and the shown configuration reads back as the same.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use teahouse::fuzzing::read_configuration;
 
-/// A secret that no input has by chance.
+/// A secret that no input contains by chance.
 const SECRET: &str = "a secret that never shows 9f1b5c0d7e";
 const SECRET_VARIABLE: &str = "TEAHOUSE_AUTH__JWT_SECRET";
 
-/// A file's text, and behind a NUL for each variable of the environment its name, `=` and its value.
+/// The file's text, then, each after a NUL, variables of the environment as `NAME=VALUE`.
 pub(crate) fn check(bytes: &[u8]) {
     let mut parts = bytes.split(|byte| *byte == 0);
     let Some(Ok(file)) = parts.next().map(std::str::from_utf8) else { return };
@@ -19,11 +19,11 @@ pub(crate) fn check(bytes: &[u8]) {
     match read_configuration(file, environment) {
         Ok(shown) => {
             assert!(!shown.contains(SECRET), "{shown}");
-            means_what_it_was_read_from(&shown);
+            assert_reads_back(&shown);
         }
-        Err(mistakes) => {
-            assert!(!mistakes.is_empty());
-            assert!(mistakes.iter().all(|mistake| !mistake.is_empty() && !mistake.contains(SECRET)), "{mistakes:?}");
+        Err(errors) => {
+            assert!(!errors.is_empty());
+            assert!(errors.iter().all(|error| !error.is_empty() && !error.contains(SECRET)), "{errors:?}");
         }
     }
 }
@@ -34,12 +34,12 @@ fn variable(bytes: &[u8]) -> Option<(OsString, OsString)> {
     Some((OsString::from_vec(name), OsString::from_vec(value)))
 }
 
-/// Every value that is shown in full, given as it is shown, is shown the same again.
-fn means_what_it_was_read_from(shown: &str) {
+/// Every value that is shown in full reads back as the same value.
+fn assert_reads_back(shown: &str) {
     let lines = |shown: &str| -> Vec<(String, String)> {
         let lines = shown.lines().filter_map(|line| line.split_once(" = "));
         let values = lines.map(|(key, rest)| (key, rest.rsplit_once("  # ").map_or(rest, |(value, _)| value)));
-        // Escapes are for people.
+        // Values with escapes are shown for people and cannot be read back.
         let whole = values.filter(|(_, value)| !value.starts_with('(') && !value.contains('\\'));
         whole.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     };
@@ -48,7 +48,7 @@ fn means_what_it_was_read_from(shown: &str) {
     let environment =
         first.iter().map(|(key, value)| (variable(key).into(), value.trim_matches('"').to_owned().into())).collect();
     let mut again = read_configuration("", environment).map(|shown| lines(&shown));
-    // What was not given this time is its default.
+    // Other keys have their defaults.
     if let Ok(again) = &mut again {
         again.retain(|(key, _)| first.iter().any(|(given, _)| given == key));
     }

@@ -1,5 +1,5 @@
-//! A request's head: query and headers are read or refused by name, a token never reaches the log, an address is
-//! believed from listed proxies alone, and a page that may connect is one of the site's own.
+//! Invariants of request heads: query and headers are parsed or refused by name, a token never reaches the log, forwarded
+//! addresses are trusted from listed proxies only, and only pages of the site may connect.
 
 use std::net::IpAddr;
 
@@ -10,10 +10,10 @@ use teahouse_core::limits::PAGE_MESSAGES_MAX;
 
 use crate::json;
 
-/// Characters of an address in the log, with the sign that it was cut.
+/// Characters of a logged URL, including the truncation mark.
 const LOGGED_CHARS_MAX: usize = 513;
 
-/// The first line is the address, each other one a header.
+/// The first line is the URL, each other line a header.
 pub(crate) fn check(bytes: &[u8]) {
     let mut lines = bytes.split(|byte| *byte == b'\n');
     let Some(uri) = lines.next().and_then(|line| Uri::try_from(line).ok()) else { return };
@@ -38,11 +38,11 @@ pub(crate) fn check(bytes: &[u8]) {
     }
     match head.limit {
         Ok(limit) => assert!((1..=PAGE_MESSAGES_MAX).contains(&limit)),
-        Err(refused) => names(&refused, "limit"),
+        Err(refused) => assert_names(&refused, "limit"),
     }
     match head.before {
         Ok(id) => assert!(id.is_none_or(|id| (1..=ID_MAX).contains(&id))),
-        Err(refused) => names(&refused, "before_id"),
+        Err(refused) => assert_names(&refused, "before_id"),
     }
     match head.users {
         Some(Ok(users)) => assert!(users.iter().all(|id| *id <= ID_MAX)),
@@ -51,20 +51,20 @@ pub(crate) fn check(bytes: &[u8]) {
     }
     assert!(head.id.is_none_or(|id| id <= ID_MAX));
     if let Err(refused) = head.key {
-        names(&refused, "Idempotency-Key");
+        assert_names(&refused, "Idempotency-Key");
     }
     assert!(head.cookie.is_none_or(|cookie| !cookie.contains(';')));
-    let [stranger, proxy] = head.whence;
-    assert_eq!(stranger, (peer, false), "a stranger speaks for nobody");
+    let [untrusted, proxy] = head.whence;
+    assert_eq!(untrusted, (peer, false), "only a trusted proxy may name another address");
     assert!(proxy.1);
     if head.may_connect {
         let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
         let origin = headers["origin"].to_str().unwrap_or_default();
-        is_of(origin, host);
+        assert_allowed(origin, host);
     }
 }
 
-/// The same address with other values for what the door would take for a token.
+/// The same URL with other token values.
 fn with_other_tokens(uri: &Uri) -> Option<Uri> {
     let (path, query) = uri.path_and_query()?.as_str().split_once('?')?;
     let pairs: Vec<String> = query
@@ -77,15 +77,15 @@ fn with_other_tokens(uri: &Uri) -> Option<Uri> {
     format!("{path}?{}", pairs.join("&")).parse().ok()
 }
 
-fn names(refused: &Refused, field: &str) {
+fn assert_names(refused: &Refused, field: &str) {
     assert_eq!((refused.status, refused.field.as_deref()), (400, Some(field)));
     for body in &refused.bodies {
-        assert_eq!(json(body).expect("a refusal is JSON")["data"]["field"], field);
+        assert_eq!(json(body).expect("an error is JSON")["data"]["field"], field);
     }
 }
 
-/// An origin is a listed one, or its host is the one that was asked for; said another way than the server does.
-fn is_of(origin: &str, host: &str) {
+/// An origin is a listed one, or its host is the requested host; an independent formulation of the server's rule.
+fn assert_allowed(origin: &str, host: &str) {
     let lower = origin.to_ascii_lowercase();
     let (scheme, site) = lower.split_once("://").expect("an origin has a scheme");
     assert!(["http", "https"].contains(&scheme), "{origin}");
@@ -94,11 +94,11 @@ fn is_of(origin: &str, host: &str) {
     let bare = |site: &str| {
         let site = site.trim().to_ascii_lowercase();
         let (name, port) = match site.rsplit_once(':') {
-            // The colons of an address of version 6 stand within brackets.
+            // The colons of an IPv6 address are within brackets.
             Some((name, port)) if !port.contains(']') => (name.to_owned(), format!(":{port}")),
             _ => (site, default.to_owned()),
         };
-        // 080 is 80.
+        // Port 080 equals 80.
         let number = port[1..].parse::<u16>().expect("a port is a number");
         format!("{name}:{number}")
     };

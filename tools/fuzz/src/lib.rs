@@ -1,5 +1,5 @@
-//! What must hold for any bytes at all: each check panics when it does not. The fuzzer looks for such bytes, and
-//! tests/corpus.rs plays all those that were ever worth keeping.
+//! Invariants that must hold for any input: each check panics if one does not. The fuzzer searches for such input, and
+//! tests/corpus.rs replays the corpora.
 
 mod configuration;
 mod envelope;
@@ -7,10 +7,10 @@ mod http_body;
 mod http_head;
 mod websocket;
 
-/// Something that must hold for these bytes.
+/// A check of an invariant; panics if the input breaks it.
 pub type Check = fn(&[u8]);
 
-/// Every check, by the name of its corpus.
+/// All checks, by the name of the corpus.
 pub const TARGETS: &[(&str, Check)] = &[
     ("websocket", websocket::check),
     ("envelope", envelope::check),
@@ -19,7 +19,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("configuration", configuration::check),
 ];
 
-/// A JSON document, or nothing when it is none that every client can read.
+/// Parses JSON; `None` if not every client could read it.
 fn json(text: &str) -> Option<serde_json::Value> {
     serde_json::from_str(text).ok()
 }

@@ -1,11 +1,11 @@
-//! The decoder of WebSocket frames: however a stream is cut, the events and the verdict are the same, what is kept
-//! is bounded, and every message comes through again when a client sends it as one frame.
+//! Invariants of the WebSocket decoder: splitting the stream does not change events or result, buffers are bounded, and
+//! every message survives a round trip as one frame.
 
 use teahouse_hub::websocket::{Decoder, Event, Flow, WireError, binary_frame, close_frame, pong_frame, text_frame};
 
-/// Limits of a message's size, so that a short input can be over one.
+/// Size limits that are small enough for short inputs to exceed them.
 const LIMITS: [usize; 4] = [100, 125, 300, 64 * 1024];
-/// The longest head of a frame.
+/// The longest frame header.
 const HEAD_BYTES_MAX: usize = 14;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,26 +17,26 @@ enum Seen {
     Close(Option<u16>),
 }
 
-/// The first byte chooses the limit, the second how the rest is cut.
+/// The first byte selects the size limit, the second how to split the rest.
 pub(crate) fn check(bytes: &[u8]) {
     let &[limit, cut, ref stream @ ..] = bytes else { return };
     let limit = LIMITS[usize::from(limit) % LIMITS.len()];
-    let whole = play(limit, &[stream]);
+    let whole = decode(limit, &[stream]);
     let size = 1 + usize::from(cut);
-    assert_eq!(play(limit, &stream.chunks(size).collect::<Vec<_>>()), whole, "cut into pieces of {size}");
+    assert_eq!(decode(limit, &stream.chunks(size).collect::<Vec<_>>()), whole, "in pieces of {size}");
     let at = usize::from(cut).min(stream.len());
     let (head, tail) = stream.split_at(at);
-    assert_eq!(play(limit, &[head, tail]), whole, "cut in two at {at}");
+    assert_eq!(decode(limit, &[head, tail]), whole, "split at {at}");
     if stream.len() <= 2048 {
-        assert_eq!(play(limit, &stream.chunks(1).collect::<Vec<_>>()), whole, "byte by byte");
+        assert_eq!(decode(limit, &stream.chunks(1).collect::<Vec<_>>()), whole, "byte by byte");
     }
     for seen in whole.0 {
         round_trip(limit, seen);
     }
 }
 
-/// What is seen of a stream that comes in these pieces.
-fn play(limit: usize, pieces: &[&[u8]]) -> (Vec<Seen>, Result<(), WireError>) {
+/// Decodes a stream that arrives in these pieces.
+fn decode(limit: usize, pieces: &[&[u8]]) -> (Vec<Seen>, Result<(), WireError>) {
     let mut decoder = Decoder::default();
     let mut seen = Vec::new();
     for piece in pieces {
@@ -58,28 +58,28 @@ fn play(limit: usize, pieces: &[&[u8]]) -> (Vec<Seen>, Result<(), WireError>) {
         if is_over {
             break;
         }
-        // A part of a frame and the fragments before it; what grows doubles.
+        // An incomplete frame and earlier fragments, with the doubling of growing buffers.
         let most = 2 * (limit + HEAD_BYTES_MAX + piece.len()) + 2 * limit;
-        assert!(decoder.bytes_held() <= most, "{} bytes are held", decoder.bytes_held());
+        assert!(decoder.bytes_held() <= most, "{} bytes are buffered", decoder.bytes_held());
     }
     (seen, Ok(()))
 }
 
-/// The frame that we would send of it, sent by a client.
+/// Encodes an event as the server would, sends it as a client, and expects the same event.
 fn round_trip(limit: usize, seen: Seen) {
     let frame = match &seen {
         Seen::Text(text) => text_frame(text),
         Seen::Binary(bytes) => binary_frame(bytes),
-        // What was a ping comes back as a pong, whose payload nobody looks at.
+        // A ping is answered with a pong, whose payload is ignored.
         Seen::Ping(bytes) => pong_frame(bytes),
-        Seen::Close(Some(code)) => close_frame(*code, "why"),
+        Seen::Close(Some(code)) => close_frame(*code, "reason"),
         Seen::Pong | Seen::Close(None) => return,
     };
     let expected = if matches!(seen, Seen::Ping(_)) { Seen::Pong } else { seen };
-    assert_eq!(play(limit, &[&masked(&frame)]), (vec![expected], Ok(())));
+    assert_eq!(decode(limit, &[&masked(&frame)]), (vec![expected], Ok(())));
 }
 
-/// A server's frame as a client's.
+/// Masks a server's frame.
 fn masked(frame: &[u8]) -> Vec<u8> {
     let head = match frame[1] {
         126 => 4,

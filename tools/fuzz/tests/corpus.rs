@@ -1,4 +1,4 @@
-//! Every input that was ever worth keeping, played through its check: what the fuzzer found and was cured stays so.
+//! Replays every corpus through its check, so that fixed failures stay fixed.
 //! One input alone: `TEAHOUSE_FUZZ_INPUT=path cargo test -p teahouse-fuzz --test corpus`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -16,28 +16,28 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn play(check: Check, file: &Path) {
+fn replay(check: Check, file: &Path) {
     let bytes = std::fs::read(file).unwrap();
-    let played = std::panic::catch_unwind(|| check(&bytes));
-    assert!(played.is_ok(), "{} does not hold", file.display());
+    let outcome = std::panic::catch_unwind(|| check(&bytes));
+    assert!(outcome.is_ok(), "{} fails its check", file.display());
 }
 
 #[test]
-fn everything_that_was_kept_holds() {
+fn every_corpus_input_passes_its_check() {
     if let Some(input) = std::env::var_os("TEAHOUSE_FUZZ_INPUT").map(PathBuf::from) {
-        // The name says for which check it is; where it does not, all of them must bear it.
+        // The path names the check; otherwise, the input runs through all checks.
         let name = input.to_string_lossy().into_owned();
         let named: Vec<_> = TARGETS.iter().filter(|(target, _)| name.contains(target)).collect();
         let all = TARGETS.iter().collect();
         for (_, check) in if named.is_empty() { all } else { named } {
-            play(*check, &input);
+            replay(*check, &input);
         }
         return;
     }
     for (target, check) in TARGETS {
         let files = files(&corpus(target));
-        assert!(files.len() > 10, "the corpus of {target} is not there");
-        files.iter().for_each(|file| play(*check, file));
+        assert!(files.len() > 10, "the corpus of {target} is missing");
+        files.iter().for_each(|file| replay(*check, file));
     }
 }
 

@@ -1,92 +1,80 @@
-//! How cost grows with the number of connections, the server's and the floor's: what the pictures show.
+//! Rows about growth: cost over the number of connections, for the server and the baseline.
 
 use teahouse_load::Dialect;
 use teahouse_load::process;
 use teahouse_load::scenarios::fanout::{self, Pace};
 
 use super::Bench;
-use super::delivery::speech;
-use crate::book::{Book, Line, Unit};
-use crate::cores::Place;
+use super::delivery::fanout_params;
+use crate::cores::Placement;
 use crate::error::BenchError;
-use crate::running::{FloorSends, Running};
+use crate::process::{BaselineSend, Process};
+use crate::results::{Metric, Results, Unit};
 
 const SIZES: [usize; 4] = [100, 1000, 10_000, 19_000];
-/// So many deliveries a second are offered where latency is measured, whatever the size: well below what one
-/// core bears.
-const OFFERED: usize = 100_000;
-
-pub const MEMORY: &str = "bench-memory";
-pub const CONNECT: &str = "bench-connect";
-pub const COST: &str = "bench-cost";
-pub const LATENCY: &str = "bench-latency";
-
-/// The pictures: file name, title, unit.
-pub const PICTURES: [(&str, &str, &str); 4] = [
-    (MEMORY, "User memory for each idle connection", "bytes"),
-    (CONNECT, "Server CPU for each new session", "µs"),
-    (COST, "Server CPU for each delivery, eight messages on their way", "µs"),
-    (LATENCY, "Latency p99 at 100,000 deliveries a second", "ms"),
-];
+/// Deliveries per second at which latency is measured, whatever the number of connections: well below the capacity of
+/// one core.
+const DELIVERIES_PER_SECOND: usize = 100_000;
 
 struct Figures {
+    memory: f64,
     connect: f64,
-    cost: f64,
+    delivery: f64,
+    latency: f64,
 }
 
-pub fn growth(bench: &mut Bench, book: &mut Book) -> Result<(), BenchError> {
+pub fn growth(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let mut all = Vec::new();
     for full in SIZES {
-        let size = bench.some(full);
-        let floor = {
-            let house = bench.house.floor(FloorSends::Batches)?;
-            look(bench, book, &house, "the floor", size)?
+        let size = bench.scaled(full);
+        let baseline = {
+            let process = bench.bed.baseline(BaselineSend::Batches)?;
+            measure(bench, &process, size)?
         };
-        let server = bench.house.server(Place::Server, &[])?;
-        let served = look(bench, book, &server, "Teahouse", size)?;
-        all.push((size, served, floor));
+        let process = bench.bed.server(Placement::Server, &[])?;
+        let server = measure(bench, &process, size)?;
+        add_figures(results, size, &server, &baseline);
+        all.push((size, server, baseline));
     }
-    let (Some((small, few, few_floor)), Some((large, many, many_floor))) = (all.get(1), all.last()) else {
+    let (Some((small, few, few_baseline)), Some((large, many, many_baseline))) = (all.get(1), all.last()) else {
         return Ok(());
     };
-    let line = Line::new(format!("cost of a delivery at {large} against {small}, w8"), Unit::Times);
     let flat = |times: f64, ratio: Option<f64>| times <= 1.15 || ratio <= Some(1.15);
-    book.add(
-        line.reaching("flat but for the kernel's share", flat),
-        many.cost / few.cost.max(1e-9),
-        Some(many_floor.cost / few_floor.cost.max(1e-9)),
+    let metric = Metric::new(format!("cost of a delivery at {large} against {small}, w8"), Unit::Times);
+    results.add(
+        metric.with_goal("flat but for the kernel's share", flat),
+        many.delivery / few.delivery.max(1e-9),
+        Some(many_baseline.delivery / few_baseline.delivery.max(1e-9)),
     );
-    let line = Line::new(format!("cost of a new session at {large} against {small}"), Unit::Times);
-    book.add(
-        line.reaching("flat but for the kernel's share", flat),
+    let metric = Metric::new(format!("cost of a new session at {large} against {small}"), Unit::Times);
+    results.add(
+        metric.with_goal("flat but for the kernel's share", flat),
         many.connect / few.connect.max(1e-9),
-        Some(many_floor.connect / few_floor.connect.max(1e-9)),
+        Some(many_baseline.connect / few_baseline.connect.max(1e-9)),
     );
     Ok(())
 }
 
-fn look(
-    bench: &mut Bench,
-    book: &mut Book,
-    house: &Running,
-    name: &'static str,
-    size: usize,
-) -> Result<Figures, BenchError> {
-    #[expect(clippy::cast_precision_loss, reason = "connections of one machine")]
-    let (n, count) = (size as u64, size as f64);
-    let (memory, cpu) = (process::anonymous_bytes(house.pid())?, process::processor_time(house.pid())?);
-    let mut crowd = fanout::gather(&house.target, size, Dialect::Classic, &mut bench.progress)?;
-    let used = process::processor_time(house.pid())?.saturating_sub(cpu);
-    let grown = process::anonymous_bytes(house.pid())?.saturating_sub(memory);
-    let connect = used.as_secs_f64() * 1e6 / count;
-    #[expect(clippy::cast_precision_loss, reason = "bytes of one machine")]
-    book.point(MEMORY, name, n, grown as f64 / count);
-    book.point(CONNECT, name, n, connect);
-    let report = fanout::speak(&mut crowd, speech(bench, Pace::W8, house.pid()), &mut bench.progress)?;
-    let cost = report.server_cpu_micros_per_delivery.ok_or(BenchError::Untold("processor time"))?;
-    book.point(COST, name, n, cost);
-    let rate = u32::try_from((OFFERED / size.max(1)).max(1)).unwrap_or(1);
-    let report = fanout::speak(&mut crowd, speech(bench, Pace::Rate(rate), house.pid()), &mut bench.progress)?;
-    book.point(LATENCY, name, n, report.latency.p99_ms);
-    Ok(Figures { connect, cost })
+fn add_figures(results: &mut Results, size: usize, server: &Figures, baseline: &Figures) {
+    let mut add = |what: &str, unit, value, baseline| {
+        results.add(Metric::new(format!("{size} connections: {what}"), unit), value, Some(baseline));
+    };
+    add("user memory per idle connection", Unit::Bytes, server.memory, baseline.memory);
+    add("server CPU per new session", Unit::Micros, server.connect, baseline.connect);
+    add("server CPU per delivery, w8", Unit::Micros, server.delivery, baseline.delivery);
+    add("latency p99 at 100,000 deliveries/s", Unit::Millis, server.latency, baseline.latency);
+}
+
+fn measure(bench: &mut Bench, server: &Process, size: usize) -> Result<Figures, BenchError> {
+    let (memory, cpu) = (process::anonymous_bytes(server.pid())?, process::processor_time(server.pid())?);
+    let mut pool = fanout::connect(&server.target, size, Dialect::Classic, &mut bench.progress)?;
+    let used = process::processor_time(server.pid())?.saturating_sub(cpu);
+    let growth = process::anonymous_bytes(server.pid())?.saturating_sub(memory);
+    let report = fanout::measure(&mut pool, fanout_params(bench, Pace::W8, server.pid()), &mut bench.progress)?;
+    let delivery = report.server_cpu_micros_per_delivery.ok_or(BenchError::Missing("CPU time"))?;
+    let rate = u32::try_from((DELIVERIES_PER_SECOND / size.max(1)).max(1)).unwrap_or(1);
+    let report = fanout::measure(&mut pool, fanout_params(bench, Pace::Rate(rate), server.pid()), &mut bench.progress)?;
+    #[expect(clippy::cast_precision_loss, reason = "connections and bytes of one machine")]
+    let (memory, connect) = (growth as f64 / size as f64, used.as_secs_f64() * 1e6 / size as f64);
+    Ok(Figures { memory, connect, delivery, latency: report.latency.p99_ms })
 }

@@ -1,4 +1,4 @@
-//! What does not depend on load: start-up and history with many messages stored, the binary, allocations.
+//! Rows that do not depend on load: start-up and history with many stored messages, binary size, allocations.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,66 +8,70 @@ use teahouse_core::{Commit, LOBBY, MessageKind, Timestamp, UserId};
 use teahouse_store::{Append, CommitSink, Place as In, SiteUser, SqliteOptions, SqliteStore, Store, Subject};
 
 use super::Bench;
-use crate::book::{Book, Line, Unit, median};
-use crate::cores::Place;
+use crate::cores::Placement;
 use crate::error::BenchError;
-use crate::running::{Running, get};
+use crate::process::{Process, get};
+use crate::results::{Metric, Results, Unit, median};
 
-/// Who said everything.
+/// The sender of all messages.
 const AUTHOR: u64 = 1001;
-/// Messages under way at once; a full group of the store's.
-const TOGETHER: u64 = 1024;
-/// How often a page is read.
+/// Messages in flight: a full group of the store.
+const IN_FLIGHT: u64 = 1024;
+/// Page reads per measurement.
 const PAGES: u32 = 50;
-/// What there is to compare with.
+/// Size of the small database, for comparison.
 const FEW: u64 = 10_000;
 
-/// Nobody listens.
-struct Deaf;
+/// Discards all commits.
+struct NullSink;
 
-impl CommitSink for Deaf {
+impl CommitSink for NullSink {
     fn committed(&mut self, commits: Vec<Commit>) {
         drop(commits);
     }
 }
 
-pub fn past(bench: &mut Bench, book: &mut Book) -> Result<(), BenchError> {
+pub fn past(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let many = bench.past;
     let mut pages = Vec::new();
     for messages in [FEW.min(many), many] {
-        let data = tempfile::tempdir_in(&bench.house.data)?;
+        let data = tempfile::tempdir_in(&bench.bed.data)?;
         fill(bench, data.path(), messages)?;
         let began = Instant::now();
-        let server = bench.house.server_on(data.path(), Place::Server, &[])?;
+        let server = bench.bed.server_on(data.path(), Placement::Server, &[])?;
         while !get(server.target.address, "/ready", None)?.starts_with("HTTP/1.1 200") {
             if began.elapsed() > Duration::from_secs(60) {
-                return Err(BenchError::Untold("readiness"));
+                return Err(BenchError::Missing("readiness"));
             }
         }
         let took = began.elapsed().as_secs_f64();
-        let line = Line::new(format!("start-up with {messages} messages stored, until ready"), Unit::Seconds);
+        let metric = Metric::new(format!("start-up with {messages} messages stored, until ready"), Unit::Seconds);
         let goal = messages == many;
-        let line = if goal { line.reaching("≤ 1 s at 10 million", |seconds, _| seconds <= 1.0) } else { line };
-        book.add(line, took, None);
+        let metric = if goal { metric.with_goal("≤ 1 s at 10 million", |seconds, _| seconds <= 1.0) } else { metric };
+        results.add(metric, took, None);
         pages.push((read_page(&server, messages, 1.0)?, read_page(&server, messages, 0.5)?));
     }
     if many < 10_000_000 {
-        book.miss("start-up and history at 10 million messages", &"make bench PAST=10000000 fills as many");
+        results.record_missing("start-up and history at 10 million messages", &"run make bench PAST=10000000");
     }
     if let [(few_new, _), (many_new, many_old)] = pages[..] {
-        book.add(Line::new(format!("a page of history, newest, {FEW} stored"), Unit::Millis), few_new, None);
-        let line = Line::new(format!("a page of history, newest, {many} stored"), Unit::Millis);
-        book.add(line, many_new, None);
-        let line = Line::new(format!("a page of history, in the middle, {many} stored"), Unit::Millis);
-        book.add(line, many_old, None);
-        let line = Line::new("a page of history, many stored against few", Unit::Times);
-        book.add(line.reaching("O(page): < 1.5 ×", |times, _| times < 1.5), many_old.max(many_new) / few_new, None);
+        results.add(Metric::new(format!("a page of history, newest, {FEW} stored"), Unit::Millis), few_new, None);
+        let metric = Metric::new(format!("a page of history, newest, {many} stored"), Unit::Millis);
+        results.add(metric, many_new, None);
+        let metric = Metric::new(format!("a page of history, in the middle, {many} stored"), Unit::Millis);
+        results.add(metric, many_old, None);
+        let metric = Metric::new("a page of history, many stored against few", Unit::Times);
+        results.add(
+            metric.with_goal("O(page): < 1.5 ×", |times, _| times < 1.5),
+            many_old.max(many_new) / few_new,
+            None,
+        );
     }
     Ok(())
 }
 
-/// Milliseconds for a page of fifty that ends at this part of all messages.
-fn read_page(server: &Running, messages: u64, part: f64) -> Result<f64, BenchError> {
+/// Median time in milliseconds of a page of 50 that ends at this fraction of all messages.
+fn read_page(server: &Process, messages: u64, part: f64) -> Result<f64, BenchError> {
     let token = server.target.token(AUTHOR)?;
     #[expect(
         clippy::cast_precision_loss,
@@ -83,19 +87,20 @@ fn read_page(server: &Running, messages: u64, part: f64) -> Result<f64, BenchErr
         let page = get(server.target.address, &path, Some(&token))?;
         waits.push(began.elapsed().as_secs_f64() * 1e3);
         if !page.starts_with("HTTP/1.1 200") {
-            return Err(BenchError::Untold("a page of history"));
+            return Err(BenchError::Missing("a page of history"));
         }
     }
-    median(&waits).ok_or(BenchError::Untold("a page of history"))
+    median(&waits).ok_or(BenchError::Missing("a page of history"))
 }
 
-/// Says so much in the lobby, by the store itself, that a server may be started on it.
+/// Fills a data directory with lobby messages, through the store.
 fn fill(bench: &mut Bench, directory: &Path, messages: u64) -> Result<(), BenchError> {
     let failed = |error: &dyn std::fmt::Display| BenchError::Store(error.to_string());
-    bench.house.cores.go(Place::Anywhere)?;
+    bench.bed.cores.pin(Placement::Anywhere)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
-        let store = SqliteStore::open(SqliteOptions::new(directory), Box::new(Deaf)).map_err(|error| failed(&error))?;
+        let store =
+            SqliteStore::open(SqliteOptions::new(directory), Box::new(NullSink)).map_err(|error| failed(&error))?;
         let store = Arc::new(store);
         let subject = Subject::Id(UserId(AUTHOR));
         let author = SiteUser { subject, username: format!("load{AUTHOR}"), email: None, now: now() };
@@ -103,14 +108,14 @@ fn fill(bench: &mut Bench, directory: &Path, messages: u64) -> Result<(), BenchE
         let mut tasks = tokio::task::JoinSet::new();
         let mut done = 0;
         for number in 0..messages {
-            if number >= TOGETHER {
+            if number >= IN_FLIGHT {
                 one_of(&mut tasks).await?;
                 done += 1;
             }
             let store = Arc::clone(&store);
             tasks
                 .spawn(async move { store.append(message(number)).await.map(drop).map_err(|error| error.to_string()) });
-            bench.progress.tell(|| format!("the past: {done} of {messages} messages"));
+            bench.progress.report(|| format!("filling the database: {done} of {messages} messages"));
         }
         while !tasks.is_empty() {
             one_of(&mut tasks).await?;
@@ -118,7 +123,7 @@ fn fill(bench: &mut Bench, directory: &Path, messages: u64) -> Result<(), BenchE
         store.close().await;
         Ok(())
     });
-    bench.house.cores.go(Place::Load)?;
+    bench.bed.cores.pin(Placement::Load)?;
     outcome
 }
 
@@ -147,32 +152,32 @@ fn now() -> Timestamp {
     std::time::SystemTime::now().into()
 }
 
-pub fn size(bench: &mut Bench, book: &mut Book) -> Result<(), BenchError> {
-    let bytes = std::fs::metadata(&bench.house.teahouse)?.len();
+pub fn size(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+    let bytes = std::fs::metadata(&bench.bed.teahouse)?.len();
     #[expect(clippy::cast_precision_loss, reason = "bytes of a file")]
     let megabytes = bytes as f64 / 1e6;
-    let line = Line::new("the binary", Unit::Megabytes);
-    book.add(line.reaching("≤ 25 MB", |megabytes, _| megabytes <= 25.0), megabytes, None);
+    let metric = Metric::new("the binary", Unit::Megabytes);
+    results.add(metric.with_goal("≤ 25 MB", |megabytes, _| megabytes <= 25.0), megabytes, None);
     Ok(())
 }
 
-/// What the hub's own test counted, if `make bench` let it run before.
-pub fn allocations(bench: &mut Bench, book: &mut Book) -> Result<(), BenchError> {
-    let path = bench.house.data.join("allocations.txt");
+/// Reads the counts of the allocation test, which `make bench` runs before.
+pub fn allocations(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+    let path = bench.bed.data.join("allocations.txt");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        book.miss("allocations", &"their test was not run before; make bench does");
+        results.record_missing("allocations", &"the allocation test was not run; make bench runs it");
         return Ok(());
     };
     for line in text.lines() {
         let Some((what, number)) = line.split_once(": ") else { continue };
         let Some(number) = number.split(' ').next().and_then(|number| number.parse::<f64>().ok()) else { continue };
         if what.starts_with("allocations per delivery") {
-            let line = Line::new(format!("{what} (hub alone, real sockets)"), Unit::Times);
-            book.add(line.reaching("0", |count, _| count < 0.01), number, None);
+            let metric = Metric::new(format!("{what} (hub alone, real sockets)"), Unit::Times);
+            results.add(metric.with_goal("0", |count, _| count < 0.01), number, None);
         } else if what.starts_with("allocations per idle") {
-            book.add(Line::new(format!("{what} (hub alone, real sockets)"), Unit::Times), number, None);
+            results.add(Metric::new(format!("{what} (hub alone, real sockets)"), Unit::Times), number, None);
         } else if what.starts_with("bytes per idle") {
-            book.add(Line::new(format!("{what} (hub alone, real sockets)"), Unit::Bytes), number, None);
+            results.add(Metric::new(format!("{what} (hub alone, real sockets)"), Unit::Bytes), number, None);
         }
     }
     Ok(())

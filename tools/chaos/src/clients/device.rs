@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use teahouse_checker::wire::{Ask, Heard, Held, Page, Request, Said, read_v1};
+use teahouse_checker::wire::{Held, Page, Request, RequestBody, ServerBody, ServerEnvelope, read_v1};
 use teahouse_checker::{DeviceView, Dialect, Fact};
 use tokio::time::timeout;
 
@@ -26,7 +26,7 @@ pub struct Device {
     /// The rooms and messages that it holds.
     pub view: DeviceView,
     /// Messages without an ack, by `client_id`.
-    pub unacknowledged: BTreeMap<String, Ask>,
+    pub unacknowledged: BTreeMap<String, RequestBody>,
     /// The server broke a rule, so the view is void.
     pub is_broken: bool,
     /// `retry_ms` of the last goodbye.
@@ -35,7 +35,7 @@ pub struct Device {
     address: SocketAddr,
     socket: Option<RecordedSocket>,
     /// Requests without an answer on this socket, by id.
-    pending: BTreeMap<String, Ask>,
+    pending: BTreeMap<String, RequestBody>,
     last_id: u64,
 }
 
@@ -86,7 +86,7 @@ impl Device {
         self.socket = Some(socket);
         self.pending.clear();
         let epoch = self.view.epoch.clone();
-        self.send_request(Ask::Hello { epoch, rooms }).await?;
+        self.send_request(RequestBody::Hello { epoch, rooms }).await?;
         Ok(())
     }
 
@@ -94,15 +94,15 @@ impl Device {
     ///
     /// # Errors
     /// The socket ended.
-    pub async fn send_request(&mut self, ask: Ask) -> Result<String, Disconnect> {
+    pub async fn send_request(&mut self, body: RequestBody) -> Result<String, Disconnect> {
         let Some(socket) = &mut self.socket else { return Err(Disconnect::Lost) };
         self.last_id += 1;
         let id = format!("c-{}", self.last_id);
-        let request = Request { id: Some(id.clone()), ask };
-        self.view.asks(&request);
-        self.pending.insert(id.clone(), request.ask.clone());
-        if let Ask::Message { client_id: Some(key), .. } = &request.ask {
-            self.unacknowledged.insert(key.clone(), request.ask.clone());
+        let request = Request { id: Some(id.clone()), body };
+        self.view.record_request(&request);
+        self.pending.insert(id.clone(), request.body.clone());
+        if let RequestBody::Message { client_id: Some(key), .. } = &request.body {
+            self.unacknowledged.insert(key.clone(), request.body.clone());
         }
         let text = serde_json::to_string(&request).unwrap();
         let sent = socket.send_request(text, request).await;
@@ -114,19 +114,19 @@ impl Device {
     ///
     /// # Errors
     /// The socket ended.
-    pub async fn next(&mut self) -> Result<Heard, Disconnect> {
+    pub async fn next(&mut self) -> Result<ServerEnvelope, Disconnect> {
         let Some(socket) = &mut self.socket else { return Err(Disconnect::Lost) };
         let text = socket.next().await;
         let text = self.drop_if_ended(text)?;
         let Some(socket) = &mut self.socket else { return Err(Disconnect::Lost) };
         let Ok(envelope) = read_v1(&text) else {
-            socket.note(Fact::Garbled { text });
+            socket.note(Fact::MalformedReceived { text });
             self.is_broken = true;
             self.cut(false);
             return Err(Disconnect::Lost);
         };
-        socket.note(Fact::Heard(envelope.clone()));
-        if self.view.hears(&envelope).is_err() {
+        socket.note(Fact::EnvelopeReceived(envelope.clone()));
+        if self.view.apply(&envelope).is_err() {
             // The checker finds the same in the history.
             self.is_broken = true;
             self.cut(false);
@@ -136,14 +136,14 @@ impl Device {
         Ok(envelope)
     }
 
-    fn settle_request(&mut self, envelope: &Heard) {
-        if let Said::Goodbye { retry_ms, .. } = envelope.said {
+    fn settle_request(&mut self, envelope: &ServerEnvelope) {
+        if let ServerBody::Goodbye { retry_ms, .. } = envelope.body {
             self.retry_after = Duration::from_millis(retry_ms);
         }
-        let Some(ask) = envelope.id.as_ref().and_then(|id| self.pending.remove(id)) else { return };
-        if let Ask::Message { client_id: Some(key), .. } = ask {
+        let Some(body) = envelope.id.as_ref().and_then(|id| self.pending.remove(id)) else { return };
+        if let RequestBody::Message { client_id: Some(key), .. } = body {
             let is_temporary = |code: &str| matches!(code, "overloaded" | "rate_limited" | "internal");
-            if !matches!(&envelope.said, Said::Error { code } if is_temporary(code)) {
+            if !matches!(&envelope.body, ServerBody::Error { code } if is_temporary(code)) {
                 self.unacknowledged.remove(&key);
             }
         }
@@ -177,13 +177,13 @@ impl Device {
     ///
     /// # Errors
     /// The socket ended.
-    pub async fn request(&mut self, ask: Ask) -> Result<Said, Disconnect> {
-        let id = self.send_request(ask).await?;
+    pub async fn request(&mut self, body: RequestBody) -> Result<ServerBody, Disconnect> {
+        let id = self.send_request(body).await?;
         let answer = timeout(PATIENCE, async {
             loop {
                 let envelope = self.next().await?;
                 if envelope.id.as_ref() == Some(&id) {
-                    return Ok(envelope.said);
+                    return Ok(envelope.body);
                 }
             }
         });
@@ -225,8 +225,8 @@ impl Device {
         for room in rooms {
             while let Some(view) = self.view.rooms.get(&room).filter(|view| view.low > 1) {
                 let before = (view.low <= view.last_seq).then_some(view.low);
-                let said = self.request(Ask::History { room, before, limit: Some(100) }).await?;
-                let Said::Ack(page) = said else { break };
+                let said = self.request(RequestBody::History { room, before, limit: Some(100) }).await?;
+                let ServerBody::Ack(page) = said else { break };
                 if !serde_json::from_value::<Page>(page).is_ok_and(|page| page.has_more_before) {
                     break;
                 }
@@ -238,7 +238,7 @@ impl Device {
     /// Records that it is quiescent.
     pub fn note_rested(&self) {
         if let Some(socket) = &self.socket {
-            socket.note(Fact::Rested);
+            socket.note(Fact::Quiesced);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use teahouse_checker::wire::{Ask, Heard, Request, Said};
+use teahouse_checker::wire::{Request, RequestBody, ServerBody, ServerEnvelope};
 use teahouse_checker::{Dialect, End, Fact};
 use teahouse_testkit::HttpClient;
 use tokio::time::timeout;
@@ -32,15 +32,15 @@ impl Http {
     }
 
     /// Sends a request. Returns its answer in the form of v1, or nothing if it was refused or not answered.
-    pub async fn request(&self, user: &User, ask: Ask) -> Option<Value> {
-        let (method, path, body) = route(&ask)?;
-        let key = match &ask {
-            Ask::Message { client_id, .. } | Ask::Private { client_id, .. } => client_id.clone(),
+    pub async fn request(&self, user: &User, request: RequestBody) -> Option<Value> {
+        let (method, path, body) = route(&request)?;
+        let key = match &request {
+            RequestBody::Message { client_id, .. } | RequestBody::Private { client_id, .. } => client_id.clone(),
             _ => None,
         };
         let socket = self.recorder.new_socket(user.id, "http", Dialect::Http);
         let id = Some("1".to_owned());
-        self.recorder.note(&socket, Fact::Asked(Request { id: id.clone(), ask: ask.clone() }));
+        self.recorder.note(&socket, Fact::RequestSent(Request { id: id.clone(), body: request.clone() }));
         let token = user.token();
         let headers: Vec<(&str, &str)> = key.iter().map(|key| ("Idempotency-Key", key.as_str())).collect();
         let body = (method == Method::POST).then(|| body.to_string());
@@ -58,44 +58,48 @@ impl Http {
         }
         let (said, done) = match status {
             200..300 => {
-                let data = in_v1_form(&ask, answer["data"].take());
-                (Said::Ack(data.clone()), Some(data))
+                let data = in_v1_form(&request, answer["data"].take());
+                (ServerBody::Ack(data.clone()), Some(data))
             }
-            _ => (Said::Error { code: answer["error_code"].as_str().unwrap_or("internal").to_owned() }, None),
+            _ => (ServerBody::Error { code: answer["error_code"].as_str().unwrap_or("internal").to_owned() }, None),
         };
-        self.recorder.note(&socket, Fact::Heard(Heard { id, said }));
+        self.recorder.note(&socket, Fact::EnvelopeReceived(ServerEnvelope { id, body: said }));
         done
     }
 }
 
 /// Method, path and body of a request; nothing where it has no HTTP route.
-fn route(ask: &Ask) -> Option<(Method, String, Value)> {
-    Some(match ask {
-        Ask::Message { room: 1, content, client_id: None, .. } => {
+fn route(request: &RequestBody) -> Option<(Method, String, Value)> {
+    Some(match request {
+        RequestBody::Message { room: 1, content, client_id: None, .. } => {
             (Method::POST, "/api/chat/send".to_owned(), json!({"content": content}))
         }
-        Ask::Message { room, content, client_id, reply_to } => {
+        RequestBody::Message { room, content, client_id, reply_to } => {
             let body = json!({"content": content, "client_id": client_id, "reply_to": reply_to});
             (Method::POST, format!("/api/v1/rooms/{room}/messages"), body)
         }
-        Ask::Private { receiver, content, .. } => {
+        RequestBody::Private { receiver, content, .. } => {
             (Method::POST, "/api/messages/send".to_owned(), json!({"receiver_id": receiver, "content": content}))
         }
-        Ask::Read { room, seq } => (Method::POST, format!("/api/v1/rooms/{room}/read"), json!({"seq": seq})),
-        Ask::Create { kind, name } => (Method::POST, "/api/v1/rooms".to_owned(), json!({"kind": kind, "name": name})),
-        Ask::Join { room } => (Method::POST, format!("/api/v1/rooms/{room}/join"), json!({})),
-        Ask::Open { user } => (Method::POST, format!("/api/v1/users/{user}/direct"), json!({})),
-        Ask::OnlineUsers {} => (Method::GET, "/api/chat/online-users".to_owned(), Value::Null),
-        Ask::Revoke {} => (Method::POST, "/api/auth/logout".to_owned(), json!({})),
+        RequestBody::Read { room, seq } => (Method::POST, format!("/api/v1/rooms/{room}/read"), json!({"seq": seq})),
+        RequestBody::Create { kind, name } => {
+            (Method::POST, "/api/v1/rooms".to_owned(), json!({"kind": kind, "name": name}))
+        }
+        RequestBody::Join { room } => (Method::POST, format!("/api/v1/rooms/{room}/join"), json!({})),
+        RequestBody::Open { user } => (Method::POST, format!("/api/v1/users/{user}/direct"), json!({})),
+        RequestBody::OnlineUsers {} => (Method::GET, "/api/chat/online-users".to_owned(), Value::Null),
+        RequestBody::Revoke {} => (Method::POST, "/api/auth/logout".to_owned(), json!({})),
         _ => return None,
     })
 }
 
 /// Classic routes have other names for the fields of v1.
-fn in_v1_form(ask: &Ask, data: Value) -> Value {
-    match ask {
-        Ask::Message { .. } | Ask::Private { .. } if data["message_id"].is_u64() => json!({"id": data["message_id"]}),
-        Ask::OnlineUsers {} => {
+fn in_v1_form(request: &RequestBody, data: Value) -> Value {
+    match request {
+        RequestBody::Message { .. } | RequestBody::Private { .. } if data["message_id"].is_u64() => {
+            json!({"id": data["message_id"]})
+        }
+        RequestBody::OnlineUsers {} => {
             let users = data["users"].as_array().into_iter().flatten().map(|user| user["user_id"].clone());
             json!({"online": users.collect::<Vec<_>>(), "count": data["count"]})
         }

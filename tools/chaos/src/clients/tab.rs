@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use teahouse_checker::wire::{Ask, Classic, Request, read_classic};
+use teahouse_checker::wire::{Classic, Request, RequestBody, read_classic};
 use teahouse_checker::{Dialect, Fact};
 use tokio::time::timeout;
 
@@ -55,13 +55,13 @@ impl Tab {
     ///
     /// # Errors
     /// The socket ended.
-    pub async fn send_request(&mut self, ask: Ask) -> Result<(), Disconnect> {
+    pub async fn send_request(&mut self, body: RequestBody) -> Result<(), Disconnect> {
         let Some(socket) = &mut self.socket else { return Err(Disconnect::Lost) };
-        let text = match &ask {
-            Ask::Message { content, .. } => json!({"type": "message", "data": {"content": content}}),
+        let text = match &body {
+            RequestBody::Message { content, .. } => json!({"type": "message", "data": {"content": content}}),
             _ => json!({"type": "heartbeat", "data": {}}),
         };
-        let sent = socket.send_request(text.to_string(), Request { id: None, ask }).await;
+        let sent = socket.send_request(text.to_string(), Request { id: None, body }).await;
         self.drop_if_ended(sent)
     }
 
@@ -76,11 +76,11 @@ impl Tab {
         let Some(socket) = &mut self.socket else { return Err(Disconnect::Lost) };
         match read_classic(&text) {
             Ok(envelope) => {
-                socket.note(Fact::HeardClassic(envelope.clone()));
+                socket.note(Fact::ClassicReceived(envelope.clone()));
                 Ok(envelope)
             }
             Err(_) => {
-                socket.note(Fact::Garbled { text });
+                socket.note(Fact::MalformedReceived { text });
                 self.cut(false);
                 Err(Disconnect::Lost)
             }
@@ -116,7 +116,7 @@ impl Tab {
     /// # Errors
     /// The socket ended.
     pub async fn heartbeat(&mut self) -> Result<(), Disconnect> {
-        self.send_request(Ask::Heartbeat {}).await?;
+        self.send_request(RequestBody::Heartbeat {}).await?;
         let answer = timeout(PATIENCE, async {
             while !matches!(self.next().await?, Classic::Heartbeat { .. }) {}
             Ok(())
@@ -131,7 +131,7 @@ impl Tab {
     /// Records that it is quiescent.
     pub fn note_rested(&self) {
         if let Some(socket) = &self.socket {
-            socket.note(Fact::Rested);
+            socket.note(Fact::Quiesced);
         }
     }
 

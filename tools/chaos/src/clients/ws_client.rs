@@ -66,17 +66,17 @@ impl RecordedSocket {
             tokio::time::sleep(silent).await;
         }
         let token = user.token();
-        recorder.note(&socket, Fact::Begun { device: options.device.map(Into::into) });
+        recorder.note(&socket, Fact::HandshakeSent { device: options.device.map(Into::into) });
         let v1 = socket.dialect == Dialect::V1;
         let handshake = Handshake { v1, token: &token, device: options.device, held_back: options.held_back };
         let limit = PATIENCE + options.held_back.unwrap_or_default();
         match timeout(limit, WsClient::handshake(stream, &handshake)).await {
             Ok(Ok(client)) => {
-                recorder.note(&socket, Fact::Answered { status: 101 });
+                recorder.note(&socket, Fact::HandshakeAnswered { status: 101 });
                 Ok(Self { socket, token, recorder: recorder.clone(), client })
             }
             Ok(Err(HandshakeError::Refused(status))) => {
-                recorder.note(&socket, Fact::Answered { status });
+                recorder.note(&socket, Fact::HandshakeAnswered { status });
                 if status == 401 {
                     user.replace_token(&token);
                 }
@@ -91,7 +91,7 @@ impl RecordedSocket {
 
     /// Sends a request: the text, and what the history says of it.
     pub async fn send_request(&mut self, text: String, request: Request) -> Result<(), Disconnect> {
-        self.recorder.note(&self.socket, Fact::Asked(request));
+        self.recorder.note(&self.socket, Fact::RequestSent(request));
         match timeout(PATIENCE, self.client.send_text(text)).await {
             // After an error there may still be something to read.
             Ok(_) => Ok(()),

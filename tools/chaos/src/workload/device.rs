@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use teahouse_checker::wire::{Ask, Held, Said};
+use teahouse_checker::wire::{Held, RequestBody, ServerBody};
 use teahouse_testkit::Random;
 
 use super::Context;
@@ -23,7 +23,7 @@ struct DeviceActor {
     /// Abandoned sockets, and when each is cut.
     half_open: Vec<(RecordedSocket, Instant)>,
     /// Messages that it sent, for sending them again.
-    sent: Vec<Ask>,
+    sent: Vec<RequestBody>,
     small_buffer: bool,
 }
 
@@ -85,25 +85,25 @@ impl DeviceActor {
             self.device.connect(self.options()).await?;
         }
         self.device.catch_up().await?;
-        let unacknowledged: Vec<Ask> = self.device.unacknowledged.values().take(RESENDS_MAX).cloned().collect();
-        for ask in unacknowledged {
+        let unacknowledged: Vec<RequestBody> = self.device.unacknowledged.values().take(RESENDS_MAX).cloned().collect();
+        for body in unacknowledged {
             self.context.recorder.count_fault("said again");
-            self.send(ask).await?;
+            self.send(body).await?;
         }
         Ok(())
     }
 
     /// Sends a message over the socket or over HTTP.
-    async fn send(&mut self, ask: Ask) -> Result<(), Disconnect> {
+    async fn send(&mut self, body: RequestBody) -> Result<(), Disconnect> {
         if self.random.one_in(4) {
-            if self.context.http.request(&self.device.user, ask.clone()).await.is_some()
-                && let Ask::Message { client_id: Some(key), .. } = &ask
+            if self.context.http.request(&self.device.user, body.clone()).await.is_some()
+                && let RequestBody::Message { client_id: Some(key), .. } = &body
             {
                 self.device.unacknowledged.remove(key);
             }
             return Ok(());
         }
-        self.device.send_request(ask).await.map(|_| ())
+        self.device.send_request(body).await.map(|_| ())
     }
 
     async fn act(&mut self) -> Result<(), Disconnect> {
@@ -114,7 +114,7 @@ impl DeviceActor {
             38..62 => self.change_message().await,
             62..84 => self.send_other_request().await,
             84 => {
-                self.context.http.request(&self.device.user, Ask::OnlineUsers {}).await;
+                self.context.http.request(&self.device.user, RequestBody::OnlineUsers {}).await;
                 Ok(())
             }
             85 | 86 => self.resend_message().await,
@@ -142,23 +142,23 @@ impl DeviceActor {
             self.device.view.rooms.get(&room).into_iter().flat_map(|room| room.messages.keys().copied()).collect();
         let reply_to = self.random.pick(&there).copied().filter(|_| is_reply);
         let content = format!("{number} of {name} on {}", self.device.name);
-        let ask = Ask::Message { room, content, client_id: Some(key), reply_to };
-        self.sent.push(ask.clone());
+        let body = RequestBody::Message { room, content, client_id: Some(key), reply_to };
+        self.sent.push(body.clone());
         if self.sent.len() > 50 {
             self.sent.remove(0);
         }
-        self.send(ask).await
+        self.send(body).await
     }
 
     async fn resend_message(&mut self) -> Result<(), Disconnect> {
-        let Some(mut ask) = self.random.pick(&self.sent).cloned() else { return Ok(()) };
-        if let (true, Ask::Message { content, .. }) = (self.random.one_in(3), &mut ask) {
+        let Some(mut body) = self.random.pick(&self.sent).cloned() else { return Ok(()) };
+        if let (true, RequestBody::Message { content, .. }) = (self.random.one_in(3), &mut body) {
             self.context.recorder.count_fault("said again with another content");
             content.push('!');
         } else {
             self.context.recorder.count_fault("said again");
         }
-        self.device.send_request(ask).await.map(|_| ())
+        self.device.send_request(body).await.map(|_| ())
     }
 
     async fn change_message(&mut self) -> Result<(), Disconnect> {
@@ -169,48 +169,48 @@ impl DeviceActor {
         // New messages, so that several clients change the same one.
         let newest = &there[there.len().saturating_sub(12)..];
         let Some(&(message, room, seq)) = self.random.pick(newest) else { return Ok(()) };
-        let ask = match self.random.below(8) {
-            0 | 1 if mine_only => Ask::Edit {
+        let body = match self.random.below(8) {
+            0 | 1 if mine_only => RequestBody::Edit {
                 message,
                 content: format!("edited: {} of {}", self.device.user.next_number(), self.device.user.name),
             },
-            2 if mine_only => Ask::Delete { message },
+            2 if mine_only => RequestBody::Delete { message },
             3..=5 => {
                 let emoji = (*self.random.pick(&EMOJI).unwrap_or(&"👍")).to_owned();
-                Ask::React { message, emoji, on: !self.random.one_in(3) }
+                RequestBody::React { message, emoji, on: !self.random.one_in(3) }
             }
-            _ => Ask::Read { room, seq: seq.saturating_sub(self.random.below(3)) },
+            _ => RequestBody::Read { room, seq: seq.saturating_sub(self.random.below(3)) },
         };
-        if matches!(ask, Ask::Read { .. }) && self.random.one_in(4) {
-            self.context.http.request(&self.device.user, ask).await;
+        if matches!(body, RequestBody::Read { .. }) && self.random.one_in(4) {
+            self.context.http.request(&self.device.user, body).await;
             return Ok(());
         }
-        self.device.send_request(ask).await.map(|_| ())
+        self.device.send_request(body).await.map(|_| ())
     }
 
     async fn send_other_request(&mut self) -> Result<(), Disconnect> {
         let room = self.pick_room();
         let held = self.device.view.rooms.get(&room).map_or((0, 1), |view| (view.version, view.low));
         let user = self.pick_user();
-        let ask = match self.random.below(16) {
+        let body = match self.random.below(16) {
             0..=2 if held.1 > 1 && held.1 < u64::MAX => {
-                Ask::History { room, before: Some(held.1), limit: Some(1 + self.random.below(40)) }
+                RequestBody::History { room, before: Some(held.1), limit: Some(1 + self.random.below(40)) }
             }
             3 | 4 => {
                 let since =
                     if self.random.one_in(6) { held.0 + 50 } else { held.0.saturating_sub(self.random.below(9)) };
-                Ask::Sync { room, since }
+                RequestBody::Sync { room, since }
             }
-            5..=7 => Ask::Presence { room, on: !self.random.one_in(3) },
-            8 => Ask::Typing { room, on: true },
-            9 | 10 => Ask::Join { room: 2 + self.random.below(2) },
-            11 => Ask::Leave { room },
-            12 | 13 => Ask::Invite { room, user },
-            14 => Ask::Remove { room, user },
-            _ if user != self.device.user.id => Ask::Open { user },
-            _ => Ask::Heartbeat {},
+            5..=7 => RequestBody::Presence { room, on: !self.random.one_in(3) },
+            8 => RequestBody::Typing { room, on: true },
+            9 | 10 => RequestBody::Join { room: 2 + self.random.below(2) },
+            11 => RequestBody::Leave { room },
+            12 | 13 => RequestBody::Invite { room, user },
+            14 => RequestBody::Remove { room, user },
+            _ if user != self.device.user.id => RequestBody::Open { user },
+            _ => RequestBody::Heartbeat {},
         };
-        self.device.send_request(ask).await.map(|_| ())
+        self.device.send_request(body).await.map(|_| ())
     }
 
     fn count_fault(&self, kind: &'static str) {
@@ -252,7 +252,7 @@ impl DeviceActor {
             12 if self.random.one_in(2) => {
                 self.count_fault("token revoked");
                 let token = self.device.user.token();
-                self.context.http.request(&self.device.user, Ask::Revoke {}).await;
+                self.context.http.request(&self.device.user, RequestBody::Revoke {}).await;
                 self.device.user.replace_token(&token);
             }
             _ => {}
@@ -320,7 +320,7 @@ impl DeviceActor {
 async fn visit(mut device: Device, options: ConnectOptions<'_>, mut random: Random) {
     let visiting = async {
         device.connect(options).await?;
-        let Said::Ack(_) = device.request(Ask::Heartbeat {}).await? else { return Ok(()) };
+        let ServerBody::Ack(_) = device.request(RequestBody::Heartbeat {}).await? else { return Ok(()) };
         device.read_for(random.time_ms(0, 300)).await
     };
     if visiting.await == Ok::<(), Disconnect>(()) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use teahouse_checker::wire::Ask;
+use teahouse_checker::wire::RequestBody;
 
 use super::{Actor, Context, Workload};
 use crate::clients::{ConnectOptions, Device, Disconnect};
@@ -27,10 +27,10 @@ pub(super) async fn resend_unacknowledged(actor: &mut Actor, context: &Context) 
         let resending = async {
             device.connect(ConnectOptions::default()).await?;
             device.catch_up().await?;
-            let open: Vec<Ask> = device.unacknowledged.values().cloned().collect();
-            for ask in open {
+            let open: Vec<RequestBody> = device.unacknowledged.values().cloned().collect();
+            for body in open {
                 context.recorder.count_fault("said again");
-                device.request(ask).await?;
+                device.request(body).await?;
             }
             Ok::<(), Disconnect>(())
         };
@@ -63,7 +63,7 @@ pub(super) async fn quiesce(workload: &mut Workload, linger: Duration) {
             Actor::Tab(tab) => tab.note_rested(),
         }
     }
-    workload.context.http.request(&workload.context.users[0], Ask::OnlineUsers {}).await;
+    workload.context.http.request(&workload.context.users[0], RequestBody::OnlineUsers {}).await;
     join_all(stayers.iter_mut().map(ask_for_presence)).await;
     join_all(stayers.iter_mut().map(|actor| read(actor, SETTLING))).await;
     join_all(stayers.iter_mut().map(heartbeat)).await;
@@ -102,7 +102,7 @@ async fn connect(actor: &mut Actor) {
 async fn watch_presence(device: &mut Device) -> Result<(), Disconnect> {
     let rooms: Vec<u64> = device.view.rooms.keys().copied().collect();
     for room in rooms {
-        device.request(Ask::Presence { room, on: true }).await?;
+        device.request(RequestBody::Presence { room, on: true }).await?;
     }
     Ok(())
 }
@@ -124,7 +124,7 @@ async fn ask_for_presence(actor: &mut Actor) {
 
 async fn heartbeat(actor: &mut Actor) {
     let _ = match actor {
-        Actor::Device(device) => device.request(Ask::Heartbeat {}).await.map(|_| ()),
+        Actor::Device(device) => device.request(RequestBody::Heartbeat {}).await.map(|_| ()),
         Actor::Tab(tab) => tab.heartbeat().await,
     };
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use teahouse_checker::wire::Ask;
+use teahouse_checker::wire::RequestBody;
 use teahouse_testkit::Random;
 
 use super::Context;
@@ -30,19 +30,22 @@ async fn act(tab: &mut Tab, context: &mut Context, random: &mut Random) -> Resul
     let number = tab.user.next_number();
     let content = format!("{number} of {} in a tab", tab.user.name);
     match random.below(20) {
-        0..8 => tab.send_request(Ask::Message { room: 1, content, client_id: None, reply_to: None }).await?,
+        0..8 => tab.send_request(RequestBody::Message { room: 1, content, client_id: None, reply_to: None }).await?,
         8 | 9 => {
-            context.http.request(&tab.user, Ask::Message { room: 1, content, client_id: None, reply_to: None }).await;
+            context
+                .http
+                .request(&tab.user, RequestBody::Message { room: 1, content, client_id: None, reply_to: None })
+                .await;
         }
         10 | 11 => {
             let users = std::sync::Arc::clone(&context.users);
             let receiver = random.pick(&users).map_or(7, |user| user.id);
             let client_id = Some(format!("{}-{number}", tab.user.name));
             if receiver != tab.user.id {
-                let ask = Ask::Private { receiver, content, client_id };
+                let body = RequestBody::Private { receiver, content, client_id };
                 // Without an answer the client retries under the same key.
-                if context.http.request(&tab.user, ask.clone()).await.is_none() {
-                    context.http.request(&tab.user, ask).await;
+                if context.http.request(&tab.user, body.clone()).await.is_none() {
+                    context.http.request(&tab.user, body).await;
                 }
             }
         }
@@ -59,7 +62,7 @@ async fn act(tab: &mut Tab, context: &mut Context, random: &mut Random) -> Resul
         }
         17 => {
             context.recorder.count_fault("cut by a reset");
-            tab.send_request(Ask::Message { room: 1, content, client_id: None, reply_to: None }).await?;
+            tab.send_request(RequestBody::Message { room: 1, content, client_id: None, reply_to: None }).await?;
             tab.cut(true);
         }
         18 if random.one_in(3) => {

@@ -1,40 +1,44 @@
-//! Acknowledged edits, deletions and reactions are there, and none that nobody asked for.
+//! Acknowledged edits, deletions and reactions are stored, and none that no client requested.
 
 use std::collections::BTreeMap;
 
 use super::delivered::States;
-use crate::ledger::Ledger;
-use crate::truth::{Message, Truth};
+use crate::db_state::{DbState, Message};
+use crate::index::RunIndex;
 use crate::verdict::{Rule, Violation};
-use crate::wire::{Ask, Changed};
+use crate::wire::{Changed, RequestBody};
 
-/// What was asked to be done to one message: by whom, what, and the version of the ack; those that were refused
-/// left out.
-type Wishes<'a> = Vec<(u64, &'a Ask, Option<u64>)>;
+/// Requested changes of one message, without the refused ones: user, request, and version of the acknowledgement.
+type Requests<'a> = Vec<(u64, &'a RequestBody, Option<u64>)>;
 
-/// Looks at every change that was asked for and every message.
+/// Compares all requested changes with all stored messages.
 #[must_use]
-pub fn check(ledger: &Ledger<'_>, truth: &Truth, states: &States<'_>) -> Vec<Violation> {
-    let mut wishes: BTreeMap<u64, Wishes<'_>> = BTreeMap::new();
-    for asked in ledger.asked.iter().filter(|asked| !asked.is_refused()) {
-        if let Ask::Edit { message, .. } | Ask::Delete { message } | Ask::React { message, .. } = asked.ask {
-            let version = asked.ack::<Changed>().map(|(_, changed)| changed.version);
-            wishes.entry(*message).or_default().push((asked.socket.user, asked.ask, version));
+pub fn check(run: &RunIndex<'_>, db: &DbState, states: &States<'_>) -> Vec<Violation> {
+    let mut requests: BTreeMap<u64, Requests<'_>> = BTreeMap::new();
+    for exchange in run.exchanges.iter().filter(|exchange| !exchange.is_refused()) {
+        if let RequestBody::Edit { message, .. }
+        | RequestBody::Delete { message }
+        | RequestBody::React { message, .. } = exchange.body
+        {
+            let version = exchange.ack::<Changed>().map(|(_, changed)| changed.version);
+            requests.entry(*message).or_default().push((exchange.socket.user, exchange.body, version));
         }
     }
     let mut found = Vec::new();
-    for row in &truth.messages {
-        let wishes = wishes.remove(&row.id).unwrap_or_default();
-        let problem = versions(row, &wishes, states)
-            .or_else(|| deletion(row, &wishes))
-            .or_else(|| edit(row, &wishes))
-            .or_else(|| reactions(row, &wishes));
+    for row in &db.messages {
+        let requests = requests.remove(&row.id).unwrap_or_default();
+        let problem = versions(row, &requests, states)
+            .or_else(|| deletion(row, &requests))
+            .or_else(|| edit(row, &requests))
+            .or_else(|| reactions(row, &requests));
         found.extend(problem.map(|what| violation(row.id, what)));
     }
-    for (message, wishes) in wishes {
-        if wishes.iter().any(|(_, _, version)| version.is_some()) {
-            found
-                .push(violation(message, format!("a change of {message} was acknowledged, which is not in the store")));
+    for (message, requests) in requests {
+        if requests.iter().any(|(_, _, version)| version.is_some()) {
+            found.push(violation(
+                message,
+                format!("a change of message {message} was acknowledged, which is not stored"),
+            ));
         }
     }
     found
@@ -44,48 +48,49 @@ fn violation(message: u64, what: String) -> Violation {
     Violation::of_message(Rule::Changed, Some(message), None, what)
 }
 
-/// A change was acknowledged under a version, and that version of the room is this change.
-fn versions(row: &Message, wishes: &Wishes<'_>, states: &States<'_>) -> Option<String> {
-    wishes.iter().find_map(|(_, ask, version)| {
+/// An acknowledged version of a room is the acknowledged change.
+fn versions(row: &Message, requests: &Requests<'_>, states: &States<'_>) -> Option<String> {
+    requests.iter().find_map(|(_, change, version)| {
         let version = (*version)?;
         if row.version < version {
             return Some(format!(
-                "{ask:?} was acknowledged as version {version}, and {} is at {}",
+                "{change:?} was acknowledged as version {version}, and {} is at {}",
                 row.id, row.version
             ));
         }
-        let (_, heard) = states.get(&(row.room, version))?;
-        let is_it = heard.id == row.id
-            && match ask {
-                Ask::Edit { content, .. } => heard.deleted || heard.content == *content,
-                Ask::Delete { .. } => heard.deleted,
+        let (_, state) = states.get(&(row.room, version))?;
+        let is_change = state.id == row.id
+            && match change {
+                RequestBody::Edit { content, .. } => state.deleted || state.content == *content,
+                RequestBody::Delete { .. } => state.deleted,
                 _ => true,
             };
-        (!is_it).then(|| format!("{ask:?} was acknowledged as version {version}, which was heard to be another change"))
+        (!is_change)
+            .then(|| format!("{change:?} was acknowledged as version {version}, which was delivered as another change"))
     })
 }
 
-fn deletion(row: &Message, wishes: &Wishes<'_>) -> Option<String> {
-    let mut deletions = wishes.iter().filter(|(_, ask, _)| matches!(ask, Ask::Delete { .. }));
+fn deletion(row: &Message, requests: &Requests<'_>) -> Option<String> {
+    let mut deletions = requests.iter().filter(|(_, change, _)| matches!(change, RequestBody::Delete { .. }));
     if row.deleted {
         let none = deletions.next().is_none();
         let left = !row.content.is_empty() || !row.reactions.is_empty();
         return none
-            .then(|| format!("{} is deleted, and nobody asked for it", row.id))
-            .or_else(|| left.then(|| format!("{} is deleted, and something is left of it", row.id)));
+            .then(|| format!("{} is deleted, which no client requested", row.id))
+            .or_else(|| left.then(|| format!("{} is deleted, and still has content or reactions", row.id)));
     }
     deletions
         .any(|(_, _, version)| version.is_some())
-        .then(|| format!("the deletion of {} was acknowledged, and it is there", row.id))
+        .then(|| format!("the deletion of {} was acknowledged, and it is not deleted", row.id))
 }
 
-fn edit(row: &Message, wishes: &Wishes<'_>) -> Option<String> {
+fn edit(row: &Message, requests: &Requests<'_>) -> Option<String> {
     if row.deleted {
         return None;
     }
     let edits = || {
-        wishes.iter().filter_map(|(_, ask, version)| match ask {
-            Ask::Edit { content, .. } => Some((content, *version)),
+        requests.iter().filter_map(|(_, change, version)| match change {
+            RequestBody::Edit { content, .. } => Some((content, *version)),
             _ => None,
         })
     };
@@ -95,35 +100,38 @@ fn edit(row: &Message, wishes: &Wishes<'_>) -> Option<String> {
         Some((_, content)) if *content != row.content && !perhaps() => {
             Some(format!("{} was edited to {content:?}, as acknowledged, and is {:?}", row.id, row.content))
         }
-        None if row.edited && !perhaps() => Some(format!("{} was edited to {:?}, by nobody", row.id, row.content)),
+        None if row.edited && !perhaps() => {
+            Some(format!("{} was edited to {:?}, which no client requested", row.id, row.content))
+        }
         _ => None,
     }
 }
 
-fn reactions(row: &Message, wishes: &Wishes<'_>) -> Option<String> {
-    /// What was acknowledged last: version, on or off; and whether off or on was asked for and never answered.
-    type Asked = (Option<(u64, bool)>, [bool; 2]);
+fn reactions(row: &Message, requests: &Requests<'_>) -> Option<String> {
+    /// The last acknowledgement (version, on or off), and whether off or on was requested without an answer.
+    type Reaction = (Option<(u64, bool)>, [bool; 2]);
     if row.deleted {
         return None;
     }
-    let mut asked: BTreeMap<(&str, u64), Asked> = BTreeMap::new();
-    for (user, ask, version) in wishes {
-        let Ask::React { emoji, on, .. } = ask else { continue };
-        let (last, perhaps) = asked.entry((emoji, *user)).or_default();
+    let mut requested: BTreeMap<(&str, u64), Reaction> = BTreeMap::new();
+    for (user, change, version) in requests {
+        let RequestBody::React { emoji, on, .. } = change else { continue };
+        let (last, perhaps) = requested.entry((emoji, *user)).or_default();
         match version {
             Some(version) if last.is_none_or(|(before, _)| before <= *version) => *last = Some((*version, *on)),
             Some(_) => {}
             None => perhaps[usize::from(*on)] = true,
         }
     }
-    let wrong = asked.iter().find_map(|((emoji, user), (last, perhaps))| {
+    let wrong = requested.iter().find_map(|((emoji, user), (last, perhaps))| {
         let is = row.reactions.contains(&((*emoji).to_owned(), *user));
         let expected = last.is_some_and(|(_, on)| on);
         (is != expected && !perhaps[usize::from(is)])
             .then(|| format!("{emoji} of user {user} at {} is {is}, and was acknowledged to be {expected}", row.id))
     });
     wrong.or_else(|| {
-        let nobodys = row.reactions.iter().find(|(emoji, user)| !asked.contains_key(&(emoji.as_str(), *user)))?;
-        Some(format!("{} of user {} at {} was asked for by nobody", nobodys.0, nobodys.1, row.id))
+        let unrequested =
+            row.reactions.iter().find(|(emoji, user)| !requested.contains_key(&(emoji.as_str(), *user)))?;
+        Some(format!("{} of user {} at {} was requested by no client", unrequested.0, unrequested.1, row.id))
     })
 }

@@ -1,60 +1,60 @@
-//! One room, as one device holds it: its messages from some place on, its version, the brackets that bring it up
-//! to date. Every rule of PROTOCOL.md about them is checked.
+//! The view of one room on one device: its messages from some seq on, its version, and its catch-ups. It checks every
+//! rule of docs/protocol.md about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Broken;
+use super::RuleBroken;
 use crate::wire::{Change, Entry, Message, Page};
 
-/// One room.
+/// The state of one room.
 #[derive(Clone, Default, Debug)]
 pub struct RoomView {
-    /// Which.
+    /// The room id.
     pub id: u64,
-    /// The last version that was applied.
+    /// The last applied version.
     pub version: u64,
-    /// Every message from this seq on is held.
+    /// All messages from this seq on are held; `u64::MAX` if hello named a version that was never held.
     pub low: u64,
     /// The seq of the newest message.
     pub last_seq: u64,
-    /// Its heading.
+    /// The title.
     pub title: String,
-    /// How many are in it.
+    /// Number of members.
     pub members: u64,
-    /// What one is in it.
+    /// The user's role.
     pub role: String,
-    /// Who types.
+    /// Users that are typing.
     pub typing: Vec<u64>,
-    /// Up to where one has read it.
+    /// The user's read mark.
     pub read_seq: u64,
-    /// Up to where others have read.
+    /// Read marks of other members.
     pub reads: BTreeMap<u64, u64>,
-    /// By id.
+    /// Messages by id.
     pub messages: BTreeMap<u64, Message>,
-    /// One's own reactions, by message.
+    /// The user's own reactions, by message.
     pub mine: BTreeMap<u64, BTreeSet<String>>,
-    /// Who is online here, when that was asked for and can be listed.
+    /// Online members, if watched and complete.
     pub watched: Option<BTreeSet<u64>>,
-    bracket: Option<Bracket>,
-    /// What is held is worth nothing: its bracket must begin it anew.
+    catch_up: Option<CatchUp>,
+    /// The held state is invalid; only a reset catch-up may follow.
     must_reset: bool,
-    /// It was not in the welcome: all that may come of it is `removed`.
-    must_go: bool,
+    /// The welcome did not list the room; only `removed` may follow.
+    must_be_removed: bool,
 }
 
-/// What is being caught up.
+/// A catch-up in progress.
 #[derive(Clone, Debug)]
-struct Bracket {
+struct CatchUp {
     reset: bool,
     from: u64,
-    /// The last version that came in it.
+    /// The last version received in it.
     at: u64,
     last_seq_before: u64,
-    brought: BTreeSet<u64>,
+    received: BTreeSet<u64>,
 }
 
 impl RoomView {
-    /// A room that is live from its entry's version on; its past comes by history.
+    /// A room that is live from its entry's version on. Its past is loaded as history.
     #[must_use]
     pub fn new(entry: &Entry) -> Self {
         let mut room = Self {
@@ -64,46 +64,46 @@ impl RoomView {
             last_seq: entry.last_seq,
             ..Self::default()
         };
-        room.renew(entry);
+        room.update_entry(entry);
         room
     }
 
-    /// A room of which another history is held.
-    pub(super) fn of_another_history(entry: &Entry) -> Self {
+    /// A room that is held in another epoch.
+    pub(super) fn of_other_epoch(entry: &Entry) -> Self {
         Self { must_reset: true, ..Self::new(entry) }
     }
 
-    /// A room that `hello` names although it holds nothing of it.
+    /// A room that hello names although it is not held.
     pub(super) fn never_held(id: u64) -> Self {
         Self { id, low: 1, ..Self::default() }
     }
 
-    /// Whether it is being brought up to date.
+    /// Whether a catch-up is in progress.
     #[must_use]
-    pub fn is_in_bracket(&self) -> bool {
-        self.bracket.is_some()
+    pub fn is_catching_up(&self) -> bool {
+        self.catch_up.is_some()
     }
 
-    pub(super) fn must_go(&self) -> bool {
-        self.must_go
+    pub(super) fn must_be_removed(&self) -> bool {
+        self.must_be_removed
     }
 
     pub(super) fn must_reset(&self) -> bool {
         self.must_reset
     }
 
-    pub(super) fn goes(&mut self) {
-        self.must_go = true;
+    pub(super) fn expect_removal(&mut self) {
+        self.must_be_removed = true;
     }
 
-    /// Takes what an entry says, but for its version.
-    pub(super) fn renew(&mut self, entry: &Entry) {
+    /// Applies an entry, except its version.
+    pub(super) fn update_entry(&mut self, entry: &Entry) {
         self.title.clone_from(&entry.title);
         self.members = entry.members;
         self.role.clone_from(&entry.role);
         self.read_seq = self.read_seq.max(entry.read_seq);
         if self.low == u64::MAX {
-            // Who named a version that they never held learns here where the seqs stand.
+            // A client that named a version it never held learns the seqs here.
             self.last_seq = self.last_seq.max(entry.last_seq);
         }
         let peer = entry.peer.iter().map(|peer| (&peer.id, &peer.read_seq));
@@ -113,121 +113,137 @@ impl RoomView {
         }
     }
 
-    /// A new socket names this version of it. A bracket that was not closed moved no cursor; one that began the room
-    /// anew left nothing to go on from.
-    pub(super) fn comes_back(&mut self, named: u64) {
-        match self.bracket.take() {
-            Some(bracket) if bracket.reset => self.is_emptied(),
-            Some(bracket) => self.last_seq = bracket.last_seq_before,
+    /// Prepares for the catch-up of a new socket whose hello named this version. An incomplete catch-up did not move the
+    /// version; an incomplete reset left nothing to resume.
+    pub(super) fn reconnect(&mut self, named: u64) {
+        match self.catch_up.take() {
+            Some(catch_up) if catch_up.reset => self.clear(),
+            Some(catch_up) => self.last_seq = catch_up.last_seq_before,
             None => {}
         }
         if named != self.version {
-            // It says something else than what it holds: then what it holds is not what will be brought up to date.
-            self.is_emptied();
+            // Hello named another version than the held one, so the held messages do not match the catch-up.
+            self.clear();
             self.low = u64::MAX;
         }
         self.version = named;
-        (self.must_reset, self.must_go, self.watched) = (false, false, None);
+        (self.must_reset, self.must_be_removed, self.watched) = (false, false, None);
         self.typing.clear();
     }
 
-    fn is_emptied(&mut self) {
+    fn clear(&mut self) {
         self.messages.clear();
         self.mine.clear();
         (self.version, self.low, self.last_seq) = (0, 1, 0);
     }
 
-    pub(super) fn read(&mut self, me: u64, user: u64, seq: u64) {
+    pub(super) fn advance_read_mark(&mut self, me: u64, user: u64, seq: u64) {
         let mark = if user == me { &mut self.read_seq } else { self.reads.entry(user).or_default() };
         *mark = (*mark).max(seq);
     }
 
-    pub(super) fn presence(&mut self, came: &[u64], went: &[u64], refresh: bool, count: u64) -> Result<(), Broken> {
+    pub(super) fn apply_presence(
+        &mut self,
+        came: &[u64],
+        went: &[u64],
+        refresh: bool,
+        count: u64,
+    ) -> Result<(), RuleBroken> {
         if refresh {
             self.watched = None;
         }
         let Some(watched) = &mut self.watched else { return Ok(()) };
-        let told_twice = came.iter().find(|user| !watched.insert(**user));
-        if let Some(user) = told_twice.or_else(|| went.iter().find(|user| !watched.remove(user))) {
-            return Err(Broken::at(self.id, format!("user {user} came or went twice")));
+        let repeated = came.iter().find(|user| !watched.insert(**user));
+        if let Some(user) = repeated.or_else(|| went.iter().find(|user| !watched.remove(user))) {
+            return Err(RuleBroken::at(self.id, format!("user {user} came or went twice")));
         }
         if watched.len() as u64 != count {
-            return Err(Broken::at(self.id, format!("{watched:?} are online, and {count} is said to be their number")));
+            return Err(RuleBroken::at(self.id, format!("{watched:?} are online, and the count is {count}")));
         }
         Ok(())
     }
 
-    // ── Brackets ──
+    // ── Catch-up ──
 
-    /// `resumed`: it is the one that hello asked for; `sync`: it is the answer to one.
-    pub(super) fn catch_up(&mut self, from: u64, reset: bool, resumed: bool, sync: bool) -> Result<(), Broken> {
-        let wrong = if self.bracket.is_some() {
-            Some("a bracket opens in a bracket".to_owned())
+    /// `resumed`: hello requested it. `sync`: a `sync` requested it.
+    pub(super) fn begin_catch_up(
+        &mut self,
+        from: u64,
+        reset: bool,
+        resumed: bool,
+        sync: bool,
+    ) -> Result<(), RuleBroken> {
+        let wrong = if self.catch_up.is_some() {
+            Some("a catch-up begins within a catch-up".to_owned())
         } else if !reset && !sync && from != self.version {
-            Some(format!("a bracket from version {from} for a device that is at {}", self.version))
+            Some(format!("a catch-up from version {from} for a device at version {}", self.version))
         } else if reset && !resumed && !sync {
-            Some("the room is begun anew in mid-session".to_owned())
+            Some("an unrequested reset".to_owned())
         } else if !reset && self.must_reset {
-            Some("the versions of another history went on".to_owned())
+            Some("a catch-up without reset after a change of epoch".to_owned())
         } else {
             None
         };
         if let Some(wrong) = wrong {
-            return Err(Broken::at(self.id, wrong));
+            return Err(RuleBroken::at(self.id, wrong));
         }
         self.must_reset = false;
         let last_seq_before = self.last_seq;
         if reset {
-            self.is_emptied();
+            self.clear();
         }
         let at = if reset { 0 } else { from };
-        self.bracket = Some(Bracket { reset, from, at, last_seq_before, brought: BTreeSet::new() });
+        self.catch_up = Some(CatchUp { reset, from, at, last_seq_before, received: BTreeSet::new() });
         Ok(())
     }
 
-    /// Says where the bracket began, and whether it began the room anew: with so many messages, if there are.
-    pub(super) fn caught_up(
+    /// Ends the catch-up. Returns where it began and whether it was a reset, which brings `newest` messages if there are.
+    pub(super) fn end_catch_up(
         &mut self,
         version: u64,
         mine: &BTreeMap<u64, Vec<String>>,
         newest: usize,
-    ) -> Result<(u64, bool), Broken> {
-        let Some(bracket) = self.bracket.take() else {
-            return Err(Broken::at(self.id, "a bracket closes that is not open"));
+    ) -> Result<(u64, bool), RuleBroken> {
+        let Some(catch_up) = self.catch_up.take() else {
+            return Err(RuleBroken::at(self.id, "a catch-up ends that did not begin"));
         };
-        if version < bracket.at {
-            let what = format!("a bracket closes at version {version}, behind a message of version {}", bracket.at);
-            return Err(Broken::at(self.id, what));
+        if version < catch_up.at {
+            let what =
+                format!("a catch-up ends at version {version}, below the version {} of a message in it", catch_up.at);
+            return Err(RuleBroken::at(self.id, what));
         }
-        if version < self.version && !bracket.reset {
-            let what = format!("a bracket closes at version {version}, for a device that was at {}", self.version);
-            return Err(Broken::at(self.id, what));
+        if version < self.version && !catch_up.reset {
+            let what = format!("a catch-up ends at version {version}, for a device at version {}", self.version);
+            return Err(RuleBroken::at(self.id, what));
         }
-        if let Some(id) = mine.keys().find(|id| !bracket.brought.contains(id)) {
-            return Err(Broken::at(self.id, format!("own reactions to {id}, which the bracket did not bring")));
+        if let Some(id) = mine.keys().find(|id| !catch_up.received.contains(id)) {
+            return Err(RuleBroken::at(
+                self.id,
+                format!("own reactions to message {id}, which the catch-up does not include"),
+            ));
         }
-        for id in &bracket.brought {
+        for id in &catch_up.received {
             match mine.get(id) {
                 Some(emoji) => drop(self.mine.insert(*id, emoji.iter().cloned().collect())),
                 None => drop(self.mine.remove(id)),
             }
         }
-        if bracket.reset {
-            // A page of history that came meanwhile is of a window that is no longer held.
-            let seqs = bracket.brought.iter().filter_map(|id| self.messages.get(id)).map(|message| message.seq);
+        if catch_up.reset {
+            // A page of history that arrived meanwhile belongs to a range that is no longer held.
+            let seqs = catch_up.received.iter().filter_map(|id| self.messages.get(id)).map(|message| message.seq);
             self.low = seqs.min().unwrap_or(self.last_seq + 1);
-            let held = bracket.brought.len();
+            let held = catch_up.received.len();
             if held > newest || (held < newest && self.low > 1) {
-                return Err(Broken::at(self.id, format!("begun anew with {held} messages, from seq {} on", self.low)));
+                return Err(RuleBroken::at(self.id, format!("a reset with {held} messages, from seq {} on", self.low)));
             }
         }
         self.version = version;
-        self.has_no_hole()?;
-        Ok((bracket.from, bracket.reset))
+        self.check_no_gap()?;
+        Ok((catch_up.from, catch_up.reset))
     }
 
-    /// From `low` on every seq is there, once. A page of history may be ahead of what is live.
-    fn has_no_hole(&self) -> Result<(), Broken> {
+    /// From `low` on, every seq is held once. History pages may be ahead of live messages.
+    fn check_no_gap(&self) -> Result<(), RuleBroken> {
         let mut seqs: Vec<u64> = self.shown().map(|message| message.seq).filter(|seq| *seq <= self.last_seq).collect();
         seqs.sort_unstable();
         if self.low > self.last_seq || seqs.iter().copied().eq(self.low..=self.last_seq) {
@@ -235,53 +251,55 @@ impl RoomView {
         }
         let low = self.low;
         let missing: Vec<u64> = (low..=self.last_seq).filter(|seq| seqs.binary_search(seq).is_err()).take(10).collect();
-        Err(Broken::at(self.id, format!("from seq {low} to {} these are missing: {missing:?}", self.last_seq)))
+        Err(RuleBroken::at(self.id, format!("missing seqs from {low} to {}: {missing:?}", self.last_seq)))
     }
 
-    /// The messages of the window that is loaded.
+    /// The messages of the loaded range.
     pub fn shown(&self) -> impl Iterator<Item = &Message> {
         self.messages.values().filter(|message| message.seq >= self.low)
     }
 
     // ── Messages ──
 
-    pub(super) fn message(&mut self, me: u64, message: &Message) -> Result<(), Broken> {
-        if self.must_go || self.must_reset {
-            return Err(Broken::at(self.id, "a message of a room that is not held like this"));
+    pub(super) fn apply_message(&mut self, me: u64, message: &Message) -> Result<(), RuleBroken> {
+        if self.must_be_removed || self.must_reset {
+            return Err(RuleBroken::at(self.id, "a message of a room that must be removed or reset"));
         }
-        if let Some(bracket) = &mut self.bracket {
-            if message.change.is_some() || message.version <= bracket.at {
-                let what =
-                    format!("version {} in a bracket that is at {}, or a live one in it", message.version, bracket.at);
-                return Err(Broken::at(self.id, what));
+        if let Some(catch_up) = &mut self.catch_up {
+            if message.change.is_some() || message.version <= catch_up.at {
+                let what = format!(
+                    "version {} in a catch-up at version {}, or a live message within it",
+                    message.version, catch_up.at
+                );
+                return Err(RuleBroken::at(self.id, what));
             }
-            bracket.at = message.version;
-            bracket.brought.insert(message.id);
-            let begun_anew = bracket.reset;
+            catch_up.at = message.version;
+            catch_up.received.insert(message.id);
+            let is_reset = catch_up.reset;
             self.last_seq = self.last_seq.max(message.seq);
-            if begun_anew || self.is_loaded(message) {
-                self.keep(message)?;
+            if is_reset || self.is_loaded(message) {
+                self.store(message)?;
             }
             return Ok(());
         }
         let Some(change) = &message.change else {
-            return Err(Broken::at(self.id, format!("version {} came live without its change", message.version)));
+            return Err(RuleBroken::at(self.id, format!("live version {} without its change", message.version)));
         };
         if message.version != self.version + 1 {
             let kind = if message.version <= self.version { "a repeat" } else { "a gap" };
-            return Err(Broken::at(
+            return Err(RuleBroken::at(
                 self.id,
-                format!("{kind}: version {} came live at {}", message.version, self.version),
+                format!("{kind}: live version {} at version {}", message.version, self.version),
             ));
         }
         self.version = message.version;
         if *change == Change::New {
             if message.seq != self.last_seq + 1 && self.low != u64::MAX {
-                return Err(Broken::at(self.id, format!("seq {} came live behind {}", message.seq, self.last_seq)));
+                return Err(RuleBroken::at(self.id, format!("live seq {} after seq {}", message.seq, self.last_seq)));
             }
             self.last_seq = self.last_seq.max(message.seq);
         }
-        if !self.is_loaded(message) || !self.keep(message)? {
+        if !self.is_loaded(message) || !self.store(message)? {
             return Ok(());
         }
         if let Change::React { user, emoji, on } = change
@@ -297,26 +315,29 @@ impl RoomView {
         Ok(())
     }
 
-    /// A message outside of what is loaded only moves the cursor: what one reacted to it is not known.
+    /// A message outside of the loaded range only moves the version, since the own reactions to it are unknown.
     fn is_loaded(&self, message: &Message) -> bool {
         message.seq >= self.low || self.messages.contains_key(&message.id)
     }
 
-    /// Inserts or replaces by id, never by something older. Says whether it did.
-    fn keep(&mut self, message: &Message) -> Result<bool, Broken> {
+    /// Inserts or replaces a message, never by an older version. Returns whether it did.
+    fn store(&mut self, message: &Message) -> Result<bool, RuleBroken> {
         if message.room != self.id {
-            return Err(Broken::at(self.id, format!("message {} is of room {}", message.id, message.room)));
+            return Err(RuleBroken::at(self.id, format!("message {} belongs to room {}", message.id, message.room)));
         }
         if let Some(held) = self.messages.get(&message.id) {
             let same = |one: &Message| (one.seq, one.client_id.clone(), one.send_time.clone(), one.reply_to);
             if same(held) != same(message) {
-                return Err(Broken::at(self.id, format!("{:?} of {} became {:?}", same(held), held.id, same(message))));
+                return Err(RuleBroken::at(
+                    self.id,
+                    format!("{:?} of message {} became {:?}", same(held), held.id, same(message)),
+                ));
             }
             if held.version > message.version {
                 return Ok(false);
             }
             if held.deleted && !message.deleted {
-                return Err(Broken::at(self.id, format!("{} was deleted and came back", held.id)));
+                return Err(RuleBroken::at(self.id, format!("message {} was deleted and came back", held.id)));
             }
         }
         if message.deleted {
@@ -326,34 +347,34 @@ impl RoomView {
         Ok(true)
     }
 
-    /// The past may be newer than what is held, but not where the cursor says that it is held.
-    fn has_missed_nothing(&self, message: &Message) -> Result<(), Broken> {
+    /// A history message may be newer than the held one, unless its version is covered by the room's version.
+    fn check_not_missed(&self, message: &Message) -> Result<(), RuleBroken> {
         let is_held = || self.messages.get(&message.id).is_some_and(|held| held.version >= message.version);
-        let is_covered = message.seq >= self.low && message.version <= self.version && self.bracket.is_none();
+        let is_covered = message.seq >= self.low && message.version <= self.version && self.catch_up.is_none();
         if is_covered && !is_held() {
             let what = format!(
-                "at version {} it was never told of version {} (message {})",
+                "at version {}, version {} (message {}) was never received",
                 self.version, message.version, message.id
             );
-            return Err(Broken::at(self.id, what));
+            return Err(RuleBroken::at(self.id, what));
         }
         Ok(())
     }
 
-    /// A page of history: never moves the cursor.
-    pub(super) fn page(&mut self, page: &Page) -> Result<(), Broken> {
+    /// Applies a page of history, which never moves the version.
+    pub(super) fn apply_page(&mut self, page: &Page) -> Result<(), RuleBroken> {
         if page.messages.windows(2).any(|two| two[0].seq + 1 != two[1].seq) {
-            return Err(Broken::at(self.id, "a page of history has a hole, or does not begin with the oldest"));
+            return Err(RuleBroken::at(self.id, "a page of history has a gap or is not in ascending order"));
         }
         for message in &page.messages {
-            self.has_missed_nothing(message)?;
-            let is_news = self.messages.get(&message.id).is_none_or(|held| held.version < message.version);
-            if self.keep(message)? && is_news {
+            self.check_not_missed(message)?;
+            let is_newer = self.messages.get(&message.id).is_none_or(|held| held.version < message.version);
+            if self.store(message)? && is_newer {
                 let mine = page.my_reactions.get(&message.id).into_iter().flatten();
                 self.mine.insert(message.id, mine.cloned().collect());
             }
         }
-        // A page that reaches what is loaded makes the window larger.
+        // A page that adjoins the loaded range extends it.
         if let (Some(first), Some(last)) = (page.messages.first(), page.messages.last())
             && last.seq + 1 >= self.low.min(self.last_seq + 1)
         {

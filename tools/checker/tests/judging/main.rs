@@ -1,5 +1,4 @@
-//! The checker judged: clean histories are accepted, and each thing that can go wrong is found by its rule and by no
-//! other.
+//! Tests of the checker itself: it accepts clean histories, and reports each defect by its rule and by no other.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod model;

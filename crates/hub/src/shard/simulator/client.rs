@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use teahouse_checker::DeviceView;
-use teahouse_checker::wire::{self, Ask, Heard, Message, Page, Request, Said};
+use teahouse_checker::wire::{self, Message, Page, Request, RequestBody, ServerBody, ServerEnvelope};
 
 use super::store::pages::RESET_MESSAGES;
 use super::store::{EPOCH, Store};
@@ -19,7 +19,7 @@ pub(super) struct Client {
     /// It said hello and has no answer yet.
     pub(super) is_greeting: bool,
     /// What is not answered.
-    pub(super) asked: BTreeMap<String, Ask>,
+    pub(super) asked: BTreeMap<String, RequestBody>,
     /// It was told that it missed something that is not stored.
     pub(super) missed: bool,
     /// The number of the newest publication that it was told.
@@ -55,19 +55,19 @@ impl Client {
     /// The connection is gone: what only it knew is gone too.
     pub(super) fn disconnected(&mut self) {
         let mut view = std::mem::take(&mut self.view);
-        view.disconnects();
+        view.disconnect();
         *self = Self { view, ..Self::new(self.user) };
     }
 
     /// It has said no hello, or what it said to one was answered otherwise than by a welcome.
     pub(super) fn may_greet(&self) -> bool {
-        !self.view.is_welcome && !self.is_greeting && self.asked.is_empty()
+        !self.view.is_welcomed && !self.is_greeting && self.asked.is_empty()
     }
 
     pub(super) fn asks(&mut self, request: Request) {
-        self.view.asks(&request);
-        self.is_greeting |= matches!(request.ask, Ask::Hello { .. });
-        self.asked.extend(request.id.map(|id| (id, request.ask)));
+        self.view.record_request(&request);
+        self.is_greeting |= matches!(request.body, RequestBody::Hello { .. });
+        self.asked.extend(request.id.map(|id| (id, request.body)));
     }
 
     /// Takes one envelope.
@@ -76,41 +76,41 @@ impl Client {
         self.hears(truth, &heard, text).map_err(|broken| format!("{broken}; it was sent {text}"))
     }
 
-    fn hears(&mut self, truth: &Store, heard: &Heard, text: &str) -> Check {
-        let is_answer = matches!(heard.said, Said::Ack(_) | Said::Error { .. } | Said::Welcome(_));
+    fn hears(&mut self, truth: &Store, heard: &ServerEnvelope, text: &str) -> Check {
+        let is_answer = matches!(heard.body, ServerBody::Ack(_) | ServerBody::Error { .. } | ServerBody::Welcome(_));
         let answered = heard.id.as_ref().filter(|_| is_answer).and_then(|id| self.asked.remove(id));
-        match (&heard.said, &answered) {
-            (Said::Message(said), _) => self.is_true(truth, said)?,
-            (Said::Ack(data), Some(Ask::History { .. })) => {
+        match (&heard.body, &answered) {
+            (ServerBody::Message(said), _) => self.is_true(truth, said)?,
+            (ServerBody::Ack(data), Some(RequestBody::History { .. })) => {
                 let page = Page::deserialize(data).map_err(|error| error.to_string())?;
                 page.messages.iter().try_for_each(|said| self.is_true(truth, said))?;
             }
             _ => {}
         }
-        self.view.hears(heard).map_err(|broken| match broken.room {
+        self.view.apply(heard).map_err(|broken| match broken.room {
             Some(room) => format!("room {room}: {broken}"),
             None => broken.to_string(),
         })?;
-        match &heard.said {
-            Said::Welcome(welcome) => {
-                ensure!(matches!(answered, Some(Ask::Hello { .. })), "a welcome for another request");
+        match &heard.body {
+            ServerBody::Welcome(welcome) => {
+                ensure!(matches!(answered, Some(RequestBody::Hello { .. })), "a welcome for another request");
                 ensure!(welcome.epoch == EPOCH, "another history");
                 self.is_greeting = false;
             }
-            Said::Ack(_) => ensure!(!matches!(answered, Some(Ask::Hello { .. })), "an ack for a hello"),
-            Said::Error { .. } if matches!(answered, Some(Ask::Hello { .. })) => self.is_greeting = false,
-            Said::Presence { room, refresh: true, .. } => self.refresh.push(*room),
-            Said::System { .. } => {
+            ServerBody::Ack(_) => ensure!(!matches!(answered, Some(RequestBody::Hello { .. })), "an ack for a hello"),
+            ServerBody::Error { .. } if matches!(answered, Some(RequestBody::Hello { .. })) => self.is_greeting = false,
+            ServerBody::Presence { room, refresh: true, .. } => self.refresh.push(*room),
+            ServerBody::System { .. } => {
                 // Also who came and went may be among what it missed.
                 self.missed = true;
                 let rooms = self.view.rooms.iter_mut();
                 self.refresh.extend(rooms.filter_map(|(room, view)| view.watched.take().map(|_| *room)));
             }
-            Said::Goodbye { code, reconnect, .. } => {
+            ServerBody::Goodbye { code, reconnect, .. } => {
                 ensure!((*code < 4500) == *reconnect, "whether to come back");
                 self.goodbye = Some(*code);
             }
-            Said::Published { kind } => {
+            ServerBody::Published { kind } => {
                 ensure!(kind == "news", "an unknown type: {kind}");
                 let news: News = serde_json::from_str(text).map_err(|error| error.to_string())?;
                 let number = news.data.number;

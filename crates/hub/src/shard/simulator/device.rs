@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use teahouse_checker::view::{DeviceView, RoomView};
-use teahouse_checker::wire::{Ask, Request};
+use teahouse_checker::wire::{Request, RequestBody};
 use teahouse_core::AcceptOrder;
 
 use super::chance::Chance;
@@ -257,9 +257,9 @@ impl Device {
         }
     }
 
-    fn request(&mut self, ask: Ask) {
+    fn request(&mut self, body: RequestBody) {
         self.said += 1;
-        let request = Request { id: Some(self.said.to_string()), ask };
+        let request = Request { id: Some(self.said.to_string()), body };
         let text = serde_json::to_string(&request).unwrap();
         if let Speaks::V1(client) = &mut self.speaks {
             client.asks(request);
@@ -275,7 +275,7 @@ impl Device {
         let Speaks::V1(client) = &mut self.speaks else { return false };
         if let Some(room) = client.refresh.pop() {
             if client.view.rooms.contains_key(&room) {
-                self.request(Ask::Presence { room, on: true });
+                self.request(RequestBody::Presence { room, on: true });
             }
             return true;
         }
@@ -315,7 +315,7 @@ impl Device {
             // It has lost its way, and claims what never was.
             held.version += 1_000_000;
         }
-        self.request(Ask::Hello { epoch: Some(epoch.to_owned()), rooms });
+        self.request(RequestBody::Hello { epoch: Some(epoch.to_owned()), rooms });
         if chance.one_in(4) {
             // It does not wait for the welcome.
             self.say(1, "early");
@@ -324,7 +324,7 @@ impl Device {
 
     fn say(&mut self, room: u64, content: &str) {
         let client_id = Some(format!("c{}", self.said));
-        self.request(Ask::Message { room, content: content.to_owned(), client_id, reply_to: None });
+        self.request(RequestBody::Message { room, content: content.to_owned(), client_id, reply_to: None });
     }
 
     /// It does something of its own accord.
@@ -353,7 +353,7 @@ impl Device {
         let room = if rooms.is_empty() { 1 } else { chance.pick(&rooms) };
         let view = client.view.rooms.get(&room);
         let (version, low) = view.map_or((0, u64::MAX), |view| (view.version, view.low));
-        let is_in_bracket = view.is_some_and(RoomView::is_in_bracket);
+        let is_catching_up = view.is_some_and(RoomView::is_catching_up);
         let last_seq = view.map_or(1, |view| view.last_seq.max(1));
         let messages: Vec<u64> = view.into_iter().flat_map(|view| view.messages.keys().copied()).collect();
         let message = if messages.is_empty() { 1 } else { chance.pick(&messages) };
@@ -361,40 +361,40 @@ impl Device {
         let emoji = chance.pick(&["+", "-"]).to_owned();
         match chance.below(40) {
             0..14 => self.say(room, &format!("m{said}")),
-            14..16 => self.request(Ask::Edit { message, content: format!("e{said}") }),
-            16 => self.request(Ask::Delete { message }),
-            17..20 => self.request(Ask::React { message, emoji, on }),
-            20..22 => self.request(Ask::Read { room, seq: last_seq.saturating_sub(chance.below(3)) }),
-            22..25 if low < u64::MAX && !is_in_bracket => {
-                self.request(Ask::History { room, before: Some(low), limit: Some(3) });
+            14..16 => self.request(RequestBody::Edit { message, content: format!("e{said}") }),
+            16 => self.request(RequestBody::Delete { message }),
+            17..20 => self.request(RequestBody::React { message, emoji, on }),
+            20..22 => self.request(RequestBody::Read { room, seq: last_seq.saturating_sub(chance.below(3)) }),
+            22..25 if low < u64::MAX && !is_catching_up => {
+                self.request(RequestBody::History { room, before: Some(low), limit: Some(3) });
             }
-            25..27 => self.request(Ask::Sync { room, since: version.saturating_sub(chance.below(8)) }),
+            25..27 => self.request(RequestBody::Sync { room, since: version.saturating_sub(chance.below(8)) }),
             27..29 => {
                 for _ in 0..chance.pick(&[1, 1, 1, 3]) {
-                    self.request(Ask::Presence { room, on: !chance.one_in(4) });
+                    self.request(RequestBody::Presence { room, on: !chance.one_in(4) });
                 }
             }
-            29 => self.request(Ask::Typing { room, on }),
+            29 => self.request(RequestBody::Typing { room, on }),
             30 => {
                 // Of a room that it is in, perhaps, and again before the answer.
                 let room = chance.between(1, 4);
                 for _ in 0..chance.pick(&[1, 1, 2, 3]) {
-                    self.request(Ask::Join { room });
+                    self.request(RequestBody::Join { room });
                 }
             }
             31 => {
-                self.request(Ask::Join { room });
+                self.request(RequestBody::Join { room });
                 self.say(room, &format!("m{said}"));
-                self.request(Ask::Leave { room });
-                self.request(Ask::Join { room });
+                self.request(RequestBody::Leave { room });
+                self.request(RequestBody::Join { room });
             }
-            32 => self.request(Ask::Leave { room }),
-            33 => self.request(Ask::Invite { room, user }),
-            34 => self.request(Ask::Remove { room, user }),
-            35 if user != self.user => self.request(Ask::Open { user }),
-            36 => self.request(Ask::Update { room, title: "t".to_owned() }),
-            37 => self.request(Ask::Auth { token: "t".to_owned() }),
-            38 => self.request(Ask::Heartbeat {}),
+            32 => self.request(RequestBody::Leave { room }),
+            33 => self.request(RequestBody::Invite { room, user }),
+            34 => self.request(RequestBody::Remove { room, user }),
+            35 if user != self.user => self.request(RequestBody::Open { user }),
+            36 => self.request(RequestBody::Update { room, title: "t".to_owned() }),
+            37 => self.request(RequestBody::Auth { token: "t".to_owned() }),
+            38 => self.request(RequestBody::Heartbeat {}),
             _ if chance.one_in(8) => self.frame(1, b"nonsense"),
             _ if chance.one_in(8) => self.say(1, "panic"),
             _ => self.frame(9, b"ping"),

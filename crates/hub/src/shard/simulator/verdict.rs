@@ -35,7 +35,7 @@ pub(super) fn is_as_it_should(world: &World) -> Check {
 }
 
 fn shows_all(world: &World, store: &Store, client: &Client) -> Check {
-    ensure!(client.view.is_welcome, "it is not welcomed");
+    ensure!(client.view.is_welcomed, "it is not welcomed");
     ensure!(client.asked.is_empty(), "no answer to {:?}", client.asked);
     ensure!(client.view.is_caught_up(), "it is not caught up");
     let user = client.user;

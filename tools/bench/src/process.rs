@@ -1,4 +1,4 @@
-//! A server or the floor, started for one measurement on fresh data and ended after it.
+//! Starts the server or the baseline for one measurement on fresh data, and ends it afterwards.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,13 +10,13 @@ use std::time::Duration;
 use teahouse_load::Target;
 use tempfile::TempDir;
 
-use crate::cores::{Cores, Place};
+use crate::cores::{Cores, Placement};
 use crate::error::BenchError;
 
 const SECRET: &str = "a secret of the bench, longer than thirty-two characters";
-/// How long a connection to ask for metrics may wait.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Everybody is one person with one connection each, and does what a thousand do.
+/// Read timeout of HTTP requests.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The load generator is one client per user, each as active as thousands.
 const LIMITS: &[(&str, &str)] = &[
     ("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "1000000"),
     ("TEAHOUSE_LIMITS__SENDS_BURST", "1000000"),
@@ -24,94 +24,99 @@ const LIMITS: &[(&str, &str)] = &[
     ("TEAHOUSE_LIMITS__ENVELOPES_BURST", "1000000"),
     ("TEAHOUSE_LIMITS__READS_PER_SECOND", "1000000"),
     ("TEAHOUSE_LIMITS__READS_BURST", "1000000"),
-    // The crowd, and who watches it.
+    // The load, and the separate clients.
     ("TEAHOUSE_SERVER__CONNECTIONS_MAX", "19500"),
 ];
 
-/// What is measured, and where.
-pub struct House {
+/// The binaries to measure, and where they run.
+pub struct TestBed {
     pub teahouse: PathBuf,
-    pub floor: PathBuf,
-    /// On a real disk: a directory in memory would make every fsync free.
+    pub baseline: PathBuf,
+    /// Must be on a real disk, since fsync is free in memory.
     pub data: PathBuf,
     pub cores: Cores,
 }
 
-/// How the floor sends.
+/// How the baseline sends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FloorSends {
-    /// One send for each frame.
+pub enum BaselineSend {
+    /// One call per frame.
     Frames,
-    /// One for all frames that came in together.
+    /// One call for all frames that arrived together.
     Batches,
 }
 
-/// A process that listens.
-pub struct Running {
+/// A started process.
+pub struct Process {
     child: Child,
     pub target: Target,
     metrics: SocketAddr,
-    _greeting: BufReader<ChildStdout>,
-    /// Removed with it.
+    _stdout: BufReader<ChildStdout>,
+    /// Removed when the process ends.
     data: Option<TempDir>,
 }
 
-impl House {
-    /// A server on data of its own.
-    pub fn server(&self, place: Place, environment: &[(&str, &str)]) -> Result<Running, BenchError> {
+impl TestBed {
+    /// Starts a server on a new data directory.
+    pub fn server(&self, placement: Placement, environment: &[(&str, &str)]) -> Result<Process, BenchError> {
         let data = tempfile::tempdir_in(&self.data)?;
         let path = data.path().to_owned();
-        let mut running = self.server_on(&path, place, environment)?;
-        running.data = Some(data);
-        Ok(running)
+        let mut process = self.server_on(&path, placement, environment)?;
+        process.data = Some(data);
+        Ok(process)
     }
 
-    /// A server on data that is there.
-    pub fn server_on(&self, data: &Path, place: Place, environment: &[(&str, &str)]) -> Result<Running, BenchError> {
+    /// Starts a server on an existing data directory.
+    pub fn server_on(
+        &self,
+        data: &Path,
+        placement: Placement,
+        environment: &[(&str, &str)],
+    ) -> Result<Process, BenchError> {
         let metrics = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let mut command = Command::new(&self.teahouse);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
         command.env_clear().env("TEAHOUSE_AUTH__JWT_SECRET", SECRET).envs(LIMITS.iter().copied());
         command.env("TEAHOUSE_METRICS__LISTEN", metrics.to_string()).envs(environment.iter().copied());
         command.stderr(File::create(data.join("log"))?);
-        self.start(command, "teahouse", place, Some(metrics))
+        self.start(command, "teahouse", placement, Some(metrics))
     }
 
-    /// The floor.
-    pub fn floor(&self, sends: FloorSends) -> Result<Running, BenchError> {
-        let mut command = Command::new(&self.floor);
+    /// Starts the baseline.
+    pub fn baseline(&self, sends: BaselineSend) -> Result<Process, BenchError> {
+        let mut command = Command::new(&self.baseline);
         let word = match sends {
-            FloorSends::Frames => "frame",
-            FloorSends::Batches => "batch",
+            BaselineSend::Frames => "frame",
+            BaselineSend::Batches => "batch",
         };
         command.args(["--listen", "127.0.0.1:0", "--send", word]).env_clear();
-        self.start(command, "the floor", Place::Server, None)
+        self.start(command, "baseline", Placement::Server, None)
     }
 
     fn start(
         &self,
         mut command: Command,
         name: &str,
-        place: Place,
+        placement: Placement,
         metrics: Option<SocketAddr>,
-    ) -> Result<Running, BenchError> {
+    ) -> Result<Process, BenchError> {
         let failed = |why: String| BenchError::Start(name.to_owned(), why);
-        self.cores.go(place)?;
+        self.cores.pin(placement)?;
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let stays = if place == Place::Anywhere { Place::Anywhere } else { Place::Load };
-        self.cores.go(stays)?;
+        let stays = if placement == Placement::Anywhere { Placement::Anywhere } else { Placement::Load };
+        self.cores.pin(stays)?;
         let mut child = child.map_err(|error| failed(error.to_string()))?;
-        let stdout = child.stdout.take().ok_or_else(|| failed("it has no output".to_owned()))?;
-        let mut greeting = BufReader::new(stdout);
+        let stdout = child.stdout.take().ok_or_else(|| failed("no standard output".to_owned()))?;
+        let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
-        let read = greeting.read_line(&mut line);
+        let read = stdout.read_line(&mut line);
         let url = line.split_whitespace().find(|word| word.starts_with("http://"));
         match (read, url) {
             (Ok(_), Some(url)) => {
-                // Where server and crowd share their cores, one that never sleeps takes what the other needs.
-                let target = Target::new(url, SECRET)?.visited_awake(stays == Place::Load);
+                // Busy polling would take the server's time where both share their cores.
+                let target = Target::new(url, SECRET)?.with_busy_poll(stays == Placement::Load);
                 let metrics = metrics.unwrap_or(target.address);
-                Ok(Running { child, target, metrics, _greeting: greeting, data: None })
+                Ok(Process { child, target, metrics, _stdout: stdout, data: None })
             }
             (read, _) => {
                 let _ = child.kill();
@@ -122,30 +127,30 @@ impl House {
     }
 }
 
-impl Running {
+impl Process {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Writes to sockets so far.
+    /// Number of socket writes so far.
     pub fn writes(&self) -> Result<u64, BenchError> {
         let body = get(self.metrics, "/metrics", None)?;
         let line = body.lines().find_map(|line| line.strip_prefix("teahouse_writes_total "));
-        line.and_then(|number| number.trim().parse().ok()).ok_or(BenchError::Untold("the number of writes"))
+        line.and_then(|number| number.trim().parse().ok()).ok_or(BenchError::Missing("the number of writes"))
     }
 }
 
-impl Drop for Running {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A GET on a connection of its own: head and body as they come.
+/// Sends a GET on a new connection and returns head and body.
 pub fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Result<String, BenchError> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n{token}Connection: close\r\n\r\n")?;
     let mut text = String::new();

@@ -1,6 +1,6 @@
-//! The floor: what the kernel itself takes for the same work. One thread, bare epoll, frames made once for
-//! all; nobody is known, nothing is kept. It speaks just enough of the classic dialect that the same crowd
-//! drives it, and is no server for anything else.
+//! The baseline: what the kernel alone costs for the same work. One thread, bare epoll, frames encoded once; no accounts
+//! and no storage. It supports just enough of the classic dialect for the load generator and is no server for anything
+//! else.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -20,21 +20,21 @@ use socket2::{Domain, Socket, Type};
 const BUFFER_BYTES: usize = 64 * 1024;
 const EVENTS_MAX: usize = 1024;
 const BACKLOG: i32 = 65_535;
-/// Who is online is told as often as a server may tell it.
+/// Interval of online counts, as of the server.
 const TICK: Duration = Duration::from_millis(250);
-/// Marks the listener among the events.
+/// Event data of the listener.
 const LISTENER: u64 = u64::MAX;
-/// The answer to the key that the crowd always sends (the example of RFC 6455).
+/// The response to the constant key of the load generator (the example of RFC 6455).
 const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-/// The kernel's floor: sends to everybody what anybody says, and does nothing else.
+/// Send every received message to all clients, and do nothing else.
 #[derive(Parser)]
-struct Floor {
-    /// Where to listen
+struct Baseline {
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// One send for each frame, or for all frames that came in together
+    /// One send per frame, or for all frames that came in together
     #[arg(long, value_enum, default_value_t = Send::Batch)]
     send: Send,
 }
@@ -50,55 +50,55 @@ struct Peer {
     is_upgraded: bool,
 }
 
-struct House {
+struct Server {
     epoll: OwnedFd,
     listener: TcpListener,
     peers: Vec<Option<Peer>>,
     free: Vec<usize>,
-    /// Beginnings of requests and frames whose ends are still to come.
-    rests: HashMap<usize, Vec<u8>>,
-    /// What did not fit into a socket.
+    /// Incomplete requests and frames.
+    partial: HashMap<usize, Vec<u8>>,
+    /// Bytes that the socket did not take.
     unsent: HashMap<usize, Vec<u8>>,
     online: u64,
-    /// Whether who is online has changed since it was told.
-    is_untold: bool,
+    /// Whether the online count changed since it was sent.
+    count_is_stale: bool,
     next_id: u64,
     sends: u64,
-    /// Frames that everybody is to be sent, each its own.
+    /// Frames to send to all clients.
     frames: Vec<Vec<u8>>,
 }
 
 fn main() -> ExitCode {
-    match run(&Floor::parse()) {
+    match run(&Baseline::parse()) {
         Ok(never) => match never {},
         Err(error) => {
-            eprintln!("floor: {error}");
+            eprintln!("baseline: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(floor: &Floor) -> io::Result<std::convert::Infallible> {
+fn run(baseline: &Baseline) -> io::Result<std::convert::Infallible> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
-    let socket = Socket::new(Domain::for_address(floor.listen), Type::STREAM, None)?;
+    let socket = Socket::new(Domain::for_address(baseline.listen), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
-    socket.bind(&floor.listen.into())?;
+    socket.bind(&baseline.listen.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     let listener: TcpListener = socket.into();
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-    println!("floor on http://{}", listener.local_addr()?);
-    let mut house = House {
+    println!("baseline on http://{}", listener.local_addr()?);
+    let mut server = Server {
         epoll,
         listener,
         peers: Vec::new(),
         free: Vec::new(),
-        rests: HashMap::new(),
+        partial: HashMap::new(),
         unsent: HashMap::new(),
         online: 0,
-        is_untold: false,
+        count_is_stale: false,
         next_id: 0,
         sends: 0,
         frames: Vec::new(),
@@ -107,38 +107,38 @@ fn run(floor: &Floor) -> io::Result<std::convert::Infallible> {
     let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
     let mut last_tick = Instant::now();
     loop {
-        let patience = TICK.saturating_sub(last_tick.elapsed());
-        let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
-        match epoll::wait(&house.epoll, spare_capacity(&mut events), Some(&timeout)) {
+        let wait = TICK.saturating_sub(last_tick.elapsed());
+        let timeout = Timespec::try_from(wait).map_err(io::Error::other)?;
+        match epoll::wait(&server.epoll, spare_capacity(&mut events), Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         for event in events.drain(..) {
             let (data, flags) = (event.data.u64(), event.flags);
             match data {
-                LISTENER => house.accept()?,
+                LISTENER => server.accept()?,
                 index => {
                     let index = usize::try_from(index).unwrap_or(usize::MAX);
                     if flags.contains(EventFlags::OUT) {
-                        house.flush(index);
+                        server.flush(index);
                     }
-                    house.read(index, &mut buffer);
+                    server.read(index, &mut buffer);
                 }
             }
         }
         if last_tick.elapsed() >= TICK {
             last_tick = Instant::now();
-            if house.is_untold {
-                house.is_untold = false;
-                let count = count_frame(house.online);
-                house.frames.push(count);
+            if server.count_is_stale {
+                server.count_is_stale = false;
+                let count = count_frame(server.online);
+                server.frames.push(count);
             }
         }
-        house.fan_out(floor.send);
+        server.fan_out(baseline.send);
     }
 }
 
-impl House {
+impl Server {
     fn accept(&mut self) -> io::Result<()> {
         loop {
             let stream = match self.listener.accept() {
@@ -163,14 +163,14 @@ impl House {
         loop {
             let Some(peer) = self.peers.get(index).and_then(Option::as_ref) else { return };
             match (&peer.stream).read(buffer) {
-                Ok(0) => return self.leave(index),
+                Ok(0) => return self.disconnect(index),
                 Ok(read) => {
                     let whole = read < buffer.len();
-                    match self.rests.remove(&index) {
-                        None => self.understand(index, &buffer[..read]),
+                    match self.partial.remove(&index) {
+                        None => self.parse(index, &buffer[..read]),
                         Some(mut rest) => {
                             rest.extend_from_slice(&buffer[..read]);
-                            self.understand(index, &rest);
+                            self.parse(index, &rest);
                         }
                     }
                     if whole {
@@ -179,19 +179,19 @@ impl House {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.leave(index),
+                Err(_) => return self.disconnect(index),
             }
         }
     }
 
-    fn understand(&mut self, index: usize, mut bytes: &[u8]) {
+    fn parse(&mut self, index: usize, mut bytes: &[u8]) {
         while let Some(peer) = self.peers[index].as_mut() {
             if peer.is_upgraded {
                 let Some((opcode, payload, length)) = read_frame(bytes) else { break };
                 bytes = &bytes[length..];
                 match opcode {
-                    0x1 => self.hear(index, &payload),
-                    0x8 => return self.leave(index),
+                    0x1 => self.receive(index, &payload),
+                    0x8 => return self.disconnect(index),
                     _ => {}
                 }
                 continue;
@@ -201,22 +201,22 @@ impl House {
                 let body = format!("teahouse_writes_total {}\n", self.sends);
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
                 self.send(index, format!("{head}{body}").as_bytes());
-                return self.leave(index);
+                return self.disconnect(index);
             }
             bytes = &bytes[end..];
             peer.is_upgraded = true;
             self.online += 1;
-            self.is_untold = true;
+            self.count_is_stale = true;
             let mut answer = UPGRADED.as_bytes().to_vec();
             answer.extend_from_slice(&count_frame(self.online));
             self.send(index, &answer);
         }
         if !bytes.is_empty() && self.peers[index].is_some() {
-            self.rests.insert(index, bytes.to_vec());
+            self.partial.insert(index, bytes.to_vec());
         }
     }
 
-    fn hear(&mut self, index: usize, payload: &[u8]) {
+    fn receive(&mut self, index: usize, payload: &[u8]) {
         let Ok(text) = std::str::from_utf8(payload) else { return };
         if text.starts_with(r#"{"type":"heartbeat""#) {
             return self.send(index, &frame(r#"{"type":"heartbeat","data":{"timestamp":1795328736}}"#));
@@ -224,7 +224,7 @@ impl House {
         let Some((_, content)) = text.split_once(r#""content":""#) else { return };
         let Some((content, _)) = content.split_once('"') else { return };
         self.next_id += 1;
-        // As long as a server's, whose people have names and whose messages have a time.
+        // As long as a server's message, with names and time.
         let message = format!(
             r#"{{"type":"message","data":{{"id":{},"user_id":1001,"username":"load1001","nickname":"load1001","avatar":"","content":"{content}","message_type":1,"send_time":"2026-11-22T06:25:36.120Z","status":1,"created_at":"2026-11-22T06:25:36.120Z"}}}}"#,
             self.next_id
@@ -271,11 +271,11 @@ impl House {
         }
     }
 
-    fn leave(&mut self, index: usize) {
+    fn disconnect(&mut self, index: usize) {
         if let Some(peer) = self.peers[index].take() {
             self.online -= u64::from(peer.is_upgraded);
-            self.is_untold = true;
-            self.rests.remove(&index);
+            self.count_is_stale = true;
+            self.partial.remove(&index);
             self.unsent.remove(&index);
             self.free.push(index);
         }
@@ -300,12 +300,12 @@ fn frame(text: &str) -> Vec<u8> {
     frame
 }
 
-/// The first frame of a client, unmasked: opcode, payload, bytes on the wire.
+/// The first frame in `bytes`: opcode, unmasked payload, bytes on the wire.
 fn read_frame(bytes: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
     let (header, payload) = match bytes.get(1)? & 0x7f {
         126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
         short @ 0..126 => (2, usize::from(short)),
-        // The crowd says nothing as long.
+        // The load generator sends no longer frames.
         _ => return None,
     };
     let mask: [u8; 4] = bytes.get(header..header + 4)?.try_into().ok()?;

@@ -1,10 +1,9 @@
-//! What was measured, round by round, and what becomes of it: medians, and ratios to the floor within the
-//! same round.
+//! Collects measurements of all rounds and prints medians and ratios to the baseline. Ratios are taken within a round,
+//! so that a slow round does not distort them.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// What a number counts.
+/// The unit of a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unit {
     PerSecond,
@@ -38,26 +37,26 @@ impl Unit {
     }
 }
 
-/// Whether a value, and its ratio to the floor, is what was to be reached.
+/// Whether a value, or its ratio to the baseline, reaches the goal.
 pub type Test = fn(f64, Option<f64>) -> bool;
 
-/// What is to be reached, in words, and as a test.
+/// A goal: its text and its test.
 pub type Goal = (&'static str, Test);
 
-/// A line of the table.
+/// A row of the table.
 #[derive(Clone, Debug)]
-pub struct Line {
-    pub what: String,
+pub struct Metric {
+    pub name: String,
     pub unit: Unit,
     pub goal: Option<Goal>,
 }
 
-impl Line {
-    pub fn new(what: impl Into<String>, unit: Unit) -> Self {
-        Self { what: what.into(), unit, goal: None }
+impl Metric {
+    pub fn new(name: impl Into<String>, unit: Unit) -> Self {
+        Self { name: name.into(), unit, goal: None }
     }
 
-    pub fn reaching(self, words: &'static str, test: Test) -> Self {
+    pub fn with_goal(self, words: &'static str, test: Test) -> Self {
         Self { goal: Some((words, test)), ..self }
     }
 }
@@ -65,58 +64,44 @@ impl Line {
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     value: f64,
-    floor: Option<f64>,
+    baseline: Option<f64>,
 }
 
-/// A curve of a picture: its name, and values over N, of all rounds.
-pub type Curves = BTreeMap<String, BTreeMap<u64, Vec<f64>>>;
-
-/// Everything that was measured.
+/// All measurements.
 #[derive(Default)]
-pub struct Book {
-    lines: Vec<(Line, Vec<Sample>)>,
+pub struct Results {
+    metrics: Vec<(Metric, Vec<Sample>)>,
     missing: Vec<String>,
-    pictures: BTreeMap<&'static str, Curves>,
 }
 
-impl Book {
-    /// A value of this round, and the floor's if it has one.
-    pub fn add(&mut self, line: Line, value: f64, floor: Option<f64>) {
-        let sample = Sample { value, floor };
-        match self.lines.iter_mut().find(|(known, _)| known.what == line.what) {
+impl Results {
+    /// Adds the value of a round, and the baseline's value in the same round, if any.
+    pub fn add(&mut self, metric: Metric, value: f64, baseline: Option<f64>) {
+        let sample = Sample { value, baseline };
+        match self.metrics.iter_mut().find(|(known, _)| known.name == metric.name) {
             Some((_, samples)) => samples.push(sample),
-            None => self.lines.push((line, vec![sample])),
+            None => self.metrics.push((metric, vec![sample])),
         }
     }
 
-    /// A point of a picture.
-    pub fn point(&mut self, picture: &'static str, curve: &str, n: u64, value: f64) {
-        let curves = self.pictures.entry(picture).or_default();
-        curves.entry(curve.to_owned()).or_default().entry(n).or_default().push(value);
-    }
-
-    pub fn pictures(&self) -> &BTreeMap<&'static str, Curves> {
-        &self.pictures
-    }
-
-    /// Something could not be measured, and why.
-    pub fn miss(&mut self, what: &str, why: &dyn std::fmt::Display) {
+    /// Records that something could not be measured, and why.
+    pub fn record_missing(&mut self, what: &str, why: &dyn std::fmt::Display) {
         let line = format!("{what}: {why}");
         if !self.missing.contains(&line) {
             self.missing.push(line);
         }
     }
 
-    /// The table, in Markdown.
+    /// The table in Markdown.
     pub fn table(&self) -> String {
         let mut table = String::from(
-            "| what | to reach | measured | lowest to highest | the floor | ratio to the floor | reached |\n\
+            "| what | goal | measured | lowest to highest | baseline | ratio to baseline | reached |\n\
              | --- | --- | --- | --- | --- | --- | --- |\n",
         );
-        for (line, samples) in &self.lines {
-            let show = |value| line.unit.show(value);
+        for (metric, samples) in &self.metrics {
+            let show = |value| metric.unit.show(value);
             let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
-            let floors: Vec<f64> = samples.iter().filter_map(|sample| sample.floor).collect();
+            let baselines: Vec<f64> = samples.iter().filter_map(|sample| sample.baseline).collect();
             let ratios: Vec<f64> = samples.iter().filter_map(ratio).collect();
             let value = median(&values).unwrap_or(f64::NAN);
             let (lowest, highest) =
@@ -124,16 +109,16 @@ impl Book {
             let spread =
                 if values.len() > 1 { format!("{} – {}", show(lowest), show(highest)) } else { String::new() };
             let ratio = median(&ratios);
-            let (goal, reached) = match line.goal {
+            let (goal, reached) = match metric.goal {
                 Some((words, test)) => (words, if test(value, ratio) { "yes" } else { "**no**" }),
                 None => ("", ""),
             };
-            let floor = median(&floors).map_or_else(String::new, show);
+            let baseline = median(&baselines).map_or_else(String::new, show);
             let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
             let _ = writeln!(
                 table,
-                "| {} | {goal} | {} | {spread} | {floor} | {ratio} | {reached} |",
-                line.what,
+                "| {} | {goal} | {} | {spread} | {baseline} | {ratio} | {reached} |",
+                metric.name,
                 show(value)
             );
         }
@@ -148,10 +133,10 @@ impl Book {
 }
 
 fn ratio(sample: &Sample) -> Option<f64> {
-    sample.floor.filter(|&floor| floor > 0.0).map(|floor| sample.value / floor)
+    sample.baseline.filter(|&baseline| baseline > 0.0).map(|baseline| sample.value / baseline)
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The median; the mean of the middle two for an even number of values.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -175,18 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_taken_within_a_round_and_a_table_says_what_was_reached_and_what_is_missing() {
-        let mut book = Book::default();
-        let line =
-            || Line::new("fan-out", Unit::PerSecond).reaching("≥ 0.85 of the floor", |_, ratio| ratio >= Some(0.85));
-        for (value, floor) in [(90.0, 100.0), (40.0, 50.0), (300.0, 310.0)] {
-            book.add(line(), value, Some(floor));
+    fn the_table_shows_medians_ratios_within_a_round_goals_and_missing_rows() {
+        let mut results = Results::default();
+        let metric = || {
+            Metric::new("fan-out", Unit::PerSecond).with_goal("≥ 0.85 of baseline", |_, ratio| ratio >= Some(0.85))
+        };
+        for (value, baseline) in [(90.0, 100.0), (40.0, 50.0), (300.0, 310.0)] {
+            results.add(metric(), value, Some(baseline));
         }
-        book.add(Line::new("alone", Unit::Bytes).reaching("≤ 10 B", |value, _| value <= 10.0), 11.0, None);
-        book.miss("start-up", &"no disk");
-        let table = book.table();
+        results.add(Metric::new("alone", Unit::Bytes).with_goal("≤ 10 B", |value, _| value <= 10.0), 11.0, None);
+        results.record_missing("start-up", &"no disk");
+        let table = results.table();
         assert!(
-            table.contains("| fan-out | ≥ 0.85 of the floor | 90 /s | 40 /s – 300 /s | 100 /s | 0.90 | yes |"),
+            table.contains("| fan-out | ≥ 0.85 of baseline | 90 /s | 40 /s – 300 /s | 100 /s | 0.90 | yes |"),
             "{table}"
         );
         assert!(table.contains("| alone | ≤ 10 B | 11 B |  |  |  | **no** |"), "{table}");

@@ -1,17 +1,17 @@
-//! What the store holds at the end of a run, as plain data. How it is loaded is not this crate's business.
+//! What the store holds at the end of a run, as plain data. Loading it is the caller's business.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-/// Everything that was said, and who is where.
+/// The content of the store.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Truth {
-    /// The name of the history.
+pub struct DbState {
+    /// The epoch.
     pub epoch: String,
-    /// By id.
+    /// Rooms by id.
     pub rooms: BTreeMap<u64, Room>,
-    /// In no order; nothing keeps a broken store from holding two of one id.
+    /// Messages in any order; a broken store may hold two with one id.
     pub messages: Vec<Message>,
 }
 
@@ -20,11 +20,11 @@ pub struct Truth {
 pub struct Room {
     /// `public`, `private` or `direct`.
     pub kind: String,
-    /// Its version.
+    /// The version of the last change.
     pub version: u64,
     /// The seq of its newest message.
     pub last_seq: u64,
-    /// Who is in it, and up to where they have read.
+    /// Members, and the read mark of each.
     pub members: BTreeMap<u64, u64>,
 }
 
@@ -33,17 +33,17 @@ pub struct Room {
 pub struct Message {
     /// Unique over all rooms.
     pub id: u64,
-    /// Where.
+    /// The room id.
     pub room: u64,
-    /// Its place.
+    /// The sequence number within the room.
     pub seq: u64,
-    /// The version that changed it last.
+    /// The version of its last change.
     pub version: u64,
-    /// The version with which it was first stored, where the store remembers it.
+    /// The version at which it was stored, if the store keeps it.
     pub first_version: Option<u64>,
-    /// Who said it.
+    /// The sender's user id.
     pub sender: u64,
-    /// Under which key.
+    /// The sender's key for idempotent retries.
     pub client_id: Option<String>,
     /// The text; empty once deleted.
     pub content: String,
@@ -51,12 +51,12 @@ pub struct Message {
     pub edited: bool,
     /// Whether it was deleted.
     pub deleted: bool,
-    /// Who reacted with what.
+    /// Reactions, each with its user id.
     pub reactions: BTreeSet<(String, u64)>,
 }
 
-impl Truth {
-    /// Others' messages above a read mark, not deleted, as far as they are counted.
+impl DbState {
+    /// The unread count: other users' messages above the mark, not deleted, up to the limit.
     #[must_use]
     pub fn unread(&self, room: u64, user: u64, read_seq: u64) -> u64 {
         let unread = self.messages.iter().filter(|message| {
