@@ -1,45 +1,45 @@
-// What a client and the server say to each other, in the v1 dialect and the server API; docs/protocol.md says
-// what it means. Made by `make types` from crates/protocol: change it there.
+// The wire of Teahouse: the v1 dialect, and the bodies of every HTTP route. docs/protocol.md says what it means.
+// `make types` generates this file from crates/protocol: change it there.
 
 /** The subprotocol to offer when the WebSocket is opened. */
 export const SUBPROTOCOL = 'teahouse.v1';
 
-/** Why something is refused: the HTTP status, and whether asking the very same again later can help. */
+/** The codes of errors: the HTTP status, and whether a retry of the same request can succeed. */
 export const ERROR_CODES = {
-  /** This request could not be understood. */
+  /** The request is malformed. */
   bad_request: { status: 400, retryHelps: false },
-  /** There is no request of this type. */
+  /** Unknown request type. */
   unknown_type: { status: 400, retryHelps: false },
   /** Please log in. */
   unauthorized: { status: 401, retryHelps: false },
   /** You are not allowed to do this. */
   forbidden: { status: 403, retryHelps: false },
-  /** There is no such thing here. */
+  /** Not found. */
   not_found: { status: 404, retryHelps: false },
-  /** This address does not take this method. */
+  /** Method not allowed. */
   method_not_allowed: { status: 405, retryHelps: false },
   /** This text is too long. */
   too_long: { status: 422, retryHelps: false },
-  /** There is nothing in it. */
+  /** The message is empty. */
   empty: { status: 422, retryHelps: false },
-  /** All is well: open a WebSocket here. */
+  /** Upgrade to WebSocket required. */
   upgrade_required: { status: 426, retryHelps: false },
   /** Too fast: please wait a moment. */
   rate_limited: { status: 429, retryHelps: true },
-  /** You may not write for the time being. */
+  /** You are muted. */
   muted: { status: 403, retryHelps: true },
-  /** This is taken already. */
+  /** This is already taken. */
   conflict: { status: 409, retryHelps: false },
   /** The server is busy: please try again. */
   overloaded: { status: 503, retryHelps: true },
-  /** Something went wrong on our side. */
+  /** Internal server error. */
   internal: { status: 500, retryHelps: true },
 } as const;
 
-/** A stable word for why something was refused. */
+/** The stable code of an error. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** Why the server closes a socket. */
+/** The close codes of the server. */
 export const CloseCode = {
   /** Done */
   Done: 1000,
@@ -79,8 +79,8 @@ export const CloseCode = {
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 
 /**
- * Whether a client comes back by itself. Of a code that is not here: from 4000 to 4499 it does, from 4500 to 4999
- * it does not.
+ * Whether a client reconnects by itself. With a code that is not here, it does from 4000 to 4499, and does not from
+ * 4500 to 4999.
  */
 export const CLOSE_CODES: Record<CloseCode, { reconnect: boolean }> = {
   1000: { reconnect: false },
@@ -102,195 +102,195 @@ export const CLOSE_CODES: Record<CloseCode, { reconnect: boolean }> = {
   4504: { reconnect: false },
 };
 
-// ── What a client asks ──
+// ── Requests ──
 
-/** The first envelope of a session, within 10 s. The answer is `welcome`, and there is no `ack`. */
+/** Starts a session, within 10 s of the handshake. `welcome` is the response; there is no `ack`. */
 export interface HelloRequest {
-  /** What speaks, and in which version; for the operator's eyes. */
+  /** The client's name and version, for the operator. */
   client?: string | null;
-  /** The epoch in which `rooms` were held; absent on a first visit. */
+  /** The epoch of `rooms`; absent on a first visit. */
   epoch?: string | null;
-  /** The rooms that the client holds, most wanted first; absent on a first visit. */
+  /** The rooms that the client holds, the most wanted first; absent on a first visit. */
   rooms?: HeldRoom[] | null;
 }
 
-/** Says something in a room. */
+/** Sends a message to a room. */
 export interface MessageRequest {
-  /** Where. */
+  /** The room. */
   room: number;
   /** The text: 1 to 4000 characters (Unicode scalar values) after trimming. */
   content: string;
-  /** The client's own reference, 1 to 64 characters: the same one again stores nothing twice, for ever. */
+  /** The client's own reference. The server stores a message once, however often the client sends it. */
   client_id: string;
-  /** The message of the same room that this one answers. */
+  /** The message of the same room to which this one replies. */
   reply_to?: number | null;
 }
 
-/** Puts another content in the place of an own message's. */
+/** Replaces the content of the caller's own message. */
 export interface EditRequest {
-  /** Which one. */
+  /** The message. */
   message: number;
   /** The text: 1 to 4000 characters (Unicode scalar values) after trimming. */
   content: string;
 }
 
-/** Deletes a message: an own one, or with a moderator's right. */
+/** Deletes a message: the caller's own, or as a moderator. */
 export interface DeleteRequest {
-  /** Which one. */
+  /** The message. */
   message: number;
 }
 
-/** Reacts to a message, or takes the reaction back. */
+/** Adds the caller's reaction to a message, or removes it. */
 export interface ReactRequest {
-  /** To which one. */
+  /** The message. */
   message: number;
-  /** With what. */
+  /** The emoji; at most 64 bytes. */
   emoji: string;
-  /** Whether it is to be there. */
+  /** Whether to add it. */
   on: boolean;
 }
 
-/** Moves one's read mark of a room forward; it never goes back. */
+/** Moves the caller's read mark of a room forward; it never goes back. */
 export interface ReadRequest {
-  /** Of which room. */
+  /** The room. */
   room: number;
-  /** Up to which message's place. */
+  /** The seq of the last message that the caller read. */
   seq: number;
 }
 
-/** Reads a page of a room's messages: the newest, or those around a place. Moves no cursor. */
+/** Reads a page of a room's messages: the newest, or those around a seq. Moves no cursor. */
 export interface HistoryRequest {
-  /** Of which room. */
+  /** The room. */
   room: number;
-  /** The oldest ones above this seq. */
+  /** The oldest messages above this seq. */
   after?: number | null;
-  /** Those on both sides of this seq. */
+  /** The messages on both sides of this seq. */
   around?: number | null;
-  /** The newest ones below this seq. */
+  /** The newest messages below this seq. */
   before?: number | null;
-  /** At most so many, from 1 up; 50 when absent, and more than 100 is 100. */
+  /** The size of the page; 50 when absent, and more than 100 is 100. */
   limit?: number | null;
 }
 
-/** Asks for a room's changes since a version once more. The answer comes behind the bracket's `caught_up`. */
+/** Asks again for a room's changes since a version. The `ack` follows the `caught_up`. */
 export interface SyncRequest {
-  /** Which room. */
+  /** The room. */
   room: number;
   /** The last version of it that the client applied. */
   since: number;
 }
 
-/** Asks who is online in a room and who comes and goes, or no longer. */
+/** Asks who is online in a room, and subscribes to changes of it or unsubscribes. */
 export interface PresenceRequest {
-  /** In which room. */
+  /** The room. */
   room: number;
-  /** Whether to be told from now on. */
+  /** Whether to subscribe. */
   on: boolean;
 }
 
-/** Says that one is typing in a room, or no longer. Expires after 5 s. */
+/** Tells a room that the caller is typing, or stopped. Expires after 5 s. */
 export interface TypingRequest {
-  /** In which room. */
+  /** The room. */
   room: number;
-  /** Whether one is. */
+  /** Whether the caller is typing. */
   on: boolean;
 }
 
-/** Looks for public rooms that one could join. */
+/** Lists public rooms that the caller could join. */
 export interface RoomsRequest {
   /** The `next` of the page before. */
   after?: number | null;
-  /** What the name or the title contains; any, when absent. */
+  /** A part of the name or the title; every room matches when absent. */
   query?: string | null;
 }
 
-/** Makes a room, as its owner. */
+/** Creates a room, which the caller owns. */
 export interface CreateRequest {
   /** Who may be in it. */
   kind: MadeRoomKind;
-  /** Its unique name, 1 to 50 characters; a room needs one. */
-  name?: string | null;
-  /** Its heading, at most 200 characters; may be empty. */
+  /** Its unique name, which a room needs. */
+  name: string;
+  /** Its heading; may be empty. */
   title?: string | null;
 }
 
-/** Changes what is given of a room's name and title. */
+/** Changes a room's name or title; what is absent stays as it is. */
 export interface UpdateRequest {
-  /** Which room. */
+  /** The room. */
   room: number;
-  /** Its unique name, 1 to 50 characters. */
+  /** Its unique name. */
   name?: string | null;
-  /** Its heading, at most 200 characters; may be empty. */
+  /** Its heading; may be empty. */
   title?: string | null;
 }
 
-/** Comes into a public room. Reading starts at its head. */
+/** Joins a public room. The read mark starts at its newest message. */
 export interface JoinRequest {
-  /** Which room. */
+  /** The room. */
   room: number;
 }
 
-/** Goes out of a room. */
+/** Leaves a room. */
 export interface LeaveRequest {
-  /** Which room. */
+  /** The room. */
   room: number;
 }
 
-/** Brings somebody into a room. */
+/** Adds a user to a room. */
 export interface InviteRequest {
-  /** Which room. */
+  /** The room. */
   room: number;
-  /** Whom. */
+  /** The user. */
   user: number;
 }
 
-/** Takes somebody out of a room. */
+/** Removes a user from a room. */
 export interface RemoveRequest {
-  /** Which room. */
+  /** The room. */
   room: number;
-  /** Whom. */
+  /** The user. */
   user: number;
 }
 
 /** Gives a member of a room a role. */
 export interface RoleRequest {
-  /** In which room. */
+  /** The room. */
   room: number;
-  /** Whom. */
+  /** The user. */
   user: number;
-  /** Which one. */
+  /** The role. */
   role: Role;
 }
 
-/** Opens the direct room with somebody, which is made when there is none. */
+/** Opens the direct room with a user, and creates it if there is none. */
 export interface OpenRequest {
-  /** With whom. */
+  /** The user. */
   user: number;
 }
 
-/** Asks who is in a room. */
+/** Lists the members of a room. */
 export interface MembersRequest {
-  /** In which room. */
+  /** The room. */
   room: number;
   /** The `next` of the page before. */
   after?: number | null;
 }
 
-/** Looks for people. */
+/** Searches users. */
 export interface UsersRequest {
   /** The `next` of the page before. */
   after?: number | null;
-  /** How the username or the nickname begins. */
+  /** The beginning of the username or the nickname. */
   query?: string | null;
 }
 
-/** Shows a fresh token of the same user, so that the session outlives the old one. */
+/** Presents a fresh token of the same user, so that the session outlives the old one. */
 export interface AuthRequest {
   /** The token. */
   token: string;
 }
 
-/** A sign of life. */
+/** A sign of life, whose response is the server's time. */
 export type HeartbeatRequest = Record<string, never>;
 
 /** The `data` of every request, by its type. */
@@ -320,7 +320,7 @@ export interface RequestData {
   heartbeat: HeartbeatRequest;
 }
 
-/** The `data` of every request's `ack`; `hello` is answered by `welcome`. */
+/** The `data` of every request's `ack`; the response to `hello` is `welcome`. */
 export interface AckData {
   message: Stored;
   edit: Changed;
@@ -346,9 +346,9 @@ export interface AckData {
   heartbeat: Beat;
 }
 
-// ── What the server sends ──
+// ── Events and responses ──
 
-/** The `data` of everything that comes of itself, by its type. */
+/** The `data` of every event, by its type. */
 export interface EventData {
   catch_up: CatchUp;
   caught_up: CaughtUp;
@@ -364,124 +364,257 @@ export interface EventData {
   goodbye: Goodbye;
 }
 
-/** What goes to the server: under an `id` it is answered with the same `id`, once. */
+/** A request. To one with an `id`, the server responds exactly once, with the same `id`. */
 export type ClientEnvelope = {
   [Type in keyof RequestData]: { type: Type; id?: string; data: RequestData[Type] };
 }[keyof RequestData];
 
-/** What comes of itself. */
+/** An event, which answers no request. */
 export type EventEnvelope = {
   [Type in keyof EventData]: { type: Type; data: EventData[Type] };
 }[keyof EventData];
 
-/** The answer to `hello`; its `id` is that one's. */
+/** The response to `hello`, with its `id`. */
 export interface WelcomeEnvelope {
   type: 'welcome';
   id?: string;
   data: Welcome;
 }
 
-/** What was asked under this `id` is done. Only a `heartbeat` is answered without one, when it had none. */
+/** The request of this `id` succeeded. Only the response to a `heartbeat` may have no `id`. */
 export interface AckEnvelope<Type extends keyof AckData = keyof AckData> {
   type: 'ack';
   id?: string;
   data: AckData[Type];
 }
 
-/** What was asked, under this `id` if it had one, was refused. It never half-happened. */
+/** The server refused the request of this `id`, and did nothing of it. */
 export interface ErrorEnvelope {
   type: 'error';
   id?: string;
   data: Refusal;
 }
 
-/** Everything that comes from the server, but for what a site's backend publishes. */
+/** Every envelope from the server, except for those that a site's backend publishes. */
 export type ServerEnvelope = EventEnvelope | WelcomeEnvelope | AckEnvelope | ErrorEnvelope;
 
-/** What a site's backend publishes: its type is none of the server's own. */
+/** An envelope that a site's backend publishes. Its type is none of the server's own. */
 export interface PublishedEnvelope {
   type: string;
   data: Record<string, unknown>;
 }
 
-// ── The shapes in both ──
+// ── HTTP ──
+
+/** Every HTTP route: the parameters of its query, its body, and the `data` of its response. */
+export interface Routes {
+  'POST /api/auth/register': { query: null; body: Register; data: LoggedIn };
+  'POST /api/auth/login': { query: null; body: Login; data: LoggedIn };
+  'POST /api/auth/refresh': { query: null; body: null; data: Refreshed };
+  'POST /api/auth/logout': { query: null; body: null; data: Done };
+  'GET /api/auth/me': { query: null; body: null; data: OwnAccount };
+  'PUT /api/auth/me': { query: null; body: ProfileUpdate; data: OwnAccount };
+  'POST /api/auth/change-password': { query: null; body: ChangePassword; data: Done };
+  'GET /api/user/{id}': { query: null; body: null; data: PublicUser };
+  'POST /api/chat/send': { query: null; body: LobbyMessage; data: Sent };
+  'GET /api/chat/messages': { query: { limit?: number; before_id?: number }; body: null; data: ChatPage };
+  'GET /api/chat/messages/new': { query: { after_id?: number; limit?: number }; body: null; data: ChatPage };
+  'DELETE /api/chat/messages/{id}': { query: null; body: null; data: null };
+  'GET /api/chat/online-count': { query: null; body: null; data: OnlineTotal };
+  'GET /api/chat/online-users': { query: null; body: null; data: OnlineUsers };
+  'GET /api/conversations': { query: null; body: null; data: Conversations };
+  'GET /api/conversations/unread-count': { query: null; body: null; data: UnreadCount };
+  'POST /api/conversations/start/{userId}': { query: null; body: null; data: Started };
+  'GET /api/conversations/{id}/messages': { query: { limit?: number; before_id?: number }; body: null; data: ConversationPage };
+  'POST /api/conversations/{id}/mark-read': { query: null; body: null; data: null };
+  'POST /api/messages/send': { query: null; body: PrivateMessageDraft; data: PrivateSent };
+  'GET /api/v1/rooms': { query: null; body: null; data: OwnRooms };
+  'GET /api/v1/rooms/{room}': { query: null; body: null; data: Room };
+  'POST /api/server/publish': { query: null; body: Publication; data: Done };
+  'POST /api/server/rooms/{id}/messages': { query: null; body: Post; data: Posted };
+  'POST /api/server/users': { query: null; body: SiteUser | SiteUser[]; data: SiteUsers };
+  'POST /api/server/disconnect': { query: null; body: Disconnect; data: Done };
+  'GET /api/server/presence': { query: { user_ids: number[] }; body: null; data: OnlineNow };
+  'POST /api/v1/rooms': { query: null; body: CreateRequest; data: Room };
+  'GET /api/v1/rooms/browse': { query: RoomsRequest; body: null; data: RoomCards };
+  'PATCH /api/v1/rooms/{room}': { query: null; body: Omit<UpdateRequest, 'room'>; data: Room };
+  'POST /api/v1/rooms/{room}/join': { query: null; body: null; data: Room };
+  'POST /api/v1/rooms/{room}/leave': { query: null; body: null; data: Room };
+  'GET /api/v1/rooms/{room}/members': { query: Omit<MembersRequest, 'room'>; body: null; data: Members };
+  'PUT /api/v1/rooms/{room}/members/{user}': { query: null; body: null; data: Room };
+  'DELETE /api/v1/rooms/{room}/members/{user}': { query: null; body: null; data: Room };
+  'PUT /api/v1/rooms/{room}/members/{user}/role': { query: null; body: Omit<RoleRequest, 'room' | 'user'>; data: Room };
+  'GET /api/v1/rooms/{room}/messages': { query: Omit<HistoryRequest, 'room'>; body: null; data: History };
+  'POST /api/v1/rooms/{room}/messages': { query: null; body: Omit<MessageRequest, 'room' | 'client_id'> & { client_id?: string }; data: Stored };
+  'POST /api/v1/rooms/{room}/read': { query: null; body: Omit<ReadRequest, 'room'>; data: Marked };
+  'GET /api/v1/rooms/{room}/changes': { query: Omit<SyncRequest, 'room'>; body: null; data: Changes };
+  'GET /api/v1/rooms/{room}/presence': { query: null; body: null; data: PresenceNow };
+  'PATCH /api/v1/messages/{message}': { query: null; body: Omit<EditRequest, 'message'>; data: Changed };
+  'DELETE /api/v1/messages/{message}': { query: null; body: null; data: Changed };
+  'PUT /api/v1/messages/{message}/reactions/{emoji}': { query: null; body: null; data: Changed };
+  'DELETE /api/v1/messages/{message}/reactions/{emoji}': { query: null; body: null; data: Changed };
+  'GET /api/v1/users': { query: UsersRequest; body: null; data: Users };
+  'POST /api/v1/users/{user}/direct': { query: null; body: null; data: Room };
+}
+
+// ── Schemas ──
+
+/** The caller's own account. */
+export interface Account {
+  id: number;
+  username: string;
+  email: string;
+  auth_status: number;
+  account_status: number;
+  avatar: string;
+  nickname: string;
+  bio: string;
+  role: UserRole;
+}
 
 /** `heartbeat`: the time. */
 export interface Beat {
-  /** By the server's clock. */
+  /** The server's time. */
   time: string;
 }
 
-/** The bracket opens: what follows of this room, up to `caught_up`, is what changed after version `from`. */
+/** Catching up starts: the room's messages that follow, up to `caught_up`, changed after version `from`. */
 export interface CatchUp {
-  /** Which room. */
+  /** The room. */
   room: number;
-  /** The version after which the changes follow. */
+  /** The version before the changes that follow. */
   from: number;
-  /** The room is begun anew: what was held of it is dropped, and its newest messages follow. */
+  /** The client drops what it holds of the room; the newest messages follow. */
   reset: boolean;
 }
 
-/** The bracket closes: the client holds the room as it was at this version, and live envelopes go on from there. */
+/** Catching up ends: the client holds the room at this version, and live envelopes continue from there. */
 export interface CaughtUp {
-  /** Which room. */
+  /** The room. */
   room: number;
-  /** Where the client's cursor stands now. */
+  /** The client's cursor. */
   version: number;
-  /** One's own reactions to the messages of this bracket: the emoji, by message id. */
+  /** The caller's own reactions to these messages: the emoji, by message id. */
   my_reactions: Record<string, string[]>;
 }
 
-/** What just happened to a message. */
+/** A change of a message. */
 export type Change =
   | { kind: 'new' }
   | { kind: 'edit'; user: number }
   | { kind: 'delete'; user: number }
   | { kind: 'react'; user: number; emoji: string; on: boolean };
 
+/** `POST /api/auth/change-password`. */
+export interface ChangePassword {
+  /** The password that is valid now. */
+  currentPassword: string;
+  /** The new password: at least one letter and one digit. */
+  newPassword: string;
+}
+
 /** `edit`, `delete`, `react`: the version that the change took. */
 export interface Changed {
-  /** Of the room; a change that was so already has the version of the message as it is. */
+  /** A version of the room. A request that changes nothing gets the current version of the message. */
   version: number;
 }
 
-/** `GET …/changes`: what changed in a room since a version, all at once. */
+/** `GET …/changes`: a room's changes since a version, in one response. */
 export interface Changes {
-  /** The name of this history: what is held of another one is worth nothing here. */
+  /** The epoch: the name of this history. State of another epoch is worthless. */
   epoch: string;
-  /** The room is begun anew: these are its newest messages, and what was held of it is to be dropped. */
+  /** The client drops what it holds of the room; these are its newest messages. */
   reset: boolean;
-  /** In version order, each in its current state, deleted ones too. */
+  /** In the order of versions, each in its current state, with deleted ones. */
   messages: Message[];
-  /** The room's version with these: what `since` is to be the next time. */
+  /** The room's version after these changes: `since` of the next request. */
   version: number;
-  /** One's own reactions to these messages: the emoji, by message id. */
+  /** The caller's own reactions to these messages: the emoji, by message id. */
   my_reactions: Record<string, string[]>;
+}
+
+/** A lobby message, live or from history. It has no place for an IP address (docs/internals/regressions.md, H11). */
+export interface ChatMessage {
+  id: number;
+  user_id: number;
+  username: string;
+  nickname: string;
+  avatar: string;
+  content: string;
+  message_type: number;
+  send_time: string;
+  status: number;
+  created_at: string;
+}
+
+/** `GET /api/chat/messages` and `/new`: a page of the lobby. */
+export interface ChatPage {
+  messages: ChatMessage[];
+  has_more: boolean;
+}
+
+/** A conversation, as one of its two users sees it in their list. */
+export interface Conversation {
+  id: number;
+  other_user: Person;
+  last_message: string;
+  last_message_time: string | null;
+  unread_count: number;
+  created_at: string;
+}
+
+/** `GET /api/conversations/:id/messages`. */
+export interface ConversationPage {
+  messages: PrivateMessage[];
+  total: number;
+}
+
+/** `GET /api/conversations`. */
+export interface Conversations {
+  conversations: Conversation[];
+  total_unread: number;
 }
 
 /** `POST /api/server/disconnect`. */
 export interface Disconnect {
-  /** Whose sockets close. */
+  /** The user whose sessions end. */
   user_id: number;
-  /** What the user is told, at most 100 bytes; a word of the server's when absent or empty. */
+  /** The reason in the close frame, at most 100 bytes; the server's own when absent or empty. */
   reason?: string | null;
 }
 
-/** The socket is about to be closed. */
+/** The response of a request that has no result but its success. */
+export interface Done {
+  ok: true;
+}
+
+/** The server is about to close the socket. */
 export interface Goodbye {
   /** The code of the close frame that follows. */
   code: number;
   /** Its reason. */
   reason: string;
-  /** Whether the client is to come back by itself. */
+  /** Whether the client should reconnect by itself. */
   reconnect: boolean;
-  /** After how long; this client's own. 0 where it is not to come back. */
+  /** The delay before this client reconnects; 0 when it should not. */
   retry_ms: number;
+}
+
+/** `GET /health` and `/ready`: the state of each part. */
+export interface Health {
+  /** One word for all of it. */
+  status: 'ok' | 'ready' | 'unavailable';
+  /** Whether the store accepts writes. */
+  store: 'ok' | 'failing';
+  /** Whether every shard of the hub responds. */
+  hub: 'ok' | 'failing';
+  /** Whether the server is shutting down. */
+  draining: boolean;
 }
 
 /** A room that a returning client holds. */
 export interface HeldRoom {
-  /** Which room. */
+  /** The room. */
   room: number;
   /** The last version of it that the client applied. */
   version: number;
@@ -489,161 +622,221 @@ export interface HeldRoom {
 
 /** `history`: a page of a room, oldest first. */
 export interface History {
-  /** Oldest first, deleted ones too: they keep their places. */
+  /** Oldest first, with deleted ones. */
   messages: Message[];
-  /** Whether there are older ones. */
+  /** Whether there are older messages. */
   has_more_before: boolean;
-  /** Whether there are newer ones. */
+  /** Whether there are newer messages. */
   has_more_after: boolean;
-  /** One's own reactions to these messages: the emoji, by message id. */
+  /** The caller's own reactions to these messages: the emoji, by message id. */
   my_reactions: Record<string, string[]>;
 }
 
-/** What a client should know of the bounds here, in `welcome`. */
+/** The limits of this server, in `welcome`. */
 export interface Limits {
   /** Characters (Unicode scalar values) of a message. */
   content_chars_max: number;
   /** Bytes of a frame. */
   frame_bytes_max: number;
-  /** Messages a second. */
+  /** Messages per second. */
   sends_per_second: number;
-  /** Messages at once. */
+  /** Messages in a burst. */
   sends_burst: number;
-  /** Other envelopes a second. */
+  /** Other envelopes per second. */
   envelopes_per_second: number;
-  /** Other envelopes at once. */
+  /** Other envelopes in a burst. */
   envelopes_burst: number;
   /** Messages in a page of history. */
   history_messages_max: number;
 }
 
-/** Which rooms one can make; direct ones are opened. */
+/** `GET /live`: the process answers. */
+export interface Liveness {
+  /** Always `ok`. */
+  status: string;
+}
+
+/** `POST /api/chat/send`. */
+export interface LobbyMessage {
+  /** The text, measured after trimming. */
+  content: string;
+}
+
+/** `POST /api/auth/register` and `/api/auth/login`. */
+export interface LoggedIn {
+  token: string;
+  user: Account;
+}
+
+/** `POST /api/auth/login`. */
+export interface Login {
+  /** The username or the e-mail address. */
+  username: string;
+  /** The password. */
+  password: string;
+}
+
+/** The kinds of rooms that users create; direct rooms are opened. */
 export type MadeRoomKind = 'public' | 'private';
 
-/** `read`: where the mark is now. */
+/** `read`: the read mark after the request. */
 export interface Marked {
-  /** Up to here the room is read. */
+  /** The seq of the last message that the caller read. */
   read_seq: number;
-  /** Others' messages above that, not deleted, capped at 999. */
+  /** Messages of others above it, without deleted ones, capped at 999. */
   unread: number;
 }
 
-/** Somebody who is in a room. */
+/** A member of a room. */
 export interface Member {
   /** The user's id. */
   id: number;
   /** The unique name. */
   username: string;
-  /** The name that is shown. */
+  /** The display name. */
   nickname: string;
   /** A picture's address, or empty. */
   avatar: string;
-  /** What they may do in it. */
+  /** Their role in it. */
   role: Role;
 }
 
-/** `members`: a page of who is in a room. */
+/** `members`: a page of a room's members. */
 export interface Members {
   /** In the order of their ids. */
   members: Member[];
-  /** What `after` is to be for the next page; null at the end. */
+  /** `after` of the next page; null on the last page. */
   next: number | null;
 }
 
-/** A message, wherever it appears: in its current state. */
+/** A message in its current state. */
 export interface Message {
   /** Unique over all rooms; the same number in both dialects. */
   id: number;
-  /** Where it was said. */
+  /** The room. */
   room: number;
   /** Its place in the room: 1, 2, 3 … in order of commit. */
   seq: number;
-  /** The room's version that last changed it. */
+  /** The version of the room with its last change. */
   version: number;
   /** The sender's own reference. */
   client_id: string | null;
-  /** Who said it, under the name that they have now. */
+  /** The sender, with the current name. */
   sender: Person;
-  /** The text; empty once deleted. */
+  /** The text; empty in a deleted message. */
   content: string;
-  /** What sort of message it is. */
+  /** Whether it comes from a user or is a notice of the site. */
   kind: MessageKind;
-  /** The message of the same room that this one answers. */
+  /** The message of the same room to which this one replies. */
   reply_to: number | null;
-  /** The members whom it names with `@username`, in the order of their ids. */
+  /** The members that it mentions with `@username`, in the order of their ids. */
   mentions: number[];
-  /** How many reacted, by emoji. */
+  /** The number of reactions, by emoji. */
   reactions: Record<string, number>;
-  /** When it was last edited, if ever. */
+  /** The time of the last edit. */
   edited_at: string | null;
-  /** A deleted message keeps its place with empty content. */
+  /** A deleted message keeps its seq, with empty content. */
   deleted: boolean;
-  /** When it was committed; never decreases within a room. */
+  /** The time of the commit; never decreases within a room. */
   send_time: string;
-  /** What just happened to it; in live envelopes only. */
+  /** The change that this envelope reports; in live envelopes only. */
   change?: Change;
 }
 
-/** What sort of message it is: said by a user, or a notice of the site. */
+/** Whether a message comes from a user or is a notice of the site. */
 export type MessageKind = 'text' | 'system';
 
-/** `typing`, and whatever else there is nothing to say about. */
+/** The `data` of an `ack` that says nothing more. */
 export type Nothing = Record<string, never>;
-
-/** Oneself, in `welcome`. */
-export interface Oneself {
-  /** The user's id. */
-  id: number;
-  /** The unique name. */
-  username: string;
-  /** The name that is shown. */
-  nickname: string;
-  /** A picture's address, or empty. */
-  avatar: string;
-  /** What one may do on the whole server. */
-  role: UserRole;
-}
 
 /** Distinct users online. */
 export interface OnlineCount {
-  /** How many. */
+  /** The number of users. */
   count: number;
 }
 
-/** `GET /api/server/presence`: who of those who were asked for is online. */
+/** `GET /api/server/presence`: the users of the request who are online. */
 export interface OnlineNow {
   online: number[];
 }
 
-/** `GET /api/v1/rooms`: every room that one is in. */
+/** `GET /api/chat/online-count`. */
+export interface OnlineTotal {
+  /** Distinct users online. */
+  count: number;
+}
+
+export interface OnlineUser {
+  user_id: number;
+  username: string;
+  nickname: string;
+  avatar: string;
+}
+
+/** `GET /api/chat/online-users`. */
+export interface OnlineUsers {
+  users: OnlineUser[];
+  count: number;
+}
+
+/** `GET` and `PUT /api/auth/me`: the caller's account with its profile. */
+export interface OwnAccount {
+  id: number;
+  username: string;
+  email: string;
+  auth_status: number;
+  account_status: number;
+  avatar: string;
+  nickname: string;
+  bio: string;
+  role: UserRole;
+  profile: ProfilePart;
+  created_at: string;
+}
+
+/** `GET /api/v1/rooms`: every room of the caller. */
 export interface OwnRooms {
   /** In the order of their ids. */
   rooms: Room[];
 }
 
-/** The other one of a direct room. */
+/** The caller, in `welcome`. */
+export interface OwnUser {
+  /** The user's id. */
+  id: number;
+  /** The unique name. */
+  username: string;
+  /** The display name. */
+  nickname: string;
+  /** A picture's address, or empty. */
+  avatar: string;
+  /** The caller's role on the whole server. */
+  role: UserRole;
+}
+
+/** The other user of a direct room. */
 export interface Peer {
   /** The user's id. */
   id: number;
   /** The unique name. */
   username: string;
-  /** The name that is shown. */
+  /** The display name. */
   nickname: string;
   /** A picture's address, or empty. */
   avatar: string;
-  /** Whether they were online when this was written; `presence` keeps it true. */
+  /** Whether they were online at this moment; `presence` reports changes. */
   online: boolean;
-  /** Up to where they have read. */
+  /** The seq of the last message that they read. */
   read_seq: number;
 }
 
-/** Somebody, as shown beside their words. */
+/** A user as others see them. */
 export interface Person {
   /** The user's id. */
   id: number;
   /** The unique name. */
   username: string;
-  /** The name that is shown. */
+  /** The display name. */
   nickname: string;
   /** A picture's address, or empty. */
   avatar: string;
@@ -653,54 +846,117 @@ export interface Person {
 export interface Post {
   /** The text: 1 to 4000 characters (Unicode scalar values) after trimming. */
   content: string;
-  /** The user who says it; nobody: the site itself. */
+  /** The user who sends it; absent and null: the site itself. */
   as?: number | null;
-  /** Under which sending again stores nothing twice; may come as a header instead. */
+  /**
+   * The backend's own reference, unless it is in `Idempotency-Key`. The server stores a message once, however
+   * often the backend sends it.
+   */
   client_id?: string | null;
 }
 
-/** Where a site's message came to lie. */
+/** A message that a site stored. */
 export interface Posted {
+  /** The same as `id`. */
   message_id: number;
   /** Its id. */
   id: number;
   /** Its place in the room. */
   seq: number;
-  /** The version that it took when it was first stored. */
+  /** The version that it took when the server stored it. */
   version: number;
-  /** When it was stored. */
+  /** The time of the commit. */
   send_time: string;
-  /** It had been stored before, by an earlier request with the same `client_id`. */
+  /** An earlier request with the same `client_id` stored it. */
   duplicate?: boolean;
 }
 
-/** Who came and went in a room whose presence one asked for. */
+/** Who came online and went offline in a room whose presence the client subscribed to. */
 export interface Presence {
-  /** Which room. */
+  /** The room. */
   room: number;
-  /** Who is online now and was not. */
+  /** Users who came online. */
   online: number[];
-  /** Who was online and is not. */
+  /** Users who went offline. */
   offline: number[];
-  /** How many are online. */
+  /** The number of members online. */
   count: number;
-  /** Too much changed to be listed: ask again. */
+  /** Too many changes to list: the client asks again. */
   refresh?: boolean;
 }
 
-/** `presence`: who of a room is online now. */
+/** `presence`: the members of a room who are online. */
 export interface PresenceNow {
-  /** Ids, in order; empty where presence only counts. */
+  /** Ids in order; empty in large rooms, which only count. */
   online: number[];
-  /** How many are online. */
+  /** The number of members online. */
   count: number;
-  /** Whether `online` leaves people out. */
+  /** Whether `online` leaves members out. */
   truncated: boolean;
+}
+
+/** A message of a conversation, as one of its two users sees it, live or from history. */
+export interface PrivateMessage {
+  id: number;
+  conversation_id: number;
+  sender: Person;
+  receiver: Person;
+  content: string;
+  is_read: boolean;
+  is_self: boolean;
+  created_at: string;
+}
+
+/** `POST /api/messages/send`. */
+export interface PrivateMessageDraft {
+  /** The receiver's user id. */
+  receiver_id: number;
+  /** The text, measured after trimming. */
+  content: string;
+}
+
+/** `POST /api/messages/send`. */
+export interface PrivateSent {
+  message_id: number;
+  conversation_id: number;
+}
+
+/** The inner part of [`ProfileBody`]. */
+export interface ProfileFields {
+  /** A few words about the user, or empty. */
+  bio?: string | null;
+  /** The display name; empty means the username again. */
+  nickname?: string | null;
+}
+
+export interface ProfilePart {
+  nickname: string;
+  bio: string;
+  avatar_url: string;
+}
+
+/** `PUT /api/auth/me`; what is absent or null stays as it is. */
+export interface ProfileUpdate {
+  /** A picture's address, or empty. */
+  avatar?: string | null;
+  /** The rest of the profile. */
+  profile?: ProfileFields | null;
+}
+
+/** `GET /api/user/:id`: what every user may see of another. */
+export interface PublicUser {
+  id: number;
+  username: string;
+  nickname: string;
+  avatar: string;
+  role: UserRole;
+  profile: ProfilePart;
+  created_at: string;
 }
 
 /** `POST /api/server/publish`. */
 export interface Publication {
-  /** To whom. */
+  /** The receivers. */
   to: PublishTo;
   /** The envelope's type: 1 to 64 letters, digits, `_`, `-`, `.` and `:`; none of the server's own. */
   type: string;
@@ -708,193 +964,222 @@ export interface Publication {
   data?: Record<string, unknown> | null;
 }
 
-/** To whom something is published: exactly one of these. */
-export interface PublishTo {
-  /** `true`: everybody who is connected. */
-  all?: boolean | null;
-  /** The members of a room who are connected. */
-  room?: number | null;
-  /** These users, at most 10,000. */
-  users?: number[] | null;
-}
+/** The receivers of a publication: exactly one of the fields. */
+export type PublishTo =
+  | { all: true; room?: null; users?: null }
+  | { users: number[]; all?: null; room?: null }
+  | { room: number; all?: null; users?: null };
 
-/** Somebody has read a room up to a seq. */
+/** A user has read a room up to a seq. */
 export interface Read {
-  /** Which room. */
+  /** The room. */
   room: number;
-  /** Who. */
+  /** The user. */
   user: number;
-  /** Up to which message's place. */
+  /** The seq of the last message that the user read. */
   seq: number;
 }
 
-/** What was refused, and why, as a v1 client is told. */
+/** `POST /api/auth/refresh`. */
+export interface Refreshed {
+  token: string;
+  expires_at: string;
+}
+
+/** Why the server refused a request. */
 export interface Refusal {
-  /** The stable word. */
+  /** The stable code. */
   code: ErrorCode;
   /** A sentence for a person. */
   message: string;
-  /** What in the request it is about. */
+  /** The field of the request that is wrong. */
   field?: string;
-  /** Nothing before this long will pass. */
+  /** The shortest delay after which a retry can succeed. */
   retry_after_ms?: number;
 }
 
-/** One is no longer in this room. */
+/** `POST /api/auth/register`. */
+export interface Register {
+  /** The unique name: letters and digits of any script, `_`, `-` and `.`. */
+  username: string;
+  /** At least one letter and one digit. */
+  password: string;
+  /** The e-mail address. */
+  email: string;
+}
+
+/** The caller is no longer in this room. */
 export interface Removed {
-  /** Which room. */
+  /** The room. */
   room: number;
 }
 
-/** `auth`: how long the fresh token is good. */
+/** `auth`: the life of the fresh token. */
 export interface Renewed {
   /** In milliseconds. */
   expires_in_ms: number;
 }
 
-/** What a member may do in one room. */
+/** The rights of a member in one room. */
 export type Role = 'member' | 'moderator' | 'owner';
 
 /** A room as one of its members sees it. */
 export interface Room {
   /** The room. A direct room's id is the classic dialect's `conversation_id`. */
   id: number;
-  /** Who may be in it. */
+  /** Who may join it. */
   kind: RoomKind;
   /** The unique name; direct rooms have none. */
   name: string | null;
-  /** What is shown as its heading; may be empty. */
+  /** The heading; may be empty. */
   title: string;
-  /** Its version. Moves no cursor of a client that holds the room already. */
+  /** Its version. It moves no cursor of a client that holds the room. */
   version: number;
   /** The seq of its newest message. */
   last_seq: number;
-  /** Up to where one has read it. */
+  /** The seq of the last message that the caller read. */
   read_seq: number;
-  /** Others' messages above that, not deleted, capped at 999. */
+  /** Messages of others above it, without deleted ones, capped at 999. */
   unread: number;
-  /** How many are in it. */
+  /** The number of members. */
   members: number;
-  /** What one may do in it. */
+  /** The caller's role in it. */
   role: Role;
-  /** One may not write here for the time being. */
+  /** The caller may not write here at present. */
   muted: boolean;
-  /** The newest message that is not deleted, if there is one. */
+  /** The newest message that is not deleted. */
   last_message?: Message;
-  /** In a direct room: the other one. */
+  /** The other user of a direct room. */
   peer?: Peer;
-  /** Up to where the others have read, by user id; in private rooms of at most 50 members. */
+  /** The read marks of the others, by user id; in private rooms of at most 50 members. */
   reads?: Record<string, number>;
 }
 
-/** A public room as somebody sees it who is not in it. */
+/** A public room as users outside of it see it. */
 export interface RoomCard {
   /** The room. */
   id: number;
   /** Its unique name. */
   name: string;
-  /** Its heading; may be empty. */
+  /** The heading; may be empty. */
   title: string;
-  /** How many are in it. */
+  /** The number of members. */
   members: number;
 }
 
-/** `rooms`: a page of public rooms that one could join. */
+/** `rooms`: a page of public rooms that the caller could join. */
 export interface RoomCards {
   /** In the order of their ids. */
   rooms: RoomCard[];
-  /** What `after` is to be for the next page; null at the end. */
+  /** `after` of the next page; null on the last page. */
   next: number | null;
 }
 
 /** Who may be in a room. */
 export type RoomKind = 'public' | 'private' | 'direct';
 
-/** A user's number, as some backends write it. */
+/** `POST /api/chat/send`. */
+export interface Sent {
+  message_id: number;
+  send_time: string;
+}
+
+/** A user's number, which some backends write as a string. */
 export type SiteId = number | string;
 
-/** What a site says of one of its users; what is absent or null stays as it is. */
+/** A user of a site; what is absent or null stays as it is. */
 export interface SiteUser {
-  /** The unique name, 1 to 50 characters; one that is taken gets a suffix. */
+  /** The unique name, 1 to 50 characters; a taken one gets a suffix. */
   username: string;
   /** A picture's address, or empty. */
   avatar?: string | null;
-  /** A few words, or empty. */
+  /** A few words about the user, or empty. */
   bio?: string | null;
-  /** The e-mail address. */
+  /** The e-mail address, or empty. */
   email?: string | null;
-  /** The site's number for the user, as its tokens' `sub` has it. */
+  /** The site's number for the user, which is `sub` of its tokens. */
   id?: SiteId | null;
-  /** The name that is shown; empty means the username again. */
+  /** The display name; empty means the username again. */
   nickname?: string | null;
   /** The site's name for the user, where it has no number. */
   subject?: string | null;
 }
 
-/** The users that a site made or updated. */
+/** The users that a site created or updated. */
 export interface SiteUsers {
   users: Person[];
 }
 
-/** `message`: where it came to lie. Sent only when that is durable. */
+/** `POST /api/conversations/start/:userId`. */
+export interface Started {
+  conversation_id: number;
+}
+
+/** `message`: the stored message. The server sends this only when it is durable. */
 export interface Stored {
   /** Its id. */
   id: number;
   /** Its place in the room. */
   seq: number;
-  /** The version that it took when it was first stored. */
+  /** The version that it took when the server stored it. */
   version: number;
-  /** When it was stored. */
+  /** The time of the commit. */
   send_time: string;
-  /** It had been stored before, by an earlier request with the same `client_id`. */
+  /** An earlier request with the same `client_id` stored it. */
   duplicate?: boolean;
 }
 
 /** A notice of the server itself. */
 export interface System {
-  /** A stable word, such as `events_missed`. */
+  /** A stable code, such as `events_missed`. */
   code: string;
   /** A sentence for a person. */
   message: string;
 }
 
-/** All who are typing in a room now. */
+/** All users who are typing in a room. */
 export interface Typing {
-  /** Which room. */
+  /** The room. */
   room: number;
-  /** Their ids; empty when nobody is any more. */
+  /** Their ids; empty when the last one stops. */
   users: number[];
 }
 
-/** What a user may do on the whole server. */
+/** `GET /api/conversations/unread-count`. */
+export interface UnreadCount {
+  /** The sum over all conversations. */
+  unread_count: number;
+}
+
+/** The rights of a user on the whole server. */
 export type UserRole = 'user' | 'moderator' | 'admin';
 
-/** `users`: a page of people whose name begins so. */
+/** `users`: a page of users whose name matches the query. */
 export interface Users {
   /** In the order of their ids. */
   users: Person[];
-  /** What `after` is to be for the next page; null at the end. */
+  /** `after` of the next page; null on the last page. */
   next: number | null;
 }
 
-/** What a session begins with: the answer to `hello`. */
+/** The response to `hello`. */
 export interface Welcome {
-  /** The session; another one after each reconnect. */
+  /** The session; it changes with each reconnect. */
   session: number;
-  /** The name of this history; another one after a restore. */
+  /** The epoch: the name of this history, which changes with a restore. */
   epoch: string;
-  /** Oneself. */
-  user: Oneself;
+  /** The caller. */
+  user: OwnUser;
   /** The server's time. */
   time: string;
-  /** After so long without other traffic the client sends a heartbeat. */
+  /** After this time without other traffic, the client sends a heartbeat. */
   heartbeat_ms: number;
-  /** How long the token is still good. */
+  /** The rest of the token's life. */
   token_expires_in_ms: number;
-  /** The bounds here. */
+  /** The limits of this server. */
   limits: Limits;
-  /** Who is online, all in all. */
+  /** The number of users online. */
   online: OnlineCount;
-  /** Every room that one is in. One that `hello` did not name is live from its `version` on. */
+  /** Every room of the caller. A room that `hello` did not name is live from its `version` on. */
   rooms: Room[];
 }

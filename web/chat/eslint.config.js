@@ -19,7 +19,7 @@ export default [
     },
   },
   {
-    files: ['teahouse.js'],
+    files: ['public/*.js'],
     languageOptions: { sourceType: 'script', globals: globals.browser },
     rules: {
       'no-restricted-properties': [

@@ -1,25 +1,24 @@
-//! What leaves the store: changes that are durable, in the order in which they were committed.
+//! What the store publishes: durable changes, in the order in which they were committed.
 
 use crate::{Message, Profile, RoomEntry, RoomId, Seq, SessionId, UserId};
 
-/// One durable change. The store hands these to the feed in order; whatever became of the socket
-/// that asked for it, a commit is delivered.
+/// One durable change. A commit is delivered even if the session that requested it is gone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Commit {
-    /// The room that changed; the lobby where it is about no room.
+    /// The room that changed; the lobby if the change is about no room.
     pub room: RoomId,
-    /// Who is to hear of it.
+    /// Who receives it.
     pub audience: Audience,
     /// What changed.
     pub change: Change,
 }
 
-/// Who hears of a change in a room.
+/// Who receives a change of a room.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Audience {
-    /// Everybody who is in the room.
+    /// Every member of the room.
     Room,
-    /// The two people of a direct room, in the order of their ids.
+    /// The two users of a direct room, ordered by id.
     Direct(Box<[Profile; 2]>),
 }
 
@@ -27,82 +26,82 @@ pub enum Audience {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly every change is a message, and a box would cost each of them")]
 pub enum Change {
-    /// A message is new or changed. The message carries the version that this took.
+    /// A message is new or changed. The message carries the version of this change.
     Message {
-        /// As it stands now.
+        /// The message in its current state.
         message: Message,
-        /// The seq of the room's newest message after this.
+        /// The seq of the room's newest message after this change.
         last_seq: Seq,
         /// What happened to it.
         what: MessageChange,
     },
-    /// A reader's mark moved forward. Marks take no version: they are told, and read anew on return.
+    /// A read mark moved forward. Marks have no version: a returning client reads them again.
     Read {
-        /// Whose mark it is.
+        /// The user whose mark it is.
         reader: UserId,
-        /// Up to where the room is read.
+        /// The seq up to which the user has read the room.
         seq: Seq,
-        /// Whether somebody else's words lie between the old mark and the new one.
+        /// Whether messages of others lie between the old mark and the new one.
         covers_others: bool,
-        /// Whether the others of the room hear of it: in direct rooms and in small private ones.
+        /// Whether the room's other members receive it: in direct rooms and in small private rooms.
         visible_to_room: bool,
     },
-    /// The room as one member sees it is new (joined, invited, created, opened) or changed (the role).
+    /// A member's entry of the room is new (joined, invited, created, opened) or changed (the role).
     Entry {
         /// The member.
         user: UserId,
-        /// The room as this member sees it now, with the version from which on it is theirs to hear.
+        /// The room as this member sees it, at the version from which on they receive its changes.
         entry: Box<RoomEntry>,
-        /// The session whose request did it and will be answered with the entry: it hears nothing of the
-        /// room before that answer.
+        /// The session whose request caused this, and which is answered with the entry. It receives nothing of the room
+        /// before that answer.
         requester: Option<SessionId>,
     },
-    /// Somebody is no longer in the room, and hears nothing of it from here on.
+    /// A user is no longer in the room, and receives nothing more of it.
     Left {
-        /// Who.
+        /// The user.
         user: UserId,
-        /// How many are in it now.
+        /// The number of members after this change.
         members: u32,
     },
-    /// The room has another name or title.
+    /// The room's name or title changed.
     Room {
         /// The name; direct rooms have none.
         name: Option<String>,
         /// The title.
         title: String,
     },
-    /// Somebody's name or picture changed.
+    /// A user's name or picture changed.
     Profile(Profile),
 }
 
 /// What happened to a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MessageChange {
-    /// It is new.
+    /// The message is new.
     New,
-    /// Its content is another.
+    /// Its content changed.
     Edit {
         /// Who edited it.
         by: UserId,
     },
-    /// It was deleted, and keeps its place with empty content.
+    /// It was deleted. It keeps its place with empty content.
     Delete {
         /// Who deleted it.
         by: UserId,
     },
-    /// Somebody reacted to it, or took a reaction back.
+    /// A reaction was added or removed.
     React {
-        /// Who.
+        /// Whose reaction.
         by: UserId,
-        /// With what.
+        /// The emoji.
         emoji: String,
-        /// Whether it is there now.
+        /// Whether the reaction was added.
         on: bool,
     },
 }
 
 impl Audience {
-    /// The other one of the two people of a direct room.
+    /// In a direct room, the other one of its two users.
     #[must_use]
     pub fn peer_of(&self, user: UserId) -> Option<&Profile> {
         match self {

@@ -1,12 +1,11 @@
-//! Identifiers and counters. All of them stay below 2^53, so that JavaScript reads them exactly.
+//! Identifiers and counters. All of them stay below 2^53, which JavaScript reads exactly.
 
 use std::fmt;
 
-/// The largest id or counter that may go onto the wire: 2^53 − 1, JavaScript's largest exact integer.
+/// The largest id or counter on the wire: 2^53 − 1, JavaScript's largest exact integer.
 pub const ID_MAX: u64 = (1 << 53) - 1;
 
-/// Where the ids of our own accounts start when a site's tokens are in use, so that they never meet
-/// the site's own ids (PROTOCOL.md section 1).
+/// The first id of this server's own accounts when a site's tokens are in use. It is above every id of the site.
 pub const OWN_IDS_START: u64 = 1 << 40;
 
 macro_rules! number {
@@ -30,7 +29,7 @@ macro_rules! number {
 }
 
 number! {
-    /// A person or a bot.
+    /// A user: a person or a bot.
     UserId
 }
 number! {
@@ -42,21 +41,21 @@ number! {
     MessageId
 }
 number! {
-    /// One connection after authentication. Never reused while the process lives; leaving goes by
-    /// this identity and never by user (promise 1).
+    /// One connection after authentication. Never reused while the process lives. A session leaves by this identity and
+    /// never by its user.
     SessionId
 }
 number! {
-    /// A message's place in its room: 1, 2, 3 … in order of commit, never reused.
+    /// A message's position in its room: 1, 2, 3 … in the order of commit, never reused.
     Seq
 }
 number! {
-    /// A room's change counter: every change to one of its messages takes the next one.
+    /// A room's change counter: every change of one of its messages takes the next number.
     Version
 }
 number! {
-    /// The order in which the first bytes of requests arrived. The highest one is the newest
-    /// connection, whatever became of the handshakes in between.
+    /// The order in which the first bytes of requests arrived. The highest is the newest connection, however long the
+    /// handshakes took.
     AcceptOrder
 }
 

@@ -1,7 +1,7 @@
-//! The nouns and rules of Teahouse: who, where, what was said, what is allowed, how much.
+//! The domain of Teahouse: users, rooms, messages, permissions, limits, and the tables of error and close codes.
 //!
-//! Everything here is plain data and plain functions. There is no async, no I/O, no serde, no clock:
-//! time comes in as an argument. This crate knows no other crate of the workspace.
+//! Everything here is plain data and plain functions, without async, I/O, serde or clocks: time is an argument. This
+//! crate depends on no other crate of the workspace.
 
 pub mod close;
 pub mod commit;

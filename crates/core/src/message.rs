@@ -1,45 +1,45 @@
-//! Messages, in their current state. The sender's IP address is kept by the store for moderators and
-//! has no place here, so that it cannot reach anybody else by mistake (ANCESTOR.md H11).
+//! Messages, in their current state. The store keeps the sender's IP address for moderators. It is no field here, so it
+//! cannot reach clients by mistake (docs/internals/regressions.md, H11).
 
 use crate::{MessageId, Profile, RoomId, Seq, Timestamp, UserId, Version};
 
-/// One message of a room, as it stands now.
+/// One message of a room, in its current state.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Message {
     /// Unique over all rooms; the same number in both dialects.
     pub id: MessageId,
-    /// Where it was said.
+    /// Its room.
     pub room: RoomId,
-    /// Its place in the room.
+    /// Its position in the room.
     pub seq: Seq,
     /// The room's version that last changed it.
     pub version: Version,
-    /// Who said it, under the name that they have now.
+    /// The sender, under the current name.
     pub sender: Profile,
-    /// The sender's own reference, under which sending again stores nothing twice.
+    /// The sender's idempotency key: sending with the same key again stores nothing.
     pub client_id: Option<String>,
     /// The text; empty once deleted.
     pub content: String,
-    /// What sort of message it is.
+    /// The kind of message.
     pub kind: MessageKind,
-    /// The message that this one answers.
+    /// The message that it replies to.
     pub reply_to: Option<MessageId>,
-    /// The members whom it names with `@username`, in the order of their ids.
+    /// The members that it mentions with `@username`, ordered by id.
     pub mentions: Vec<UserId>,
-    /// How many reacted with what, in the order of the emoji's code points.
+    /// The count of each emoji, ordered by the emoji's code points.
     pub reactions: Vec<(String, u32)>,
-    /// When it was last edited, if ever.
+    /// When it was last edited.
     pub edited_at: Option<Timestamp>,
-    /// A deleted message keeps its place with empty content.
+    /// Whether it was deleted. A deleted message keeps its position with empty content.
     pub deleted: bool,
     /// When it was committed. Never decreases within a room.
     pub sent_at: Timestamp,
 }
 
-/// What sort of message it is.
+/// The kind of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum MessageKind {
-    /// Said by a user.
+    /// Sent by a user.
     #[default]
     Text,
     /// A notice of the site.
@@ -59,7 +59,7 @@ impl MessageKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)

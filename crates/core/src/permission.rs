@@ -1,15 +1,15 @@
-//! Who may do what, as plain questions. Whether somebody is in a room at all is asked before.
+//! Who may do what, as pure functions. Whether a user can see a room at all is checked before.
 
 use crate::{Role, RoomKind, UserId, UserRole};
 
-/// Who acts: somebody who is in the room, with what they are on the server and in the room.
+/// The acting user, with their roles.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Actor {
-    /// Who.
+    /// The user.
     pub user: UserId,
-    /// What they are on the whole server.
+    /// The role on the whole server.
     pub server: UserRole,
-    /// What they are in this room; none when they are not in it.
+    /// The role in this room; none for a user who is not in it.
     pub room: Option<Role>,
 }
 
@@ -19,9 +19,8 @@ impl Actor {
     }
 }
 
-/// Whether a message of `author` may be deleted: one's own, or with a moderator's right. What two people
-/// say to each other is theirs: there, only one's own; and in a private room the server's moderators have a
-/// right only when they are in it.
+/// Whether the actor may delete a message of `author`: their own, or as a moderator. In a direct room only their own.
+/// In a private room the server's moderators may only if they are in it.
 #[must_use]
 pub fn may_delete(actor: &Actor, kind: RoomKind, author: UserId) -> bool {
     let moderates = match kind {
@@ -32,14 +31,13 @@ pub fn may_delete(actor: &Actor, kind: RoomKind, author: UserId) -> bool {
     actor.user == author || moderates
 }
 
-/// Whether somebody else may be brought into the room. Into public ones everybody comes by themselves, and
-/// may be brought as well.
+/// Whether the actor may add another user to the room.
 #[must_use]
 pub fn may_invite(actor: &Actor, kind: RoomKind) -> bool {
     kind != RoomKind::Direct && actor.room.is_some()
 }
 
-/// Whether a member of this role may be taken out: by moderators, and never by their equals.
+/// Whether the actor may remove a member of this role: moderators may, but not their equals.
 #[must_use]
 pub fn may_remove(actor: &Actor, kind: RoomKind, target: Role) -> bool {
     kind != RoomKind::Direct
@@ -48,7 +46,7 @@ pub fn may_remove(actor: &Actor, kind: RoomKind, target: Role) -> bool {
         && (actor.server >= UserRole::Admin || actor.room.is_some_and(|role| role > target))
 }
 
-/// Whether roles may be given, and the room's name and title changed.
+/// Whether the actor may assign roles and change the room's name and title.
 #[must_use]
 pub fn may_own(actor: &Actor, kind: RoomKind) -> bool {
     kind != RoomKind::Direct && actor.room.is_some() && actor.at_least(Role::Owner, UserRole::Admin)
@@ -63,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn one_deletes_ones_own_words_and_moderators_those_of_others() {
+    fn users_delete_their_own_messages_and_moderators_those_of_others() {
         let check = |server, room, kind, author, expect| {
             assert_eq!(may_delete(&actor(server, room), kind, UserId(author)), expect, "{server:?} {room:?} {kind:?}");
         };
@@ -80,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn members_invite_and_nobody_removes_an_equal() {
+    fn members_invite_and_no_moderator_removes_an_equal() {
         let (user, admin) = (UserRole::User, UserRole::Admin);
         assert!(may_invite(&actor(user, Some(Role::Member)), RoomKind::Private));
         assert!(!may_invite(&actor(admin, None), RoomKind::Private));
@@ -98,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn owners_and_administrators_who_are_in_it_run_a_room() {
+    fn owners_and_administrators_in_a_room_may_manage_it() {
         assert!(may_own(&actor(UserRole::User, Some(Role::Owner)), RoomKind::Public));
         assert!(may_own(&actor(UserRole::Admin, Some(Role::Member)), RoomKind::Private));
         assert!(!may_own(&actor(UserRole::Admin, None), RoomKind::Private));

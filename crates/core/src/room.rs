@@ -1,18 +1,18 @@
-//! Rooms: everything said is said in one.
+//! Rooms. Every message belongs to one.
 
 use crate::{Message, Profile, RoomId, Seq, UserId, Version};
 
-/// The room that everybody is in, from the creation of the account.
+/// The room of every user, from the creation of the account.
 pub const LOBBY: RoomId = RoomId(1);
 
 /// Who may be in a room.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum RoomKind {
-    /// Anyone may join.
+    /// Every user may join.
     Public,
-    /// Members only; one is invited.
+    /// Members invite others.
     Private,
-    /// Two users, for ever; the classic dialect calls it a conversation.
+    /// Two users who never change; the classic dialect calls it a conversation.
     Direct,
 }
 
@@ -30,22 +30,22 @@ impl RoomKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
-/// What a member may do in one room.
+/// A member's role in one room.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Role {
     /// May read and write.
     #[default]
     Member,
-    /// May also delete what others said there and remove members.
+    /// May also delete messages of others and remove members.
     Moderator,
-    /// May also change the room and its roles.
+    /// May also change the room and assign roles.
     Owner,
 }
 
@@ -63,7 +63,7 @@ impl Role {
         }
     }
 
-    /// The role of that name.
+    /// The role with this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == name)
@@ -77,41 +77,41 @@ pub struct RoomEntry {
     pub id: RoomId,
     /// Who may be in it.
     pub kind: RoomKind,
-    /// The unique name by which public rooms are found; direct rooms have none.
+    /// The unique name; direct rooms have none.
     pub name: Option<String>,
-    /// What is shown as its heading; may be empty.
+    /// The displayed heading; may be empty.
     pub title: String,
     /// Its version.
     pub version: Version,
     /// The seq of its newest message.
     pub last_seq: Seq,
-    /// How many are in it.
+    /// The number of members.
     pub members: u32,
-    /// What this member may do in it.
+    /// This member's role.
     pub role: Role,
-    /// Up to where this member has read it.
+    /// The seq up to which this member has read it.
     pub read_seq: Seq,
-    /// Others' messages above that, not deleted, capped at 999.
+    /// Messages of others after that which are not deleted, capped at 999.
     pub unread: u32,
-    /// This member may not write for the time being.
+    /// Whether this member is muted.
     pub muted: bool,
-    /// In a direct room: the other one, and up to where they have read.
+    /// In a direct room: the other user, and the seq up to which they have read it.
     pub peer: Option<(Profile, Seq)>,
     /// The newest message that is not deleted.
     pub last_message: Option<Message>,
-    /// Up to where the others have read, in private rooms that are small enough for it.
+    /// Up to which seq the others have read it, in small private rooms.
     pub reads: Vec<(UserId, Seq)>,
 }
 
-/// A public room as somebody sees it who is not in it.
+/// A public room as a user sees it who is not in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RoomCard {
     /// The room.
     pub id: RoomId,
     /// Its unique name.
     pub name: String,
-    /// Its heading; may be empty.
+    /// The displayed heading; may be empty.
     pub title: String,
-    /// How many are in it.
+    /// The number of members.
     pub members: u32,
 }

@@ -1,4 +1,4 @@
-//! What people type: trimmed, measured in Unicode scalar values, made inert.
+//! Text that people type: trimmed, measured in Unicode scalar values, cleaned of control characters.
 
 /// Why a text was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -6,18 +6,18 @@ pub enum TextError {
     /// Nothing is left after trimming.
     #[error("empty")]
     Empty,
-    /// More Unicode scalar values than allowed.
+    /// It has more Unicode scalar values than allowed.
     #[error("longer than {chars_max} characters")]
     TooLong {
-        /// The most that is allowed.
+        /// The maximum.
         chars_max: usize,
     },
 }
 
-/// The trimmed text, when it has between 1 and `chars_max` Unicode scalar values.
+/// Trims a text and checks that it has between 1 and `chars_max` Unicode scalar values.
 ///
 /// # Errors
-/// Empty after trimming, or too long.
+/// When it is empty after trimming, or too long.
 pub fn check_content(raw: &str, chars_max: usize) -> Result<&str, TextError> {
     let text = raw.trim();
     if text.is_empty() {
@@ -29,14 +29,14 @@ pub fn check_content(raw: &str, chars_max: usize) -> Result<&str, TextError> {
     Ok(text)
 }
 
-/// Whether a text has more than `chars_max` Unicode scalar values. Looks at no more than it must.
+/// Whether a text has more than `chars_max` Unicode scalar values. It reads no further than needed.
 #[must_use]
 pub fn longer_than(text: &str, chars_max: usize) -> bool {
     text.len() > chars_max && text.chars().nth(chars_max).is_some()
 }
 
-/// A name without what could make it lie about itself or its surroundings: control characters and
-/// the bidirectional overrides are taken out, and white space at the ends is trimmed.
+/// Removes control characters and bidirectional overrides from a name, with which it could imitate another one or
+/// reorder the text around it, and trims it.
 #[must_use]
 pub fn inert(raw: &str) -> String {
     let clean: String = raw.chars().filter(|c| !c.is_control() && !is_bidi_control(*c)).collect();
@@ -72,13 +72,13 @@ mod tests {
     }
 
     #[test]
-    fn names_lose_what_would_make_them_lie() {
+    fn names_lose_control_characters_and_bidirectional_overrides() {
         assert_eq!(inert(" a\u{202e}b\u{0}\n"), "ab");
         assert_eq!(inert("<script>"), "<script>");
     }
 
     #[test]
-    fn usernames_are_letters_digits_and_three_marks() {
+    fn usernames_are_letters_digits_and_three_punctuation_marks() {
         for (name, expect) in [
             ("amy", true),
             ("小明", true),

@@ -1,8 +1,8 @@
-//! Moments. Nothing in the pure crates reads a clock; whoever does passes a [`Timestamp`] in.
+//! Wall-clock time. The pure crates read no clock; their callers pass a [`Timestamp`].
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A moment of wall-clock time: milliseconds since 1970-01-01T00:00:00Z.
+/// A wall-clock time: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Timestamp(pub i64);
 
@@ -13,7 +13,7 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
-    /// This moment, moved by `by` into the future.
+    /// This time plus `by`.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))

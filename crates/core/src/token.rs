@@ -1,9 +1,9 @@
-//! What the server remembers of a token: enough to end it, never enough to use it.
+//! What the server keeps of a token: enough to revoke it, never enough to use it.
 
 use crate::UserId;
 
-/// The first 16 bytes of a SHA-256: of a whole token, or of the login that a token of ours belongs to.
-/// Tokens themselves are never stored or logged.
+/// The first 16 bytes of the SHA-256 of a token, or of the login that a token of this server belongs to. Tokens
+/// themselves are never stored or logged.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenKey(pub [u8; 16]);
 
@@ -13,30 +13,30 @@ impl std::fmt::Debug for TokenKey {
     }
 }
 
-/// What a live session keeps of the token that it was opened with.
+/// What a live session keeps of its token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TokenMark {
-    /// The token itself, hashed.
+    /// The hash of the token.
     pub token: TokenKey,
-    /// The login that it belongs to, hashed; only tokens of our own belong to one. A refreshed token
-    /// belongs to the same login as the one before it, so that logging out ends them all.
+    /// The hash of the login that it belongs to; only this server's own tokens have one. A refreshed token belongs to
+    /// the same login as the token before it, so that logging out ends both.
     pub login: Option<TokenKey>,
-    /// When it was issued, in seconds; 0 when the token does not say.
+    /// When it was issued, in seconds; 0 if the token has no `iat`.
     pub issued_at: i64,
     /// When it expires, in seconds.
     pub expires_at: i64,
 }
 
-/// A decision that tokens of one user are worth nothing from now on.
+/// Which tokens of a user are void from now on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Revocation {
-    /// The token of this key, or every token of the login of this key (logging out).
+    /// The token, or every token of the login, with this key (logging out).
     Key(TokenKey),
-    /// Everything issued up to and including this second, but for one login or token (a changed password).
+    /// Every token issued up to and including this second, except one login or token (a changed password).
     IssuedUpTo {
         /// The last second of issue that is void.
         second: i64,
-        /// The login or token that asked for it, which stays.
+        /// The login or token of the request that caused this; it stays valid.
         except: Option<TokenKey>,
     },
     /// Every token of the user (the account was disabled).
@@ -56,12 +56,12 @@ impl Revocation {
     }
 }
 
-/// A revocation and whose tokens it is about.
+/// A revocation for one user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Revoked {
-    /// Whose tokens.
+    /// The user.
     pub user: UserId,
-    /// Which of them.
+    /// The void tokens.
     pub what: Revocation,
 }
 
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revocation_covers_what_it_says_and_nothing_else() {
+    fn a_revocation_covers_the_tokens_it_names_and_no_others() {
         let check =
             |what: Revocation, mark: TokenMark, expect| assert_eq!(what.covers(&mark), expect, "{what:?} {mark:?}");
         check(Revocation::Key(A), mark(A, None, 5), true);

@@ -1,48 +1,48 @@
-//! Users: what others may see of one (a profile), and what the server knows of one (a user).
+//! Users: the profile that others see, and the account that the server knows.
 
 use crate::{Timestamp, UserId};
 
-/// What stands beside a user's words, everywhere and for everybody.
+/// What every user may see of a user.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Profile {
-    /// Who it is.
+    /// The user.
     pub id: UserId,
-    /// The unique name that a user logs in with.
+    /// The unique name that the user logs in with.
     pub username: String,
-    /// The name that is shown; never empty (it starts as the username).
+    /// The displayed name; never empty (by default the username).
     pub nickname: String,
-    /// The address of a picture, or empty.
+    /// The URL of a picture, or empty.
     pub avatar: String,
 }
 
-/// Everything that the server knows of a user, but for the password's hash.
+/// Everything that the server knows about a user except the password's hash.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct User {
-    /// What others see beside this user's words.
+    /// What every user may see.
     pub profile: Profile,
-    /// The e-mail address; shown to the user alone. A site's token need not carry one.
+    /// The e-mail address; only the user sees it. A site's token may lack one.
     pub email: Option<String>,
-    /// A few words about oneself.
+    /// A text about the user.
     pub bio: String,
-    /// What this user may do on the whole server.
+    /// The role on the whole server.
     pub role: UserRole,
-    /// A disabled user cannot log in or connect, and no token of theirs is worth anything.
+    /// Whether the account is disabled: the user cannot log in or connect, and all tokens are void.
     pub disabled: bool,
-    /// Until when this user may not send, if at all.
+    /// Until when the user may not send.
     pub muted_until: Option<Timestamp>,
-    /// When the account was made here.
+    /// When the account was created on this server.
     pub created_at: Timestamp,
 }
 
-/// What a user may do on the whole server. A room has roles of its own.
+/// A user's role on the whole server. Rooms have roles of their own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum UserRole {
-    /// An ordinary member of the community.
+    /// No special permissions.
     #[default]
     User,
-    /// May delete what others said.
+    /// May delete messages of others.
     Moderator,
-    /// May do everything that a moderator may, and change roles.
+    /// May do everything that a moderator may, and assign roles.
     Admin,
 }
 
@@ -60,7 +60,7 @@ impl UserRole {
         }
     }
 
-    /// The role of that name.
+    /// The role with this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == name)

@@ -1,5 +1,4 @@
-//! The tables of codes and the limits stand whole in the specification, so that nobody meets a code that it does
-//! not name, or a bound that it does not promise.
+//! docs/protocol.md lists every error code, every close code and every limit.
 #![allow(missing_docs)]
 
 use std::time::Duration;
@@ -9,7 +8,7 @@ use teahouse_core::{CloseCode, ErrorCode, Language};
 
 const PROTOCOL: &str = include_str!("../../../docs/protocol.md");
 
-/// The rows of the tables below this heading, up to the next one of its level or above; each as its cells.
+/// The rows of the tables below this heading, up to the next heading of its level or above; each row as its cells.
 fn rows(heading: &str) -> Vec<Vec<&'static str>> {
     let level = heading.chars().take_while(|c| *c == '#').count();
     let ends = |line: &str| {
@@ -22,7 +21,7 @@ fn rows(heading: &str) -> Vec<Vec<&'static str>> {
 }
 
 #[test]
-fn every_error_code_stands_in_the_table_with_its_status_and_whether_trying_again_helps() {
+fn the_protocol_lists_every_error_code_with_its_status_and_message() {
     let rows = rows("### Errors");
     for code in ErrorCode::ALL {
         let again = if code.retry_helps() { "yes" } else { "no" };
@@ -38,20 +37,20 @@ fn every_error_code_stands_in_the_table_with_its_status_and_whether_trying_again
 }
 
 #[test]
-fn every_close_code_stands_in_the_table_with_its_reason_and_whether_one_comes_back() {
+fn the_protocol_lists_every_close_code_with_its_reason() {
     let rows = rows("## Closing");
     for code in CloseCode::ALL {
-        let comes_back = if code.comes_back() { "yes" } else { "no" };
+        let reconnects = if code.reconnects() { "yes" } else { "no" };
         let is_its = |cells: &&Vec<&str>| cells[0] == code.code().to_string();
         let its: Vec<_> = rows.iter().filter(is_its).collect();
         let [cells] = &its[..] else { panic!("{} has {} rows", code.code(), its.len()) };
-        assert_eq!((cells[1], cells[3]), (code.reason(), comes_back), "{}", code.code());
+        assert_eq!((cells[1], cells[3]), (code.reason(), reconnects), "{}", code.code());
     }
     assert_eq!(rows.len(), CloseCode::ALL.len() + 2, "each code has one row, below the head");
 }
 
 #[test]
-fn every_limit_that_is_promised_stands_in_the_table() {
+fn the_protocol_lists_every_limit() {
     let seconds = |time: Duration| time.as_secs() as usize;
     let promised: &[(&str, usize)] = &[
         ("characters (Unicode scalar values) of a v1 message", CONTENT_CHARS_MAX),

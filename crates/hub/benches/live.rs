@@ -1,5 +1,5 @@
-//! The pure parts of the live half that run for every frame, session or delivery: reading frames, attaching
-//! and leaving, reading a tail, a tick of presence. Run by hand: `cargo bench -p teahouse-hub --bench live`.
+//! Benchmarks of the pure parts that run for every frame, session or delivery: decoding frames, attaching and leaving,
+//! reading a tail, a presence tick. Run with `cargo bench -p teahouse-hub --bench live`.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
@@ -17,7 +17,7 @@ const LINGER: Duration = Duration::from_secs(5);
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// A message of two hundred characters as a client sends it.
+/// A message of two hundred characters, as a client sends it.
 fn client_frame() -> Vec<u8> {
     let text = format!(r#"{{"type":"message","id":"17","data":{{"room":1,"content":"{}"}}}}"#, "x".repeat(200));
     let length = u16::try_from(text.len()).unwrap_or_default();
@@ -35,7 +35,7 @@ fn websocket(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(format!("decode {name}"), |bencher| {
             let mut decoder = Decoder::default();
-            // The bytes are unmasked in place, so that each time needs its own.
+            // Decoding unmasks the bytes in place, so each run needs its own.
             bencher.iter_batched_ref(
                 || bytes.clone(),
                 |bytes| {
@@ -54,7 +54,7 @@ fn websocket(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Everybody is there with one session.
+/// Every user has one session.
 fn full() -> Registry {
     let mut registry = Registry::new(1, LINGER);
     for user in 0..USERS {
@@ -66,7 +66,7 @@ fn full() -> Registry {
 fn registry(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("registry of 10,000");
     let now = MonotonicMs::default();
-    group.bench_function("a params attaches and leaves with a goodbye", |bencher| {
+    group.bench_function("a new user attaches and leaves cleanly", |bencher| {
         let (mut registry, mut effects) = (full(), Vec::new());
         let (user, session) = (UserId(USERS), SessionId(USERS));
         bencher.iter(|| {
@@ -86,11 +86,11 @@ fn registry(criterion: &mut Criterion) {
             registry.leave(now, user, displaced, LeaveReason::Lost, &mut effects)
         });
     });
-    group.bench_function("a tick with nobody to tell of", |bencher| {
+    group.bench_function("a tick without changes", |bencher| {
         let (mut registry, mut effects) = (full(), Vec::new());
         bencher.iter(|| registry.tick(black_box(now), &mut effects));
     });
-    group.bench_function("a tick that ends the linger of all", |bencher| {
+    group.bench_function("a tick that ends every linger", |bencher| {
         let late = now.plus(LINGER).plus(LINGER);
         bencher.iter_batched(
             || {
@@ -110,7 +110,7 @@ fn registry(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn entry(version: u64) -> EncodedChange {
+fn change(version: u64) -> EncodedChange {
     let frame = text_frame(&"x".repeat(300));
     EncodedChange {
         version: Version(version),
@@ -129,29 +129,29 @@ fn tail(criterion: &mut Criterion) {
     const ENTRIES: u64 = 1024;
     let mut group = criterion.benchmark_group("tail of 1,024");
     let mut tail = Tail::new(Version(0), Seq(0), ENTRIES as usize);
-    (1..=ENTRIES).for_each(|version| tail.push(entry(version)));
+    (1..=ENTRIES).for_each(|version| tail.push(change(version)));
     group.bench_function("read at the head", |bencher| {
         bencher.iter(|| matches!(tail.read_after(black_box(Version(ENTRIES))), TailRead::AtHead));
     });
-    group.bench_function("read the next one", |bencher| {
+    group.bench_function("read the next change", |bencher| {
         bencher.iter(|| matches!(tail.read_after(black_box(Version(ENTRIES - 1))), TailRead::Next(_)));
     });
     group.throughput(Throughput::Elements(ENTRIES));
-    group.bench_function("a cursor reads all of it", |bencher| {
+    group.bench_function("a cursor reads the whole tail", |bencher| {
         bencher.iter(|| {
             let mut cursor = Version(0);
-            while let TailRead::Next(entry) = tail.read_after(cursor) {
-                cursor = entry.version;
+            while let TailRead::Next(change) = tail.read_after(cursor) {
+                cursor = change.version;
             }
             cursor
         });
     });
     group.throughput(Throughput::Elements(1));
-    group.bench_function("push, and the oldest makes room", |bencher| {
-        let (mut version, entry) = (ENTRIES, entry(0));
+    group.bench_function("push, which drops the oldest", |bencher| {
+        let (mut version, template) = (ENTRIES, change(0));
         bencher.iter(|| {
             version += 1;
-            tail.push(EncodedChange { version: Version(version), last_seq: Seq(version), ..entry.clone() });
+            tail.push(EncodedChange { version: Version(version), last_seq: Seq(version), ..template.clone() });
         });
     });
     group.finish();

@@ -1,5 +1,5 @@
-//! An echo on the hub's codec, for the Autobahn fuzzing client (`make autobahn`); no part of the product. It says
-//! where it listens on its first line of output, and echoes until it is ended.
+//! An echo server on the hub's codec for the Autobahn fuzzing client (scripts/autobahn). It prints its address on the
+//! first line of output and runs until it is killed.
 #![allow(clippy::unwrap_used, reason = "a test tool that cannot go on fails")]
 
 use std::io::{self, Read, Write};
@@ -13,16 +13,16 @@ use teahouse_hub::websocket::{
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// Bytes of a request's head, at most.
+/// The maximum length of a request's head.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
-/// How long a peer may take to end the connection that both have closed, or to take what is sent to it.
+/// How long a peer may take to end a closed connection, or to accept what is sent.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     println!("ws://{}", listener.local_addr().unwrap());
     for stream in listener.incoming() {
-        // The fuzzing client opens one connection after the other. What it breaks off is its own affair.
+        // The fuzzing client opens one connection after the other. Connections that it aborts are ignored.
         std::thread::spawn(move || stream.and_then(echo));
     }
 }
@@ -30,7 +30,7 @@ fn main() {
 fn echo(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    shake(&mut stream)?;
+    handshake(&mut stream)?;
     let mut decoder = Decoder::default();
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -64,16 +64,16 @@ fn echo(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Ends the connection so that what was sent arrives: what still comes is read, since a socket that is closed
-/// with something unread in it is reset.
+/// Ends the connection so that everything that was sent arrives. It reads until the peer closes, since closing a socket
+/// with unread data resets it.
 fn leave(stream: &mut TcpStream) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     io::copy(stream, &mut io::sink()).map(drop)
 }
 
-/// The handshake, as far as a test tool needs one. The client sends nothing behind its head before the answer.
-fn shake(stream: &mut TcpStream) -> io::Result<()> {
+/// The handshake, as far as a test tool needs one. The client sends nothing after its head before the response.
+fn handshake(stream: &mut TcpStream) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

@@ -1,4 +1,4 @@
-//! Monotonic time of one hub. Only the shard's loop reads it; everything else is given a [`MonotonicMs`].
+//! Monotonic time of one hub. Only the shard's event loop reads the clock; everything else receives a [`MonotonicMs`].
 
 use std::time::{Duration, Instant};
 
@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 pub struct MonotonicMs(pub u64);
 
 impl MonotonicMs {
-    /// This moment, `by` later.
+    /// This time plus `by`.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long it is since `earlier`; zero when that is not earlier.
+    /// The time since `earlier`; zero when that is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Where moments come from.
+/// The hub's clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
@@ -35,7 +35,7 @@ impl Clock {
         self.at(Instant::now())
     }
 
-    /// An instant that was read elsewhere.
+    /// Converts an instant that was read elsewhere.
     pub(crate) fn at(&self, instant: Instant) -> MonotonicMs {
         let passed = instant.saturating_duration_since(self.start);
         MonotonicMs(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))

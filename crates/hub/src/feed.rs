@@ -1,5 +1,5 @@
-//! The street from the store to the shards: commits come in order, are encoded once a dialect, and are
-//! laid into each shard's inbox.
+//! The feed from the store to the shards: it receives commits in order, encodes each once for each dialect, and pushes
+//! them into the inboxes of the shards that they concern. It never waits.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,12 +8,11 @@ use teahouse_protocol::{classic, v1};
 
 use crate::inbox::{CoalesceKey, Delivery, Inbox, Notification, Recipients};
 use crate::metrics::HubMetrics;
-use crate::shard_of;
 use crate::tail::EncodedChange;
 use crate::websocket::text_frame;
 
-/// Where the lobby stands by the newest commit, for sessions that are about to begin: one that was told
-/// "welcome" hears everything that is said from then on, however long its way to its shard is.
+/// The lobby's position after the newest commit. A handshake reads it before it is answered, so that its session
+/// receives everything after that, however long the way to its shard is.
 #[derive(Debug, Default)]
 pub(crate) struct LobbyHead(Mutex<(Version, Seq)>);
 
@@ -22,83 +21,85 @@ impl LobbyHead {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn move_to(&self, (version, seq): (Version, Seq)) {
+    pub(crate) fn advance(&self, (version, seq): (Version, Seq)) {
         let mut head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *head = (head.0.max(version), head.1.max(seq));
     }
 }
 
-/// The feed's end at the store. Give it to the store as its sink.
+/// Where the store hands over its commits.
 pub struct Feed {
     inboxes: Arc<[Arc<Inbox>]>,
     lobby: Arc<LobbyHead>,
     metrics: HubMetrics,
-    /// What the commits at hand are for each shard; kept to keep its room.
-    sorted: Vec<Vec<Delivery>>,
+    /// The deliveries for each shard; kept for its capacity.
+    per_shard: Vec<Vec<Delivery>>,
 }
 
 impl Feed {
     pub(crate) fn new(inboxes: Arc<[Arc<Inbox>]>, lobby: Arc<LobbyHead>, metrics: HubMetrics) -> Self {
-        let sorted = inboxes.iter().map(|_| Vec::new()).collect();
-        Self { inboxes, lobby, metrics, sorted }
+        let per_shard = inboxes.iter().map(|_| Vec::new()).collect();
+        Self { inboxes, lobby, metrics, per_shard }
     }
 
-    /// These changes are durable, in this order. Returns at once. They are delivered when [`Feed::flush_notify`] says
-    /// that whoever asked for them knows, so that both leave in one write.
+    /// Takes durable changes, in this order, and returns at once. The shards are notified by [`Feed::flush_notify`],
+    /// after the requests that caused the changes were answered, so that both leave in one write.
     pub fn push_commits(&mut self, commits: Vec<Commit>) {
         for commit in commits {
-            self.sort(commit);
+            self.encode(commit);
         }
-        for (inbox, deliveries) in self.inboxes.iter().zip(&mut self.sorted) {
+        for (inbox, deliveries) in self.inboxes.iter().zip(&mut self.per_shard) {
             if !deliveries.is_empty() {
                 inbox.push_deferred(deliveries.drain(..), &self.metrics);
             }
         }
     }
 
-    /// Whoever asked for what was committed has been answered: now it is delivered.
+    /// Notifies the shards of the changes that were pushed.
     pub fn flush_notify(&mut self) {
         self.inboxes.iter().for_each(|inbox| inbox.flush_notify());
     }
 
-    /// Encodes a commit, once for all sockets, and lays it out for the shards that it concerns.
-    fn sort(&mut self, commit: Commit) {
+    /// Encodes a commit and distributes it over the shards that it concerns.
+    fn encode(&mut self, commit: Commit) {
         let Commit { room, audience, change } = commit;
         match change {
-            Change::Message { message, last_seq, what } => self.message(room, &audience, &message, last_seq, &what),
+            Change::Message { message, last_seq, what } => {
+                self.encode_message(room, &audience, &message, last_seq, &what)
+            }
             Change::Read { reader, seq, covers_others, visible_to_room } => {
                 let v1 = Some(text_frame(&v1::read(room, reader, seq)));
                 let key = CoalesceKey::Read(room, reader);
                 match &audience {
                     Audience::Direct(pair) => {
-                        for person in pair.iter() {
-                            let is_author = covers_others && person.id != reader;
+                        for member in pair.iter() {
+                            let is_author = covers_others && member.id != reader;
                             let classic = is_author.then(|| text_frame(&classic::message_read(room, reader)));
-                            self.tell(Notification {
-                                recipients: Recipients::User(person.id),
+                            self.notify(Notification {
+                                recipients: Recipients::User(member.id),
                                 key,
                                 classic,
                                 v1: v1.clone(),
                             });
                         }
                     }
-                    // Classic knows read marks in conversations only.
+                    // The classic dialect has read marks in conversations only.
                     Audience::Room => {
                         let to = if visible_to_room { Recipients::Room(room) } else { Recipients::User(reader) };
-                        self.tell(Notification { recipients: to, key, classic: None, v1 });
+                        self.notify(Notification { recipients: to, key, classic: None, v1 });
                     }
                 }
             }
             Change::Entry { user, entry, requester } => {
-                self.for_all(&Delivery::Member { user, entry: Arc::from(entry), requester });
+                self.push_to_all(&Delivery::Member { user, entry: Arc::from(entry), requester });
             }
-            Change::Left { user, members } => self.for_all(&Delivery::Left { room, user, members }),
-            // Each member sees the room in their own way, so that the store is asked how.
-            Change::Room { .. } => self.for_all(&Delivery::EntriesChanged(room)),
+            Change::Left { user, members } => self.push_to_all(&Delivery::Left { room, user, members }),
+            // Every member has an entry of their own, so each shard reads them from the store.
+            Change::Room { .. } => self.push_to_all(&Delivery::EntriesChanged(room)),
             Change::Profile(profile) => {
-                // Everybody shares the lobby with everybody.
+                // Every user shares the lobby with every other.
                 let v1 = Some(text_frame(&v1::user(&profile)));
-                self.tell(Notification {
+                self.notify(Notification {
                     recipients: Recipients::Everyone,
                     key: CoalesceKey::Profile(profile.id),
                     classic: None,
@@ -108,17 +109,24 @@ impl Feed {
         }
     }
 
-    fn message(&mut self, room: RoomId, audience: &Audience, message: &Message, last_seq: Seq, what: &MessageChange) {
+    fn encode_message(
+        &mut self,
+        room: RoomId,
+        audience: &Audience,
+        message: &Message,
+        last_seq: Seq,
+        what: &MessageChange,
+    ) {
         let receiver = audience.peer_of(message.sender.id);
-        // Classic clients sit in the lobby and in direct rooms, and know no edit, no reaction, and no deletion in
-        // a conversation; that they see at their next load.
+        // Classic clients are in the lobby and in direct rooms, and know no edits, no reactions, and no deletion in a
+        // conversation. They see those with their next load.
         let classic = match (what, receiver) {
             (MessageChange::New, Some(receiver)) => Some(classic::private_message(message, receiver)),
             (MessageChange::New, None) if room == LOBBY => Some(classic::message(message)),
             (MessageChange::Delete { .. }, None) if room == LOBBY => Some(classic::message_deleted(message.id)),
             _ => None,
         };
-        let entry = EncodedChange {
+        let encoded = EncodedChange {
             version: message.version,
             last_seq,
             classic: classic.map(|text| text_frame(&text)),
@@ -130,36 +138,36 @@ impl Feed {
             has_reactions: !message.reactions.is_empty(),
         };
         if room == LOBBY {
-            self.lobby.move_to((entry.version, entry.last_seq));
+            self.lobby.advance((encoded.version, encoded.last_seq));
         }
-        let delivery = Delivery::RoomChange { room, change: entry };
+        let delivery = Delivery::RoomChange { room, change: encoded };
         match audience {
-            Audience::Room => self.for_all(&delivery),
+            Audience::Room => self.push_to_all(&delivery),
             Audience::Direct(pair) => {
-                let [low, high] = [pair[0].id, pair[1].id].map(|user| self.shard(user));
+                let [low, high] = [pair[0].id, pair[1].id].map(|user| self.shard_of(user));
                 if high != low {
-                    self.sorted[high].push(delivery.clone());
+                    self.per_shard[high].push(delivery.clone());
                 }
-                self.sorted[low].push(delivery);
+                self.per_shard[low].push(delivery);
             }
         }
     }
 
-    fn tell(&mut self, told: Notification) {
-        match told.recipients {
+    fn notify(&mut self, notification: Notification) {
+        match notification.recipients {
             Recipients::User(user) => {
-                let shard = self.shard(user);
-                self.sorted[shard].push(Delivery::Notification(told));
+                let shard = self.shard_of(user);
+                self.per_shard[shard].push(Delivery::Notification(notification));
             }
-            Recipients::Everyone | Recipients::Room(_) => self.for_all(&Delivery::Notification(told)),
+            Recipients::Everyone | Recipients::Room(_) => self.push_to_all(&Delivery::Notification(notification)),
         }
     }
 
-    fn for_all(&mut self, delivery: &Delivery) {
-        self.sorted.iter_mut().for_each(|shard| shard.push(delivery.clone()));
+    fn push_to_all(&mut self, delivery: &Delivery) {
+        self.per_shard.iter_mut().for_each(|shard| shard.push(delivery.clone()));
     }
 
-    fn shard(&self, user: UserId) -> usize {
-        shard_of(user, self.inboxes.len())
+    fn shard_of(&self, user: UserId) -> usize {
+        crate::shard_of(user, self.inboxes.len())
     }
 }

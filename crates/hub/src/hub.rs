@@ -1,4 +1,4 @@
-//! The hub's handle: hands arrivals, questions and decisions to the shards, and owns their threads.
+//! The hub's handle: it hands connections and control messages to the shards, and owns their threads.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,25 +15,25 @@ use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
 use crate::ports::{HistoryReader, NewConnection, Publication, PublishTo, RequestHandler};
-use crate::shard::{self, Control, Ports, Setup};
+use crate::shard::{self, Control, Environment, Ports};
 use crate::websocket;
 
-/// Control messages waiting for one shard; whoever has one more waits, which slows handshakes down and nothing else.
+/// Control messages that wait for one shard. Senders of more wait, which slows down handshakes and nothing else.
 const CONTROLS_WAITING_MAX: usize = 1024;
 
-/// The hub is going down and takes nothing any more.
+/// The hub is shutting down and accepts nothing more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the hub is going down")]
+#[error("the hub is shutting down")]
 pub struct HubClosed;
 
-/// The live half. Cloning gives another handle to the same.
+/// The live half. Clones share it.
 #[derive(Clone)]
 pub struct Hub {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    /// Emptied when the hub stops, which ends the shards. Held only to clone a sender.
+    /// Filled when the shards start and emptied when the hub stops, which ends them. Locked only to clone a sender.
     shards: Mutex<Vec<mpsc::Sender<Control>>>,
     online: Arc<Online>,
     inboxes: Arc<[Arc<Inbox>]>,
@@ -42,16 +42,14 @@ struct Inner {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// A hub whose inboxes are there, so that a store can be opened with its [`Feed`], and whose shards are not yet.
+/// A hub that has its [`Feed`], with which the store is opened, and no shards yet.
 pub struct PreparedHub {
     options: HubOptions,
-    metrics: HubMetrics,
-    inboxes: Arc<[Arc<Inbox>]>,
-    lobby: Arc<LobbyHead>,
+    hub: Hub,
 }
 
 impl Hub {
-    /// The first of two steps to a hub: the feed, for the store to be opened with.
+    /// The first of two steps to a hub: makes the feed, which the store is opened with.
     #[must_use]
     pub fn prepare(options: HubOptions) -> (PreparedHub, Feed) {
         let metrics = HubMetrics::default();
@@ -59,25 +57,27 @@ impl Hub {
         let inboxes: Arc<[_]> = (0..options.shards).map(|_| Arc::new(Inbox::new(options.inbox_commits_max))).collect();
         let lobby = Arc::new(LobbyHead::default());
         let feed = Feed::new(Arc::clone(&inboxes), Arc::clone(&lobby), metrics.clone());
-        (PreparedHub { options, metrics, inboxes, lobby }, feed)
+        let (shards, threads, online) = (Mutex::default(), Mutex::default(), Arc::default());
+        let hub = Hub { inner: Arc::new(Inner { shards, online, inboxes, lobby, metrics, threads }) };
+        (PreparedHub { options, hub }, feed)
     }
 
-    /// Hands a connection to its user's shard. Waits while that shard has too many waiting.
+    /// Hands a connection to its user's shard. Waits while that shard's control queue is full.
     ///
     /// # Errors
-    /// When the hub is going down.
-    pub async fn attach(&self, arrival: NewConnection) -> Result<(), HubClosed> {
-        let shard = self.shard(arrival.user)?;
-        shard.send(Control::Arrive(Box::new(arrival))).await.map_err(|_| HubClosed)
+    /// When the hub is shutting down.
+    pub async fn attach(&self, connection: NewConnection) -> Result<(), HubClosed> {
+        let shard = self.shard(connection.identity.user)?;
+        shard.send(Control::Attach(Box::new(connection))).await.map_err(|_| HubClosed)
     }
 
-    /// Where the lobby stands by the newest commit. A handshake asks before it is answered.
+    /// The lobby's position after the newest commit. A handshake reads it before it is answered.
     #[must_use]
     pub fn lobby_head(&self) -> (Version, Seq) {
         self.inner.lobby.get()
     }
 
-    /// Ends every live session that the revocation covers, and every one that arrives just after it.
+    /// Ends every live session that the revocation covers, and those that arrive just after it.
     pub async fn revoke(&self, revoked: Revoked) {
         let Ok(shard) = self.shard(revoked.user) else { return };
         let (done, waits) = oneshot::channel();
@@ -86,7 +86,7 @@ impl Hub {
         }
     }
 
-    /// Ends a user's live sessions, with this reason (at most 123 bytes). Nothing keeps them from coming back.
+    /// Ends a user's live sessions with this reason (at most 123 bytes). They may come back.
     pub async fn disconnect(&self, user: UserId, reason: String) {
         let Ok(shard) = self.shard(user) else { return };
         let (done, waits) = oneshot::channel();
@@ -95,11 +95,11 @@ impl Hub {
         }
     }
 
-    /// Tells those who are connected, once.
+    /// Sends an event to the sessions that are connected, once.
     pub async fn publish(&self, publication: Publication) {
         let Publication { to, envelope } = publication;
         let frame = websocket::text_frame(&envelope);
-        let told = |to| {
+        let delivery = |to| {
             let (classic, v1) = (Some(frame.clone()), Some(frame.clone()));
             [Delivery::Notification(Notification { recipients: to, key: CoalesceKey::Published, classic, v1 })]
         };
@@ -108,16 +108,16 @@ impl Hub {
             PublishTo::Users(users) => {
                 for user in users {
                     let shard = crate::shard_of(user, self.inner.inboxes.len());
-                    self.inner.inboxes[shard].push(&told(Recipients::User(user)), metrics);
+                    self.inner.inboxes[shard].push(&delivery(Recipients::User(user)), metrics);
                 }
             }
             PublishTo::All => {
-                self.inner.inboxes.iter().for_each(|inbox| inbox.push(&told(Recipients::Everyone), metrics))
+                self.inner.inboxes.iter().for_each(|inbox| inbox.push(&delivery(Recipients::Everyone), metrics))
             }
         }
     }
 
-    /// Distinct users online, the lingering ones included.
+    /// Distinct users online, lingering ones included.
     #[must_use]
     pub fn online_count(&self) -> u64 {
         self.inner.online.count()
@@ -129,7 +129,7 @@ impl Hub {
         self.inner.online.contains(user)
     }
 
-    /// Everybody who is online, by id.
+    /// The users who are online, by id.
     #[must_use]
     pub fn online_users(&self) -> Vec<UserId> {
         self.inner.online.all()
@@ -141,33 +141,33 @@ impl Hub {
         answers.is_ok_and(|answers| !answers.is_empty() && answers.iter().all(Option::is_some))
     }
 
-    /// Sends every session away, spread over a time, and resolves when the last socket is closed.
+    /// Closes every session, spread over this time, and resolves when the last socket is closed.
     pub async fn drain(&self, over: Duration) {
         self.ask_all(|done| Control::Drain(over, done)).await;
     }
 
-    /// Ends the shards and waits for their threads. Sockets that are left are cut.
+    /// Ends the shards and waits for their threads. Sockets that are left are closed.
     pub async fn stop(&self) {
         self.lock_shards().clear();
         let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
         if !matches!(joined, Ok(true)) {
-            tracing::error!("a shard's thread ended badly");
+            tracing::error!("shard thread panicked");
         }
     }
 
-    /// What the hub counts.
+    /// The hub's metrics.
     #[must_use]
     pub fn metrics(&self) -> &HubMetrics {
         &self.inner.metrics
     }
 
-    async fn ask_all<T>(&self, question: impl Fn(oneshot::Sender<T>) -> Control) -> Vec<Option<T>> {
+    async fn ask_all<T>(&self, message: impl Fn(oneshot::Sender<T>) -> Control) -> Vec<Option<T>> {
         let shards = self.lock_shards().clone();
         let mut waits = Vec::with_capacity(shards.len());
         for shard in shards {
             let (answer, wait) = oneshot::channel();
-            let sent = shard.send(question(answer)).await.is_ok();
+            let sent = shard.send(message(answer)).await.is_ok();
             waits.push(sent.then_some(wait));
         }
         let mut answers = Vec::with_capacity(waits.len());
@@ -194,13 +194,19 @@ impl Hub {
 }
 
 impl PreparedHub {
-    /// What the hub will count.
+    /// A handle to the hub. Until its shards start nobody is online, and it accepts nothing.
     #[must_use]
-    pub fn metrics(&self) -> &HubMetrics {
-        &self.metrics
+    pub fn handle(&self) -> Hub {
+        self.hub.clone()
     }
 
-    /// The second step: the shards start, with the lobby standing at this version and seq.
+    /// The metrics of the hub.
+    #[must_use]
+    pub fn metrics(&self) -> &HubMetrics {
+        self.hub.metrics()
+    }
+
+    /// The second step: starts the shards, with the lobby at this position.
     ///
     /// # Errors
     /// When a thread or its event loop cannot be started.
@@ -210,25 +216,24 @@ impl PreparedHub {
         history: Arc<dyn HistoryReader>,
         lobby: (Version, Seq),
     ) -> std::io::Result<Hub> {
-        self.lobby.move_to(lobby);
-        let online = Arc::new(Online::default());
+        let Self { options, hub } = self;
+        let inner = &hub.inner;
+        inner.lobby.advance(lobby);
         let next_session = Arc::new(AtomicU64::new(1));
         let ports = Ports { handler, history };
         let mut shards = Vec::new();
         let mut threads = Vec::new();
-        for (index, inbox) in self.inboxes.iter().enumerate() {
-            let inbox = Arc::clone(inbox);
-            let (control, orders) = mpsc::channel(CONTROLS_WAITING_MAX);
-            let setup = Setup {
+        for index in 0..inner.inboxes.len() {
+            let (control, controls) = mpsc::channel(CONTROLS_WAITING_MAX);
+            let environment = Environment {
                 index,
-                options: self.options.clone(),
-                metrics: self.metrics.clone(),
-                online: Arc::clone(&online),
-                inboxes: Arc::clone(&self.inboxes),
+                options: options.clone(),
+                metrics: inner.metrics.clone(),
+                online: Arc::clone(&inner.online),
+                inboxes: Arc::clone(&inner.inboxes),
                 next_session: Arc::clone(&next_session),
-                lobby,
+                ports: ports.clone(),
             };
-            let ports = ports.clone();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let sockets = {
                 let _entered = runtime.enter();
@@ -236,19 +241,12 @@ impl PreparedHub {
             };
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{index}"))
-                .spawn(move || shard::run(&runtime, sockets, setup, ports, inbox, orders))?;
+                .spawn(move || shard::run(&runtime, sockets, environment, lobby, controls))?;
             shards.push(control);
             threads.push(thread);
         }
-        Ok(Hub {
-            inner: Arc::new(Inner {
-                shards: Mutex::new(shards),
-                online,
-                inboxes: self.inboxes,
-                lobby: self.lobby,
-                metrics: self.metrics,
-                threads: Mutex::new(threads),
-            }),
-        })
+        *hub.lock_shards() = shards;
+        *inner.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+        Ok(hub)
     }
 }

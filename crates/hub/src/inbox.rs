@@ -1,5 +1,6 @@
-//! The letter box of a shard: what is laid into it waits in order until the shard takes it. Nobody ever
-//! waits to put something in: what there is no room for is noted, so that the shard mends it.
+//! A shard's inbox: a bounded queue of deliveries that the shard takes in batches.
+//!
+//! Pushing never waits. A delivery that does not fit is recorded as a gap, and the shard reads the store instead.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
@@ -12,35 +13,35 @@ use crate::maps::{HashMap, HashSet};
 use crate::metrics::HubMetrics;
 use crate::tail::EncodedChange;
 
-/// What a shard is told.
+/// What a shard receives.
 #[derive(Clone, Debug)]
 pub(crate) enum Delivery {
     /// A room's messages changed.
     RoomChange { room: RoomId, change: EncodedChange },
-    /// Something outside of any room's order, for whom it concerns.
+    /// An envelope outside of any room's order.
     Notification(Notification),
-    /// The room as a member sees it is new or changed.
+    /// A user became a member, or the member's view of the room changed.
     Member { user: UserId, entry: Arc<RoomEntry>, requester: Option<SessionId> },
-    /// Somebody is no longer in a room.
+    /// A user is no longer in a room.
     Left { room: RoomId, user: UserId, members: u32 },
-    /// All members see a room in another way than before.
+    /// The room's entry changed for all members.
     EntriesChanged(RoomId),
-    /// Somebody is typing, or no longer. Not noted when there is no room: it is over in seconds anyway.
+    /// A user is typing, or no longer. Dropped when the inbox is full: it expires in seconds.
     Typing { room: RoomId, user: UserId, on: bool },
 }
 
-/// Something that sessions are told outside of any room's order.
+/// An envelope for sessions outside of any room's order.
 #[derive(Clone, Debug)]
 pub(crate) struct Notification {
     pub(crate) recipients: Recipients,
     pub(crate) key: CoalesceKey,
-    /// The frame for classic sessions, if they are told.
+    /// The frame for classic sessions, if they receive it.
     pub(crate) classic: Option<Bytes>,
-    /// The frame for v1 sessions, if they are told.
+    /// The frame for v1 sessions, if they receive it.
     pub(crate) v1: Option<Bytes>,
 }
 
-/// Whose sessions are told.
+/// The sessions that receive a notification.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Recipients {
     Everyone,
@@ -49,50 +50,50 @@ pub(crate) enum Recipients {
     Room(RoomId),
 }
 
-/// What something is about. Of what is about the same, only the newest is told.
+/// What a notification is about. Of two with the same key only the newer one is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum CoalesceKey {
-    /// How far somebody has read a room.
+    /// Up to where this user has read a room.
     Read(RoomId, UserId),
-    /// The room as oneself sees it: in it, or no longer.
+    /// Whether the session's user is in the room.
     Membership(RoomId),
-    /// How a room looks to oneself.
+    /// The room's entry as the session's user sees it.
     Entry(RoomId),
     Typing(RoomId),
     Presence(RoomId),
-    /// Somebody's name and picture.
+    /// A user's name and picture.
     Profile(UserId),
-    /// What a backend published: each is its own, so that none takes another's place.
+    /// An event of a site's backend. These never replace each other.
     Published,
 }
 
-/// A room of which changes were not laid into an inbox, because that was full.
+/// The changes of a room that did not fit into an inbox.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Gap {
-    /// Where the room stood before the first change that is missing.
+    /// The room's position before the first missing change.
     pub(crate) before: (Version, Seq),
-    /// Where it stands after the last one.
+    /// The room's position after the last missing change.
     pub(crate) head: (Version, Seq),
 }
 
-/// What a shard takes out of its inbox at once: the deliveries, then what is behind them.
+/// What a shard takes out of its inbox at once: the deliveries, then the records of those that did not fit.
 #[derive(Debug, Default)]
 pub(crate) struct InboxBatch {
     pub(crate) deliveries: Vec<Delivery>,
-    /// By room and, in direct rooms, the only user whose classic sessions are concerned.
+    /// By room and, in a direct room, the only user whose classic sessions are concerned.
     pub(crate) gaps: HashMap<(RoomId, Option<UserId>), Gap>,
-    /// The newest of what was to be told of each topic.
+    /// The newest notification of each key.
     pub(crate) notifications: HashMap<(Recipients, CoalesceKey), Notification>,
-    /// Whoever was to be told of something that was published, and is not.
+    /// The recipients of published events that were dropped.
     pub(crate) events_dropped: HashSet<Recipients>,
-    /// Rooms that look otherwise than before.
+    /// Rooms whose entry changed.
     pub(crate) entries_changed: HashSet<RoomId>,
-    /// Whose membership changed in which room, without it being known how.
+    /// Memberships that changed in an unknown way.
     pub(crate) membership_unknown: HashSet<(RoomId, UserId)>,
 }
 
 impl InboxBatch {
-    fn is_behind(&self) -> bool {
+    fn has_overflow(&self) -> bool {
         !(self.gaps.is_empty()
             && self.notifications.is_empty()
             && self.events_dropped.is_empty()
@@ -102,17 +103,17 @@ impl InboxBatch {
 
     fn push(&mut self, deliveries: impl Iterator<Item = Delivery>, deliveries_max: usize, metrics: &HubMetrics) {
         for delivery in deliveries {
-            // Once something is behind, everything later goes behind it, so that order is kept.
-            if !self.is_behind() && self.deliveries.len() < deliveries_max {
+            // After an overflow all later deliveries overflow too, which keeps their order.
+            if !self.has_overflow() && self.deliveries.len() < deliveries_max {
                 self.deliveries.push(delivery);
             } else {
                 metrics.inbox_gaps.inc();
-                self.note(&delivery);
+                self.record_overflow(&delivery);
             }
         }
     }
 
-    fn note(&mut self, delivery: &Delivery) {
+    fn record_overflow(&mut self, delivery: &Delivery) {
         match delivery {
             Delivery::RoomChange { room, change } => {
                 let head = (change.version, change.last_seq);
@@ -121,14 +122,14 @@ impl InboxBatch {
                 let gap = self.gaps.entry(key).or_insert(Gap { before, head });
                 gap.head = (head.0, gap.head.1.max(head.1));
             }
-            Delivery::Notification(told) if told.key == CoalesceKey::Published => {
-                self.events_dropped.insert(told.recipients);
+            Delivery::Notification(dropped) if dropped.key == CoalesceKey::Published => {
+                self.events_dropped.insert(dropped.recipients);
             }
-            Delivery::Notification(told) => {
-                let newest = self.notifications.entry((told.recipients, told.key)).or_insert_with(|| told.clone());
-                // A mark that only oneself hears of does not make up for one that the author is to hear of.
-                let classic = told.classic.clone().or(newest.classic.take());
-                *newest = Notification { classic, ..told.clone() };
+            Delivery::Notification(newer) => {
+                let newest = self.notifications.entry((newer.recipients, newer.key)).or_insert_with(|| newer.clone());
+                // A read mark without a classic frame must not replace one that the author has to receive.
+                let classic = newer.classic.clone().or(newest.classic.take());
+                *newest = Notification { classic, ..newer.clone() };
             }
             Delivery::Member { user, entry, .. } => {
                 self.membership_unknown.insert((entry.id, *user));
@@ -145,7 +146,7 @@ impl InboxBatch {
 }
 
 impl CoalesceKey {
-    /// The room that it is about, if it is about what one is told as a member of it.
+    /// The room that it is about, if only members of that room receive it.
     pub(crate) fn member_room(self) -> Option<RoomId> {
         match self {
             Self::Read(room, _)
@@ -158,25 +159,25 @@ impl CoalesceKey {
     }
 }
 
-/// The letter box of one shard.
+/// The inbox of one shard.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    /// Guards what waits; held only to push or to swap, never across an await.
-    laid: Mutex<InboxState>,
-    bell: Notify,
+    /// Held only to push or to swap, never across an await.
+    state: Mutex<InboxState>,
+    notify: Notify,
     deliveries_max: usize,
 }
 
 #[derive(Debug, Default)]
 struct InboxState {
     batch: InboxBatch,
-    /// Whoever asked for some of it is being answered, and somebody rings when that is done.
+    /// The store is answering the requests that caused some deliveries, and calls `flush_notify` after that.
     flush_pending: bool,
 }
 
 impl Inbox {
     pub(crate) fn new(deliveries_max: usize) -> Self {
-        Self { laid: Mutex::default(), bell: Notify::new(), deliveries_max }
+        Self { state: Mutex::default(), notify: Notify::new(), deliveries_max }
     }
 
     /// Takes everything out.
@@ -184,48 +185,55 @@ impl Inbox {
         std::mem::take(&mut self.lock().batch)
     }
 
-    /// Whether answers are on their way that are better taken together with what lies here. Then it rings soon.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let batch = &self.lock().batch;
+        batch.deliveries.is_empty() && !batch.has_overflow()
+    }
+
+    /// Whether a [`Inbox::flush_notify`] follows soon. Responses that complete until then are better taken together
+    /// with the deliveries that wait here.
     pub(crate) fn is_flush_pending(&self) -> bool {
         self.lock().flush_pending
     }
 
-    /// Resolves when it was rung for since the last time.
+    /// Resolves when the inbox was notified since the last time.
     pub(crate) async fn notified(&self) {
-        self.bell.notified().await;
+        self.notify.notified().await;
     }
 
-    /// Puts something in and rings.
+    /// Pushes deliveries and notifies the shard.
     pub(crate) fn push(&self, deliveries: &[Delivery], metrics: &HubMetrics) {
         self.lock().batch.push(deliveries.iter().cloned(), self.deliveries_max, metrics);
-        self.bell.notify_one();
+        self.notify.notify_one();
     }
 
-    /// Puts something in and does not ring before [`Inbox::flush_notify`]. The shard may find it sooner.
+    /// Pushes deliveries without notifying the shard before [`Inbox::flush_notify`]. The shard may take them sooner.
     pub(crate) fn push_deferred(&self, deliveries: impl Iterator<Item = Delivery>, metrics: &HubMetrics) {
-        let mut laid = self.lock();
-        laid.batch.push(deliveries, self.deliveries_max, metrics);
-        laid.flush_pending = true;
+        let mut state = self.lock();
+        state.batch.push(deliveries, self.deliveries_max, metrics);
+        state.flush_pending = true;
     }
 
-    /// Whoever asked for what was laid in, if anything was, has been answered: it rings.
+    /// Notifies the shard if deliveries were pushed by [`Inbox::push_deferred`].
     pub(crate) fn flush_notify(&self) {
-        let was_laid = std::mem::take(&mut self.lock().flush_pending);
-        if was_laid {
-            self.bell.notify_one();
+        let was_pending = std::mem::take(&mut self.lock().flush_pending);
+        if was_pending {
+            self.notify.notify_one();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, InboxState> {
-        // Nothing in a critical section can leave the mail half-changed, so a poisoned lock is still good.
-        self.laid.lock().unwrap_or_else(PoisonError::into_inner)
+        // No critical section leaves the batch half-changed, so a poisoned lock is still usable.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Some of the shard's work came to its end. It rings, unless that is one of the answers that are rung for together.
+/// Some of the shard's work completed. The shard is notified, unless a [`Inbox::flush_notify`] follows anyway.
 impl Wake for Inbox {
     fn wake(self: Arc<Self>) {
         if !self.is_flush_pending() {
-            self.bell.notify_one();
+            self.notify.notify_one();
         }
     }
 }
@@ -234,28 +242,31 @@ impl Wake for Inbox {
 mod tests {
     use super::*;
 
-    fn told(key: CoalesceKey, text: &'static str) -> Delivery {
+    fn notification(key: CoalesceKey, text: &'static str) -> Delivery {
         let v1 = Some(Bytes::from_static(text.as_bytes()));
         Delivery::Notification(Notification { recipients: Recipients::User(UserId(7)), key, classic: None, v1 })
     }
 
     #[test]
-    fn what_there_is_no_room_for_is_noted_and_keeps_its_place() {
+    fn deliveries_that_do_not_fit_are_recorded_in_order() {
         let inbox = Inbox::new(1);
-        let entry = |version, seq| EncodedChange::silent(Version(version), Seq(seq));
-        let room = |version, seq| Delivery::RoomChange { room: RoomId(5), change: entry(version, seq) };
+        let change = |version, seq| EncodedChange::silent(Version(version), Seq(seq));
+        let room = |version, seq| Delivery::RoomChange { room: RoomId(5), change: change(version, seq) };
         let metrics = HubMetrics::default();
-        inbox.push(&[room(4, 3), room(5, 4), room(6, 4), told(CoalesceKey::Published, "x")], &metrics);
-        inbox.push(&[told(CoalesceKey::Typing(RoomId(5)), "a"), told(CoalesceKey::Typing(RoomId(5)), "b")], &metrics);
+        inbox.push(&[room(4, 3), room(5, 4), room(6, 4), notification(CoalesceKey::Published, "x")], &metrics);
+        inbox.push(
+            &[notification(CoalesceKey::Typing(RoomId(5)), "a"), notification(CoalesceKey::Typing(RoomId(5)), "b")],
+            &metrics,
+        );
         inbox.push(&[Delivery::Left { room: RoomId(5), user: UserId(9), members: 1 }], &metrics);
-        let mail = inbox.take();
-        assert_eq!(mail.deliveries.len(), 1);
+        let batch = inbox.take();
+        assert_eq!(batch.deliveries.len(), 1);
         let gap = Gap { before: (Version(4), Seq(3)), head: (Version(6), Seq(4)) };
-        assert_eq!(mail.gaps, HashMap::from_iter([((RoomId(5), None), gap)]));
-        let newest = mail.notifications.values().filter_map(|told| told.v1.as_deref()).collect::<Vec<_>>();
+        assert_eq!(batch.gaps, HashMap::from_iter([((RoomId(5), None), gap)]));
+        let newest = batch.notifications.values().filter_map(|newest| newest.v1.as_deref()).collect::<Vec<_>>();
         assert_eq!(newest, [b"b"]);
-        assert_eq!(mail.events_dropped, HashSet::from_iter([Recipients::User(UserId(7))]));
-        assert_eq!(mail.membership_unknown, HashSet::from_iter([(RoomId(5), UserId(9))]));
+        assert_eq!(batch.events_dropped, HashSet::from_iter([Recipients::User(UserId(7))]));
+        assert_eq!(batch.membership_unknown, HashSet::from_iter([(RoomId(5), UserId(9))]));
         inbox.push(&[room(7, 5)], &metrics);
         assert_eq!(inbox.take().deliveries.len(), 1);
     }

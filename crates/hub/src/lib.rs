@@ -1,4 +1,4 @@
-//! The live half: who is connected, who is online, what each session was sent. It knows nothing of HTTP or SQL.
+//! The live half: who is connected, who is online, what each session was sent. It knows neither HTTP nor SQL.
 //!
 //! A [`Hub`] is a set of shards, one thread each; a user always lives on the same one. See ARCHITECTURE.md.
 
@@ -11,9 +11,9 @@ mod metrics;
 mod online;
 mod options;
 mod ports;
-mod queue;
 pub mod registry;
 mod ring;
+mod send_queue;
 mod session;
 mod shard;
 pub mod tail;
@@ -24,13 +24,13 @@ pub use hub::{Hub, HubClosed, PreparedHub};
 pub use metrics::HubMetrics;
 pub use options::HubOptions;
 pub use ports::{
-    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, HistoryReader, HubRequest, NewConnection, Publication,
-    PublishTo, RequestHandler, RequestOutcome, Response, SessionContext, SessionEffect, WelcomeData,
+    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, HistoryReader, HubRequest, Identity, NewConnection,
+    Publication, PublishTo, RequestHandler, RequestOutcome, Response, SessionContext, SessionEffect, WelcomeData,
 };
 
 use teahouse_core::UserId;
 
-/// The shard on which a user lives, of `shards`. Neighbouring ids are spread (SplitMix64's finalizer).
+/// The index of the shard on which a user lives. SplitMix64's finalizer spreads neighbouring ids.
 fn shard_of(user: UserId, shards: usize) -> usize {
     let mut mixed = user.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,5 +1,5 @@
-//! Maps and sets whose order means nothing. In tests of this crate it is the same each time, so that a seed
-//! decides the whole of a simulated run.
+//! Hash maps and sets. In tests of this crate their order is the same in every run, so that a seed determines the whole
+//! of a simulated run.
 
 #[cfg(not(test))]
 type Order = std::hash::RandomState;

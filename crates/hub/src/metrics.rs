@@ -1,4 +1,4 @@
-//! What the hub counts, for the operator's page.
+//! The hub's metrics. Their names are documented and never change.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -7,49 +7,49 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// Label of a close: its code.
+/// The label of `closes`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 pub struct CodeLabel {
     /// The close code.
     pub code: u16,
 }
 
-/// The hub's counters. Cloning shares them.
+/// The hub's metrics. Clones share them.
 #[derive(Clone, Debug)]
 pub struct HubMetrics {
-    /// Live sessions now.
+    /// Live sessions.
     pub sessions: Gauge,
-    /// Distinct users online now, the lingering ones included.
+    /// Distinct users online, lingering ones included.
     pub users: Gauge,
-    /// Sessions that were attached.
+    /// Sessions attached.
     pub attaches: Counter,
-    /// Sessions that made room for a newer one.
+    /// Sessions displaced by a newer one.
     pub displacements: Counter,
-    /// Leaves of sessions that were no longer registered, which changed nothing.
+    /// Leaves of sessions that were no longer registered.
     pub stale_leaves: Counter,
-    /// WebSocket messages that came in.
+    /// WebSocket messages received.
     pub frames_in: Counter,
-    /// Bytes that came in.
+    /// Bytes received.
     pub bytes_in: Counter,
-    /// WebSocket frames that went out.
+    /// WebSocket frames sent.
     pub frames_out: Counter,
-    /// Bytes that went out.
+    /// Bytes sent.
     pub bytes_out: Counter,
     /// Writes to sockets.
     pub writes: Counter,
-    /// Room changes that were put before a session.
+    /// Room changes sent to sessions.
     pub deliveries: Counter,
-    /// Pages read from the store for sessions that were too slow for a tail.
+    /// Pages read from the store for sessions that were behind a tail.
     pub catch_up_pages: Counter,
-    /// Deliveries that an inbox had no room for; the store mends them.
+    /// Deliveries that did not fit into an inbox; the shard reads the store instead.
     pub inbox_gaps: Counter,
-    /// Frames that were no request.
+    /// Frames that were no valid request.
     pub malformed: Counter,
-    /// Handlers that panicked; each ended one session.
+    /// Handlers that panicked. Each panic ended one session.
     pub panics: Counter,
-    /// Sockets closed by us, by close code.
+    /// Sockets that the server closed, by close code.
     pub closes: Family<CodeLabel, Counter>,
-    /// Seconds between a shard's turns while it had work: how late anything on it can be.
+    /// Seconds by which a shard's tick was late: the latency that its sessions see.
     pub loop_lag: Histogram,
 }
 
@@ -78,10 +78,10 @@ impl Default for HubMetrics {
 }
 
 impl HubMetrics {
-    /// Makes all of them visible under their names.
+    /// Registers all metrics under their names.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("sessions", "Live sessions", self.sessions.clone());
-        registry.register("users", "Distinct users online, the lingering ones included", self.users.clone());
+        registry.register("users", "Distinct users online, lingering ones included", self.users.clone());
         registry.register("attaches", "Sessions attached", self.attaches.clone());
         registry.register("displacements", "Sessions displaced by a newer one", self.displacements.clone());
         registry.register("stale_leaves", "Leaves that changed nothing", self.stale_leaves.clone());
@@ -90,12 +90,16 @@ impl HubMetrics {
         registry.register("frames_out", "WebSocket frames sent", self.frames_out.clone());
         registry.register("bytes_out", "Bytes sent over WebSocket", self.bytes_out.clone());
         registry.register("writes", "Writes to WebSocket sockets", self.writes.clone());
-        registry.register("deliveries", "Room changes put before sessions", self.deliveries.clone());
-        registry.register("catch_up_pages", "Pages read for slow sessions", self.catch_up_pages.clone());
-        registry.register("inbox_gaps", "Deliveries without room in a shard's inbox", self.inbox_gaps.clone());
-        registry.register("malformed_envelopes", "Frames that were no request", self.malformed.clone());
+        registry.register("deliveries", "Room changes sent to sessions", self.deliveries.clone());
+        registry.register(
+            "catch_up_pages",
+            "Pages read from the store for sessions that were behind",
+            self.catch_up_pages.clone(),
+        );
+        registry.register("inbox_gaps", "Deliveries that did not fit into a shard's inbox", self.inbox_gaps.clone());
+        registry.register("malformed_envelopes", "Frames that were no valid request", self.malformed.clone());
         registry.register("handler_panics", "Handlers that panicked", self.panics.clone());
         registry.register("closes", "Sockets closed by the server", self.closes.clone());
-        registry.register("shard_loop_lag_seconds", "How late a shard's turn came", self.loop_lag.clone());
+        registry.register("shard_loop_lag_seconds", "Seconds by which a shard's tick was late", self.loop_lag.clone());
     }
 }

@@ -1,5 +1,5 @@
-//! Who is online on all shards: one set that each shard keeps true for its own users, and the newest edges
-//! of it, so that a shard can tell who came and went without asking the others.
+//! Who is online on all shards: one set, in which each shard maintains its own users, and the newest changes of it. With
+//! those a shard learns who came and went without asking the others. It is all that shards share.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,17 +9,16 @@ use teahouse_core::UserId;
 
 use crate::maps::HashSet;
 
-/// Edges that are remembered. A shard reads them four times a second; one that missed some looks at the
-/// whole set instead.
+/// Edges that are kept. A shard reads them four times a second; one that missed some reads the whole set.
 const EDGES_MAX: usize = 16 * 1024;
 
-/// A user came online (`true`) or went.
+/// A user came online (`true`) or went offline.
 pub(crate) type Edge = (UserId, bool);
 
 /// Who is online.
 #[derive(Debug, Default)]
 pub(crate) struct Online {
-    /// Guards the set and its edges; held for a look or a change, or to copy the edges of a tick.
+    /// Held for one lookup or change, or to copy the edges of a tick.
     inner: Mutex<Inner>,
     count: AtomicU64,
 }
@@ -28,12 +27,12 @@ pub(crate) struct Online {
 struct Inner {
     users: HashSet<UserId>,
     edges: VecDeque<Edge>,
-    /// How many edges there were before the first one that is remembered.
-    forgotten: u64,
+    /// Edges before the first one that is kept.
+    dropped: u64,
 }
 
 impl Online {
-    /// A user came or went. A user lives on one shard, so nobody else says anything about this one.
+    /// Sets whether a user is online. Only the shard on which the user lives calls this.
     pub(crate) fn set(&self, user: UserId, online: bool) {
         let mut inner = self.lock();
         let changed = if online { inner.users.insert(user) } else { inner.users.remove(&user) };
@@ -42,7 +41,7 @@ impl Online {
         }
         if inner.edges.len() >= EDGES_MAX {
             inner.edges.pop_front();
-            inner.forgotten += 1;
+            inner.dropped += 1;
         }
         inner.edges.push_back((user, online));
         self.count.store(inner.users.len() as u64, Ordering::Relaxed);
@@ -57,7 +56,7 @@ impl Online {
         self.lock().users.contains(&user)
     }
 
-    /// Everybody who is online, by id.
+    /// The users who are online, by id.
     pub(crate) fn all(&self) -> Vec<UserId> {
         let mut users: Vec<UserId> = self.lock().users.iter().copied().collect();
         users.sort_unstable();
@@ -70,11 +69,11 @@ impl Online {
         users.into_iter().filter(|user| inner.users.contains(user)).copied().collect()
     }
 
-    /// The edges after the first `seen` ones, none when some of them are forgotten; and how many there were in all.
+    /// The edges after the first `seen` ones, or none when some of those were dropped; and the number of all edges.
     pub(crate) fn edges_after(&self, seen: u64) -> (Option<Vec<Edge>>, u64) {
         let inner = self.lock();
-        let total = inner.forgotten + inner.edges.len() as u64;
-        let edges = seen.checked_sub(inner.forgotten).map(|skipped| {
+        let total = inner.dropped + inner.edges.len() as u64;
+        let edges = seen.checked_sub(inner.dropped).map(|skipped| {
             let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
             inner.edges.iter().skip(skipped).copied().collect()
         });
@@ -82,7 +81,7 @@ impl Online {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // No critical section can leave the set half-changed, so a poisoned lock is still good.
+        // No critical section leaves the set half-changed, so a poisoned lock is still usable.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -92,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn edges_are_read_once_each_and_forgetting_shows() {
+    fn edges_are_read_once_each_and_dropped_ones_are_reported() {
         let online = Online::default();
         let (amy, bob) = (UserId(7), UserId(9));
         online.set(amy, true);

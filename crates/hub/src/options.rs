@@ -1,44 +1,43 @@
-//! How a hub is set up: every bound with its name, default and reason.
+//! The hub's options: every bound with its name, default and reason.
 
 use std::time::Duration;
 
 use teahouse_core::limits;
 
-/// How a hub is set up.
+/// The hub's options.
 #[derive(Clone, Debug)]
 pub struct HubOptions {
-    /// Shards; one thread each. One per core is right: a shard never waits for another.
+    /// Shards, one thread each. One per core: a shard never waits for another.
     pub shards: usize,
     /// Live sessions of one user; one more displaces the oldest.
     pub sessions_per_user: usize,
-    /// For how long a user counts as online after the last session went without a goodbye.
+    /// How long a user counts as online after the last session was lost.
     pub presence_linger: Duration,
     /// How often a socket is pinged.
     pub ping_interval: Duration,
-    /// How long after a ping a silent peer is given up.
+    /// How long after a ping a silent peer times out.
     pub pong_timeout: Duration,
-    /// How long a socket's queue may stand still while data waits.
+    /// How long a socket's send queue may make no progress while data waits.
     pub stall_timeout: Duration,
-    /// How long after its token's `exp` a session lives on.
+    /// How long a session outlives its token's `exp`.
     pub token_grace: Duration,
     /// Payload bytes of one message from a client; a longer one closes with 1009.
     pub frame_bytes_max: usize,
-    /// Envelopes in the lobby's tail. Whoever is further behind reads the store. 1,024 of 300 bytes are 300 KB a busy room.
+    /// Changes in the lobby's tail. Sessions further behind read the store. 1,024 changes of 300 bytes are 300 KB.
     pub tail_envelopes_max: usize,
-    /// Envelopes in the tail of every other room. Few people read it, and who falls behind reads the store: 128 of
-    /// 400 bytes are 50 KB a busy room.
+    /// Changes in the tail of every other room, which has fewer readers: 128 changes of 400 bytes are 50 KB.
     pub room_tail_envelopes_max: usize,
-    /// Published events that are remembered for sessions that are slow; whoever falls off is told `events_missed`.
-    /// As many as one request of a site's backend may bring at once, with room to spare; the bytes are shared.
+    /// Published events that are kept for slow sessions. A session that is slower is sent `events_missed`. More than one
+    /// request of a site's backend may publish; the bytes are shared.
     pub ring_events_max: usize,
     /// How long a v1 client may take to say hello.
     pub hello_timeout: Duration,
     /// After how long without other traffic a v1 client sends a heartbeat.
     pub heartbeat_interval: Duration,
-    /// Commits waiting for one shard. A shard further behind marks the room as gapped and reads the store.
+    /// Deliveries that wait for one shard. Beyond them the shard reads the store.
     pub inbox_commits_max: usize,
-    /// Envelopes waiting for one session outside of rooms (answers, refusals, read marks). A session that
-    /// lets more than this wait is told `events_missed`; its own requests are not read meanwhile.
+    /// Envelopes that wait for one session outside of rooms. Beyond this many notifications the session is sent
+    /// `events_missed`; beyond this many replies its requests are not read.
     pub waiting_envelopes_max: usize,
     /// The kernel's send buffer of one socket in bytes (the kernel doubles it); it bounds what a stalled reader costs.
     pub send_buffer_bytes: usize,

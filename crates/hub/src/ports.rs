@@ -1,5 +1,7 @@
-//! What the hub needs from the rest of the house, as two traits: the door answers requests, the history
-//! serves readers that the tails no longer can. The hub knows neither HTTP nor SQL.
+//! The hub's ports: what it needs from the server, as two traits, and the types that cross them.
+//!
+//! [`RequestHandler`] performs what clients request; [`HistoryReader`] reads the past for sessions that the tails no
+//! longer serve. The hub knows neither HTTP nor SQL.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -17,137 +19,187 @@ use tokio::sync::OwnedSemaphorePermit;
 /// A future that the hub awaits on a shard.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Who sent a frame.
+/// The dialect that a session speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Dialect {
+    /// The dialect of the old server's Vue front end.
+    Classic,
+    /// The dialect of every other client.
+    V1,
+}
+
+// ── Connections ──
+
+/// Whose session it is, as the handshake established it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SessionContext {
-    /// The session that it came through.
-    pub session: SessionId,
-    /// Whose session.
+pub struct Identity {
+    /// The user.
     pub user: UserId,
-    /// What refusals are written in.
+    /// The token that the session was opened, or last renewed, with.
+    pub token: TokenMark,
+    /// The language of errors.
     pub language: Language,
-    /// Where the socket comes from; kept for moderators, never told to others.
+    /// The peer's address; for moderators only, never sent to other users.
     pub address: IpAddr,
 }
 
-/// What becomes of an envelope.
+/// An authenticated, upgraded connection on its way to its user's shard.
+pub struct NewConnection<S = std::net::TcpStream> {
+    /// Whose it is.
+    pub identity: Identity,
+    /// When its request's first byte arrived; the highest is the newest.
+    pub accepted: AcceptOrder,
+    /// The dialect it speaks.
+    pub dialect: Dialect,
+    /// The client's name for its device; a newer session of the same device replaces the older one.
+    pub device: Option<String>,
+    /// When the check of its token began. The check may not have seen a revocation after that.
+    pub checked_at: Instant,
+    /// The lobby's position before the upgrade was answered: the session receives everything after it.
+    pub lobby: (Version, Seq),
+    /// The nonblocking socket.
+    pub stream: S,
+    /// The response to the upgrade, to be written before anything else; empty when it was written already.
+    pub handshake_response: Bytes,
+    /// What the client sent after its upgrade request: WebSocket frames.
+    pub early_bytes: Bytes,
+    /// Counts the connection against the server's maximum; dropped when its socket is closed.
+    pub permit: Option<OwnedSemaphorePermit>,
+}
+
+// ── Requests ──
+
+/// Performs the requests of sessions. Implemented by the server.
+pub trait RequestHandler: Send + Sync + 'static {
+    /// Handles one classic frame. Runs on a shard's thread and must not block: work that takes time goes into
+    /// [`RequestOutcome::Pending`]. The shard polls that future once immediately, so that the requests of a session
+    /// reach their queue in the order in which they arrived.
+    fn handle_classic(&self, session: &SessionContext, text: &str) -> RequestOutcome;
+
+    /// Handles one v1 envelope in the same way. `has_said_hello` is whether the session said hello; until then only
+    /// hello is a valid request.
+    fn handle_v1(&self, session: &SessionContext, has_said_hello: bool, text: &str) -> RequestOutcome;
+}
+
+/// The session that a request came through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionContext {
+    /// The session.
+    pub session: SessionId,
+    /// Its user.
+    pub user: UserId,
+    /// The language of errors.
+    pub language: Language,
+    /// The peer's address; for moderators only, never sent to other users.
+    pub address: IpAddr,
+}
+
+/// What a handler returns for a request.
 pub enum RequestOutcome {
-    /// Nothing is to be said now.
+    /// Nothing is sent.
     NoReply,
-    /// This envelope is the answer.
+    /// This envelope is the reply.
     Reply(String),
-    /// It was no request: this envelope says so, and it counts towards closing the session.
+    /// The frame was no valid request. This envelope says so, and the session is closed after too many of them.
     Malformed(String),
-    /// The work goes on; at its end there may be an envelope for the session. Dropping the future
-    /// must not undo or halve the work.
+    /// The work takes time; its response may carry an envelope. Dropping the future must not undo or halve the work.
     Pending(BoxFuture<Response>),
-    /// A v1 client reads a room's past. Nothing of the room goes out to it meanwhile: what was read would else
-    /// be older than what it knows by then, and nothing would ever tell it.
+    /// A v1 client reads a room's past. Until it has the page the session is sent nothing newer of that room: a change
+    /// delivered before an older page would never be corrected.
     ReadingHistory {
-        /// Which room.
+        /// The room.
         room: RoomId,
         /// The request's reference.
         id: Option<String>,
-        /// The answer; it must not look before it is polled.
+        /// Reads the page. It must not look at the store before it is polled.
         work: BoxFuture<Response>,
     },
-    /// A v1 client said hello. What it is to be welcomed with is read by this future, which must not look
-    /// before it is polled: the hub has to listen first, so that nothing falls between.
+    /// A v1 client said hello. The future reads its welcome and must not look at the store before it is polled: the
+    /// hub starts to record changes first, so that none is lost between the two.
     Hello(BoxFuture<Response>),
-    /// The hub itself knows the answer: v1 only.
+    /// The hub itself performs this request; v1 only.
     Hub {
         /// The request's reference.
         id: Option<String>,
-        /// What is asked.
+        /// The request.
         request: HubRequest,
     },
 }
 
-/// What a v1 client asks of the hub itself.
+/// A v1 request that the hub performs itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HubRequest {
-    /// Bring a room's changes since a version once more.
+    /// Send a room's changes since a version again.
     Sync(RoomId, Version),
-    /// Tell who is online in a room, and who comes and goes; or no longer.
+    /// Send who is online in a room, and later changes; or stop that.
     Presence(RoomId, bool),
-    /// Say that one is typing in a room, or no longer.
+    /// The user is typing in a room, or no longer.
     Typing(RoomId, bool),
 }
 
-/// What came of a request.
+/// The response to a request that took time.
 #[derive(Default)]
 pub struct Response {
-    /// What the session is sent; nothing is said where a classic request succeeds.
+    /// The envelope to send. A classic request that succeeds has none.
     pub envelope: Option<String>,
-    /// What else becomes of the session.
+    /// What else changes in the session.
     pub effect: Option<SessionEffect>,
 }
 
 impl Response {
-    /// Only an envelope.
+    /// A response that only sends an envelope.
     #[must_use]
     pub fn with_envelope(envelope: String) -> Self {
         Self { envelope: Some(envelope), effect: None }
     }
 }
 
-/// What becomes of a session with an answer.
+/// What a response changes in its session.
 pub enum SessionEffect {
-    /// It said hello: it is welcomed and caught up.
+    /// Welcomes the session and catches it up.
     Welcome(Box<WelcomeData>),
-    /// It said hello and cannot be welcomed now; it may say hello again.
+    /// The welcome could not be read; the client may say hello again.
     AbortHello,
-    /// It showed a fresh token, which is good for so long.
+    /// The session has a fresh token, which is valid for this long.
     RenewToken(TokenMark, Duration),
-    /// It has read a room's past, and hears of the room again; the hub itself sets this. `held` is whether the
-    /// room waited for it.
+    /// A page of a room's past was read, and the room's changes go out again. Only the hub itself sets this.
     FinishReading {
-        /// Which room.
+        /// The room.
         room: RoomId,
         /// The request's reference.
         id: Option<String>,
-        /// Whether the session was in the room, which waited for it.
+        /// Whether the session was in the room when the read began, so that the room was held back.
         held: bool,
     },
-    /// Its request brought its user into a room, or changed what they see of it: the answer was the entry,
-    /// as the room was at this version, and what is said in the room comes behind it.
+    /// The request brought its user into a room, or changed the user's view of it. The envelope carries the room's
+    /// entry at this version; later changes of the room go out after it.
     EnterRoom(RoomId, Version),
 }
 
-/// What a session that said hello begins with, read in one snapshot after the hello came.
+/// What a v1 session begins with, read in one snapshot after the hello arrived.
 pub struct WelcomeData {
     /// The hello's reference.
     pub id: Option<String>,
-    /// Whose session it is, as they are now.
+    /// The session's user as of now.
     pub user: User,
     /// The name of this history.
     pub epoch: String,
-    /// The time.
+    /// The server's time.
     pub time: Timestamp,
-    /// The bounds here.
+    /// The limits of this server.
     pub limits: LimitsBody,
-    /// Every room the user is in.
+    /// Every room that the user is in.
     pub rooms: Vec<RoomEntry>,
-    /// The rooms that the client holds, and up to which version; none where its epoch is another.
+    /// The rooms that the client holds, and up to which version; without versions if its epoch is another.
     pub held: Vec<(RoomId, Option<Version>)>,
 }
 
-/// Answers what clients ask over a socket. Implemented by the server.
-pub trait RequestHandler: Send + Sync + 'static {
-    /// Takes one classic frame. Called on a shard's thread, so it must not block; what takes time
-    /// goes into [`RequestOutcome::Pending`], whose future is polled once at once, so that a session's requests
-    /// reach their queue in the order in which they came.
-    fn handle_classic(&self, caller: &SessionContext, text: &str) -> RequestOutcome;
+// ── Reads ──
 
-    /// Takes one v1 envelope, in the same way. `greeted` is whether the session has said hello; until then
-    /// nothing else is a request.
-    fn handle_v1(&self, caller: &SessionContext, greeted: bool, text: &str) -> RequestOutcome;
-}
-
-/// Reads for sessions whose cursor is older than a room's tail. Implemented by the server over the store.
-/// `None` means that it cannot be read now; the hub asks again a little later.
+/// Reads for sessions whose cursor is older than a room's tail. Implemented by the server over the store. `None` means
+/// that the read failed; the hub retries it.
 pub trait HistoryReader: Send + Sync + 'static {
-    /// The next page for a classic session that stands at this version and seq of a room.
+    /// The next page for a classic session at this position of a room.
     fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>>;
 
     /// The next changes for v1 sessions.
@@ -156,106 +208,69 @@ pub trait HistoryReader: Send + Sync + 'static {
     /// A user's own reactions to these messages.
     fn own_reactions(&self, user: UserId, messages: Vec<MessageId>) -> BoxFuture<Option<Vec<(MessageId, String)>>>;
 
-    /// A room as these of its members see it.
+    /// A room's entry as each of these members sees it.
     fn entries(&self, room: RoomId, users: Vec<UserId>) -> BoxFuture<Option<Vec<(UserId, RoomEntry)>>>;
 
-    /// Who is in a room.
+    /// The members of a room.
     fn members(&self, room: RoomId) -> BoxFuture<Option<Vec<UserId>>>;
 }
 
-/// From where a v1 session is caught up.
+/// Where a v1 session is caught up from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CatchUpFrom {
-    /// Everything changed after this version, however much.
+    /// Every change after this version, however many.
     Since(Version),
-    /// The same, unless it is too much or lies in the room's future: then the room is begun anew.
+    /// The same, but the room is reset if there are too many changes or the version is in the room's future.
     Held(Version),
-    /// The room is begun anew.
+    /// The room is reset: the client drops what it holds and starts with the newest messages.
     Reset,
 }
 
-/// What v1 sessions that are behind are served, from one snapshot of the store.
+/// A page for v1 sessions that are behind, from one snapshot of the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChangesPage {
-    /// The room is begun anew.
+    /// The client drops what it holds of the room.
     pub reset: bool,
     /// In version order, each in its current state.
     pub messages: Vec<Message>,
-    /// Where a session stands when it was sent this page.
+    /// A session's position after this page.
     pub reached: (Version, Seq),
     /// Whether that is the snapshot's version. If not, another page follows from there.
     pub complete: bool,
 }
 
-/// What a classic session that fell behind is served, from one snapshot of the store. It goes by seq and
-/// not by version, since this dialect cannot show a message twice.
+/// A page for a classic session that is behind, from one snapshot of the store. It is ordered by seq and not by
+/// version, since this dialect cannot show a message twice.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClassicPage {
-    /// Messages at or below the asked seq that were deleted after the asked version.
+    /// Messages at or below the requested seq that were deleted after the requested version.
     pub deleted: Vec<MessageId>,
-    /// Messages above the asked seq that are not deleted, in the order of seq.
+    /// Messages above the requested seq that are not deleted, ordered by seq.
     pub messages: Vec<Message>,
-    /// Where the session stands when it was sent this page: the snapshot's version, and the seq up to which the page is complete.
+    /// The session's position after this page: the snapshot's version, and the seq up to which the page is complete.
     pub reached: (Version, Seq),
     /// Whether that is the snapshot's last seq. If not, another page follows from there.
     pub complete: bool,
-    /// The two people of a direct room.
+    /// The two users of a direct room.
     pub pair: Option<Box<[Profile; 2]>>,
 }
 
-/// What a session speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Dialect {
-    /// What the Vue front end of the old server speaks.
-    Classic,
-    /// What every client of a new site speaks.
-    V1,
-}
+// ── Events of a site's backend ──
 
-/// What a site's backend publishes: delivered once to whom it concerns, and not stored.
+/// An event that a site's backend publishes: it is delivered once to the sessions that are connected, and not stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Publication {
-    /// To whom.
+    /// The recipients.
     pub to: PublishTo,
     /// The whole envelope; the same in both dialects.
     pub envelope: String,
 }
 
-/// To whom something is published.
+/// The recipients of a publication.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PublishTo {
-    /// Everybody who is connected.
+    /// Every session.
     All,
-    /// These users.
+    /// The sessions of these users.
     Users(Vec<UserId>),
-}
-
-/// An authenticated, upgraded connection on its way to its user's shard.
-pub struct NewConnection<S = std::net::TcpStream> {
-    /// Whose it is.
-    pub user: UserId,
-    /// When its request's first byte came; the highest is the newest.
-    pub accepted: AcceptOrder,
-    /// What it speaks.
-    pub dialect: Dialect,
-    /// The client's own name for the device; a newer session of the same one replaces the older.
-    pub device: Option<String>,
-    /// What is remembered of its token.
-    pub mark: TokenMark,
-    /// When the look at whether its token is good began: of revocations from then on it may not have known.
-    pub checked_at: Instant,
-    /// Where the lobby stood before the upgrade was answered: the session hears all that comes after.
-    pub lobby: (Version, Seq),
-    /// What refusals are written in.
-    pub language: Language,
-    /// Where it comes from.
-    pub address: IpAddr,
-    /// The socket, nonblocking.
-    pub stream: S,
-    /// The answer to the upgrade, which is to go out before all else; empty when it was written.
-    pub handshake_response: Bytes,
-    /// What the client sent behind its upgrade request: frames already.
-    pub early_bytes: Bytes,
-    /// The connection's place among all that the server allows, given back when its socket is closed.
-    pub permit: Option<OwnedSemaphorePermit>,
 }

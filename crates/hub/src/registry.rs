@@ -1,7 +1,7 @@
-//! Who is connected: a plain state machine, `(state, input, now) → effects`. It knows neither sockets nor clocks.
+//! Who is connected: a pure state machine, `(state, input, now) → effects`, without sockets and clocks.
 //!
-//! The first law lives here: the newest accepted session stays, leaving goes by session identity, and
-//! a session that was displaced and leaves late changes nothing.
+//! The first law lives here: the newest accepted session of a device stays, a session leaves by its own identity, and a
+//! displaced session that leaves late changes nothing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use teahouse_core::{AcceptOrder, SessionId, UserId};
 use crate::clock::MonotonicMs;
 use crate::maps::HashMap;
 
-/// What the world has to do after an input.
+/// What the shard has to do after an input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Effect {
-    /// This session has to make room for a newer one. It is no longer registered; close it with 4501.
+    /// A newer session displaced this one. It is no longer registered; close it with 4501.
     Displaced(SessionId),
     /// The user was offline and is online now.
     Online(UserId),
@@ -22,21 +22,21 @@ pub enum Effect {
     Offline(UserId),
 }
 
-/// How a session went.
+/// Why a session left.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum LeaveReason {
-    /// It said goodbye (1000), or was ended for good (revoked, banned): the user is gone at once.
+    /// The client closed it (1000), or it ended for good (revoked, banned): the user is offline at once.
     Clean,
-    /// It just went (a refresh, a lost network): the user stays online for the linger.
+    /// The connection was lost (a refresh, the network): the user stays online for the linger.
     Lost,
 }
 
-/// Whether a leave meant anything.
+/// Whether a leave changed anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LeaveOutcome {
     /// The session was registered and no longer is.
     Left,
-    /// It had been displaced or had left before: nothing changed.
+    /// The session had been displaced or had left before: nothing changed.
     Stale,
 }
 
@@ -47,9 +47,10 @@ struct Registered {
     device: Option<Box<str>>,
 }
 
-/// A user is here while online: with at least one session, or lingering after the last one.
+/// A user with at least one session, or lingering after the last one.
 #[derive(Debug, Default)]
-struct Entry {
+struct OnlineUser {
+    /// Ordered by acceptance: the first one is the oldest.
     sessions: Vec<Registered>,
     lingers_until: Option<MonotonicMs>,
 }
@@ -59,7 +60,7 @@ struct Entry {
 pub struct Registry {
     sessions_per_user: usize,
     linger: Duration,
-    users: HashMap<UserId, Entry>,
+    users: HashMap<UserId, OnlineUser>,
     lingering: BTreeSet<(MonotonicMs, UserId)>,
     sessions: usize,
 }
@@ -77,9 +78,9 @@ impl Registry {
         }
     }
 
-    /// A session arrives. A session of the same device makes room first, whichever of the two is newer
-    /// stays; then the oldest ones beyond the allowed number go. That can be the arriving one itself,
-    /// when its handshake was held up and newer ones overtook it.
+    /// Registers a session. Of two sessions of one device the newer stays; then the oldest sessions beyond the allowed
+    /// number are displaced. Either can be the new session itself, when its handshake took longer than that of newer
+    /// ones.
     pub fn attach(
         &mut self,
         user: UserId,
@@ -88,22 +89,21 @@ impl Registry {
         device: Option<&str>,
         effects: &mut Vec<Effect>,
     ) {
-        let entry = self.users.entry(user).or_insert_with(|| {
+        let present = self.users.entry(user).or_insert_with(|| {
             effects.push(Effect::Online(user));
-            Entry { sessions: Vec::with_capacity(1), lingers_until: None }
+            OnlineUser { sessions: Vec::with_capacity(1), lingers_until: None }
         });
-        if let Some(until) = entry.lingers_until.take() {
+        if let Some(until) = present.lingers_until.take() {
             self.lingering.remove(&(until, user));
         }
-        // Kept in the order of acceptance, so that the first one is always the oldest.
-        let place = entry.sessions.partition_point(|other| other.accepted < accepted);
-        entry.sessions.insert(place, Registered { session, accepted, device: device.map(Into::into) });
+        let index = present.sessions.partition_point(|other| other.accepted < accepted);
+        present.sessions.insert(index, Registered { session, accepted, device: device.map(Into::into) });
         self.sessions += 1;
 
         if device.is_some() {
-            let newest = entry.sessions.iter().rposition(|other| other.device.as_deref() == device);
+            let newest = present.sessions.iter().rposition(|other| other.device.as_deref() == device);
             let mut index = 0;
-            entry.sessions.retain(|other| {
+            present.sessions.retain(|other| {
                 let stays = other.device.as_deref() != device || Some(index) == newest;
                 index += 1;
                 if !stays {
@@ -113,42 +113,42 @@ impl Registry {
                 stays
             });
         }
-        while entry.sessions.len() > self.sessions_per_user {
-            let oldest = entry.sessions.remove(0);
+        while present.sessions.len() > self.sessions_per_user {
+            let oldest = present.sessions.remove(0);
             effects.push(Effect::Displaced(oldest.session));
             self.sessions -= 1;
         }
     }
 
-    /// A session leaves: only if it is registered now, and only it.
+    /// Unregisters a session if it is registered now.
     pub fn leave(
         &mut self,
         now: MonotonicMs,
         user: UserId,
         session: SessionId,
-        farewell: LeaveReason,
+        reason: LeaveReason,
         effects: &mut Vec<Effect>,
     ) -> LeaveOutcome {
-        let Some(entry) = self.users.get_mut(&user) else { return LeaveOutcome::Stale };
-        let Some(place) = entry.sessions.iter().position(|other| other.session == session) else {
+        let Some(present) = self.users.get_mut(&user) else { return LeaveOutcome::Stale };
+        let Some(index) = present.sessions.iter().position(|other| other.session == session) else {
             return LeaveOutcome::Stale;
         };
-        entry.sessions.remove(place);
+        present.sessions.remove(index);
         self.sessions -= 1;
-        if entry.sessions.is_empty() {
-            if farewell == LeaveReason::Clean || self.linger.is_zero() {
+        if present.sessions.is_empty() {
+            if reason == LeaveReason::Clean || self.linger.is_zero() {
                 self.users.remove(&user);
                 effects.push(Effect::Offline(user));
             } else {
                 let until = now.plus(self.linger);
-                entry.lingers_until = Some(until);
+                present.lingers_until = Some(until);
                 self.lingering.insert((until, user));
             }
         }
         LeaveOutcome::Left
     }
 
-    /// Time passes: whoever lingered long enough is offline.
+    /// Ends the linger of every user whose time is over.
     pub fn tick(&mut self, now: MonotonicMs, effects: &mut Vec<Effect>) {
         while let Some(&(until, user)) = self.lingering.first() {
             if until > now {
@@ -160,7 +160,7 @@ impl Registry {
         }
     }
 
-    /// Distinct users online, the lingering ones included.
+    /// Distinct users online, lingering ones included.
     #[must_use]
     pub fn users_online(&self) -> usize {
         self.users.len()
@@ -172,14 +172,14 @@ impl Registry {
         self.sessions
     }
 
-    /// Everybody who is online, in no order.
+    /// The users who are online, in no order.
     pub fn online(&self) -> impl Iterator<Item = UserId> + '_ {
         self.users.keys().copied()
     }
 
     /// The live sessions of a user, oldest first.
     pub fn sessions_of(&self, user: UserId) -> impl Iterator<Item = SessionId> + '_ {
-        self.users.get(&user).into_iter().flat_map(|entry| entry.sessions.iter().map(|one| one.session))
+        self.users.get(&user).into_iter().flat_map(|present| present.sessions.iter().map(|one| one.session))
     }
 }
 

@@ -1,5 +1,5 @@
-//! What is published to everybody and not stored: the newest of it, and how far each session is. Falling
-//! off it is told, not hidden.
+//! The ring of published events: the newest events for every session, which are not stored. A session that is too slow
+//! for the ring is sent `events_missed`.
 
 use std::collections::VecDeque;
 
@@ -8,73 +8,72 @@ use bytes::Bytes;
 use crate::ports::Dialect;
 use crate::session::Batch;
 
-/// How far a session is: how many were published before the next one that it is to be told.
+/// A session's position: the number of events published before the next one that it is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct RingPosition(u64);
 
 #[derive(Debug)]
-struct Published {
+struct Event {
     classic: Option<Bytes>,
     v1: Option<Bytes>,
 }
 
-/// The newest of what was published.
+/// The newest published events.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    published: VecDeque<Published>,
-    /// How many were published before the first one that is remembered.
-    forgotten: u64,
+    events: VecDeque<Event>,
+    /// Events published before the first one that is kept.
+    dropped: u64,
     events_max: usize,
 }
 
 impl Ring {
     pub(crate) fn new(events_max: usize) -> Self {
-        Self { published: VecDeque::new(), forgotten: 0, events_max: events_max.max(1) }
+        Self { events: VecDeque::new(), dropped: 0, events_max: events_max.max(1) }
     }
 
     pub(crate) fn push(&mut self, classic: Option<Bytes>, v1: Option<Bytes>) {
-        if self.published.len() >= self.events_max {
-            self.published.pop_front();
-            self.forgotten += 1;
+        if self.events.len() >= self.events_max {
+            self.events.pop_front();
+            self.dropped += 1;
         }
-        self.published.push_back(Published { classic, v1 });
+        self.events.push_back(Event { classic, v1 });
     }
 
-    /// Something was published that nobody here can be told.
+    /// An event was lost before it reached this shard: every session missed it.
     pub(crate) fn skip(&mut self) {
-        self.forgotten += self.published.len() as u64 + 1;
-        self.published.clear();
+        self.dropped += self.events.len() as u64 + 1;
+        self.events.clear();
     }
 
-    /// Where a new session begins.
+    /// The position of a new session.
     pub(crate) fn end(&self) -> RingPosition {
-        RingPosition(self.forgotten + self.published.len() as u64)
+        RingPosition(self.dropped + self.events.len() as u64)
     }
 
-    pub(crate) fn is_at_end(&self, place: RingPosition) -> bool {
-        place == self.end()
+    pub(crate) fn is_at_end(&self, position: RingPosition) -> bool {
+        position == self.end()
     }
 
-    /// Gathers what a session is to be told next, as far as the batch reaches. `missed` is what it is told
-    /// in the place of what is no longer here.
+    /// Gathers the events after `position` until the batch is full. `missed` stands in for events that were dropped.
     pub(crate) fn gather(
         &self,
-        place: &mut RingPosition,
+        position: &mut RingPosition,
         dialect: Dialect,
         missed: impl Fn() -> Bytes,
         batch: &mut Batch,
     ) {
-        if place.0 < self.forgotten && !batch.is_full() {
-            place.0 = self.forgotten;
+        if position.0 < self.dropped && !batch.is_full() {
+            position.0 = self.dropped;
             batch.push(missed());
         }
-        while !batch.is_full() && place.0 >= self.forgotten {
-            let index = usize::try_from(place.0 - self.forgotten).unwrap_or(usize::MAX);
-            let Some(published) = self.published.get(index) else { return };
-            place.0 += 1;
+        while !batch.is_full() && position.0 >= self.dropped {
+            let index = usize::try_from(position.0 - self.dropped).unwrap_or(usize::MAX);
+            let Some(event) = self.events.get(index) else { return };
+            position.0 += 1;
             let frame = match dialect {
-                Dialect::Classic => &published.classic,
-                Dialect::V1 => &published.v1,
+                Dialect::Classic => &event.classic,
+                Dialect::V1 => &event.v1,
             };
             if let Some(frame) = frame {
                 batch.push(frame.clone());
@@ -87,27 +86,27 @@ impl Ring {
 mod tests {
     use super::*;
 
-    fn told(ring: &Ring, place: &mut RingPosition, dialect: Dialect) -> Vec<String> {
+    fn gathered(ring: &Ring, position: &mut RingPosition, dialect: Dialect) -> Vec<String> {
         let mut batch = Batch::default();
-        ring.gather(place, dialect, || Bytes::from_static(b"missed"), &mut batch);
+        ring.gather(position, dialect, || Bytes::from_static(b"missed"), &mut batch);
         batch.frames.iter().map(|frame| String::from_utf8_lossy(frame).into_owned()).collect()
     }
 
     #[test]
-    fn everybody_is_told_everything_or_that_something_is_missing() {
+    fn a_session_receives_every_event_or_that_it_missed_some() {
         let mut ring = Ring::new(2);
         let (mut early, mut late) = (ring.end(), ring.end());
         ring.push(Some(Bytes::from_static(b"1")), Some(Bytes::from_static(b"1")));
         ring.push(None, Some(Bytes::from_static(b"2")));
-        assert_eq!(told(&ring, &mut early, Dialect::V1), ["1", "2"]);
+        assert_eq!(gathered(&ring, &mut early, Dialect::V1), ["1", "2"]);
         assert!(ring.is_at_end(early) && !ring.is_at_end(late));
         ring.push(Some(Bytes::from_static(b"3")), None);
-        assert_eq!(told(&ring, &mut early, Dialect::V1), [""; 0]);
-        assert_eq!(told(&ring, &mut late, Dialect::Classic), ["missed", "3"]);
+        assert_eq!(gathered(&ring, &mut early, Dialect::V1), [""; 0]);
+        assert_eq!(gathered(&ring, &mut late, Dialect::Classic), ["missed", "3"]);
         ring.skip();
-        assert_eq!(told(&ring, &mut early, Dialect::V1), ["missed"]);
+        assert_eq!(gathered(&ring, &mut early, Dialect::V1), ["missed"]);
         assert!(ring.is_at_end(early));
         ring.push(Some(Bytes::from_static(b"4")), None);
-        assert_eq!(told(&ring, &mut late, Dialect::Classic), ["missed", "4"]);
+        assert_eq!(gathered(&ring, &mut late, Dialect::Classic), ["missed", "4"]);
     }
 }

@@ -1,23 +1,58 @@
-//! A shard: one thread that owns its sessions outright. What happens to them is plain sequential code
-//! on [`State`], without a lock; what takes time leaves it as a [`Job`]. The loop is in `shard/run.rs`,
-//! the sockets in `shard/socket.rs`.
+//! A shard: one thread that owns its sessions outright. What happens to them is sequential code on
+//! [`state::Shard`], without a lock; what takes time leaves it as a job.
+//!
+//! The files depend one way, each only on files to its left. Parts hold data with invariants of their own, and none
+//! knows the shard; behaviour is written on the shard.
+//!
+//! ```text
+//! parts       poll ← connection ← socket, run_queues ← slots; typing ← room_table; environment, jobs, store_reads,
+//!             entry_reads, hello_window, watches, broadcast, revocations, drain
+//!
+//! behaviour   state ← flush ← closing ← entries, presence ← membership ← hello, delivery, read_results
+//!                   ← requests ← attach, service, maintenance ← turn ← event_loop
+//! ```
 
+mod attach;
+mod broadcast;
+mod closing;
 mod connection;
 mod delivery;
+mod drain;
 mod entries;
+mod entry_reads;
+mod environment;
+mod event_loop;
+mod flush;
+mod hello;
+mod hello_window;
+mod jobs;
+mod maintenance;
+mod membership;
 mod poll;
 mod presence;
+mod read_results;
 mod requests;
-mod rooms;
-mod run;
+mod revocations;
+mod room_table;
+mod run_queues;
+mod service;
 #[cfg(test)]
 mod simulator;
+mod slots;
 mod socket;
 mod state;
-mod upkeep;
+mod store_reads;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod typing;
+mod watches;
 
+pub(crate) use environment::{Environment, Ports};
+pub(crate) use event_loop::run;
 pub(crate) use poll::Poll;
-pub(crate) use run::{Ports, Setup, run};
+
+use std::time::Duration;
 
 use teahouse_core::UserId;
 use teahouse_core::token::Revoked;
@@ -25,16 +60,16 @@ use tokio::sync::oneshot;
 
 use crate::ports::NewConnection;
 
-/// What a shard is asked, beside commits. Whoever asks waits when the queue is full.
+/// Control messages of a shard; they do not go through its inbox. A sender waits while the queue is full.
 pub(crate) enum Control {
-    /// A new session.
-    Arrive(Box<NewConnection>),
-    /// Tokens are void; end the sessions that were opened with them.
+    /// Begins a session.
+    Attach(Box<NewConnection>),
+    /// Ends the sessions whose token is revoked.
     Revoke(Revoked, oneshot::Sender<()>),
-    /// End a user's sessions, with this reason.
+    /// Ends a user's sessions, with this reason.
     Disconnect(UserId, String, oneshot::Sender<()>),
-    /// Are you there?
+    /// Answers if the shard is alive.
     Probe(oneshot::Sender<()>),
-    /// Send everybody away, spread over this time; answered when the last socket is closed.
-    Drain(std::time::Duration, oneshot::Sender<()>),
+    /// Sends all sessions away, spread over this time; answered when the last socket is closed.
+    Drain(Duration, oneshot::Sender<()>),
 }

@@ -1,8 +1,7 @@
-//! The server's half of RFC 6455 after the handshake: frames in, frames out. Pure: bytes and events, no sockets.
+//! The WebSocket codec: the server's half of RFC 6455 after the handshake. Pure: bytes and events, no sockets.
 //!
-//! It keeps bytes only while a frame or a fragmented message is incomplete, so that an idle connection
-//! costs nothing; no library at hand does that (see docs/performance.md). Nothing outside this module
-//! knows a frame's layout.
+//! It keeps bytes only while a frame or a fragmented message is incomplete, so an idle connection keeps no buffer
+//! (docs/performance.md compares libraries). No other module knows the layout of a frame.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use teahouse_core::CloseCode;
@@ -14,10 +13,10 @@ const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xA;
 
-/// A control frame's payload, at most (RFC 6455, section 5.5).
+/// The maximum payload of a control frame (RFC 6455, section 5.5).
 const CONTROL_BYTES_MAX: usize = 125;
 
-/// Something complete that a client sent.
+/// A complete message or control frame of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event<'a> {
     /// A text message.
@@ -32,25 +31,25 @@ pub enum Event<'a> {
     Close(Option<u16>),
 }
 
-/// Whether to read on behind an event.
+/// Whether to read on after an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Flow {
-    /// There may be more.
+    /// Read on.
     Continue,
-    /// Whatever follows is of no interest any more.
+    /// Ignore everything that follows.
     Stop,
 }
 
-/// Why a byte stream is not WebSocket, as the close code to answer with.
+/// Why a byte stream is not valid WebSocket; it determines the close code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum WireError {
-    /// RFC 6455 is broken.
+    /// The peer violated RFC 6455.
     #[error("protocol error")]
     Protocol,
-    /// Text that is not UTF-8.
+    /// A text message is not UTF-8.
     #[error("text is not UTF-8")]
     NotUtf8,
-    /// A message over the limit.
+    /// A message exceeds the limit.
     #[error("message too large")]
     TooLarge,
 }
@@ -68,9 +67,9 @@ impl From<WireError> for CloseCode {
 /// The reading side of one connection.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    /// Bytes of a frame that is not complete yet. Without capacity while there is none.
+    /// Bytes of an incomplete frame. Without capacity while there is none.
     partial: Vec<u8>,
-    /// A message of which the first fragments came.
+    /// The first fragments of a message.
     fragments: Option<Box<Fragments>>,
 }
 
@@ -89,11 +88,11 @@ struct Head {
 }
 
 impl Decoder {
-    /// Takes what was read from the socket (it is unmasked in place) and hands every complete event to
-    /// `each`. Says how many frames came to their end.
+    /// Decodes bytes that were read from the socket, unmasking them in place, and hands every complete event to `each`.
+    /// Returns the number of frames that ended.
     ///
     /// # Errors
-    /// When the stream breaks the protocol or the limit; the connection is of no use from then on.
+    /// When the stream violates the protocol or the limit. Nothing more can be decoded after that.
     pub fn read(
         &mut self,
         input: &mut [u8],
@@ -119,19 +118,19 @@ impl Decoder {
         }
     }
 
-    /// Whether a frame has begun to arrive and not come to its end.
+    /// Whether a frame has begun to arrive and not ended.
     #[must_use]
     pub fn has_partial_frame(&self) -> bool {
         !self.partial.is_empty()
     }
 
-    /// The memory that it keeps until more comes.
+    /// The memory that it keeps until more bytes arrive.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
         self.partial.capacity() + self.fragments.as_ref().map_or(0, |fragments| fragments.payload.capacity())
     }
 
-    /// Handles the complete frames at the start of `bytes`, and says how many bytes and frames they were.
+    /// Handles the complete frames at the start of `bytes`, and returns the number of their bytes and of the frames.
     fn frames(
         &mut self,
         bytes: &mut [u8],
@@ -188,8 +187,8 @@ impl Decoder {
     }
 }
 
-/// Reads a frame's head, or `None` when more bytes are needed. Refuses everything that a client may not
-/// send before a byte of the payload is looked at or room made for it.
+/// Reads a frame's head, or returns `None` when more bytes are needed. It rejects everything that a client may not send
+/// before it looks at, or allocates memory for, the payload.
 fn read_head(bytes: &[u8], message_bytes_max: usize, held: usize) -> Result<Option<Head>, WireError> {
     let &[first, second, ..] = bytes else { return Ok(None) };
     let fin = first & 0x80 != 0;
@@ -213,7 +212,7 @@ fn read_head(bytes: &[u8], message_bytes_max: usize, held: usize) -> Result<Opti
         127 => {
             let Some(&[a, b, c, d, e, f, g, h]) = bytes.get(2..10) else { return Ok(None) };
             let length = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-            // The most significant bit must be 0 and the shortest form must be used (RFC 6455, section 5.2).
+            // The most significant bit must be 0, and the shortest form must be used (RFC 6455, section 5.2).
             if length > i64::MAX as u64 {
                 return Err(WireError::TooLarge);
             }
@@ -254,7 +253,7 @@ fn message(opcode: u8, payload: &[u8], each: &mut impl FnMut(Event<'_>) -> Flow)
     Ok(each(Event::Text(text)))
 }
 
-/// The code in a close frame's payload, when it is one that a peer may send (RFC 6455, section 7.4).
+/// The code in a close frame's payload, if a peer may send it (RFC 6455, section 7.4).
 fn close_code(payload: &[u8]) -> Result<Option<u16>, WireError> {
     match payload {
         [] => Ok(None),
@@ -270,18 +269,18 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, WireError> {
     }
 }
 
-/// A whole text frame, header included; every socket is given the same bytes.
+/// A whole text frame, header included. All sockets share its bytes.
 #[must_use]
 pub fn text_frame(text: &str) -> Bytes {
     text_frame_from_bytes(text.as_bytes())
 }
 
-/// The same of bytes that are known to be text.
+/// The same, from bytes that are known to be UTF-8.
 pub(crate) fn text_frame_from_bytes(text: &[u8]) -> Bytes {
     frame(TEXT, text)
 }
 
-/// What a [`text_frame`] carries, as bytes.
+/// The payload of a [`text_frame`].
 #[must_use]
 pub fn text_payload(frame: &[u8]) -> &[u8] {
     let head = match frame.get(1) {
@@ -304,10 +303,10 @@ pub fn ping_frame() -> Bytes {
     Bytes::from_static(&[0x80 | PING, 0])
 }
 
-/// The bytes of [`ping_frame`] on the wire.
+/// The length of [`ping_frame`].
 pub const PING_FRAME_BYTES: usize = 2;
 
-/// The answer to a ping with this payload.
+/// The pong to a ping with this payload.
 #[must_use]
 pub fn pong_frame(payload: &[u8]) -> Bytes {
     frame(PONG, payload)

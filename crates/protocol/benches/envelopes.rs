@@ -1,4 +1,4 @@
-//! Spelling and reading envelopes, once for each message whoever hears it. Run by hand:
+//! Writing and reading envelopes. Run by hand:
 //! `cargo bench -p teahouse-protocol --bench envelopes`.
 #![allow(missing_docs)]
 

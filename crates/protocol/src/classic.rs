@@ -1,5 +1,5 @@
-//! The classic dialect: what the old Vue front end speaks (PROTOCOL.md section 3). Envelopes from the
-//! client are read here, envelopes and bodies for it are written here, field by field as it expects them.
+//! The classic dialect, which the old Vue front end speaks (docs/protocol.md, The classic dialect): reads the client's
+//! envelopes, writes envelopes and bodies for it, field by field as it expects them.
 
 mod bodies;
 mod envelopes;
@@ -8,4 +8,4 @@ mod request;
 
 pub use bodies::*;
 pub use envelopes::*;
-pub use request::{Request, RequestError, read_request};
+pub use request::{ClassicRequest, ClassicRequestError, read_request};

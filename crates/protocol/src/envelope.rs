@@ -1,4 +1,4 @@
-//! What stands around everything that goes to a client: a type and its data.
+//! The envelope around everything that goes to a client over the socket: a type and its data.
 
 use serde::Serialize;
 
@@ -11,13 +11,13 @@ struct Envelope<'a, D> {
     data: D,
 }
 
-/// An envelope that nobody asked for.
-pub(crate) fn envelope<D: Serialize>(kind: &str, data: D) -> String {
-    answer(kind, None, data)
+/// An event, which answers no request.
+pub(crate) fn event<D: Serialize>(kind: &str, data: D) -> String {
+    response(kind, None, data)
 }
 
-/// An envelope that answers the request of this reference.
-pub(crate) fn answer<D: Serialize>(kind: &str, id: Option<&str>, data: D) -> String {
-    // Serializing our own structs into memory has no way to fail: string keys, no custom errors.
+/// The response to a request, with the request's `id` if it had one.
+pub(crate) fn response<D: Serialize>(kind: &str, id: Option<&str>, data: D) -> String {
+    // Serializing our own structs into memory cannot fail: string keys, no custom errors.
     serde_json::to_string(&Envelope { kind, id, data }).unwrap_or_default()
 }

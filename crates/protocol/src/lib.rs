@@ -1,22 +1,25 @@
-//! The wire: how core's nouns are spelled as JSON, once for each dialect. Pure: bytes in, values out, and back.
-//!
-//! Nothing else in the workspace names an envelope's type or a field of one.
+//! The wire format: how core's types are spelled as JSON, once for each dialect, and the one table of HTTP routes.
+//! Pure: bytes in, values out, and back. No other crate names a type or a field of the wire.
 
-pub mod catalogue;
 pub mod classic;
 mod envelope;
-mod moment;
+pub mod http;
+mod number;
+mod object;
 mod person;
+pub mod routes;
+mod schema;
+pub mod schema_catalog;
 pub mod server_api;
-mod shape;
+mod time;
 pub mod v1;
 
-pub use moment::rfc3339;
-pub use person::Person;
+pub use person::PersonBody;
+pub use time::rfc3339;
 
 use teahouse_core::Language;
 
-/// What is said to a client that was too slow for what is not stored.
+/// The notice for a session that was too slow for events that are not stored.
 fn events_missed_sentence(language: Language) -> &'static str {
     match language {
         Language::En => "Some events were missed because this connection was too slow; please reload.",

@@ -1,5 +1,5 @@
-//! The v1 dialect: what every client of a new site speaks (docs/protocol.md). Requests are read here,
-//! whether they came over a socket or by HTTP; answers and events are written here.
+//! The v1 dialect, for every client of a new site (docs/protocol.md, The v1 dialect): reads requests from the socket and
+//! from HTTP, writes responses and events.
 
 mod bodies;
 mod envelopes;
@@ -10,7 +10,9 @@ pub(crate) mod request;
 
 pub use bodies::*;
 pub use envelopes::*;
-pub use fields::HELD_ROOMS_MAX;
+pub use events::EVENT_TYPES;
+pub use fields::{FieldKind, HELD_ROOMS_MAX};
 pub use request::{
-    Envelope, HistoryFrom, REQUEST_TYPES, Request, RequestError, RequestFault, read_envelope, read_request,
+    HistoryFrom, REQUEST_TYPES, Request, RequestEnvelope, RequestError, RequestFault, RequestKind, read_envelope,
+    read_request,
 };

@@ -1,18 +1,18 @@
-//! The accept loop: sockets become HTTP connections, or sessions at once, within bounds. It notes when each
-//! request's first byte arrived, which decides the order of a user's connections, and knows nothing of what is asked.
+//! The accept loop: it turns sockets into HTTP connections, or into sessions at once, within bounds. It notes the order
+//! of first bytes, which decides the order of a user's connections. It interprets no request.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::response::Response;
 use bytes::Bytes;
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,61 +22,43 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SocketFlags, acceptfrom_with, recv};
 use socket2::{Domain, Protocol, Socket, Type};
 use teahouse_core::AcceptOrder;
-use teahouse_core::limits::STALL_TIMEOUT;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::config::Server;
-use crate::http::address::Peer;
-use crate::websocket::{First, Handshakes, Refused};
+use crate::connection::{ConnectionPermit, FirstByteOrder, FirstRequest, PeerAddr, RequestOrder, StallTimeoutStream};
+use crate::websocket::{Handshakes, RefusedHandshake};
 
-/// Connections that the kernel may hold for us; it cuts this down to its own limit.
+/// The backlog of a listener; the kernel caps it (`net.core.somaxconn`).
 const BACKLOG: i32 = 65_535;
-/// First requests under way at once, from their head to their answer. Each holds 8 KiB of hyper's and what
-/// its handshake needs, and heaps remember their largest day (docs/performance.md).
+/// First requests in progress at once, from head to answer. Each holds 8 KiB of hyper's and the memory of its
+/// handshake, and the heap keeps its peak (docs/performance.md).
 const FIRST_REQUESTS_MAX: usize = 64;
-/// What is read of a first request at once; most are shorter.
+/// Bytes of a first request that one read takes; most requests are shorter.
 const FIRST_BYTES_MAX: usize = 4096;
-/// How long a first request that is slow to come or to be answered keeps others waiting.
+/// A first request that is slow to arrive or to be answered blocks another connection's for at most this long.
 const FIRST_REQUEST_PATIENCE: Duration = Duration::from_millis(250);
-/// How long accepting pauses when the process has no descriptors left.
+/// The pause of the accept loop when the process is out of descriptors.
 const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
 
-/// The order in which a request's first byte arrived, in the request's extensions.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrived(pub AcceptOrder);
-
-/// A connection's place among all that are allowed, in the request's extensions. An upgrade takes it along.
-#[derive(Clone)]
-pub struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
-
-impl Place {
-    /// Takes the place out, so that it outlives the HTTP connection.
-    #[must_use]
-    pub fn take(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// A listener with a backlog that a storm of reconnects does not overflow.
+/// A listener whose backlog absorbs a reconnect storm.
 pub struct Listener(AsyncFd<std::net::TcpListener>);
 
 impl Listener {
-    /// Listens.
+    /// Listens on an address.
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// The address cannot be bound.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
-        // Whoever is accepted has it from here (tcp(7)), without a system call of their own.
+        // Accepted sockets inherit it (tcp(7)), which saves a system call for each.
         socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -88,15 +70,15 @@ impl Listener {
         Ok(Self(listener))
     }
 
-    /// Where it listens.
+    /// The bound address.
     ///
     /// # Errors
-    /// When the kernel will not say.
+    /// The kernel does not report it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.get_ref().local_addr()
     }
 
-    /// The next connection, nonblocking, and no runtime's yet: most leave for another one at once.
+    /// The next connection, nonblocking. No runtime owns it yet, since most sockets move to a shard at once.
     async fn accept(&self) -> io::Result<(std::net::TcpStream, SocketAddr)> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let accept = |listener: &std::net::TcpListener| Ok(acceptfrom_with(listener, flags)?);
@@ -106,20 +88,20 @@ impl Listener {
     }
 }
 
-/// What all connections share.
+/// What all connections of a listener share.
 #[derive(Clone)]
 struct Shared {
     router: Router,
     handshakes: Option<Handshakes>,
-    orders: Arc<AtomicU64>,
+    next_accept_order: Arc<AtomicU64>,
     first_requests: Arc<Semaphore>,
     header_timeout: Duration,
     header_bytes_max: usize,
     closing: CancellationToken,
 }
 
-/// Accepts until `closing`, then waits until every HTTP connection has been answered and closed. Where there are
-/// `handshakes`, they are offered each connection's first bytes.
+/// Accepts connections until `closing`, then waits until every HTTP connection is answered and closed. `handshakes`
+/// gets the first bytes of each connection before HTTP does.
 pub async fn serve(
     listener: Listener,
     router: Router,
@@ -130,34 +112,34 @@ pub async fn serve(
     let shared = Arc::new(Shared {
         router,
         handshakes,
-        orders: Arc::new(AtomicU64::new(1)),
+        next_accept_order: Arc::new(AtomicU64::new(1)),
         first_requests: Arc::new(Semaphore::new(FIRST_REQUESTS_MAX)),
         header_timeout: config.header_timeout,
         header_bytes_max: config.header_bytes_max.0,
         closing: closing.clone(),
     });
-    let places = Arc::new(Semaphore::new(config.connections_max));
+    let permits = Arc::new(Semaphore::new(config.connections_max));
     let connections = TaskTracker::new();
     loop {
-        // Beyond the allowed number nobody is accepted: they wait in the kernel's backlog.
+        // Connections beyond the limit wait in the kernel's backlog.
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            (permit, listener.accept().await)
         };
-        let (place, accepted) = tokio::select! {
+        let (permit, accepted) = tokio::select! {
             () = closing.cancelled() => break,
             next = next => next,
         };
-        match (place, accepted) {
-            (Ok(place), Ok((stream, peer))) => {
-                connections.spawn(connection(Arc::clone(&shared), stream, peer, place));
+        match (permit, accepted) {
+            (Ok(permit), Ok((stream, peer))) => {
+                connections.spawn(serve_connection(Arc::clone(&shared), stream, peer, permit));
             }
-            (_, Err(error)) if is_of_one_connection(&error) => {}
+            (_, Err(error)) if is_connection_error(&error) => {}
             (_, Err(error)) => {
-                tracing::warn!(%error, "cannot accept connections; pausing");
+                tracing::warn!(%error, "accept failed; pausing");
                 tokio::time::sleep(DESCRIPTOR_PAUSE).await;
             }
-            // Nobody closes the semaphore.
+            // The semaphore is never closed.
             (Err(_), _) => break,
         }
     }
@@ -166,59 +148,64 @@ pub async fn serve(
     connections.wait().await;
 }
 
-/// Whether an error of accept is that connection's own trouble and not ours (accept(2), "Error handling").
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Whether an error of accept concerns only the new connection (accept(2), "Error handling").
+fn is_connection_error(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
 }
 
-async fn connection(shared: Arc<Shared>, stream: std::net::TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
-    let Some(stream) = first_byte(&shared, stream).await else { return };
-    let accepted = AcceptOrder(shared.orders.fetch_add(1, Ordering::Relaxed));
-    let Ok(gate) = Arc::clone(&shared.first_requests).acquire_owned().await else { return };
-    // Boxed, so that a task that waits for its turn is small.
-    Box::pin(first_request(&shared, stream, accepted, peer, place, gate)).await;
+async fn serve_connection(
+    shared: Arc<Shared>,
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+) {
+    let Some(stream) = wait_for_first_byte(&shared, stream).await else { return };
+    let accepted = AcceptOrder(shared.next_accept_order.fetch_add(1, Ordering::Relaxed));
+    let Ok(first_request_permit) = Arc::clone(&shared.first_requests).acquire_owned().await else { return };
+    // Boxed, so that a task that waits for the permit is small.
+    Box::pin(serve_first_request(&shared, stream, accepted, peer, permit, first_request_permit)).await;
 }
 
-/// Reads a first request and offers it to the handshakes; HTTP has the rest.
-async fn first_request(
+/// Reads the first request and offers it to the fast handshake; HTTP serves everything else.
+async fn serve_first_request(
     shared: &Shared,
     stream: std::net::TcpStream,
     accepted: AcceptOrder,
     peer: SocketAddr,
-    place: OwnedSemaphorePermit,
-    gate: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
+    first_request_permit: OwnedSemaphorePermit,
 ) {
-    let Some(bytes) = first_bytes(&stream) else { return };
-    let (mut gate, mut refused) = (Some(gate), None);
-    let mut first = First { stream, accepted, peer, bytes, place };
+    let Some(bytes) = read_first_bytes(&stream) else { return };
+    let (mut first_request_permit, mut refused) = (Some(first_request_permit), None);
+    let mut first = FirstRequest { stream, accepted, peer, bytes, permit };
     if let Some(handshakes) = &shared.handshakes {
-        let mut taking = pin!(handshakes.take(first));
-        let left = tokio::select! {
+        let mut attaching = pin!(handshakes.try_attach(first));
+        let for_http = tokio::select! {
             biased;
-            left = &mut taking => left,
+            for_http = &mut attaching => for_http,
             () = tokio::time::sleep(FIRST_REQUEST_PATIENCE) => {
-                gate = None;
-                taking.await
+                first_request_permit = None;
+                attaching.await
             }
         };
-        match left {
+        match for_http {
             None => return,
-            Some(left) => (first, refused) = left,
+            Some(for_http) => (first, refused) = for_http,
         }
     }
-    Box::pin(http(shared, first, refused, gate)).await;
+    Box::pin(serve_http(shared, first, refused, first_request_permit)).await;
 }
 
-/// Waits for a connection's first byte; none when it does not come.
-async fn first_byte(shared: &Shared, stream: std::net::TcpStream) -> Option<std::net::TcpStream> {
+/// Waits for the first byte of a connection; `None` when it does not arrive.
+async fn wait_for_first_byte(shared: &Shared, stream: std::net::TcpStream) -> Option<std::net::TcpStream> {
     match recv(&stream, &mut [0; 1], RecvFlags::PEEK) {
         Ok((_, 1..)) => return Some(stream),
         Err(Errno::WOULDBLOCK) => {}
         Ok(_) | Err(_) => return None,
     }
     let stream = TcpStream::from_std(stream).ok()?;
-    // Who sends nothing after connecting costs a descriptor and this task, for as long as a head may take.
-    // The byte is looked at and not only waited for, since a runtime may take a new socket for readable that is not.
+    // A silent connection costs a descriptor and this task, for at most the header timeout. Peek, and not only
+    // readiness, since a runtime may report a new socket as readable that is not.
     let mut first = [0];
     let peeked = tokio::time::timeout(shared.header_timeout, stream.peek(&mut first));
     let arrived = tokio::select! {
@@ -228,53 +215,47 @@ async fn first_byte(shared: &Shared, stream: std::net::TcpStream) -> Option<std:
     if arrived { stream.into_std().ok() } else { None }
 }
 
-/// What has come of a first request; none when that is nothing and there will be nothing.
-fn first_bytes(stream: &std::net::TcpStream) -> Option<Bytes> {
+/// The bytes of the first request that have arrived; `None` when the connection is closed or broken.
+fn read_first_bytes(stream: &std::net::TcpStream) -> Option<Bytes> {
     let mut bytes = Vec::with_capacity(FIRST_BYTES_MAX);
     match recv(stream, spare_capacity(&mut bytes), RecvFlags::empty()) {
         Ok((_, 0)) => None,
-        // A byte that was there is gone only if the kernel says so in error; HTTP will find out.
+        // The peeked byte should be there; if the kernel says otherwise, HTTP waits for it.
         Ok(_) | Err(Errno::WOULDBLOCK | Errno::INTR) => Some(bytes.into()),
         Err(_) => None,
     }
 }
 
-/// Serves HTTP on a connection of which some bytes have been read. A first request that was refused is only answered.
-async fn http(shared: &Shared, first: First, refused: Option<Refused>, gate: Option<OwnedSemaphorePermit>) {
-    let First { stream, accepted, peer, bytes, place } = first;
+/// Serves HTTP on a connection of which some bytes have been read. A refused handshake is only answered here.
+async fn serve_http(
+    shared: &Shared,
+    first: FirstRequest,
+    refused: Option<RefusedHandshake>,
+    first_request_permit: Option<OwnedSemaphorePermit>,
+) {
+    let FirstRequest { stream, accepted, peer, bytes, permit } = first;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    // A socket that a runtime has just adopted says that it takes nothing, until the driver has turned once. HTTP that
-    // gives up on a request (a body that does not come) would hang up on that, with its answer still unwritten.
+    // tokio reports a newly registered socket as not writable until its driver has turned once. hyper, when it gives up
+    // on a request (a body that does not arrive), would then close the connection with the answer unwritten.
     if stream.writable().await.is_err() {
         return;
     }
-    let head = Arc::new(Head {
-        orders: Arc::clone(&shared.orders),
-        arrived: AtomicU64::new(accepted.0),
-        gate: Mutex::new(gate),
-    });
-    let place = Place(Arc::new(Mutex::new(Some(place))));
+    let order = Arc::new(RequestOrder::new(Arc::clone(&shared.next_accept_order), accepted, first_request_permit));
     let service = {
-        let (head, router, refused) = (Arc::clone(&head), shared.router.clone(), Mutex::new(refused));
-        service_fn(move |mut request: hyper::Request<Incoming>| {
-            let order = head.begin();
+        let (order, router, permit) = (Arc::clone(&order), shared.router.clone(), ConnectionPermit::new(permit));
+        let refused = Mutex::new(refused);
+        service_fn(move |mut request: Request<Incoming>| {
             let extensions = request.extensions_mut();
-            extensions.insert(Arrived(order));
-            extensions.insert(Peer(peer));
-            extensions.insert(place.clone());
+            extensions.insert(FirstByteOrder(order.start_request()));
+            extensions.insert(PeerAddr(peer));
+            extensions.insert(permit.clone());
             if let Some(refused) = refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 extensions.insert(refused);
             }
-            let (head, mut router) = (Arc::clone(&head), router.clone());
-            async move {
-                let response = router.call(request.map(axum::body::Body::new)).await;
-                let response = response.unwrap_or_else(|never| match never {});
-                head.end(response.status());
-                Ok::<_, Infallible>(response)
-            }
+            call(router.clone(), request, Arc::clone(&order))
         })
     };
-    let io = TokioIo::new(Tracked { stream, bytes, head: Arc::clone(&head), stalled: None });
+    let io = TokioIo::new(StallTimeoutStream::new(stream, bytes, Arc::clone(&order)));
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.header_timeout)
@@ -286,124 +267,23 @@ async fn http(shared: &Shared, first: First, refused: Option<Refused>, gate: Opt
     let patience = tokio::time::sleep(FIRST_REQUEST_PATIENCE);
     tokio::select! {
         _ = &mut http => return,
-        () = patience => head.release(),
+        () = patience => order.release_permit(),
     }
     tokio::select! {
         _ = &mut http => return,
         () = shared.closing.cancelled() => http.as_mut().graceful_shutdown(),
     }
-    // What the other end did wrong is its own affair, and ours was logged where it happened.
+    // Errors of the peer need no log line, and the server's own were logged where they happened.
     let _ = http.await;
 }
 
-/// What is known of the request head that a connection is reading.
-struct Head {
-    orders: Arc<AtomicU64>,
-    /// The order of the first byte of the head that is being read; 0 while there is none.
-    arrived: AtomicU64,
-    /// The right to a first request, held until it was answered; by an upgrade, until the socket has left.
-    gate: Mutex<Option<OwnedSemaphorePermit>>,
-}
-
-impl Head {
-    fn note_arrival(&self) {
-        if self.arrived.load(Ordering::Relaxed) == 0 {
-            self.arrived.store(self.orders.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        }
-    }
-
-    fn release(&self) {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-
-    /// A head was read: the request begins.
-    fn begin(&self) -> AcceptOrder {
-        // A pipelined request came with the one before it.
-        self.note_arrival();
-        AcceptOrder(self.arrived.load(Ordering::Relaxed))
-    }
-
-    /// The request was answered: what is read from now on is the next head. Bytes that came meanwhile were its body.
-    fn end(&self, status: StatusCode) {
-        self.arrived.store(0, Ordering::Relaxed);
-        if status != StatusCode::SWITCHING_PROTOCOLS {
-            self.release();
-        }
-    }
-}
-
-/// A socket, with what was read from it already, that notes when the first byte of a request comes, and gives up on a peer that takes nothing
-/// of its answer: hyper has a deadline for heads and none for that.
-pub struct Tracked {
-    stream: TcpStream,
-    /// What was read already, and is to be read first.
-    bytes: Bytes,
-    head: Arc<Head>,
-    /// Since when, and until when at most, the peer takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
-}
-
-impl Tracked {
-    /// The socket itself.
-    #[must_use]
-    pub fn into_stream(self) -> TcpStream {
-        self.stream
-    }
-
-    fn patiently<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
-        }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL_TIMEOUT)));
-        stalled.as_mut().poll(context).map(|()| Err(ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Tracked {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.bytes.is_empty() {
-            let count = self.bytes.len().min(buffer.remaining());
-            buffer.put_slice(&self.bytes.split_to(count));
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.head.note_arrival();
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Tracked {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.patiently(context, written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.patiently(context, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
+async fn call(
+    mut router: Router,
+    request: Request<Incoming>,
+    order: Arc<RequestOrder>,
+) -> Result<Response, Infallible> {
+    let response = router.call(request.map(axum::body::Body::new)).await;
+    let response = response.unwrap_or_else(|never| match never {});
+    order.end_request(response.status());
+    Ok(response)
 }

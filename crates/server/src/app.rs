@@ -11,18 +11,19 @@ use async_trait::async_trait;
 use teahouse_core::ids::OWN_IDS_START;
 use teahouse_core::token::Revoked;
 use teahouse_core::{Timestamp, UserId};
-use teahouse_hub::Publication;
+use teahouse_hub::{Hub, Publication};
 use teahouse_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::config::Config;
+use crate::crypto::random_bytes;
 use crate::limits::Limits;
 use crate::metrics::Rejections;
 use crate::passwords::Passwords;
 use crate::request_ids::RequestIds;
-use crate::secrets::random_bytes;
+use crate::storage::Backups;
 use crate::tokens::Tokens;
 
 /// The hub, as use cases see it.
@@ -50,6 +51,37 @@ pub trait LiveSessions: Send + Sync + 'static {
     async fn probe(&self, deadline: Duration) -> bool;
 }
 
+#[async_trait]
+impl LiveSessions for Hub {
+    fn online_count(&self) -> u64 {
+        self.online_count()
+    }
+
+    fn online_users(&self) -> Vec<UserId> {
+        self.online_users()
+    }
+
+    fn is_online(&self, user: UserId) -> bool {
+        self.is_online(user)
+    }
+
+    async fn publish(&self, publication: Publication) {
+        self.publish(publication).await;
+    }
+
+    async fn disconnect(&self, user: UserId, reason: String) {
+        self.disconnect(user, reason).await;
+    }
+
+    async fn revoke(&self, revoked: Revoked) {
+        self.revoke(revoked).await;
+    }
+
+    async fn probe(&self, deadline: Duration) -> bool {
+        self.probe(deadline).await
+    }
+}
+
 /// A clock. Below the server crate the time is an argument, so that tests choose it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -57,6 +89,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct App {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Copies the store; `None` when the database has its own tools for that.
+    pub backups: Option<Backups>,
     /// The hub.
     pub live: Arc<dyn LiveSessions>,
     /// Verifies and issues tokens.
@@ -82,6 +116,8 @@ pub struct App {
 pub struct Parts {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Copies the store; `None` when the database has its own tools for that.
+    pub backups: Option<Backups>,
     /// The hub.
     pub live: Arc<dyn LiveSessions>,
     /// Verifies and issues tokens.
@@ -100,9 +136,10 @@ impl App {
     /// An app that is not draining and has no tasks.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, live, tokens, passwords, limits, config, clock } = parts;
+        let Parts { store, backups, live, tokens, passwords, limits, config, clock } = parts;
         Arc::new(Self {
             store,
+            backups,
             live,
             tokens,
             passwords,
@@ -110,7 +147,7 @@ impl App {
             config,
             rejections: Rejections::default(),
             online_users_permit: Semaphore::new(1),
-            request_ids: RequestIds::from_chance(random_bytes()),
+            request_ids: RequestIds::from_seed(random_bytes()),
             clock,
             draining: AtomicBool::new(false),
             tasks: TaskTracker::new(),

@@ -1,296 +1,116 @@
-//! Copies of everything that is needed to come back: the secrets and the store. A copy is a directory; one
-//! without the database in it is not whole, since that comes last. What is in the database is the store's.
+//! A backup is a directory with everything a server needs to start again: the secrets and the store. This module
+//! creates backups; `backup/restore.rs` restores them. The database is copied last, so that a directory without it is
+//! not a complete backup. The store copies its database itself.
+
+mod restore;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use rustix::fs::{FlockOperation, flock};
-use teahouse_core::Timestamp;
-use teahouse_protocol::rfc3339;
-use teahouse_store::{BackupError, OpenError, SqliteOptions, SqliteStore, Store};
+use teahouse_store_sqlite::{BackupError, Backups};
 
-use crate::control::NullSink;
 use crate::secrets;
 
-/// The store's file, whose name is its own business but for this look.
-pub const DATABASE: &str = "teahouse.db";
-/// The file by which a store holds its directory.
-const LOCK: &str = "teahouse.lock";
-/// Where what is restored lies in the data directory until it has shown that it is good.
-const STAGE: &str = ".restoring";
-/// What is read of a file at once.
+pub use restore::{ExistingData, restore_backup};
+
+/// Bytes that one read of a file copy takes.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// Why there is no backup.
+/// Why no backup was created.
 #[derive(Debug, thiserror::Error)]
-pub enum BackUpError {
-    /// Something is there already, and is left as it is.
-    #[error("{0} is not empty and is left as it is; name a directory that is empty or not there yet")]
+pub enum CreateBackupError {
+    /// The target is not empty.
+    #[error("{0} is not empty; nothing was changed; name a directory that is empty or does not exist")]
     NotEmpty(PathBuf),
-    /// A file or a directory could not be written or read.
-    #[error("{path}: {error} (a running server does the copying, as its own user)")]
+    /// A file or directory could not be written or read.
+    #[error("{path}: {error} (a running server makes the copy, as its own user)")]
     Io {
-        /// Which one.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
+    /// The database has its own tools for backups.
+    #[error("this server's database cannot be backed up into a directory; use the tools of the database")]
+    NoBackups,
     /// The store could not be copied.
     #[error(transparent)]
     Store(#[from] BackupError),
 }
 
-/// Copies the secrets of a data directory and its store, beside whatever else goes on with that. `progress`
-/// hears how much is done, from 0 to 1. The first start from a copy takes a new epoch.
+/// Copies the secrets of a data directory and its store, while the store stays in use. `progress` receives the
+/// completed part, from 0 to 1. The first start from a backup gives the history a new epoch.
 ///
 /// # Errors
-/// There is no backup; what was there before is as it was.
-pub async fn back_up(
-    store: &dyn Store,
+/// There is no backup, and the target is as it was.
+pub async fn create_backup(
+    backups: Option<&Backups>,
     data: &Path,
     into: &Path,
     progress: impl FnMut(f64) + Send + 'static,
-) -> Result<(), BackUpError> {
-    let mut unfinished = begin(into)?;
+) -> Result<(), CreateBackupError> {
+    let backups = backups.ok_or(CreateBackupError::NoBackups)?;
+    let mut partial = PartialBackup::start(into)?;
     for name in secrets::FILES {
         let (from, to) = (data.join(name), into.join(name));
-        match copy(&from, &to, &mut |_| {}) {
-            Ok(()) => unfinished.written.push(to),
-            // Where the configuration has the secrets there may be none.
+        match copy_file(&from, &to, &mut |_| {}) {
+            Ok(()) => partial.written.push(to),
+            // A server whose configuration has the secret may have no file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(BackUpError::Io { path: from, error }),
+            Err(error) => return Err(CreateBackupError::Io { path: from, error }),
         }
     }
-    match store.backup(into, Box::new(progress)).await {
+    match backups.copy_to(into, Box::new(progress)).await {
         Ok(()) => {
-            // It is whole, and stays.
-            std::mem::forget(unfinished);
+            // The backup is complete: do not remove its files.
+            std::mem::forget(partial);
             Ok(())
         }
-        Err(BackupError::Exists(_)) => Err(BackUpError::NotEmpty(into.to_owned())),
+        Err(BackupError::Exists(_)) => Err(CreateBackupError::NotEmpty(into.to_owned())),
         Err(error) => Err(error.into()),
     }
 }
 
-/// A copy that is not whole yet: what we wrote of it goes with this value.
-struct Unfinished {
+/// An incomplete backup. Dropping it removes its files.
+struct PartialBackup {
     written: Vec<PathBuf>,
-    /// The directory, when it was made for this copy.
-    made: Option<PathBuf>,
+    /// The directory, if this backup created it.
+    created: Option<PathBuf>,
 }
 
-impl Drop for Unfinished {
+impl PartialBackup {
+    fn start(into: &Path) -> Result<Self, CreateBackupError> {
+        let io = |error| CreateBackupError::Io { path: into.to_owned(), error };
+        let created = (!into.try_exists().map_err(io)?).then(|| into.to_owned());
+        create_private_directory(into).map_err(io)?;
+        if fs::read_dir(into).map_err(io)?.next().is_some() {
+            return Err(CreateBackupError::NotEmpty(into.to_owned()));
+        }
+        Ok(Self { written: Vec::new(), created })
+    }
+}
+
+impl Drop for PartialBackup {
     fn drop(&mut self) {
-        // What cannot be removed is no backup all the same, without a database.
+        // Errors are ignored: without a database the remaining files are not a backup either.
         for path in &self.written {
             let _ = fs::remove_file(path);
         }
-        if let Some(made) = &self.made {
-            let _ = fs::remove_dir(made);
+        if let Some(created) = &self.created {
+            let _ = fs::remove_dir(created);
         }
     }
 }
 
-fn begin(into: &Path) -> Result<Unfinished, BackUpError> {
-    let io = |error| BackUpError::Io { path: into.to_owned(), error };
-    let made = (!into.try_exists().map_err(io)?).then(|| into.to_owned());
-    make_directory(into).map_err(io)?;
-    if fs::read_dir(into).map_err(io)?.next().is_some() {
-        return Err(BackUpError::NotEmpty(into.to_owned()));
-    }
-    Ok(Unfinished { written: Vec::new(), made })
-}
-
-/// What becomes of data that is in the way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum InTheWay {
-    /// It stays, and nothing is restored.
-    Refuse,
-    /// It is moved aside.
-    MoveAside,
-}
-
-/// Why nothing was restored.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// It holds no backup.
-    #[error("{0} is no backup: there is no {DATABASE} in it")]
-    NoBackup(PathBuf),
-    /// It is a directory that a server works in, whose database alone is not all there is.
-    #[error("{0} is a server's data directory and no backup; `teahouse backup DIRECTORY --data {0}` makes one of it")]
-    IsData(PathBuf),
-    /// Something is there.
-    #[error("{0} is not empty; with --replace it is moved aside, and nothing of it is lost")]
-    NotEmpty(PathBuf),
-    /// A server works in it.
-    #[error("a server is running on {0}; stop it first")]
-    Running(PathBuf),
-    /// The old data cannot be moved.
-    #[error(
-        "{path} cannot be moved aside ({error}); if it is a mount point, empty it by hand and restore without --replace"
-    )]
-    Aside {
-        /// The data directory.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// A file or a directory.
-    #[error("{path}: {error}")]
-    Io {
-        /// Which one.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// What is in the backup is no store that this program can open.
-    #[error("the backup cannot be used: {0}")]
-    Open(#[from] OpenError),
-}
-
-impl RestoreError {
-    /// Whether something is only not as it should be, and nothing failed.
-    #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::NoBackup(_) | Self::IsData(_) | Self::NotEmpty(_) | Self::Running(_))
-    }
-}
-
-/// Puts a backup into the data directory. It is opened once before anything else is touched, which shows that
-/// it is good and gives it its new epoch. Gives the place to which old data was moved.
-///
-/// # Errors
-/// Nothing was restored, and what was there is there.
-pub async fn restore(
-    backup: &Path,
-    data: &Path,
-    in_the_way: InTheWay,
-    progress: &mut dyn FnMut(f64),
-) -> Result<Option<PathBuf>, RestoreError> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |error| RestoreError::Io { path, error }
-    };
-    if !backup.join(DATABASE).is_file() {
-        return Err(RestoreError::NoBackup(backup.to_owned()));
-    }
-    if backup.join(LOCK).exists() {
-        return Err(RestoreError::IsData(backup.to_owned()));
-    }
-    let new = !data.try_exists().map_err(io(data))?;
-    make_directory(data).map_err(io(data))?;
-    let moves = fs::read_dir(data).map_err(io(data))?.next().is_some();
-    if moves && in_the_way == InTheWay::Refuse {
-        return Err(RestoreError::NotEmpty(data.to_owned()));
-    }
-    // Where it really is: a link to it is to lead to the new data as well.
-    let data = &fs::canonicalize(data).map_err(io(data))?;
-    let hold = Hold::take(data)?;
-    let stage = data.join(STAGE);
-    let restored = match fill(backup, &stage, progress).await {
-        Ok(()) => settle(data, &stage, moves),
-        Err(error) => Err(error),
-    };
-    if restored.is_err() {
-        // It is the error that matters; what cannot be taken away now can be by hand.
-        let _ = fs::remove_dir_all(&stage);
-        if !moves {
-            let _ = fs::remove_file(data.join(LOCK));
-        }
-        if new {
-            let _ = fs::remove_dir(data);
-        }
-    }
-    drop(hold);
-    restored
-}
-
-/// Copies the backup, and opens the copy once.
-async fn fill(backup: &Path, stage: &Path, progress: &mut dyn FnMut(f64)) -> Result<(), RestoreError> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |error| RestoreError::Io { path, error }
-    };
-    // Nobody else is at it: what lies there is of a restoring that was cut short.
-    match fs::remove_dir_all(stage) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(stage)(error)),
-        _ => {}
-    }
-    DirBuilder::new().mode(0o700).create(stage).map_err(io(stage))?;
-    for name in secrets::FILES {
-        let from = backup.join(name);
-        match copy(&from, &stage.join(name), &mut |_| {}) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            copied => copied.map_err(io(&from))?,
-        }
-    }
-    let from = backup.join(DATABASE);
-    copy(&from, &stage.join(DATABASE), progress).map_err(io(&from))?;
-    let store = SqliteStore::open(SqliteOptions::new(stage), Box::new(NullSink))?;
-    store.close().await;
-    drop(store);
-    fs::remove_file(stage.join(LOCK)).map_err(io(stage))
-}
-
-/// Puts the copy into its place.
-fn settle(data: &Path, stage: &Path, moves: bool) -> Result<Option<PathBuf>, RestoreError> {
-    let io = |error| RestoreError::Io { path: data.to_owned(), error };
-    if !moves {
-        move_all(stage, data).map_err(io)?;
-        sync_directory(data).map_err(io)?;
-        return Ok(None);
-    }
-    let aside = aside(data);
-    fs::rename(data, &aside).map_err(|error| RestoreError::Aside { path: data.to_owned(), error })?;
-    let settled = (|| {
-        DirBuilder::new().mode(0o700).create(data)?;
-        move_all(&aside.join(STAGE), data)?;
-        sync_directory(data)
-    })();
-    settled.map_err(|error| {
-        let error = io::Error::new(error.kind(), format!("{error}; the old data is in {}", aside.display()));
-        io(error)
-    })?;
-    Ok(Some(aside))
-}
-
-/// Beside the data, under a name that says what it is.
-fn aside(data: &Path) -> PathBuf {
-    let now = rfc3339(Timestamp::from(SystemTime::now()));
-    let plain: String = now.chars().filter(char::is_ascii_alphanumeric).collect();
-    let mut name = data.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".before-restore-{plain}"));
-    data.with_file_name(name)
-}
-
-/// The hold on a data directory that no server works in, as its store would take it.
-struct Hold {
-    _file: File,
-}
-
-impl Hold {
-    fn take(data: &Path) -> Result<Self, RestoreError> {
-        let path = data.join(LOCK);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(|error| RestoreError::Io { path: path.clone(), error })?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(RestoreError::Running(data.to_owned())),
-            Err(error) => Err(RestoreError::Io { path, error: error.into() }),
-        }
-    }
-}
-
-/// For its owner alone, unless it is there already.
-fn make_directory(path: &Path) -> io::Result<()> {
+/// Creates a directory with mode 0700, with its parents, unless it exists.
+fn create_private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// A copy for its owner alone, on the disk when this returns.
-fn copy(from: &Path, to: &Path, progress: &mut dyn FnMut(f64)) -> io::Result<()> {
+/// Copies a file with mode 0600. The copy is synced when this returns.
+fn copy_file(from: &Path, to: &Path, progress: &mut dyn FnMut(f64)) -> io::Result<()> {
     let mut source = File::open(from)?;
     let bytes = source.metadata()?.len().max(1);
     let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
@@ -305,23 +125,5 @@ fn copy(from: &Path, to: &Path, progress: &mut dyn FnMut(f64)) -> io::Result<()>
         copied += length as u64;
         #[expect(clippy::cast_precision_loss, reason = "it is shown in percent")]
         progress(copied as f64 / bytes as f64);
-    }
-}
-
-/// Moves all files of a directory into another one on the same disk, the database last, and removes it.
-fn move_all(from: &Path, to: &Path) -> io::Result<()> {
-    let mut names = fs::read_dir(from)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
-    names.sort_by_key(|name| name == DATABASE);
-    for name in names {
-        fs::rename(from.join(&name), to.join(&name))?;
-    }
-    fs::remove_dir(from)
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()?;
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => Ok(()),
     }
 }

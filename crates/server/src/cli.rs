@@ -1,8 +1,7 @@
-//! The command line: what can be asked for, and help that teaches. It does nothing by itself.
+//! The command line: commands, flags and help. It parses and executes nothing.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -13,60 +12,60 @@ use teahouse_core::text::is_username;
 use crate::config::{self, FlagValue, Sources};
 use crate::validation::credentials::{check_email, check_username};
 
-/// Exit status of a wrong command line or configuration (EX_USAGE of sysexits.h).
+/// Exit status of an invalid command line or configuration (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
 
-/// Characters of a key's name; enough for any machine's.
+/// Maximum characters of an API key's name.
 const KEY_NAME_CHARS_MAX: usize = 50;
 
 const LOAD_MOVED: &str = "The load generator is a binary of its own: run teahouse-load instead of teahouse load.\n";
 
 const EXAMPLES: &str = "\
 Examples:
-  teahouse                                        serve on 127.0.0.1:8080, data in ./teahouse-data
+  teahouse                                        serve on 127.0.0.1:8080 with data in ./teahouse-data
   teahouse --listen 0.0.0.0:8080 --data /var/lib/teahouse
-  TEAHOUSE_SERVER__LISTEN=0.0.0.0:8080 teahouse   the same, by environment
-  teahouse --config /etc/teahouse.toml config     what is in force, and where each value came from
-  teahouse config --keys                          every key there is
-  teahouse user create amy --role admin           asks for a password; works with a running server and without
-  teahouse key create shop-backend                a key for your site's backend
-  teahouse backup /var/backups/tea-1              of a running server, too
+  TEAHOUSE_SERVER__LISTEN=0.0.0.0:8080 teahouse   set a key with an environment variable
+  teahouse --config /etc/teahouse.toml config     print the effective configuration and its sources
+  teahouse config --keys                          print all configuration keys
+  teahouse user create amy --role admin           create an administrator; asks for the password
+  teahouse key create shop-backend                create an API key for your site's backend
+  teahouse backup /var/backups/tea-1              back up the data, also of a running server
 
-`teahouse COMMAND --help` says more and has examples of its own.
-Values come from flags, then the environment, then the file, then the defaults.
-A wrong command line or configuration exits with status 64.";
+Run `teahouse COMMAND --help` for details and more examples.
+Flags override environment variables, which override the configuration file, which overrides the defaults.
+An invalid command line or configuration exits with status 64.";
 
-/// A realtime chat server for community sites: one binary, one file, no message lost or shown twice.
+/// A realtime chat server for community sites: one binary, one data directory, no message lost or shown twice.
 #[derive(Parser, Debug)]
 #[command(name = "teahouse", version, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub struct Cli {
-    /// Flags that every command takes.
+    /// Flags of all commands.
     #[command(flatten)]
     pub flags: Flags,
-    /// What to do; serving when nothing is said.
+    /// The command; `serve` by default.
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-/// The most common keys of the configuration, as flags.
+/// Flags for the most common configuration keys.
 #[derive(Args, Debug)]
 pub struct Flags {
-    /// The configuration file (TOML); none is needed
+    /// Configuration file (TOML); optional
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to listen [key: server.listen]
+    /// Address and port to listen on [key: server.listen]
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// The directory of database, secrets and control socket [key: server.data]
+    /// Directory of the database, the secrets and the control socket [key: server.data]
     #[arg(long, global = true, value_name = "DIRECTORY")]
     data: Option<String>,
-    /// Which log lines are written, such as info or debug [key: log.filter]
+    /// Filter of log lines, such as info or debug [key: log.filter]
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 }
 
 impl Flags {
-    /// Where the configuration comes from, with these flags on top.
+    /// The sources of the configuration, with these flags as the strongest.
     #[must_use]
     pub fn sources(self) -> Sources {
         let table = [
@@ -80,19 +79,22 @@ impl Flags {
     }
 }
 
-/// What can be asked for.
+/// A command.
 #[derive(Subcommand, Debug, PartialEq, Eq, Default)]
 pub enum Command {
     /// Serve until SIGTERM (the default)
     #[default]
     Serve,
-    /// Print the configuration in force and where each value came from; secrets only as (set)
+    /// Print the effective configuration and the source of each value; secrets are shown as (set)
     Config {
-        /// Print every key with its variable, default and meaning instead
+        /// Print all keys with their environment variables, defaults and descriptions instead
         #[arg(long)]
         keys: bool,
+        /// Print docs/configuration.md instead
+        #[arg(long, hide = true)]
+        markdown: bool,
     },
-    /// Make, list and change users, whether a server is running on the data directory or not
+    /// Create, list and change users; works with and without a running server
     #[command(
         subcommand,
         after_help = "\
@@ -102,7 +104,7 @@ Examples:
   teahouse user mute amy --for 1h"
     )]
     User(UserCommand),
-    /// Make, list and revoke the keys of your site's backend, whether a server is running or not
+    /// Create, list and revoke API keys of your site's backend; works with and without a running server
     #[command(
         subcommand,
         after_help = "\
@@ -111,152 +113,152 @@ Examples:
   curl -H \"Authorization: ApiKey $(cat key.txt)\" http://127.0.0.1:8080/api/server/presence?user_ids=1"
     )]
     Key(KeyCommand),
-    /// Copy everything that is needed to come back, beside a running server or without one
+    /// Back up the database and the secrets; works with and without a running server
     #[command(after_help = "\
-The copy holds the database and the secrets, for its owner alone; keep it as safe as the data. The
-configuration is yours to copy. A running server does the copying, as its own user and with its own view
-of the disk. Without teahouse.db in it a directory is no whole backup.
+The backup contains the database and the secrets, readable only by its owner; protect it like the data.
+It does not contain the configuration file. A running server makes the copy itself, as its own user and
+with its own view of the file system. A directory without teahouse.db is not a complete backup.
 
 Examples:
   teahouse backup /var/backups/tea-$(date +%F)
   teahouse backup /backup/now --data /var/lib/teahouse")]
     Backup {
-        /// Where to: a directory that is empty or not there yet
+        /// Target directory; it must be empty or not exist
         directory: PathBuf,
     },
-    /// Put a backup into the data directory, while no server is running on it
+    /// Restore a backup into the data directory while no server runs on it
     #[command(after_help = "\
-The restored history has a new epoch, so that every client loads it anew and none mixes it with what came
-after the backup. With --replace the data that is there is moved aside, to NAME.before-restore-TIME.
+The restored history gets a new epoch, so that every client reloads it and none mixes it with messages
+sent after the backup. --replace moves existing data aside to NAME.before-restore-TIME.
 
 Examples:
   teahouse restore /var/backups/tea-1 --data /var/lib/teahouse
   teahouse restore /var/backups/tea-1 --data /var/lib/teahouse --replace")]
     Restore {
-        /// The backup's directory
+        /// Directory of the backup
         backup: PathBuf,
-        /// Move data that is there aside
+        /// Move existing data aside
         #[arg(long)]
         replace: bool,
     },
 }
 
-/// What can be done about the keys of a site's backend.
+/// A command for API keys.
 #[derive(Subcommand, Debug, PartialEq, Eq)]
 pub enum KeyCommand {
-    /// Make a key and print it, this once: the server keeps only a hash of it
+    /// Create an API key and print it once; the server keeps only a hash
     #[command(after_help = "Example:\n  teahouse key create shop-backend > key.txt")]
     Create {
-        /// What you call it: letters, digits, _, - and .
+        /// Name of the key: letters, digits, _, - and .
         #[arg(value_parser = key_name)]
         name: String,
     },
-    /// Print the names of all keys, and since when they are
+    /// List all API keys with their creation times
     #[command(after_help = "Example:\n  teahouse key list")]
     List,
-    /// Make a key worthless, from the next request on
+    /// Revoke a key; takes effect on the next request
     #[command(after_help = "Example:\n  teahouse key revoke shop-backend")]
     Revoke {
-        /// What you call it
+        /// Name of the key
         name: String,
     },
 }
 
-/// What can be done about users.
+/// A command for users.
 #[derive(Subcommand, Debug, PartialEq, Eq)]
 pub enum UserCommand {
-    /// Make an account; its password is asked for, or is one line of standard input
+    /// Create an account; asks for the password, or reads it as one line from standard input
     #[command(after_help = "\
 Examples:
   teahouse user create amy --role admin
   teahouse user create bob --email bob@example.org --generate
   teahouse user create bob < password.txt")]
     Create {
-        /// The username
+        /// Username
         #[arg(value_parser = username)]
         name: String,
-        /// The e-mail address, by which one can log in as well
+        /// E-mail address, which also works for logging in
         #[arg(long, value_parser = email)]
         email: Option<String>,
-        /// user, moderator or admin
+        /// Role: user, moderator or admin
         #[arg(long, value_parser = role, default_value = "user")]
         role: UserRole,
-        /// Make a password and print it
+        /// Generate a password and print it
         #[arg(long)]
         generate: bool,
     },
-    /// Print all users
+    /// List all users
     #[command(after_help = "\
 Examples:
   teahouse user list
   teahouse user list --json | jq '.[] | select(.disabled)'")]
     List {
-        /// As one JSON array
+        /// Print one JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Set a password; every login there is ends, and its sockets close
+    /// Set a password; ends all logins of the user and closes their sockets
     #[command(after_help = "\
 Examples:
   teahouse user passwd amy
   teahouse user passwd amy --generate")]
     Passwd {
-        /// The username
+        /// Username
         name: String,
-        /// Make a password and print it
+        /// Generate a password and print it
         #[arg(long)]
         generate: bool,
     },
-    /// Set what a user may do: user, moderator (may delete what others said) or admin
+    /// Set a role: user, moderator (may delete messages of others) or admin
     #[command(after_help = "Example:\n  teahouse user role amy admin")]
     Role {
-        /// The username
+        /// Username
         name: String,
-        /// user, moderator or admin
+        /// Role: user, moderator or admin
         #[arg(value_parser = role)]
         role: UserRole,
     },
-    /// Keep a user out: its sessions close at once and none of its tokens is worth anything
+    /// Disable a user: closes all sessions at once and rejects all tokens
     #[command(after_help = "Example:\n  teahouse user disable amy")]
     Disable {
-        /// The username
+        /// Username
         name: String,
     },
-    /// Let a disabled user in again
+    /// Enable a disabled user
     #[command(after_help = "Example:\n  teahouse user enable amy")]
     Enable {
-        /// The username
+        /// Username
         name: String,
     },
-    /// Keep a user from writing for a while; they still read
+    /// Mute a user for a time: the user can read but not send
     #[command(after_help = "\
 Examples:
   teahouse user mute amy --for 1h
   teahouse user mute amy --off")]
     Mute {
-        /// The username
+        /// Username
         name: String,
-        /// For how long, such as 10m, 1h or 7d
-        #[arg(long = "for", value_name = "TIME", value_parser = time, required_unless_present = "off")]
+        /// Duration, such as 10m, 1h or 7d
+        #[arg(long = "for", value_name = "TIME", value_parser = mute_duration, required_unless_present = "off")]
         time: Option<Duration>,
-        /// No longer
+        /// End the mute
         #[arg(long, conflicts_with = "time")]
         off: bool,
     },
 }
 
 impl Cli {
-    /// What to do, and the flags.
+    /// The command and the flags.
     #[must_use]
     pub fn split(self) -> (Command, Flags) {
         (self.command.unwrap_or_default(), self.flags)
     }
 }
 
-/// Reads a command line.
+/// Parses a command line.
 ///
 /// # Errors
-/// What to print and the status to exit with: help and version are 0, a mistake is [`EXIT_USAGE`].
+/// The text to print and the exit status: 0 for help and version, [`EXIT_USAGE`] for an error.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, (clap::Error, u8)> {
     Cli::try_parse_from(arguments).map_err(|error| {
         let error = if names_load(&error) { clap::Error::raw(error.kind(), LOAD_MOVED) } else { error };
@@ -273,7 +275,8 @@ fn names_load(error: &clap::Error) -> bool {
 }
 
 fn role(text: &str) -> Result<UserRole, String> {
-    UserRole::parse(text).ok_or_else(|| format!("a role is one of {}", UserRole::ALL.map(UserRole::as_str).join(", ")))
+    UserRole::parse(text)
+        .ok_or_else(|| format!("the role must be one of {}", UserRole::ALL.map(UserRole::as_str).join(", ")))
 }
 
 fn username(text: &str) -> Result<String, String> {
@@ -285,13 +288,13 @@ fn email(text: &str) -> Result<String, String> {
 }
 
 fn key_name(text: &str) -> Result<String, String> {
-    let good = is_username(text) && text.chars().count() <= KEY_NAME_CHARS_MAX;
-    if good { Ok(text.to_owned()) } else { Err("1 to 50 letters, digits, _, - and .".to_owned()) }
+    let is_valid = is_username(text) && text.chars().count() <= KEY_NAME_CHARS_MAX;
+    if is_valid { Ok(text.to_owned()) } else { Err("1 to 50 letters, digits, _, - and .".to_owned()) }
 }
 
-fn time(text: &str) -> Result<Duration, String> {
-    match config::parse_time(text)? {
-        Duration::ZERO => Err("is no time; --off ends a mute".to_owned()),
+fn mute_duration(text: &str) -> Result<Duration, String> {
+    match config::parse_duration(text)? {
+        Duration::ZERO => Err("must be longer than zero; --off ends a mute".to_owned()),
         time => Ok(time),
     }
 }
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_read_and_mistakes_exit_64() {
+    fn commands_are_parsed_and_errors_exit_64() {
         let check = |line: &str, expect: Result<Command, u8>| {
             assert_eq!(read(line).map(|(command, _)| command), expect, "{line}");
         };
@@ -314,8 +317,10 @@ mod tests {
         check("teahouse", Ok(Command::Serve));
         check("teahouse serve", Ok(Command::Serve));
         check("teahouse --listen 127.0.0.1:0", Ok(Command::Serve));
-        check("teahouse config", Ok(Command::Config { keys: false }));
-        check("teahouse config --keys", Ok(Command::Config { keys: true }));
+        let config = |keys, markdown| Ok(Command::Config { keys, markdown });
+        check("teahouse config", config(false, false));
+        check("teahouse config --keys", config(true, false));
+        check("teahouse config --markdown", config(false, true));
         check("teahouse user role amy admin", Ok(role(UserRole::Admin)));
         check("teahouse user disable amy", Ok(Command::User(UserCommand::Disable { name: "amy".to_owned() })));
         check("teahouse user enable amy", Ok(Command::User(UserCommand::Enable { name: "amy".to_owned() })));

@@ -1,34 +1,48 @@
-//! What the operator wants: one file, the environment, a few flags, read in two stages. `raw` holds
-//! what was written and where; `parts` says what each key means. Only this module reads the
-//! environment, and it never prints a secret. Adding a key is one line in `parts.rs`.
+//! The configuration: one file, the environment and a few flags, read in two stages. `raw.rs` collects the texts and
+//! their sources; `schema.rs` defines every key, so that a new key is one line there. Only this module reads the
+//! environment. It never prints a secret.
 
-mod parts;
 mod raw;
+mod reference;
+mod schema;
+mod secret;
 mod value;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use parts::{Auth, Config, KEYS, Limits, Log, Server};
-pub use raw::Mistake;
-pub use value::{LogFormat, Secret, WebOrigin};
+pub use raw::ConfigError;
+pub use reference::{key_list, markdown};
+pub use schema::{Auth, Config, KEYS, Limits, Log, Server};
+pub use secret::{Secret, exposed_secret};
+pub use value::{LogFormat, WebOrigin};
 
-use raw::Raw;
+use raw::RawConfig;
 
-/// The environment variable that names the configuration file; every other one of ours names a key.
+/// The environment variable with the path of the configuration file.
 const FILE_VARIABLE: &str = "TEAHOUSE_CONFIG";
 
-/// One key that can be set: adding a line in `parts.rs` adds one of these.
-pub struct Key {
-    /// The part that it belongs to.
-    pub section: &'static str,
-    /// Its name within the part.
+/// A section of the configuration.
+pub struct Section {
+    /// Its name.
     pub name: &'static str,
-    /// What it is for and where its default comes from.
+    /// What its keys are about.
     pub doc: &'static str,
-    /// Its default, as an operator would write it; empty means not set.
+}
+
+/// A key of the configuration.
+pub struct Key {
+    /// Its section.
+    pub section: &'static str,
+    /// Its name in the section.
+    pub name: &'static str,
+    /// What it is, and the reason for its default.
+    pub doc: &'static str,
+    /// Its default as an operator would write it; empty means not set.
     pub default: fn() -> String,
+    /// The default in words, when it depends on the machine.
+    pub default_in_words: Option<&'static str>,
 }
 
 impl fmt::Display for Key {
@@ -45,25 +59,25 @@ impl Key {
     }
 }
 
-/// A value given by a flag of the command line.
+/// A value from a command line flag.
 pub struct FlagValue {
-    /// The flag, as it is written.
+    /// The flag as it is written.
     pub flag: &'static str,
     /// The key that it sets, as `section.name`.
     pub key: &'static str,
-    /// What was written.
+    /// The value.
     pub value: String,
 }
 
-/// A time as keys have it, such as 5m.
+/// Parses a duration such as `5m`.
 ///
 /// # Errors
-/// A sentence that says what would be one.
-pub fn parse_time(text: &str) -> Result<std::time::Duration, String> {
+/// A sentence that says what a valid duration is.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     value::Setting::parse(text)
 }
 
-/// Where values may come from, strongest first.
+/// The sources of values, strongest first.
 #[derive(Default)]
 pub struct Sources {
     /// Flags of the command line.
@@ -82,10 +96,10 @@ impl Sources {
     }
 }
 
-/// A configuration that holds together, with where each value came from.
+/// A valid configuration and the source of each value.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What the program means by it.
+    /// The configuration.
     pub config: Config,
     /// A line for each key.
     lines: Vec<String>,
@@ -97,58 +111,44 @@ impl fmt::Display for Loaded {
     }
 }
 
-/// Everything that is wrong with a configuration; a start with it is refused (exit status 64).
+/// All errors of a configuration. The server does not start with one (exit status 64).
 #[derive(Debug)]
-pub struct Mistakes(pub Vec<Mistake>);
+pub struct ConfigErrors(pub Vec<ConfigError>);
 
-impl std::error::Error for Mistakes {}
+impl std::error::Error for ConfigErrors {}
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the configuration is wrong:")?;
-        self.0.iter().try_for_each(|mistake| writeln!(f, "  {mistake}"))
+        writeln!(f, "the configuration is invalid:")?;
+        self.0.iter().try_for_each(|error| writeln!(f, "  {error}"))
     }
 }
 
-/// Reads all sources and checks everything.
+/// Reads all sources and validates the configuration.
 ///
 /// # Errors
-/// Every mistake that was found, not only the first.
-pub fn load(sources: Sources) -> Result<Loaded, Mistakes> {
+/// All errors, not only the first one.
+pub fn load(sources: Sources) -> Result<Loaded, ConfigErrors> {
     load_with(sources, |path| std::fs::read_to_string(path))
 }
 
-/// The same, with the file read by `read`.
+/// Like [`load`], with a function that reads the file.
 ///
 /// # Errors
-/// As of [`load`].
+/// All errors, not only the first one.
 pub(crate) fn load_with(
     sources: Sources,
     read: impl FnOnce(&Path) -> std::io::Result<String>,
-) -> Result<Loaded, Mistakes> {
-    let mut raw = Raw::gather(sources, read);
+) -> Result<Loaded, ConfigErrors> {
+    let mut raw = RawConfig::collect(sources, read);
     let config = Config::read(&mut raw);
     if let Some(config) = &config {
-        raw.mistakes.extend(config.contradictions());
+        raw.errors.extend(config.validate());
     }
     match config {
-        Some(config) if raw.mistakes.is_empty() => Ok(Loaded { config, lines: raw.lines }),
-        _ => Err(Mistakes(raw.mistakes)),
+        Some(config) if raw.errors.is_empty() => Ok(Loaded { config, lines: raw.lines }),
+        _ => Err(ConfigErrors(raw.errors)),
     }
-}
-
-/// Every key with its variable, default and documentation, for `teahouse config --keys`.
-#[must_use]
-pub fn reference() -> String {
-    let mut text = String::new();
-    for key in KEYS {
-        let default = match (key.default)() {
-            value if value.is_empty() => "not set".to_owned(),
-            value => value,
-        };
-        text += &format!("{key}  ({}; default: {default})\n    {}\n", key.variable(), key.doc.trim());
-    }
-    text
 }
 
 #[cfg(test)]

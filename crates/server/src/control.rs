@@ -14,7 +14,6 @@ mod stdin;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-pub use client::NullSink;
 pub use commands::run_command;
 pub use handler::AppHandler;
 pub use protocol::{ControlRequest, ControlResponse};

@@ -94,7 +94,7 @@ pub async fn dispatch(app: Arc<App>, context: RequestContext, request: Request) 
             Ok(respond(&Cards::new(&cards, more)))
         }
         Request::Create { kind, name, title } => {
-            let draft = RoomDraft { owner: user, kind, name, title, asker: session };
+            let draft = RoomDraft { owner: user, kind, name, title, requester: session };
             Ok(respond_entering(app, &create_room(app, draft).await?))
         }
         Request::Update { room, name, title } => {
@@ -162,7 +162,7 @@ async fn membership(app: &App, actor: UserId, room: RoomId, change: Membership) 
 }
 
 fn respond<T: Serialize>(body: &T) -> Response {
-    Response { body: teahouse_protocol::classic::http::http_data(body), entered: None }
+    Response { body: teahouse_protocol::http::raw_json(body), entered: None }
 }
 
 fn respond_room(app: &App, entry: &RoomEntry) -> Response {

@@ -1,5 +1,5 @@
-//! What fuzz targets reach of the door: its pure readers, by what one sees of them from outside. No part of the
-//! product calls this, and it decides nothing.
+//! What fuzz targets call: the server's pure readers of configuration and requests, with their results as an operator
+//! or client sees them. Nothing else calls this module.
 
 use std::ffi::OsString;
 
@@ -7,14 +7,14 @@ use crate::config::{Sources, load_with};
 
 pub use crate::http::fuzzing::{BODIES, Head, Refused, read_body, read_head};
 
-/// The configuration that this file and this environment make, as `teahouse config` shows it.
+/// The configuration of a file and an environment, as `teahouse config` prints it.
 ///
 /// # Errors
-/// Every mistake, as an operator would read it.
+/// All errors, as an operator reads them.
 pub fn read_configuration(file: &str, environment: Vec<(OsString, OsString)>) -> Result<String, Vec<String>> {
     let sources = Sources { flags: Vec::new(), environment, file: Some("teahouse.toml".into()) };
     match load_with(sources, |_| Ok(file.to_owned())) {
         Ok(loaded) => Ok(loaded.to_string()),
-        Err(mistakes) => Err(mistakes.0.iter().map(ToString::to_string).collect()),
+        Err(errors) => Err(errors.0.iter().map(ToString::to_string).collect()),
     }
 }

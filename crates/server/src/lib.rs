@@ -1,12 +1,15 @@
-//! The binary `teahouse`, as a library for itself and for its fuzz targets alone: it reads the command line and the
-//! configuration, and starts what they ask for. It decides nothing by itself.
+//! The binary `teahouse` as a library, for the binary and the fuzz targets only. It reads the command line and the
+//! configuration and runs the command.
 
 mod accept;
 mod app;
 mod backup;
 mod cli;
+mod clock;
 mod config;
+mod connection;
 mod control;
+mod crypto;
 mod dispatch;
 mod errors;
 #[doc(hidden)]
@@ -15,12 +18,14 @@ mod http;
 mod limits;
 mod logging;
 mod metrics;
+mod offline;
 mod passwords;
 mod request_ids;
 mod secrets;
 mod serve;
 mod session_tokens;
 mod socket;
+mod storage;
 mod tokens;
 mod use_cases;
 mod validation;
@@ -35,26 +40,30 @@ use serve::StartError;
 /// Exit status when the server cannot start or be reached (EX_UNAVAILABLE of sysexits.h).
 const EXIT_UNAVAILABLE: u8 = 69;
 
-/// What the binary does.
+/// Runs the binary.
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err((text, status)) => {
-            // Nobody is left to be told when even this cannot be written.
+            // An error of printing the error cannot be reported.
             drop(text.print());
             return ExitCode::from(status);
         }
     };
     let (command, flags) = cli.split();
-    if command == (Command::Config { keys: true }) {
-        print!("{}", config::reference());
+    if let Command::Config { keys: true, .. } = command {
+        print!("{}", config::key_list());
+        return ExitCode::SUCCESS;
+    }
+    if let Command::Config { markdown: true, .. } = command {
+        print!("{}", config::markdown());
         return ExitCode::SUCCESS;
     }
     let loaded = match config::load(flags.sources()) {
         Ok(loaded) => loaded,
-        Err(mistakes) => {
-            eprint!("teahouse: {mistakes}");
+        Err(errors) => {
+            eprint!("teahouse: {errors}");
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -73,7 +82,7 @@ fn serve(config: Config) -> ExitCode {
     raise_descriptor_limit();
     serve::run(config).unwrap_or_else(|error| {
         eprintln!("teahouse: {error}");
-        // A key file that cannot be used is a wrong configuration, found late.
+        // An unusable key file is a configuration error that is found late.
         let is_usage = matches!(error, StartError::Keys(_));
         ExitCode::from(if is_usage { EXIT_USAGE } else { EXIT_UNAVAILABLE })
     })
@@ -88,17 +97,17 @@ fn operate(config: &Config, command: Command) -> ExitCode {
         }
     };
     let status = runtime.block_on(control::run_command(config, command));
-    // A thread may still wait for a line that nobody will type.
+    // A blocking thread may still be reading standard input.
     runtime.shutdown_background();
     ExitCode::from(status)
 }
 
-/// Every session is a descriptor, and the soft limit is usually 1024 for the sake of programs that
-/// still use select.
+/// Raises the soft limit to the hard limit: every session needs a descriptor, and the soft limit is usually 1024 for
+/// the sake of programs that use `select`.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
-        tracing::warn!(%error, "the descriptor limit stays where it is");
+        tracing::warn!(%error, "descriptor limit not raised");
     }
 }

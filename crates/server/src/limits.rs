@@ -1,5 +1,5 @@
-//! How fast is too fast, for users over all doors and reconnects, and for addresses before a user is
-//! known. It decides and remembers; it never refuses anybody itself. Memory is bounded.
+//! Rate limits: per user over HTTP, WebSocket and reconnects, and per client address before the user is known. It
+//! counts and decides; its callers refuse. Memory is bounded.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 
 use teahouse_core::UserId;
 
+use crate::clock;
 use crate::config;
 
-/// Keys that one limit remembers, some 4 MB. Beyond it idle ones are forgotten; when none is idle, all
-/// newcomers share one bucket until some are.
+/// Maximum keys of one limit, about 4 MB. At the maximum idle keys are dropped; while none is idle, all new keys share
+/// one overflow bucket.
 const KEYS_MAX: usize = 100_000;
 
-/// The longest that a password waits for its turn; one that would wait longer is refused.
-const PASSWORD_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Maximum delay of a password check; an attempt that would wait longer is refused.
+const PASSWORD_DELAY_MAX: Duration = Duration::from_secs(5);
 
-/// What a user does.
+/// A limited action of a user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UserLimit {
     /// Sends a message.
@@ -31,20 +32,20 @@ pub enum UserLimit {
     Read,
 }
 
-/// What an address does before it is known who is there.
+/// A limited action of a client address, before the user is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AddressLimit {
     /// Logs in.
     Login,
     /// Registers.
     Register,
-    /// Shows a token that turns out to be bad.
+    /// Presents an invalid token.
     BadToken,
 }
 
-/// Too fast: nothing before this long will pass.
+/// Too fast: the action passes after this long, not before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("too fast, by {0:?}")]
+#[error("rate limit exceeded; retry after {0:?}")]
 pub struct RetryAfter(pub Duration);
 
 impl RetryAfter {
@@ -62,14 +63,14 @@ pub struct Limits {
     envelopes: Buckets<UserId>,
     connects: Buckets<UserId>,
     reads: Buckets<UserId>,
-    logins: Buckets<Block>,
-    registrations: Buckets<Block>,
-    bad_tokens: Buckets<Block>,
-    wrong_passwords: Buckets<(String, Block)>,
+    logins: Buckets<IpPrefix>,
+    registrations: Buckets<IpPrefix>,
+    bad_tokens: Buckets<IpPrefix>,
+    wrong_passwords: Buckets<(String, IpPrefix)>,
 }
 
 impl Limits {
-    /// With the rates of the configuration.
+    /// Limits with the configured rates.
     #[must_use]
     pub fn new(config: &config::Limits) -> Self {
         const SECOND: Duration = Duration::from_secs(1);
@@ -86,46 +87,45 @@ impl Limits {
         }
     }
 
-    /// Counts one act of a user.
+    /// Takes one token of a user.
     ///
     /// # Errors
-    /// Too fast; nothing was counted.
-    pub fn user(&self, what: UserLimit, user: UserId) -> Result<(), RetryAfter> {
-        self.users(what).take(user, now())
+    /// Too fast; nothing is taken.
+    pub fn take_for_user(&self, what: UserLimit, user: UserId) -> Result<(), RetryAfter> {
+        self.users(what).take(user, clock::monotonic())
     }
 
-    /// An act that was counted turned out to be none.
-    pub fn user_back(&self, what: UserLimit, user: UserId) {
-        self.users(what).give_back(&user);
+    /// Refunds one token of a user.
+    pub fn refund_user(&self, what: UserLimit, user: UserId) {
+        self.users(what).refund(&user);
     }
 
-    /// Counts one act from an address.
+    /// Takes one token of a client address.
     ///
     /// # Errors
-    /// Too fast; nothing was counted.
-    pub fn address(&self, what: AddressLimit, address: IpAddr) -> Result<(), RetryAfter> {
-        self.addresses(what).take(Block::of(address), now())
+    /// Too fast; nothing is taken.
+    pub fn take_for_address(&self, what: AddressLimit, address: IpAddr) -> Result<(), RetryAfter> {
+        self.addresses(what).take(IpPrefix::of(address), clock::monotonic())
     }
 
-    /// A turn to try a password for an account: how long to wait before it is looked at. Turns are
-    /// counted by account *and* address, so that a stranger slows down only itself; and faster tries
-    /// wait rather than fail, so that the right password still gets in. A right one gives its turn back
-    /// with [`Limits::account_right`].
+    /// Takes one password attempt for an account, and returns the delay before the password may be checked. Attempts
+    /// are counted by account *and* address, so that an attacker slows down only itself. Fast attempts are delayed
+    /// instead of refused, so that the right password still passes; [`Limits::refund_password_attempt`] refunds it.
     ///
     /// # Errors
-    /// Too many wait already.
-    pub fn account(&self, name: &str, address: IpAddr) -> Result<Duration, RetryAfter> {
-        self.wrong_passwords.wait(account_key(name, address), PASSWORD_WAIT_MAX, now())
+    /// Too many attempts are waiting.
+    pub fn password_attempt(&self, name: &str, address: IpAddr) -> Result<Duration, RetryAfter> {
+        self.wrong_passwords.take_delayed(account_key(name, address), PASSWORD_DELAY_MAX, clock::monotonic())
     }
 
-    /// The password was right: it costs nothing.
-    pub fn account_right(&self, name: &str, address: IpAddr) {
-        self.wrong_passwords.give_back(&account_key(name, address));
+    /// Refunds the attempt of a right password.
+    pub fn refund_password_attempt(&self, name: &str, address: IpAddr) {
+        self.wrong_passwords.refund(&account_key(name, address));
     }
 
-    /// Forgets who has been idle. To be called once a minute or so; without it memory is bounded all the same.
+    /// Drops idle keys. Call it about once a minute; memory is bounded without it too.
     pub fn prune(&self) {
-        let now = now();
+        let now = clock::monotonic();
         for users in [&self.sends, &self.envelopes, &self.connects, &self.reads] {
             users.prune(now);
         }
@@ -144,7 +144,7 @@ impl Limits {
         }
     }
 
-    fn addresses(&self, what: AddressLimit) -> &Buckets<Block> {
+    fn addresses(&self, what: AddressLimit) -> &Buckets<IpPrefix> {
         match what {
             AddressLimit::Login => &self.logins,
             AddressLimit::Register => &self.registrations,
@@ -153,21 +153,16 @@ impl Limits {
     }
 }
 
-/// The one place here that looks at a clock; everything below takes the time as an argument.
-fn now() -> Instant {
-    Instant::now()
+fn account_key(name: &str, address: IpAddr) -> (String, IpPrefix) {
+    // Usernames are unique regardless of case. Cut, since a long name matches no account and must not use memory.
+    (name.trim().chars().take(64).flat_map(char::to_lowercase).collect(), IpPrefix::of(address))
 }
 
-fn account_key(name: &str, address: IpAddr) -> (String, Block) {
-    // Names are unique whatever their case. A long one is a wrong one, and must not fill the memory.
-    (name.trim().chars().take(64).flat_map(char::to_lowercase).collect(), Block::of(address))
-}
-
-/// What one customer of a network has: an IPv4 address, or the /64 of an IPv6 address.
+/// The prefix that a provider gives to one customer: an IPv4 address, or the /64 of an IPv6 address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Block(IpAddr);
+struct IpPrefix(IpAddr);
 
-impl Block {
+impl IpPrefix {
     fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
@@ -176,85 +171,85 @@ impl Block {
     }
 }
 
-/// Token buckets, one a key, each a single moment: the one at which the bucket will be full again
-/// (the generic cell rate algorithm). A bucket that is full needs no memory.
+/// Token buckets, one a key, by the generic cell rate algorithm: each is the single time at which it will be full
+/// again. A full bucket needs no memory.
 #[derive(Debug)]
 struct Buckets<K> {
-    /// The time in which one token comes back; `None` when nothing ever passes.
+    /// The time in which one token is refilled; `None` when nothing ever passes.
     period: Option<Duration>,
-    /// How far the moment may lie ahead for another token to be taken.
-    slack: Duration,
+    /// How far ahead the time may be for another token to be taken.
+    tolerance: Duration,
     keys_max: usize,
-    /// Guards the moments; held for a look-up, or for one sweep when the map is full. `None` is the
-    /// bucket that newcomers share then.
-    full_at: Mutex<Moments<K>>,
+    /// Held for a look-up, or for one sweep when the map is full.
+    buckets: Mutex<BucketMap<K>>,
 }
 
 #[derive(Debug)]
-struct Moments<K> {
-    of_keys: HashMap<K, Instant>,
-    of_the_rest: Option<Instant>,
-    /// No sweep before this moment: at the bound each newcomer would cost one.
-    swept_until: Option<Instant>,
+struct BucketMap<K> {
+    full_at: HashMap<K, Instant>,
+    /// The bucket that new keys share at the maximum; `None` when it is full.
+    overflow: Option<Instant>,
+    /// No sweep before this time: at the maximum each new key would cost one.
+    next_sweep: Option<Instant>,
 }
 
 impl<K: Hash + Eq> Buckets<K> {
     fn new(rate: u32, per: Duration, burst: u32) -> Self {
         let period = if burst == 0 { None } else { per.checked_div(rate) };
-        let slack = period.unwrap_or_default().saturating_mul(burst.saturating_sub(1));
-        let moments = Moments { of_keys: HashMap::new(), of_the_rest: None, swept_until: None };
-        Self { period, slack, keys_max: KEYS_MAX, full_at: Mutex::new(moments) }
+        let tolerance = period.unwrap_or_default().saturating_mul(burst.saturating_sub(1));
+        let buckets = BucketMap { full_at: HashMap::new(), overflow: None, next_sweep: None };
+        Self { period, tolerance, keys_max: KEYS_MAX, buckets: Mutex::new(buckets) }
     }
 
     fn take(&self, key: K, now: Instant) -> Result<(), RetryAfter> {
-        self.wait(key, Duration::ZERO, now).map(drop)
+        self.take_delayed(key, Duration::ZERO, now).map(drop)
     }
 
-    /// Takes a token, if need be one that comes back within `wait_max`; says how long until then.
-    fn wait(&self, key: K, wait_max: Duration, now: Instant) -> Result<Duration, RetryAfter> {
-        // Nothing passes, ever; an hour is as good as any other answer.
+    /// Takes a token, possibly one that is refilled within `delay_max`, and returns the delay until then.
+    fn take_delayed(&self, key: K, delay_max: Duration, now: Instant) -> Result<Duration, RetryAfter> {
+        // Nothing ever passes, so the answer is arbitrary.
         let period = self.period.ok_or(RetryAfter(Duration::from_secs(3600)))?;
-        let mut moments = self.lock();
-        let known = moments.of_keys.contains_key(&key);
-        if !known && moments.of_keys.len() >= self.keys_max && moments.swept_until.is_none_or(|until| until <= now) {
-            moments.of_keys.retain(|_, full_at| *full_at > now);
-            moments.swept_until = Some(now + Duration::from_secs(1));
+        let mut buckets = self.lock();
+        let known = buckets.full_at.contains_key(&key);
+        if !known && buckets.full_at.len() >= self.keys_max && buckets.next_sweep.is_none_or(|next| next <= now) {
+            buckets.full_at.retain(|_, full_at| *full_at > now);
+            buckets.next_sweep = Some(now + Duration::from_secs(1));
         }
-        let full_at = match moments.of_keys.get(&key).copied() {
+        let full_at = match buckets.full_at.get(&key).copied() {
             Some(full_at) => full_at.max(now),
-            None if moments.of_keys.len() < self.keys_max => now,
-            None => moments.of_the_rest.unwrap_or(now).max(now),
+            None if buckets.full_at.len() < self.keys_max => now,
+            None => buckets.overflow.unwrap_or(now).max(now),
         };
-        let wait = (full_at - now).saturating_sub(self.slack);
-        if wait > wait_max {
-            return Err(RetryAfter(wait - wait_max));
+        let delay = (full_at - now).saturating_sub(self.tolerance);
+        if delay > delay_max {
+            return Err(RetryAfter(delay - delay_max));
         }
         let full_at = full_at + period;
-        if known || moments.of_keys.len() < self.keys_max {
-            moments.of_keys.insert(key, full_at);
+        if known || buckets.full_at.len() < self.keys_max {
+            buckets.full_at.insert(key, full_at);
         } else {
-            moments.of_the_rest = Some(full_at);
+            buckets.overflow = Some(full_at);
         }
-        Ok(wait)
+        Ok(delay)
     }
 
     /// Puts a token back.
-    fn give_back(&self, key: &K) {
+    fn refund(&self, key: &K) {
         let period = self.period.unwrap_or_default();
-        if let Some(full_at) = self.lock().of_keys.get_mut(key) {
+        if let Some(full_at) = self.lock().full_at.get_mut(key) {
             *full_at -= period;
         }
     }
 
     fn prune(&self, now: Instant) {
-        let mut moments = self.lock();
-        moments.of_keys.retain(|_, full_at| *full_at > now);
-        moments.of_keys.shrink_to(1024);
+        let mut buckets = self.lock();
+        buckets.full_at.retain(|_, full_at| *full_at > now);
+        buckets.full_at.shrink_to(1024);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Moments<K>> {
-        // Every change is one insertion, so a panic elsewhere leaves nothing half done.
-        self.full_at.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, BucketMap<K>> {
+        // Every change is a single insertion, so that a panic leaves the map consistent.
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -266,8 +261,8 @@ mod tests {
 
     #[test]
     fn a_burst_passes_then_the_rate_holds() {
-        let start = now();
-        // Three a second, five at once: PROTOCOL.md's own numbers.
+        let start = clock::monotonic();
+        // Three a second, five at once: the defaults of docs/protocol.md.
         let buckets = Buckets::new(3, Duration::from_secs(1), 5);
         let taken = |after| buckets.take(UserId(7), start + MS(after)).is_ok();
         for (after, expect) in [
@@ -292,12 +287,12 @@ mod tests {
         ] {
             assert_eq!(taken(after), expect, "after {after} ms");
         }
-        assert!(buckets.take(UserId(8), start).is_ok(), "others are not touched");
+        assert!(buckets.take(UserId(8), start).is_ok(), "other keys are not affected");
     }
 
     #[test]
-    fn a_refusal_says_when_it_would_pass_and_costs_nothing() {
-        let start = now();
+    fn a_refusal_says_when_to_retry_and_costs_nothing() {
+        let start = clock::monotonic();
         let buckets = Buckets::new(1, Duration::from_secs(1), 1);
         buckets.take((), start).unwrap();
         for _ in 0..10 {
@@ -309,42 +304,42 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_zero() {
+    fn a_rate_or_burst_of_zero_lets_nothing_pass() {
         for (rate, burst) in [(0, 5), (5, 0), (0, 0)] {
             let buckets = Buckets::new(rate, Duration::from_secs(1), burst);
-            assert!(buckets.take((), now()).is_err(), "{rate} {burst}");
+            assert!(buckets.take((), clock::monotonic()).is_err(), "{rate} {burst}");
         }
     }
 
     #[test]
-    fn wrong_passwords_wait_for_their_turn_and_right_ones_are_free() {
-        let start = now();
+    fn wrong_passwords_are_delayed_and_right_ones_refunded() {
+        let start = clock::monotonic();
         let buckets = Buckets::new(60, Duration::from_secs(60), 2);
-        let try_once = || buckets.wait((), MS(2500), start);
+        let try_once = || buckets.take_delayed((), MS(2500), start);
         assert_eq!(try_once(), Ok(MS(0)));
         assert_eq!(try_once(), Ok(MS(0)));
         assert_eq!(try_once(), Ok(MS(1000)));
         assert_eq!(try_once(), Ok(MS(2000)));
         assert_eq!(try_once(), Err(RetryAfter(MS(500))));
-        buckets.give_back(&());
+        buckets.refund(&());
         assert_eq!(try_once(), Ok(MS(2000)));
     }
 
     #[test]
-    fn a_stranger_slows_down_only_itself() {
+    fn password_attempts_are_delayed_by_account_and_address() {
         let mut config = config::load(config::Sources::default()).unwrap().config.limits;
         (config.wrong_passwords_burst, config.wrong_passwords_per_minute) = (1, 1);
         let limits = Limits::new(&config);
-        let (stranger, owner) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        assert_eq!(limits.account("amy", stranger), Ok(Duration::ZERO));
-        assert!(limits.account(" AMY", stranger).is_err());
-        assert_eq!(limits.account("amy", owner), Ok(Duration::ZERO));
-        assert_eq!(limits.account("bob", stranger), Ok(Duration::ZERO));
+        let (attacker, owner) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        assert_eq!(limits.password_attempt("amy", attacker), Ok(Duration::ZERO));
+        assert!(limits.password_attempt(" AMY", attacker).is_err());
+        assert_eq!(limits.password_attempt("amy", owner), Ok(Duration::ZERO));
+        assert_eq!(limits.password_attempt("bob", attacker), Ok(Duration::ZERO));
     }
 
     #[test]
-    fn an_ipv6_customer_is_a_64_and_a_mapped_address_is_its_ipv4() {
-        let same = |a: &str, b: &str| Block::of(a.parse().unwrap()) == Block::of(b.parse().unwrap());
+    fn an_ipv6_prefix_is_a_64_and_a_mapped_address_is_its_ipv4() {
+        let same = |a: &str, b: &str| IpPrefix::of(a.parse().unwrap()) == IpPrefix::of(b.parse().unwrap());
         for (a, b, expect) in [
             ("2001:db8::1", "2001:db8::ffff:1", true),
             ("2001:db8::1", "2001:db8:0:1::1", false),
@@ -356,20 +351,20 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_newcomers_share_a_bucket_at_the_bound() {
-        let start = now();
+    fn memory_is_bounded_and_new_keys_share_a_bucket_at_the_maximum() {
+        let start = clock::monotonic();
         let mut buckets = Buckets::new(1, Duration::from_secs(1), 1);
         buckets.keys_max = 10;
         for key in 0..10 {
             buckets.take(key, start).unwrap();
         }
-        assert!(buckets.take(10, start).is_ok(), "the first one beyond the bound has the shared bucket");
-        assert!(buckets.take(11, start).is_err(), "the second one finds it empty");
-        assert_eq!(buckets.lock().of_keys.len(), 10);
-        // A second later all buckets are full again, which is to say forgotten.
+        assert!(buckets.take(10, start).is_ok(), "the first key beyond the maximum takes from the overflow bucket");
+        assert!(buckets.take(11, start).is_err(), "the second key finds it empty");
+        assert_eq!(buckets.lock().full_at.len(), 10);
+        // A second later all buckets are full again, and therefore dropped.
         assert!(buckets.take(12, start + MS(1000)).is_ok() && buckets.take(13, start + MS(1000)).is_ok());
-        assert_eq!(buckets.lock().of_keys.len(), 2);
+        assert_eq!(buckets.lock().full_at.len(), 2);
         buckets.prune(start + MS(3000));
-        assert_eq!(buckets.lock().of_keys.len(), 0);
+        assert_eq!(buckets.lock().full_at.len(), 0);
     }
 }

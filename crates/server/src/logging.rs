@@ -1,5 +1,4 @@
-//! Log lines: to standard error, as text or JSON. Secrets, tokens and bodies never go there; whoever
-//! logs sees to that.
+//! Writes log lines to standard error, as text or JSON. Callers never log secrets, tokens or bodies.
 
 use std::io::IsTerminal;
 
@@ -8,9 +7,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
 
-/// Starts logging for this process. A second call changes nothing.
+/// Starts logging in this process. A second call changes nothing.
 pub fn start(log: &Log) {
-    // The filter was checked with the configuration.
+    // The configuration has validated the filter.
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&log.filter.0))
         .with_writer(std::io::stderr)

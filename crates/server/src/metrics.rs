@@ -1,4 +1,4 @@
-//! What operators count: the text that Prometheus reads, on a listener of its own, and how often what was refused.
+//! Serves all metrics to Prometheus on a listener of its own, and counts rejected requests.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use teahouse_core::ErrorCode;
 
-/// The type of the text (OpenMetrics 1.0).
+/// The content type of OpenMetrics 1.0.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -22,23 +22,23 @@ struct CodeLabel {
     code: &'static str,
 }
 
-/// How often what was refused, by whatever door.
+/// Rejected requests by error code, over HTTP and WebSocket.
 #[derive(Clone, Debug, Default)]
 pub struct Rejections(Family<CodeLabel, Counter>);
 
 impl Rejections {
-    /// Something was refused with this code.
+    /// Counts a rejected request.
     pub fn count(&self, code: ErrorCode) {
         self.0.get_or_create(&CodeLabel { code: code.as_str() }).inc();
     }
 
-    /// Makes it visible.
+    /// Registers the metric.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("rejections", "Requests refused, by code, by whatever door", self.0.clone());
+        registry.register("rejections", "Rejected requests by error code, over HTTP and WebSocket", self.0.clone());
     }
 }
 
-/// The listener's one route.
+/// The only route of the metrics listener.
 pub fn router(registry: Registry) -> Router {
     let registry = Arc::new(registry);
     Router::new().route("/metrics", get(move || async move { text(&registry) }))

@@ -1,26 +1,26 @@
-//! Names for requests that bring none.
+//! Generates ids for requests without one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::secrets::hex;
+use crate::crypto::hex;
 
-/// Gives names: no two of a process are the same, and those of two processes hardly ever. They
-/// are no secrets, and asking the kernel for chance with every request would cost a tenth of a handshake.
+/// Generates ids that are unique in the process, and almost certainly across processes. They are not secret, and random
+/// bytes from the kernel for every request would cost a tenth of a handshake.
 #[derive(Debug)]
 pub struct RequestIds(AtomicU64);
 
 impl RequestIds {
-    /// The golden ratio's, as SplitMix64 has it (Steele et al., "Fast splittable pseudorandom number generators", 2014).
+    /// The increment of SplitMix64 (Steele et al., "Fast splittable pseudorandom number generators", 2014).
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-    /// Names that begin somewhere.
+    /// Starts the sequence at a random seed.
     #[must_use]
-    pub fn from_chance(chance: [u8; 8]) -> Self {
-        Self(AtomicU64::new(u64::from_ne_bytes(chance)))
+    pub fn from_seed(seed: [u8; 8]) -> Self {
+        Self(AtomicU64::new(u64::from_ne_bytes(seed)))
     }
 
-    /// The next name. SplitMix64 gives every number once before it gives one again.
+    /// The next id. SplitMix64 yields every number once before it repeats.
     #[must_use]
     pub fn next(&self) -> Arc<str> {
         let mut number = self.0.fetch_add(Self::STEP, Ordering::Relaxed);
@@ -37,12 +37,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_we_give_are_as_good_as_chance() {
-        let ids = RequestIds::from_chance([7; 8]);
+    fn generated_ids_are_unique_within_and_across_sequences() {
+        let ids = RequestIds::from_seed([7; 8]);
         let given: HashSet<Arc<str>> = (0..10_000).map(|_| ids.next()).collect();
         assert_eq!(given.len(), 10_000);
         assert!(given.iter().all(|id| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit())));
-        let others = RequestIds::from_chance([8; 8]);
+        let others = RequestIds::from_seed([8; 8]);
         assert!((0..10_000).all(|_| !given.contains(&others.next())));
     }
 }

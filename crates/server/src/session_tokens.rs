@@ -3,7 +3,7 @@
 
 use teahouse_core::token::Revoked;
 use teahouse_core::{Revocation, Timestamp, TokenKey, User, UserId};
-use teahouse_store::{Refresh, Store, StoreError};
+use teahouse_store::{RefreshToken, Store, StoreError};
 
 use crate::app::{App, LiveSessions};
 use crate::tokens::{Issued, LoginId};
@@ -28,7 +28,7 @@ impl RefreshSecret {
     /// A new secret of 256 random bits.
     #[must_use]
     pub fn random() -> Self {
-        Self(crate::secrets::random_hex::<32>())
+        Self(crate::crypto::random_hex::<32>())
     }
 
     /// The secret that a client presents.
@@ -46,7 +46,7 @@ impl RefreshSecret {
     /// The hash under which the store keeps it.
     #[must_use]
     pub fn key(&self) -> TokenKey {
-        crate::tokens::key_of(self.0.as_bytes())
+        crate::crypto::fingerprint(self.0.as_bytes())
     }
 }
 
@@ -64,7 +64,7 @@ pub async fn begin_login(app: &App, user: User) -> Result<Login, StoreError> {
     let (login, refresh) = (LoginId::random(), RefreshSecret::random());
     let expires_at = refresh_expiry(app);
     app.store
-        .add_refresh(Refresh { key: refresh.key(), user: user.profile.id, login: login.key(), expires_at })
+        .add_refresh_token(RefreshToken { key: refresh.key(), user: user.profile.id, login: login.key(), expires_at })
         .await?;
     let issued = issue_token(app, &user, login).await?;
     Ok(Login { user, issued, refresh, id: login })

@@ -40,7 +40,7 @@ impl RequestHandler for SocketHandler {
 
 /// Counts an envelope against its sender's rate. A message counts in `send_message` instead.
 fn check_rate(app: &App, session: &SessionContext) -> Result<(), ApiError> {
-    app.limits.user(UserLimit::Envelope, session.user).map_err(ApiError::rate_limited)
+    app.limits.take_for_user(UserLimit::Envelope, session.user).map_err(ApiError::rate_limited)
 }
 
 #[cfg(test)]

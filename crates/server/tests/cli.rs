@@ -1,24 +1,26 @@
-//! The command line, as an operator meets it: the real binary, its exit status and what it prints.
+//! The command line of the real binary: exit status and output.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "cli/backups.rs"]
 mod backups;
-#[path = "cli/house.rs"]
-mod house;
 #[path = "cli/keys.rs"]
 mod keys;
+#[path = "cli/test_server.rs"]
+mod test_server;
 #[path = "cli/users.rs"]
 mod users;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use teahouse_core::{Commit, Timestamp, UserRole};
-use teahouse_store::{CommitSink, NewUser, SqliteOptions, SqliteStore, Store};
+use teahouse_core::{Timestamp, UserRole};
+use teahouse_store::{CommitGroup, CommitSink, NewUser, Store};
+use teahouse_store_sqlite::{SqliteOptions, SqliteStore};
 
-use house::{Run, run};
+use test_server::{CommandOutput, run};
 
-/// Runs the binary with only these variables of ours, and nothing on its standard input.
-fn teahouse(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
+/// Runs the binary with only these environment variables and empty standard input.
+fn teahouse(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> CommandOutput {
     run(directory, arguments, environment, "")
 }
 
@@ -29,7 +31,7 @@ fn with_file(text: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn a_wrong_configuration_exits_64_and_names_key_and_place() {
+fn an_invalid_configuration_exits_64_and_names_key_and_source() {
     let check = |file: &str, environment: &[(&str, &str)], flags: &[&str], expect: &[&str]| {
         let directory = with_file(file);
         for command in [&["config"][..], &["serve"], &[]] {
@@ -41,7 +43,7 @@ fn a_wrong_configuration_exits_64_and_names_key_and_place() {
             }
             assert_eq!(run.out, "");
         }
-        assert!(!directory.path().join("teahouse-data").exists(), "nothing was begun");
+        assert!(!directory.path().join("teahouse-data").exists(), "the server did not start");
     };
     check("[server]\n\nlissen = 1\n", &[], &[], &["server.lissen", "t.toml:3"]);
     check("[server]\nshards = \"many\"\n", &[], &[], &["server.shards", "t.toml:2"]);
@@ -53,7 +55,7 @@ fn a_wrong_configuration_exits_64_and_names_key_and_place() {
 }
 
 #[test]
-fn config_prints_what_is_in_force_and_from_where() {
+fn config_prints_effective_values_and_their_sources() {
     let directory = with_file("[server]\nlisten = \"127.0.0.1:1\"\ndata = \"from-file\"\nshards = 3\n");
     let environment = [("TEAHOUSE_SERVER__LISTEN", "127.0.0.1:2"), ("TEAHOUSE_SERVER__DATA", "from-environment")];
     let run = teahouse(directory.path(), &["config", "--config", "t.toml", "--listen", "127.0.0.1:3"], &environment);
@@ -70,7 +72,7 @@ fn config_prints_what_is_in_force_and_from_where() {
 }
 
 #[test]
-fn what_config_prints_can_be_found_by_the_variable_that_names_the_file() {
+fn config_reads_the_file_that_the_environment_names() {
     let directory = with_file("[server]\nshards = 3\n");
     let run = teahouse(directory.path(), &["config"], &[("TEAHOUSE_CONFIG", "t.toml")]);
     assert!(run.out.contains("server.shards = 3  # t.toml:2\n"), "{}{}", run.out, run.err);
@@ -92,7 +94,7 @@ fn a_secret_is_never_printed() {
 }
 
 #[test]
-fn help_teaches_and_mistakes_of_usage_exit_64() {
+fn help_has_examples_and_usage_errors_exit_64() {
     let directory = tempfile::tempdir().unwrap();
     let check = |arguments: &[&str], status, expect: &str| {
         let run = teahouse(directory.path(), arguments, &[]);
@@ -106,7 +108,7 @@ fn help_teaches_and_mistakes_of_usage_exit_64() {
     check(&["dance"], 64, "dance");
     check(&["--lissen"], 64, "--lissen");
     check(&["user", "role", "amy", "king"], 64, "user, moderator, admin");
-    // Every command has an example of itself.
+    // The help of every command contains an example.
     for command in [
         "user create amy --role admin",
         "user list --json",
@@ -127,15 +129,14 @@ fn help_teaches_and_mistakes_of_usage_exit_64() {
     }
 }
 
-/// Nobody listens to what these tests store.
-struct Nobody;
+struct NullSink;
 
-impl CommitSink for Nobody {
-    fn committed(&mut self, _: Vec<Commit>) {}
+impl CommitSink for NullSink {
+    fn commit(&mut self, _: CommitGroup<'_>) {}
 }
 
-fn open_store(directory: &Path) -> SqliteStore {
-    SqliteStore::open(SqliteOptions::new(directory), Box::new(Nobody)).unwrap()
+fn open_store(directory: &Path) -> Arc<dyn Store> {
+    Arc::new(SqliteStore::open(SqliteOptions::new(directory), Box::new(NullSink)).unwrap())
 }
 
 #[tokio::test]
@@ -157,7 +158,7 @@ async fn users_are_changed_in_the_store_when_no_server_runs() {
         assert_eq!(run.status, Some(status), "{arguments:?}: {}{}", run.out, run.err);
         assert!(run.out.contains(expect) || run.err.contains(expect), "{}{}", run.out, run.err);
     };
-    // The store is held, but whoever holds it does not answer.
+    // Another process has the store open and does not answer on the control socket.
     check(&["role", "amy", "admin"], 69, "another process");
     store.close().await;
     drop(store);
@@ -169,7 +170,7 @@ async fn users_are_changed_in_the_store_when_no_server_runs() {
 }
 
 #[test]
-fn a_wrong_data_directory_is_said_and_not_filled() {
+fn a_wrong_data_directory_is_reported_and_not_created() {
     let directory = tempfile::tempdir().unwrap();
     let run = teahouse(directory.path(), &["user", "disable", "amy", "--data", "typo"], &[]);
     assert_eq!(run.status, Some(69));

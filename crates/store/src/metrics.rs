@@ -1,40 +1,59 @@
-//! What the store counts of itself. Metrics are handles: clone them, register one clone.
+//! The metrics that every store has. Metrics are handles: clone them, register one clone.
 
-use std::sync::atomic::AtomicU64;
+use std::fmt::{self, Write as _};
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// Why something was refused with `Overloaded`, as a label.
+/// Why a request was refused with `Overloaded`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OverloadReason {
+    /// Too many writes are waiting.
+    WriteQueue,
+    /// Too many reads are waiting.
+    ReadQueue,
+    /// The database or its disk refuses for now: full, read-only, locked by another program.
+    Disk,
+}
+
+impl EncodeLabelValue for OverloadReason {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::WriteQueue => "write_queue",
+            Self::ReadQueue => "read_queue",
+            Self::Disk => "disk",
+        })
+    }
+}
+
+/// The label of requests that were refused with `Overloaded`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-pub struct Refusal {
-    /// `write_queue`, `read_queue` (full) or `disk` (full, read-only, busy).
-    pub reason: &'static str,
+pub struct OverloadLabel {
+    /// Why.
+    pub reason: OverloadReason,
 }
 
 /// The store's metrics.
 #[derive(Clone, Debug)]
 pub struct StoreMetrics {
-    /// Changes that became durable: messages, deletions, read marks.
+    /// Commits: changes that became durable, such as messages, deletions and read marks.
     pub commits: Counter,
-    /// Groups that were committed, each with one fsync.
+    /// Committed groups, each with one fsync.
     pub groups: Counter,
     /// Writes in a group.
     pub group_size: Histogram,
-    /// How long `COMMIT` took, which is mostly the disk.
+    /// The time that `COMMIT` took, mostly the disk's.
     pub commit_seconds: Histogram,
     /// Writes that wait for the writer.
     pub writes_waiting: Gauge,
     /// Reads that wait for a reader.
     pub reads_waiting: Gauge,
-    /// What was refused with `Overloaded`, by reason.
-    pub refusals: Family<Refusal, Counter>,
-    /// Bytes of the write-ahead log that are in use.
-    pub wal_bytes: Gauge<u64, AtomicU64>,
+    /// Requests that were refused with `Overloaded`, by reason.
+    pub refusals: Family<OverloadLabel, Counter>,
 }
 
 impl Default for StoreMetrics {
@@ -47,13 +66,12 @@ impl Default for StoreMetrics {
             writes_waiting: Gauge::default(),
             reads_waiting: Gauge::default(),
             refusals: Family::default(),
-            wal_bytes: Gauge::default(),
         }
     }
 }
 
 impl StoreMetrics {
-    /// Puts all of them into `registry`, under `store_…`.
+    /// Registers all of them as `store_…`.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("store");
         registry.register("commits", "Changes that became durable", self.commits.clone());
@@ -63,11 +81,11 @@ impl StoreMetrics {
         registry.register("writes_waiting", "Writes that wait for the writer", self.writes_waiting.clone());
         registry.register("reads_waiting", "Reads that wait for a reader", self.reads_waiting.clone());
         registry.register("refusals", "Refused as overloaded, by reason", self.refusals.clone());
-        registry.register_with_unit("wal", "The write-ahead log in use", Unit::Bytes, self.wal_bytes.clone());
     }
 
-    pub(crate) fn refused(&self, reason: &'static str) {
-        self.refusals.get_or_create(&Refusal { reason }).inc();
+    /// Counts a request that was refused with `Overloaded`.
+    pub fn count_overload(&self, reason: OverloadReason) {
+        self.refusals.get_or_create(&OverloadLabel { reason }).inc();
     }
 }
 
@@ -80,11 +98,11 @@ mod tests {
         let metrics = StoreMetrics::default();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
-        metrics.refused("disk");
+        metrics.count_overload(OverloadReason::Disk);
         metrics.commits.inc();
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics can be encoded");
-        for line in ["store_commits_total 1", "store_refusals_total{reason=\"disk\"} 1", "store_wal_bytes 0"] {
+        for line in ["store_commits_total 1", "store_refusals_total{reason=\"disk\"} 1"] {
             assert!(text.contains(line), "{line} is missing in {text}");
         }
     }

@@ -152,7 +152,7 @@ pub enum ServerBody {
     /// The server is about to close the socket.
     Goodbye { code: u16, reason: String, reconnect: bool, retry_ms: u64 },
     /// A user's profile changed.
-    User(Person),
+    User(UserRef),
     /// A backend's event, or a type that is newer than this code.
     Published { kind: String },
 }
@@ -163,7 +163,7 @@ pub enum ServerBody {
 pub struct Welcome {
     pub session: u64,
     pub epoch: String,
-    pub user: Person,
+    pub user: UserRef,
     pub online: Count,
     pub rooms: Vec<Entry>,
 }
@@ -177,7 +177,7 @@ pub struct Count {
 
 /// A reference to a user.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Person {
+pub struct UserRef {
     /// The user id.
     pub id: u64,
 }
@@ -222,7 +222,7 @@ pub struct Message {
     pub version: u64,
     #[serde(default)]
     pub client_id: Option<String>,
-    pub sender: Person,
+    pub sender: UserRef,
     pub content: String,
     #[serde(default)]
     pub reply_to: Option<u64>,
@@ -331,7 +331,7 @@ pub enum Classic {
 pub struct ClassicPrivate {
     pub id: u64,
     pub conversation_id: u64,
-    pub sender: Person,
+    pub sender: UserRef,
     pub content: String,
 }
 

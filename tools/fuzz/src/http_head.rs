@@ -54,7 +54,7 @@ pub(crate) fn check(bytes: &[u8]) {
         assert_names(&refused, "Idempotency-Key");
     }
     assert!(head.cookie.is_none_or(|cookie| !cookie.contains(';')));
-    let [untrusted, proxy] = head.whence;
+    let [untrusted, proxy] = head.client_addrs;
     assert_eq!(untrusted, (peer, false), "only a trusted proxy may name another address");
     assert!(proxy.1);
     if head.may_connect {

@@ -1,4 +1,4 @@
-// What people do with the page, with a real browser, against the real server.
+// Journeys of users through the page, in a real browser against the real server.
 
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
@@ -7,14 +7,14 @@ import { after, before, test } from 'node:test';
 import { PASSWORD, Server, Tab, openBrowser, root } from './teahouse.mjs';
 
 const LIMIT = { timeout: 120_000 };
-const AWAY = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|WebSocket connection to/;
+const CONNECTION_ERRORS = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|WebSocket connection to/;
 
 let browser;
 before(async () => (browser = await openBrowser()));
 after(() => browser?.close());
 
-// A house of its own for each story: its server, and a browser profile for each person.
-async function house(story) {
+// Runs a test with its own server, and a browser profile for each user.
+async function withServer(run) {
   const server = await Server.start();
   const contexts = [];
   const tabs = [];
@@ -34,16 +34,16 @@ async function house(story) {
     return tab;
   };
   try {
-    await story({ server, visitor, guest, tabOf });
-    for (const tab of tabs) tab.isWell();
+    await run({ server, visitor, guest, tabOf });
+    for (const tab of tabs) tab.assertNoErrors();
   } finally {
     await Promise.all(contexts.map((context) => context.close()));
     await server.end();
   }
 }
 
-test('amy and bob meet in the lobby and read the same words in the same order', LIMIT, () =>
-  house(async ({ guest }) => {
+test('amy and bob see the same messages of the lobby in the same order', LIMIT, () =>
+  withServer(async ({ guest }) => {
     const amy = await guest('amy');
     const bob = await guest('bob');
     for (const tab of [amy, bob]) {
@@ -66,8 +66,8 @@ test('amy and bob meet in the lobby and read the same words in the same order', 
   }),
 );
 
-test('a private message is counted until it is seen, and its author is told when it was', LIMIT, () =>
-  house(async ({ guest }) => {
+test('a private message counts as unread until it is seen, and its author sees the read mark', LIMIT, () =>
+  withServer(async ({ guest }) => {
     const amy = await guest('amy');
     const bob = await guest('bob');
 
@@ -79,7 +79,7 @@ test('a private message is counted until it is seen, and its author is told when
     await bob.conversation('amy').getByText('just between us').waitFor();
     assert.equal(await bob.conversation('amy').locator('.badge').textContent(), '1');
     assert.equal(await bob.page.title(), '(1) Teahouse');
-    assert.deepEqual(await bob.sayings(), [], 'the lobby has nothing of it');
+    assert.deepEqual(await bob.sayings(), [], 'the lobby does not show it');
     assert.equal(await amy.page.locator('#scroll .mark').count(), 0, 'nobody has read it yet');
 
     await bob.conversation('amy').click();
@@ -88,7 +88,7 @@ test('a private message is counted until it is seen, and its author is told when
     await bob.conversation('amy').locator('.badge').waitFor({ state: 'detached' });
     await bob.page.waitForFunction(() => document.title === 'Teahouse');
 
-    // Both have it open: what comes is read at once.
+    // Both have the conversation open, so that messages are read at once.
     await bob.say('and me');
     await amy.sees('and me');
     await bob.page.locator('#scroll .mark').getByText('read').waitFor();
@@ -97,8 +97,8 @@ test('a private message is counted until it is seen, and its author is told when
   }),
 );
 
-test('amy refreshes her page and nobody sees a change', LIMIT, () =>
-  house(async ({ guest }) => {
+test('amy refreshes her page and the others see no change', LIMIT, () =>
+  withServer(async ({ guest }) => {
     const amy = await guest('amy');
     const bob = await guest('bob');
     const cat = await guest('cat');
@@ -113,7 +113,7 @@ test('amy refreshes her page and nobody sees a change', LIMIT, () =>
     await amy.say('after');
     await bob.sees('after');
 
-    // Cat leaves without a word. When that is told, the time in which amy's old session might have been missed is over too.
+    // Cat leaves without a close frame. When her linger is over, that of amy's old session would be too.
     await cat.page.close();
     await bob.online(2);
     assert.deepEqual(await bob.counts(), ['3', '2']);
@@ -122,8 +122,8 @@ test('amy refreshes her page and nobody sees a change', LIMIT, () =>
   }),
 );
 
-test('two tabs of one person: the older says so, waits to be asked, and misses nothing', LIMIT, () =>
-  house(async ({ guest, tabOf }) => {
+test('two tabs of one user: the older one is displaced, reconnects on request, and misses nothing', LIMIT, () =>
+  withServer(async ({ guest, tabOf }) => {
     const first = await guest('amy');
     const bob = await guest('bob');
     await bob.say('one');
@@ -146,13 +146,13 @@ test('two tabs of one person: the older says so, waits to be asked, and misses n
     await first.sees('four');
 
     assert.deepEqual(await first.sayings(), ['one', 'two', 'three', 'four']);
-    assert.deepEqual([first.sockets, second.sockets], [2, 1], 'each connection was asked for by a person');
+    assert.deepEqual([first.sockets, second.sockets], [2, 1], 'a user asked for each connection');
     await bob.online(2);
   }),
 );
 
 test('a late close of the old socket does not touch the new one', LIMIT, () =>
-  house(async ({ server, visitor }) => {
+  withServer(async ({ server, visitor }) => {
     const amy = await visitor();
     await amy.page.addInitScript(() => {
       const Native = window.WebSocket;
@@ -167,8 +167,8 @@ test('a late close of the old socket does not touch the new one', LIMIT, () =>
     await amy.page.goto(server.url);
     await amy.register('amy');
 
-    // The page believes that its socket is lost, while the server has it still: the new connection displaces the old
-    // one, whose close (with 4501) comes after the new one is set up.
+    // The page takes its socket for lost while the server still has it: the new connection displaces the old one, whose
+    // close (4501) arrives after the new one is set up.
     await amy.page.evaluate(() => {
       const [old] = window.opened;
       window.oldClosed = new Promise((resolve) => old.addEventListener('close', resolve));
@@ -185,8 +185,8 @@ test('a late close of the old socket does not touch the new one', LIMIT, () =>
   }),
 );
 
-test('the server restarts: both come back, with nothing missing and nothing twice', LIMIT, () =>
-  house(async ({ server, guest }) => {
+test('after a restart both reconnect, with no message missing or shown twice', LIMIT, () =>
+  withServer(async ({ server, guest }) => {
     const amy = await guest('amy');
     const bob = await guest('bob');
     const { token } = await server.register('cat');
@@ -201,7 +201,7 @@ test('the server restarts: both come back, with nothing missing and nothing twic
     await again.waitFor();
 
     await server.start();
-    // Said before the two are back, as far as they are not faster.
+    // Usually sent before the two have reconnected.
     for (const content of ['while you were away', 'and once more']) {
       await server.call('POST', '/api/chat/send', { token, body: { content } });
     }
@@ -223,14 +223,14 @@ test('the server restarts: both come back, with nothing missing and nothing twic
       assert.deepEqual(await tab.ids(), ids);
       assert.equal((await tab.sayings()).length, ids.length);
       await tab.online(2);
-      tab.forgive(AWAY);
+      tab.ignoreErrors(CONNECTION_ERRORS);
     }
   }),
 );
 
-test('earlier messages come when asked for, each once', LIMIT, () =>
-  house(async ({ server, visitor }) => {
-    // Several people, since one may not say so much so fast.
+test('earlier messages load on request, each once', LIMIT, () =>
+  withServer(async ({ server, visitor }) => {
+    // Several users, since the rate limit stops a single one.
     for (let speaker = 0; speaker < 12; speaker += 1) {
       const { token } = await server.register(`guest${speaker}`);
       for (let count = 0; count < 5; count += 1) {
@@ -249,40 +249,40 @@ test('earlier messages come when asked for, each once', LIMIT, () =>
   }),
 );
 
-test('a wrong password gets a sentence, and the right one still works', LIMIT, () =>
-  house(async ({ server, visitor }) => {
+test('a wrong password shows an error, and the right one still works', LIMIT, () =>
+  withServer(async ({ server, visitor }) => {
     await server.register('amy');
     const amy = await visitor();
     await amy.login('amy', 'not it 1');
-    const trouble = amy.page.getByRole('alert');
-    await trouble.waitFor();
-    assert.match(await trouble.textContent(), /\w+ \w+/);
-    amy.forgive(/status of 401/);
+    const alert = amy.page.getByRole('alert');
+    await alert.waitFor();
+    assert.match(await alert.textContent(), /\w+ \w+/);
+    amy.ignoreErrors(/status of 401/);
     await amy.login('amy', PASSWORD);
     await amy.state('live');
     await amy.online(1);
   }),
 );
 
-test('who logs out is gone for the others, and the page forgets everything', LIMIT, () =>
-  house(async ({ guest }) => {
+test('a logout takes the user offline and clears the page', LIMIT, () =>
+  withServer(async ({ guest }) => {
     const amy = await guest('amy');
     const bob = await guest('bob');
     await bob.online(2);
     await amy.say('my secret plan');
     await amy.sees('my secret plan');
     await amy.page.getByRole('button', { name: 'Log out' }).click();
-    await amy.state('gate');
+    await amy.state('login');
     await bob.online(1);
     assert.equal(await amy.page.getByText('my secret plan').count(), 0);
     assert.equal(await amy.page.evaluate(() => window.sessionStorage.length), 0);
     await amy.page.reload();
-    await amy.state('gate');
+    await amy.state('login');
   }),
 );
 
-test('the Enter of an input method ends a word and sends nothing', LIMIT, () =>
-  house(async ({ guest }) => {
+test('Enter during an input method composition sends nothing', LIMIT, () =>
+  withServer(async ({ guest }) => {
     const amy = await guest('amy');
     await amy.page.getByLabel('Your message').fill('你好');
     await amy.page.evaluate(() => {
@@ -299,11 +299,11 @@ test('the Enter of an input method ends a word and sends nothing', LIMIT, () =>
   }),
 );
 
-test('简体中文, dark, on a telephone: everything is within reach', LIMIT, () =>
-  house(async ({ guest, visitor }) => {
+test('简体中文, dark, on a phone: everything is reachable', LIMIT, () =>
+  withServer(async ({ guest, visitor }) => {
     await guest('bob');
     const mei = await visitor({ locale: 'zh-CN', colorScheme: 'dark', viewport: { width: 360, height: 640 } });
-    await mei.state('gate');
+    await mei.state('login');
     await mei.page.getByRole('button', { name: 'English' }).click();
     await mei.register('mei');
     await mei.page.getByRole('button', { name: '简体中文' }).click();
@@ -322,10 +322,10 @@ test('简体中文, dark, on a telephone: everything is within reach', LIMIT, ()
   }),
 );
 
-// The picture in the README: SCREENSHOT=1 makes it anew.
+// SCREENSHOT=1 takes the picture of the README again.
 if (process.env.SCREENSHOT) {
   test('a picture for the README', LIMIT, () =>
-    house(async ({ server, visitor }) => {
+    withServer(async ({ server, visitor }) => {
       const tabs = {};
       for (const [name, nickname] of [['amy', 'Amy'], ['bob', 'Bob'], ['mei', '林小美'], ['jonas', 'Jonas']]) {
         const { token } = await server.register(name);

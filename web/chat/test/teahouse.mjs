@@ -1,4 +1,4 @@
-// A server to play with and people with browsers: what the journeys are made of.
+// Fixtures of the page tests: a server, and browser tabs of users.
 
 import assert from 'node:assert/strict';
 import { spawn, execFileSync } from 'node:child_process';
@@ -12,17 +12,17 @@ import { chromium } from 'playwright-core';
 
 export const root = fileURLToPath(new URL('../../..', import.meta.url));
 const binary = process.env.TEAHOUSE_BIN ?? join(root, 'target/debug/teahouse');
-// Whatever this machine's operator has set for a server of their own is not for ours, which would refuse a name it does not know.
+// Without the TEAHOUSE_ variables of this machine, which would configure the server under test.
 const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEAHOUSE_')));
 
-// How long to wait for something that ought to happen at once, on a machine that is busy with other things.
+// Timeout for something that should happen at once, on a busy machine.
 export const PATIENCE_MS = 30_000;
 
 export class Server {
   data = mkdtempSync(join(tmpdir(), 'teahouse-page-'));
   url = null;
   #process = null;
-  #said = '';
+  #output = '';
 
   static async start() {
     const server = new Server();
@@ -30,19 +30,19 @@ export class Server {
     return server;
   }
 
-  // Starts, on the port that it had before if it had one, and waits until it listens.
+  // Starts the server, after a restart on the same port, and waits until it listens.
   async start() {
     const listen = this.url ? new URL(this.url).host : '127.0.0.1:0';
     this.#process = spawn(binary, ['serve', '--listen', listen, '--data', this.data], {
       env: environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    this.#process.stderr.on('data', (text) => (this.#said += text));
+    this.#process.stderr.on('data', (text) => (this.#output += text));
     const gone = once(this.#process, 'exit').then(([code]) => {
-      throw new Error(`the server ended with status ${code}:\n${this.#said}`);
+      throw new Error(`the server ended with status ${code}:\n${this.#output}`);
     });
     this.url = await Promise.race([this.#listening(), gone]);
-    gone.catch(() => {}); // From here on `stop` looks at how it ends.
+    gone.catch(() => {}); // From now on `stop` checks the exit status.
     return this.url;
   }
 
@@ -54,16 +54,16 @@ export class Server {
         return found[0];
       }
     }
-    return new Promise(() => {}); // Its standard output is closed: it is ending, which says more.
+    return new Promise(() => {}); // Standard output is closed: the exit status says why.
   }
 
-  // As an operator stops it; it has to leave by itself, and in good order.
+  // Stops the server with SIGTERM and checks its exit status.
   async stop() {
     if (this.#process.exitCode !== null) return;
     const exit = once(this.#process, 'exit');
     this.#process.kill('SIGTERM');
     const [code, signal] = await exit;
-    assert.deepEqual([code, signal], [0, null], `SIGTERM ends the server with status 0; it said:\n${this.#said}`);
+    assert.deepEqual([code, signal], [0, null], `SIGTERM ends the server with status 0; output:\n${this.#output}`);
   }
 
   async end() {
@@ -71,7 +71,7 @@ export class Server {
     rmSync(this.data, { recursive: true, force: true });
   }
 
-  // A request without a browser.
+  // Sends a request without a browser.
   async call(method, path, { token, body } = {}) {
     const response = await fetch(this.url + path, {
       method,
@@ -107,17 +107,17 @@ export function openBrowser() {
   });
 }
 
-// One tab. What goes wrong in it is written down: a policy's violation, an error in the console, an uncaught exception.
+// A browser tab. It records policy violations, console errors and uncaught exceptions.
 export class Tab {
-  troubles = [];
+  errors = [];
   sockets = 0;
 
   static async open(context, url) {
     const tab = new Tab();
     tab.page = await context.newPage();
     tab.page.setDefaultTimeout(PATIENCE_MS);
-    tab.page.on('console', (line) => line.type() === 'error' && tab.troubles.push(`${line.text()} (${line.location().url})`));
-    tab.page.on('pageerror', (error) => tab.troubles.push(String(error)));
+    tab.page.on('console', (line) => line.type() === 'error' && tab.errors.push(`${line.text()} (${line.location().url})`));
+    tab.page.on('pageerror', (error) => tab.errors.push(String(error)));
     tab.page.on('websocket', () => (tab.sockets += 1));
     await tab.page.goto(url);
     return tab;
@@ -128,7 +128,7 @@ export class Tab {
   }
 
   async register(username) {
-    await this.state('gate');
+    await this.state('login');
     await this.page.getByRole('button', { name: 'New here? Register' }).click();
     await this.page.getByLabel('Username').fill(username);
     await this.page.getByLabel('E-mail address').fill(`${username}@example.org`);
@@ -138,7 +138,7 @@ export class Tab {
   }
 
   async login(username, password) {
-    await this.state('gate');
+    await this.state('login');
     await this.page.getByLabel('Username').fill(username);
     await this.page.getByLabel('Password').fill(password);
     await this.page.getByRole('button', { name: 'Log in', exact: true }).click();
@@ -149,13 +149,13 @@ export class Tab {
     await this.page.keyboard.press('Enter');
   }
 
-  // Waits until this text stands in the open thread, stored and not only on its way.
+  // Waits until the open thread shows this text as a stored message.
   sees(text) {
     return this.page.locator('#scroll li[data-id]').filter({ hasText: text }).first().waitFor();
   }
 
   sayings() {
-    return this.page.locator('#scroll li.message:not([hidden]) .said').allTextContents();
+    return this.page.locator('#scroll li.message:not([hidden]) .content').allTextContents();
   }
 
   ids() {
@@ -174,7 +174,7 @@ export class Tab {
     return this.page.locator('#conversations').getByRole('button', { name });
   }
 
-  // Notes every value that the count of people online takes from now on.
+  // Records every online count from now on.
   watchCount() {
     return this.page.evaluate(() => {
       const element = document.getElementById('online-count');
@@ -189,12 +189,12 @@ export class Tab {
     return this.page.evaluate(() => window.counts);
   }
 
-  // What a test has caused on purpose is not trouble.
-  forgive(pattern) {
-    this.troubles = this.troubles.filter((trouble) => !pattern.test(trouble));
+  // Drops expected errors.
+  ignoreErrors(pattern) {
+    this.errors = this.errors.filter((error) => !pattern.test(error));
   }
 
-  isWell() {
-    assert.deepEqual(this.troubles, []);
+  assertNoErrors() {
+    assert.deepEqual(this.errors, []);
   }
 }

@@ -1,5 +1,5 @@
-//! The registry against a ten-line reference model, all interleavings of small cases, and the three
-//! scenarios of the first law (ANCESTOR.md H0).
+//! The registry against a small reference model, all interleavings of small cases, and the three scenarios of the first
+//! law (docs/internals/regressions.md, H0).
 
 use std::collections::HashSet;
 
@@ -20,9 +20,9 @@ fn attach(registry: &mut Registry, session: u64, accepted: u64) -> Vec<Effect> {
     effects
 }
 
-fn leave(registry: &mut Registry, ms: u64, session: u64, farewell: LeaveReason) -> (LeaveOutcome, Vec<Effect>) {
+fn leave(registry: &mut Registry, ms: u64, session: u64, reason: LeaveReason) -> (LeaveOutcome, Vec<Effect>) {
     let mut effects = Vec::new();
-    let left = registry.leave(now(ms), AMY, SessionId(session), farewell, &mut effects);
+    let left = registry.leave(now(ms), AMY, SessionId(session), reason, &mut effects);
     (left, effects)
 }
 
@@ -45,7 +45,7 @@ fn h0_a_normal_leave() {
 }
 
 #[test]
-fn h0_a_fast_reconnect_whose_older_connection_leaves_late_keeps_the_newer_one() {
+fn h0_a_late_leave_of_the_older_connection_keeps_the_newer_one() {
     let mut registry = Registry::new(1, LINGER);
     attach(&mut registry, 1, 1);
     assert_eq!(attach(&mut registry, 2, 2), [Effect::Displaced(SessionId(1))]);
@@ -56,7 +56,7 @@ fn h0_a_fast_reconnect_whose_older_connection_leaves_late_keeps_the_newer_one() 
 }
 
 #[test]
-fn h6_a_handshake_that_was_held_up_is_itself_the_one_displaced() {
+fn h6_a_session_whose_handshake_was_overtaken_is_itself_displaced() {
     let mut registry = Registry::new(1, LINGER);
     attach(&mut registry, 2, 2);
     assert_eq!(attach(&mut registry, 1, 1), [Effect::Displaced(SessionId(1))]);
@@ -64,7 +64,7 @@ fn h6_a_handshake_that_was_held_up_is_itself_the_one_displaced() {
 }
 
 #[test]
-fn h7_a_refresh_shows_nobody_anything_and_a_real_absence_does() {
+fn h7_a_refresh_emits_no_edge_and_a_real_absence_does() {
     let mut registry = Registry::new(1, LINGER);
     attach(&mut registry, 1, 1);
     assert_eq!(leave(&mut registry, 0, 1, LeaveReason::Lost), (LeaveOutcome::Left, vec![]));
@@ -76,7 +76,7 @@ fn h7_a_refresh_shows_nobody_anything_and_a_real_absence_does() {
 }
 
 #[test]
-fn the_same_device_makes_room_first_and_others_stay() {
+fn a_session_of_the_same_device_is_displaced_before_others() {
     let mut registry = Registry::new(2, LINGER);
     let mut effects = Vec::new();
     for (session, device) in [(1, "phone"), (2, "desk")] {
@@ -87,16 +87,16 @@ fn the_same_device_makes_room_first_and_others_stay() {
     assert_eq!(effects, [Effect::Displaced(SessionId(2))]);
     assert_eq!(live(&registry), [1, 3]);
     effects.clear();
-    // Held up: the newer session of this device is there already.
+    // Its handshake took longer: the device has a newer session already.
     registry.attach(AMY, SessionId(4), AcceptOrder(2), Some("desk"), &mut effects);
     assert_eq!(effects, [Effect::Displaced(SessionId(4))]);
 }
 
-/// What a step of a random story does.
+/// One step of a random run.
 #[derive(Clone, Debug)]
 enum Step {
     Attach { user: u64, order: u64, device: Option<u8> },
-    Leave { pick: usize, farewell: LeaveReason },
+    Leave { pick: usize, reason: LeaveReason },
     Wait { ms: u64 },
 }
 
@@ -104,15 +104,15 @@ fn step() -> impl Strategy<Value = Step> {
     let device = prop::option::of(0..3_u8);
     prop_oneof![
         3 => (1..4_u64, 0..1_000_000_u64, device).prop_map(|(user, order, device)| Step::Attach { user, order, device }),
-        3 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(pick, goodbye)| Step::Leave {
+        3 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(pick, clean)| Step::Leave {
             pick: pick.index(1000),
-            farewell: if goodbye { LeaveReason::Clean } else { LeaveReason::Lost },
+            reason: if clean { LeaveReason::Clean } else { LeaveReason::Lost },
         }),
         1 => (0..9_000_u64).prop_map(|ms| Step::Wait { ms }),
     ]
 }
 
-/// The reference: who is live, as a plain list, and who lingers until when.
+/// The reference: the live sessions as a plain list, and the ends of all lingers.
 #[derive(Default)]
 struct Model {
     live: Vec<(u64, AcceptOrder, SessionId, Option<u8>)>,
@@ -132,10 +132,10 @@ impl Model {
         });
     }
 
-    fn leave(&mut self, at: u64, session: SessionId, farewell: LeaveReason) {
+    fn leave(&mut self, at: u64, session: SessionId, reason: LeaveReason) {
         let Some(place) = self.live.iter().position(|one| one.2 == session) else { return };
         let user = self.live.remove(place).0;
-        if farewell == LeaveReason::Lost && !self.live.iter().any(|one| one.0 == user) {
+        if reason == LeaveReason::Lost && !self.live.iter().any(|one| one.0 == user) {
             self.lingers.insert(user, at + 5_000);
         }
     }
@@ -172,18 +172,18 @@ proptest! {
                     registry.attach(UserId(user), session, AcceptOrder(order), name.as_deref(), &mut effects);
                     model.attach(user, AcceptOrder(order), session, device, most);
                 }
-                Step::Leave { pick, farewell } => {
+                Step::Leave { pick, reason } => {
                     if ever.is_empty() {
                         continue;
                     }
                     let (user, session) = ever[pick % ever.len()];
                     let was_live = model.live.iter().any(|one| one.2 == session);
-                    let left = registry.leave(now(at), UserId(user), session, farewell, &mut effects);
+                    let left = registry.leave(now(at), UserId(user), session, reason, &mut effects);
                     prop_assert_eq!(left == LeaveOutcome::Left, was_live);
                     if left == LeaveOutcome::Left {
                         prop_assert!(gone.insert(session), "left twice");
                     }
-                    model.leave(at, session, farewell);
+                    model.leave(at, session, reason);
                 }
                 Step::Wait { ms } => {
                     at += ms;
@@ -198,7 +198,7 @@ proptest! {
                     Effect::Offline(user) => prop_assert!(edges.remove(&user.0), "offline twice"),
                 }
             }
-            // The edges that were told add up to the truth, and the truth is the model's.
+            // The emitted edges add up to the registry's state, which equals the model's.
             prop_assert_eq!(&edges, &registry.online().map(|user| user.0).collect());
             prop_assert_eq!(&edges, &model.online());
             prop_assert_eq!(registry.sessions(), model.live.len());
@@ -209,19 +209,19 @@ proptest! {
     }
 }
 
-/// Every order of the events `attach(i)`, `leave(i)` of `sessions` sessions in which nobody leaves before attaching.
+/// Every order of `attach(i)` and `leave(i)` of this many sessions in which no session leaves before it attaches.
 fn interleavings(sessions: u64) -> Vec<Vec<(u64, bool)>> {
-    fn go(state: &mut Vec<u8>, story: &mut Vec<(u64, bool)>, all: &mut Vec<Vec<(u64, bool)>>) {
+    fn go(state: &mut Vec<u8>, events: &mut Vec<(u64, bool)>, all: &mut Vec<Vec<(u64, bool)>>) {
         if state.iter().all(|done| *done == 2) {
-            all.push(story.clone());
+            all.push(events.clone());
         }
         for index in 0..state.len() {
             if state[index] < 2 {
-                story.push((index as u64, state[index] == 0));
+                events.push((index as u64, state[index] == 0));
                 state[index] += 1;
-                go(state, story, all);
+                go(state, events, all);
                 state[index] -= 1;
-                story.pop();
+                events.pop();
             }
         }
     }
@@ -248,22 +248,22 @@ fn permutations(items: u64) -> Vec<Vec<u64>> {
 }
 
 #[test]
-fn every_interleaving_of_four_sessions_keeps_the_newest_registers_it_once_and_closes_nothing_twice() {
-    let mut stories = 0;
+fn every_interleaving_of_four_sessions_keeps_the_newest_and_closes_none_twice() {
+    let mut interleaved = 0;
     for most in 1..=2_usize {
         for orders in permutations(4) {
-            for story in interleavings(4) {
-                stories += 1;
+            for events in interleavings(4) {
+                interleaved += 1;
                 let mut registry = Registry::new(most, LINGER);
                 let (mut here, mut displaced, mut left) = (HashSet::new(), HashSet::new(), HashSet::new());
-                for (index, is_attach) in story {
+                for (index, is_attach) in events {
                     let session = index + 1;
                     if is_attach {
                         here.insert(session);
                         for effect in attach(&mut registry, session, orders[usize::try_from(index).unwrap()]) {
                             if let Effect::Displaced(gone) = effect {
                                 assert!(displaced.insert(gone.0), "closed twice");
-                                assert!(here.remove(&gone.0), "closed somebody who was not here");
+                                assert!(here.remove(&gone.0), "closed a session that was not registered");
                             }
                         }
                     } else {
@@ -276,7 +276,7 @@ fn every_interleaving_of_four_sessions_keeps_the_newest_registers_it_once_and_cl
                     assert_eq!(registered.len(), once.len(), "registered twice");
                     assert_eq!(once, here);
                     assert!(registered.len() <= most);
-                    // Whoever is here, nobody older displaced somebody newer.
+                    // No older session displaced a newer one.
                     let order_of = |session: &u64| orders[usize::try_from(*session - 1).unwrap()];
                     assert!(registered.is_sorted_by_key(order_of));
                 }
@@ -285,5 +285,5 @@ fn every_interleaving_of_four_sessions_keeps_the_newest_registers_it_once_and_cl
         }
     }
     // 2 bounds × 4! orders of acceptance × 8! / 2⁴ interleavings.
-    assert_eq!(stories, 2 * 24 * 2520);
+    assert_eq!(interleaved, 2 * 24 * 2520);
 }

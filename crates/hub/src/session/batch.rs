@@ -1,23 +1,24 @@
-//! What goes out in one write.
+//! The frames of one write.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-/// How much is gathered for one write: enough to fill a socket's buffer, small beside a slice of the loop.
+/// Bytes of one write: enough to fill a socket's buffer, small compared with a time slice of the event loop.
 const BATCH_BYTES: usize = 64 * 1024;
-/// And in how many frames; the kernel takes up to 1,024 pieces a write.
+/// Frames of one write; the kernel takes up to 1,024 pieces.
 const BATCH_FRAMES: usize = 64;
 
-/// Up to here frames are copied behind one another for a write: the kernel takes one piece sooner than a list of
-/// them, by more than the copy costs.
+/// Up to this size frames are copied into one piece: the kernel takes one piece faster than a list of pieces, by more
+/// than the copy costs.
 const COPIED_BYTES_MAX: usize = 16 * 1024;
 
-/// What goes out in one write.
+/// The frames of one write.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) frames: VecDeque<Bytes>,
     bytes: usize,
+    /// Reused by every write of the shard.
     copied: Vec<u8>,
     /// Room changes among the frames.
     pub(crate) deliveries: u64,
@@ -33,7 +34,7 @@ impl Batch {
         self.frames.len() >= BATCH_FRAMES || self.bytes >= BATCH_BYTES
     }
 
-    /// All of it in one piece, if it is one or is small.
+    /// The batch as one piece, if it is a single frame or small enough to copy.
     pub(crate) fn in_one_piece(&mut self) -> Option<&[u8]> {
         if self.frames.len() == 1 {
             return self.frames.front().map(|frame| &frame[..]);

@@ -1,5 +1,8 @@
-//! A session's place in a room, and from where it reads on: the room's tail, or pages of the store for as
-//! long as it is behind that. It decides what comes next and never touches a socket.
+//! A session's position in one room, and where it reads on: from the room's tail, or from pages of the store while the
+//! tail does not reach back far enough. It decides what comes next and never touches a socket.
+//!
+//! A v1 session that is behind is sent a catch-up: `catch_up`, messages in their current state, `caught_up`. A classic
+//! session is served by seq, since it cannot show a message twice.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -14,96 +17,95 @@ use crate::ports::{CatchUpFrom, Dialect};
 use crate::tail::{Tail, TailRead};
 use crate::websocket::text_frame;
 
-/// So many messages with reactions are gathered before one's own are asked for.
+/// Messages with reactions that are collected before the reader's own reactions are requested.
 const REACTED_MAX: usize = 500;
 
-/// Requests to be caught up once more that wait for the one under way; who has more of them gains nothing.
+/// `sync` requests that wait for the catch-up under way; more of them gain the client nothing.
 const SYNCS_WAITING_MAX: usize = 16;
 
-/// Whose cursor it is, as far as that decides what comes out.
+/// Whose cursor it is, as far as that decides what goes out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Reader {
     pub(crate) user: UserId,
     pub(crate) dialect: Dialect,
 }
 
-/// A session's place in a room.
+/// A session's position in a room: it was sent every change up to `version` and every message up to `seq`.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     pub(crate) room: RoomId,
-    /// Everything up to here was put before the session …
     pub(crate) version: Version,
-    /// … and every message up to here.
     pub(crate) seq: Seq,
     pub(crate) source: Source,
-    /// Something may be there to be read.
+    /// There may be something to read.
     pub(crate) due: bool,
-    /// A v1 session is being caught up; boxed, since nearly nobody is.
+    /// Set while a v1 session is caught up. Boxed, since few sessions are.
     pub(crate) catch_up: Option<Box<CatchUp>>,
 }
 
-/// From where a cursor reads on.
+/// Where a cursor reads on.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    /// From the room's tail.
+    /// The room's tail.
     Tail,
-    /// It is to be caught up; nothing was asked of the store yet.
+    /// A catch-up that requested nothing of the store yet.
     Pending,
-    /// From the room's tail, as messages in a bracket, up to this version.
+    /// The room's tail up to this version, as messages of a catch-up.
     CatchUpFromTail(Version),
-    /// A page, or one's own reactions, was asked of the store.
+    /// A page, or the reader's own reactions, that the store was asked for.
     Waiting,
-    /// From this page, from this frame on.
+    /// This page, from this frame on.
     Page(Rc<Page>, usize),
-    /// All pages were read; own reactions are there.
-    Reacted,
+    /// Nothing: a catch-up has all pages and reactions, and ends.
+    CatchUpEnd,
 }
 
-/// A v1 session's way from what it holds to what the room is.
+/// A v1 session's way from what its client holds to the room's current state.
 #[derive(Debug)]
 pub(crate) struct CatchUp {
-    /// What the next page begins with.
+    /// Where the next page begins.
     from: CatchUpFrom,
-    /// What `catch_up` names.
+    /// The version that `catch_up` names.
     held: Version,
+    /// `catch_up` was sent.
     opened: bool,
     /// The last page was read.
     complete: bool,
-    /// Messages brought, or to be looked at, that somebody reacted to.
+    /// Messages that have reactions, and of which the reader's own are not known yet.
     reacted: Vec<MessageId>,
     own: OwnReactions,
-    /// The reference of the `sync` that asked for it; to be answered at its end.
+    /// The `sync` request that this catch-up answers.
     sync: Option<String>,
-    /// What was asked for while it was under way, to begin behind it.
+    /// Further `sync` requests, each to begin when the one before ends.
     next: VecDeque<(Version, Option<String>)>,
 }
 
-/// A page of the store, encoded once for all sessions that stand at the same place.
+/// A page of the store, encoded once for all sessions at the same position.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// Each with the only user whom it concerns, in direct rooms of the classic dialect.
+    /// In a direct room of the classic dialect each frame is for one user only.
     pub(crate) frames: Vec<(Bytes, Option<UserId>)>,
-    /// The room is begun anew; v1 only.
+    /// The client drops what it holds of the room; v1 only.
     pub(crate) reset: bool,
-    /// Those of the messages that somebody reacted to; v1 only.
+    /// Messages of the page that have reactions; v1 only.
     pub(crate) reacted: Vec<MessageId>,
     pub(crate) reached: (Version, Seq),
-    /// Whether the tail goes on from there; if not, another page does.
+    /// Whether the tail follows this page. If not, another page does.
     pub(crate) complete: bool,
 }
 
-/// What a session needs from the store.
+/// A read of the store that sessions wait for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum StoreRead {
-    /// The next page of a room for a classic session that stands there.
+    /// The next page of a room for a classic session at this position.
     Classic(RoomId, (Version, Seq)),
     /// The next changes of a room for a v1 session.
     Changes(RoomId, CatchUpFrom),
     /// A user's own reactions to these messages of a room.
     Reactions(RoomId, UserId, Vec<MessageId>),
-    /// Who is in a room, for the watch of this number.
+    /// The members of a room, for the presence watch of this number.
     Members(RoomId, u64),
-    /// A room as these of its members see it.
+    /// A room's entry as these members see it.
     Entries(RoomId, Vec<UserId>),
 }
 
@@ -124,7 +126,17 @@ impl Cursor {
         Self { room, version, seq, source: Source::Tail, due: true, catch_up: None }
     }
 
-    /// A v1 session is brought from what it holds to what the room is.
+    /// Whether it reads from the tail.
+    pub(crate) fn is_on_tail(&self) -> bool {
+        matches!(self.source, Source::Tail)
+    }
+
+    pub(crate) fn is_catching_up(&self) -> bool {
+        self.catch_up.is_some()
+    }
+
+    // ── Starting a catch-up ──
+
     fn start_catch_up(&mut self, from: CatchUpFrom, sync: Option<String>) {
         let held = match from {
             CatchUpFrom::Since(version) | CatchUpFrom::Held(version) => version,
@@ -137,8 +149,8 @@ impl Cursor {
         self.due = true;
     }
 
-    /// The session asks to be brought from this version to what the room is, behind what is under way; gives
-    /// the reference back when too many such requests wait already.
+    /// Catches the session up from `since`, after the catch-up under way. Returns the request's reference when too
+    /// many such requests wait.
     pub(crate) fn request_sync(&mut self, since: Version, id: Option<String>) -> Result<(), Option<String>> {
         match &mut self.catch_up {
             Some(catch_up) if catch_up.next.len() >= SYNCS_WAITING_MAX => return Err(id),
@@ -148,19 +160,19 @@ impl Cursor {
         Ok(())
     }
 
-    /// Where a client is to be caught up from that says it holds this version. Nobody holds what this session
-    /// was not sent: such a client has lost its way, and begins anew.
-    fn first_page(&self, version: Version) -> CatchUpFrom {
-        if version > self.version { CatchUpFrom::Reset } else { CatchUpFrom::Held(version) }
-    }
-
-    /// Brings a returning client from what it holds, if that is of this history, to what the room is.
+    /// Catches a returning client up from what it holds, if that is of this history.
     pub(crate) fn resume(&mut self, held: Option<Version>) {
         let from = held.map_or(CatchUpFrom::Reset, |version| self.first_page(version));
         self.start_catch_up(from, None);
     }
 
-    /// The references of the requests that are to be answered at the end of what is under way.
+    /// Where the catch-up of a client begins that claims to hold this version. It cannot hold what this session was not
+    /// sent: such a client is reset.
+    fn first_page(&self, version: Version) -> CatchUpFrom {
+        if version > self.version { CatchUpFrom::Reset } else { CatchUpFrom::Held(version) }
+    }
+
+    /// The references of the `sync` requests that were not answered.
     pub(crate) fn into_pending_requests(self) -> impl Iterator<Item = String> {
         let catch_up = self.catch_up.map(|catch_up| *catch_up);
         catch_up
@@ -168,20 +180,12 @@ impl Cursor {
             .flat_map(|catch_up| catch_up.sync.into_iter().chain(catch_up.next.into_iter().filter_map(|(_, id)| id)))
     }
 
-    /// Whether it reads on from the tail.
-    pub(crate) fn is_on_tail(&self) -> bool {
-        matches!(self.source, Source::Tail)
-    }
+    // ── What the store returned ──
 
-    /// Whether the session is being caught up here.
-    pub(crate) fn is_catching_up(&self) -> bool {
-        self.catch_up.is_some()
-    }
-
-    /// A page came that was asked for. Says whether this cursor waited for it.
-    pub(crate) fn accept_page(&mut self, want: &StoreRead, page: &Rc<Page>) -> bool {
+    /// Takes a page of the store. Returns whether this cursor waited for it.
+    pub(crate) fn accept_page(&mut self, read: &StoreRead, page: &Rc<Page>) -> bool {
         let waits = matches!(self.source, Source::Waiting)
-            && match (want, &self.catch_up) {
+            && match (read, &self.catch_up) {
                 (StoreRead::Classic(_, after), _) => (self.version, self.seq) == *after,
                 (StoreRead::Changes(_, from), Some(catch_up)) => catch_up.from == *from,
                 _ => false,
@@ -193,32 +197,34 @@ impl Cursor {
         waits
     }
 
-    /// One's own reactions came that were asked for. Says whether this cursor waited for them.
-    pub(crate) fn accept_reactions(&mut self, asked: &[MessageId], own: &OwnReactions) -> bool {
+    /// Takes the reader's own reactions. Returns whether this cursor waited for them.
+    pub(crate) fn accept_reactions(&mut self, messages: &[MessageId], own: &OwnReactions) -> bool {
         let Some(catch_up) = &mut self.catch_up else { return false };
-        if !matches!(self.source, Source::Waiting) || catch_up.reacted != asked {
+        if !matches!(self.source, Source::Waiting) || catch_up.reacted != messages {
             return false;
         }
         catch_up.reacted.clear();
         catch_up.own.extend(own.iter().map(|(message, emoji)| (*message, emoji.clone())));
-        self.source = if catch_up.complete { Source::Reacted } else { Source::Pending };
+        self.source = if catch_up.complete { Source::CatchUpEnd } else { Source::Pending };
         self.due = true;
         true
     }
 
-    /// Gathers what comes next, as far as the batch reaches. What is needed from the store is added to `wants`.
-    pub(crate) fn gather(&mut self, reader: Reader, tail: &Tail, batch: &mut Batch, wants: &mut Vec<StoreRead>) {
+    // ── Gathering ──
+
+    /// Gathers what comes next, until the batch is full. What is needed from the store is added to `reads`.
+    pub(crate) fn gather(&mut self, reader: Reader, tail: &Tail, batch: &mut Batch, reads: &mut Vec<StoreRead>) {
         while !batch.is_full() {
             let goes_on = match &self.source {
                 Source::Waiting => false,
-                Source::Tail => self.read_tail(reader, tail, batch, wants),
-                Source::Pending => self.begin_page(tail, batch, wants),
-                Source::CatchUpFromTail(until) => self.read_catch_up_tail(*until, reader, tail, batch, wants),
+                Source::Tail => self.read_tail(reader, tail, batch, reads),
+                Source::Pending => self.begin_page(tail, batch, reads),
+                Source::CatchUpFromTail(until) => self.read_catch_up_tail(*until, reader, tail, batch, reads),
                 Source::Page(page, next) => {
                     let (page, next) = (Rc::clone(page), *next);
-                    self.read_page(&page, next, reader, batch, wants)
+                    self.read_page(&page, next, reader, batch, reads)
                 }
-                Source::Reacted => {
+                Source::CatchUpEnd => {
                     self.finish_catch_up(batch);
                     true
                 }
@@ -230,7 +236,7 @@ impl Cursor {
         }
     }
 
-    fn read_tail(&mut self, reader: Reader, tail: &Tail, batch: &mut Batch, wants: &mut Vec<StoreRead>) -> bool {
+    fn read_tail(&mut self, reader: Reader, tail: &Tail, batch: &mut Batch, reads: &mut Vec<StoreRead>) -> bool {
         match tail.read_after(self.version) {
             TailRead::AtHead => false,
             TailRead::TooOld if reader.dialect == Dialect::V1 => {
@@ -239,16 +245,16 @@ impl Cursor {
             }
             TailRead::TooOld => {
                 self.source = Source::Waiting;
-                wants.push(StoreRead::Classic(self.room, (self.version, self.seq)));
+                reads.push(StoreRead::Classic(self.room, (self.version, self.seq)));
                 false
             }
-            TailRead::Next(entry) => {
-                self.version = entry.version;
-                self.seq = self.seq.max(entry.last_seq);
+            TailRead::Next(change) => {
+                self.version = change.version;
+                self.seq = self.seq.max(change.last_seq);
                 let frame = match reader.dialect {
-                    Dialect::V1 => Some(&entry.v1),
+                    Dialect::V1 => Some(&change.v1),
                     Dialect::Classic => {
-                        entry.classic.as_ref().filter(|_| entry.classic_only.is_none_or(|only| only == reader.user))
+                        change.classic.as_ref().filter(|_| change.classic_only.is_none_or(|only| only == reader.user))
                     }
                 };
                 if let Some(frame) = frame {
@@ -260,8 +266,8 @@ impl Cursor {
         }
     }
 
-    /// Asks for the next page of a bracket, unless the tail has all that is to be brought.
-    fn begin_page(&mut self, tail: &Tail, batch: &mut Batch, wants: &mut Vec<StoreRead>) -> bool {
+    /// Requests the next page of a catch-up, unless the tail has all of it.
+    fn begin_page(&mut self, tail: &Tail, batch: &mut Batch, reads: &mut Vec<StoreRead>) -> bool {
         let Some(catch_up) = &self.catch_up else {
             self.source = Source::Tail;
             return true;
@@ -273,14 +279,14 @@ impl Cursor {
             self.source = Source::CatchUpFromTail(tail.head());
             return true;
         }
-        wants.push(StoreRead::Changes(self.room, from));
+        reads.push(StoreRead::Changes(self.room, from));
         self.source = Source::Waiting;
         false
     }
 
-    /// The version that is to be caught up from, if the tail has all that came after it: an absence was short. A tail can
-    /// be behind the snapshot that the session began with, or behind a page that the bracket began with, and then does
-    /// not know. Of too many changes the store says that the room begins anew.
+    /// The version from which the tail can serve the whole catch-up: a short absence costs no read of the store. The
+    /// tail cannot when it is older than the snapshot that the session, or an earlier page of this catch-up, was read
+    /// from. Whether there are too many changes, so that the room is reset, the store decides.
     fn tail_start(&self, tail: &Tail) -> Option<Version> {
         let catch_up = self.catch_up.as_ref().filter(|catch_up| !catch_up.opened)?;
         let (CatchUpFrom::Held(version) | CatchUpFrom::Since(version)) = catch_up.from else { return None };
@@ -288,12 +294,12 @@ impl Cursor {
         (knows && tail.head().0 - version.0 <= u64::from(CATCH_UP_CHANGES_MAX)).then_some(version)
     }
 
-    /// Asks for the first page of a bracket whose turn to be sent has not come yet.
-    pub(crate) fn prefetch(&mut self, tail: &Tail, wants: &mut Vec<StoreRead>) {
+    /// Requests the first page of a catch-up that is not sent yet.
+    pub(crate) fn prefetch(&mut self, tail: &Tail, reads: &mut Vec<StoreRead>) {
         if let (Source::Pending, Some(catch_up)) = (&self.source, &self.catch_up)
             && self.tail_start(tail).is_none()
         {
-            wants.push(StoreRead::Changes(self.room, catch_up.from));
+            reads.push(StoreRead::Changes(self.room, catch_up.from));
             self.source = Source::Waiting;
         }
     }
@@ -306,39 +312,39 @@ impl Cursor {
         }
     }
 
-    /// Brings the next message of the tail into the bracket, unless it comes again before the end.
+    /// Gathers the tail's next message for a catch-up, unless a later change of the same message follows before `until`.
     fn read_catch_up_tail(
         &mut self,
         until: Version,
         reader: Reader,
         tail: &Tail,
         batch: &mut Batch,
-        wants: &mut Vec<StoreRead>,
+        reads: &mut Vec<StoreRead>,
     ) -> bool {
         let Some(catch_up) = &mut self.catch_up else {
             self.source = Source::Tail;
             return true;
         };
-        let ahead = if self.version < until { tail.read_after(self.version) } else { TailRead::AtHead };
-        match ahead {
-            TailRead::Next(entry) => {
-                (self.version, self.seq) = (entry.version, self.seq.max(entry.last_seq));
-                if !tail.is_superseded(entry.version, until) {
-                    if entry.has_reactions {
-                        catch_up.reacted.push(entry.message);
+        let next = if self.version < until { tail.read_after(self.version) } else { TailRead::AtHead };
+        match next {
+            TailRead::Next(change) => {
+                (self.version, self.seq) = (change.version, self.seq.max(change.last_seq));
+                if !tail.is_superseded(change.version, until) {
+                    if change.has_reactions {
+                        catch_up.reacted.push(change.message);
                     }
                     batch.deliveries += 1;
-                    batch.push(entry.v1_in_catch_up());
+                    batch.push(change.v1_in_catch_up());
                 }
                 true
             }
-            // Too slow for the tail by now.
+            // The session became too slow for the tail.
             TailRead::TooOld => {
                 catch_up.from = CatchUpFrom::Since(self.version);
                 self.source = Source::Pending;
                 true
             }
-            TailRead::AtHead => self.request_reactions(true, reader, wants),
+            TailRead::AtHead => self.request_reactions(true, reader, reads),
         }
     }
 
@@ -348,7 +354,7 @@ impl Cursor {
         next: usize,
         reader: Reader,
         batch: &mut Batch,
-        wants: &mut Vec<StoreRead>,
+        reads: &mut Vec<StoreRead>,
     ) -> bool {
         self.send_catch_up(page.reset, batch);
         if let Some((frame, only)) = page.frames.get(next) {
@@ -367,14 +373,14 @@ impl Cursor {
             }
             None => {
                 self.source = Source::Waiting;
-                wants.push(StoreRead::Classic(self.room, page.reached));
+                reads.push(StoreRead::Classic(self.room, page.reached));
                 false
             }
             Some(catch_up) => {
                 catch_up.reacted.extend(&page.reacted);
                 catch_up.from = CatchUpFrom::Since(page.reached.0);
                 if page.complete || catch_up.reacted.len() >= REACTED_MAX {
-                    return self.request_reactions(page.complete, reader, wants);
+                    return self.request_reactions(page.complete, reader, reads);
                 }
                 self.source = Source::Pending;
                 true
@@ -382,15 +388,15 @@ impl Cursor {
         }
     }
 
-    /// All, or enough for now, was brought: one's own reactions to it are asked for.
-    fn request_reactions(&mut self, complete: bool, reader: Reader, wants: &mut Vec<StoreRead>) -> bool {
+    /// Requests the reader's own reactions to the messages that were gathered.
+    fn request_reactions(&mut self, complete: bool, reader: Reader, reads: &mut Vec<StoreRead>) -> bool {
         let Some(catch_up) = &mut self.catch_up else { return false };
         catch_up.complete = complete;
         if catch_up.reacted.is_empty() {
-            self.source = Source::Reacted;
+            self.source = Source::CatchUpEnd;
             return true;
         }
-        wants.push(StoreRead::Reactions(self.room, reader.user, catch_up.reacted.clone()));
+        reads.push(StoreRead::Reactions(self.room, reader.user, catch_up.reacted.clone()));
         self.source = Source::Waiting;
         false
     }

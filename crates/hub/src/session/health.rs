@@ -1,4 +1,5 @@
-//! What is known of a session's peer and of the way to it. Pure: the kernel's queue comes in as a number.
+//! Whether a session's peer is alive: pings, and the progress of the kernel's send queue. Pure: the kernel's queue
+//! length is an argument. docs/protocol.md, "Connecting", has the rules.
 
 use std::time::Duration;
 
@@ -6,26 +7,26 @@ use crate::clock::MonotonicMs;
 use crate::options::HubOptions;
 use crate::websocket::PING_FRAME_BYTES;
 
-/// What is known of a session's peer and of the way to it. Pure: the kernel's queue comes in as a number.
+/// What is known about a session's peer and the way to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Health {
     pinged_at: MonotonicMs,
-    /// Nothing came since the last ping.
+    /// Nothing was received since the last ping.
     unanswered: bool,
     sent_bytes: u64,
     acknowledged_bytes: u64,
     progress_at: MonotonicMs,
 }
 
-/// What a look at a session's health says.
+/// The result of a health check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum HealthStatus {
     Healthy,
-    /// It is time to ask for a sign of life.
+    /// A ping is due.
     Ping,
-    /// Nothing could be sent for too long (4000).
+    /// Write timeout (4000): the send queue made no progress for too long.
     Stalled,
-    /// No sign of life after a ping (4001).
+    /// Ping timeout (4001).
     Silent,
 }
 
@@ -34,12 +35,12 @@ impl Health {
         Self { pinged_at: now, unanswered: false, sent_bytes: 0, acknowledged_bytes: 0, progress_at: now }
     }
 
-    /// Something came from the peer.
+    /// The peer sent something.
     pub(crate) fn record_received(&mut self) {
         self.unanswered = false;
     }
 
-    /// Bytes were given to the kernel.
+    /// Bytes were handed to the kernel.
     pub(crate) fn record_sent(&mut self, bytes: usize, now: MonotonicMs) {
         if self.sent_bytes == self.acknowledged_bytes {
             self.progress_at = now;
@@ -47,19 +48,18 @@ impl Health {
         self.sent_bytes += bytes as u64;
     }
 
-    /// Whether the kernel has to be asked for its queue before judging.
+    /// Whether [`Health::check`] needs to know the kernel's queue.
     pub(crate) fn has_unacknowledged(&self) -> bool {
         self.sent_bytes != self.acknowledged_bytes
     }
 
-    /// Whether bytes were given to the kernel so recently that it is too early to ask about them.
+    /// Whether bytes were sent so recently that a check would come too early.
     pub(crate) fn has_sent_recently(&self, now: MonotonicMs, settling: Duration) -> bool {
         self.has_unacknowledged() && !self.unanswered && now.since(self.progress_at) < settling
     }
 
-    /// Judges, given what the kernel still holds and whether more waits behind it (PROTOCOL.md section 3):
-    /// a peer that is silent after a ping is given up only while nothing but the ping is on its way;
-    /// with data waiting, what counts is whether the queue shrinks.
+    /// Checks the session, given the bytes in the kernel's queue and whether more wait in front of it. While only a ping
+    /// is on its way, the time since the ping counts; while data is, only whether the queue shrinks.
     pub(crate) fn check(
         &mut self,
         now: MonotonicMs,
@@ -77,7 +77,7 @@ impl Health {
             return HealthStatus::Stalled;
         }
         if self.unanswered {
-            // What was still under way behind the ping gets its ten seconds too.
+            // The timeout begins when the data that was sent before the ping has arrived.
             let asked_at = self.pinged_at.max(self.progress_at);
             if !data_waits && now.since(asked_at) >= options.pong_timeout {
                 return HealthStatus::Silent;

@@ -1,5 +1,5 @@
-//! A session's connection: what a shard asks of the kernel about one socket, and nothing else. In tests of
-//! this crate it can be a simulated one, whose kernel is the simulator; elsewhere there is only the real one.
+//! A session's connection: the calls that a shard makes to the kernel about one socket. None of them waits.
+//! In tests of this crate it can be a simulated socket, whose kernel is the simulator.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,26 +12,26 @@ use super::poll::Poll;
 #[cfg(test)]
 use super::simulator::SimulatedSocket;
 
-/// A session's connection. Nothing of it waits.
+/// A session's connection.
 pub(crate) enum Connection {
     Tcp(TcpStream),
     #[cfg(test)]
     Simulated(SimulatedSocket),
 }
 
-/// Asks whichever socket it is.
-macro_rules! ask {
-    ($connection:expr, $socket:ident => $question:expr) => {
+/// Calls the same method on either kind of socket.
+macro_rules! on_socket {
+    ($connection:expr, $socket:ident => $call:expr) => {
         match $connection {
-            Self::Tcp($socket) => $question,
+            Self::Tcp($socket) => $call,
             #[cfg(test)]
-            Self::Simulated($socket) => $question,
+            Self::Simulated($socket) => $call,
         }
     };
 }
 
 impl Connection {
-    /// Makes a socket one that the shard hears of, and bounds what the kernel may hold for a reader that stalls.
+    /// Registers a socket with the shard's epoll, and bounds what the kernel may buffer for a reader that stalls.
     pub(crate) fn adopt(
         stream: TcpStream,
         send_buffer_bytes: usize,
@@ -45,28 +45,28 @@ impl Connection {
     }
 
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        ask!(self, socket => socket.read(buffer))
+        on_socket!(self, socket => socket.read(buffer))
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        ask!(self, socket => socket.write(bytes))
+        on_socket!(self, socket => socket.write(bytes))
     }
 
     pub(crate) fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        ask!(self, socket => socket.write_vectored(pieces))
+        on_socket!(self, socket => socket.write_vectored(pieces))
     }
 
-    /// Nothing more is written; what the peer still sends is read.
+    /// Shuts the writing side down; what the peer still sends can be read.
     pub(crate) fn end_writing(&self) {
         match self {
-            // One that is broken has nothing more to say anyway.
+            // It fails only on a socket that is broken anyway.
             Self::Tcp(stream) => drop(stream.shutdown(Shutdown::Write)),
             #[cfg(test)]
             Self::Simulated(socket) => socket.end_writing(),
         }
     }
 
-    /// What the peer has not taken when this is closed, the kernel does not go on offering it.
+    /// Makes closing discard what the peer has not received, instead of leaving it to the kernel's retransmissions.
     pub(crate) fn reset_when_closed(&self) {
         match self {
             Self::Tcp(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
@@ -75,10 +75,10 @@ impl Connection {
         }
     }
 
-    /// Bytes that were written and that the peer has not acknowledged.
+    /// Bytes that were written and not acknowledged by the peer.
     pub(crate) fn unacknowledged_bytes(&self) -> u64 {
         match self {
-            Self::Tcp(stream) => crate::queue::unacknowledged_bytes(stream),
+            Self::Tcp(stream) => crate::send_queue::unacknowledged_bytes(stream),
             #[cfg(test)]
             Self::Simulated(socket) => socket.unacknowledged_bytes(),
         }

@@ -1,6 +1,6 @@
-//! Which of a shard's sockets have something to read or take something again: an epoll of the shard's own,
-//! which is one entry in its runtime's however many sockets there are. A task and a registration for each
-//! socket would cost more memory than the session itself. It never reads and never writes.
+//! Which of a shard's sockets are readable or writable: an epoll of the shard's own, which is one registration in
+//! the runtime's. A task and a registration for each socket would cost more memory than the session itself.
+//! It never reads and never writes.
 
 use std::io;
 use std::net::TcpStream;
@@ -17,47 +17,43 @@ use tokio::io::unix::AsyncFd;
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
 
-/// What happened to a socket.
+/// What the kernel said of a socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SocketEvent {
     pub(crate) slot: usize,
-    /// Of the session's number, what tells it from the one that had the slot before.
+    /// The low half of the session's id, which differs from that of the session that had the slot before.
     generation: u32,
-    /// Something is there to be read.
+    /// There may be something to read.
     pub(crate) readable: bool,
-    /// Nothing more will come: what is there is to be read to its end.
+    /// Nothing follows what is there to be read.
     pub(crate) ended: bool,
-    /// It takes something.
     pub(crate) writable: bool,
 }
 
 impl SocketEvent {
-    /// Whether it is about this session and not about one before it.
+    /// Whether it is about this session and not about an earlier one of the same slot.
     pub(crate) fn is_of(&self, session: SessionId) -> bool {
         self.generation == generation(session)
     }
 }
 
-/// A shard's sockets, as the kernel watches them. One that is closed is no longer among them.
+/// A shard's epoll. A socket leaves it when it is closed.
 pub(crate) struct Poll {
     epoll: AsyncFd<OwnedFd>,
 }
 
 impl Poll {
-    /// An empty one; must be called on the shard's runtime.
+    /// Creates an empty one; must be called on the shard's runtime.
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe code, for descriptors that may be closed; an owned one is not"
-        )]
+        #[expect(deprecated, reason = "the successor is unsafe, for descriptors that may be closed; this one is owned")]
         let epoll = AsyncFd::with_interest(epoll, Interest::READABLE)?;
         Ok(Self { epoll })
     }
 
-    /// Watches a socket. Events come once, whenever something changes.
+    /// Registers a socket. Events are edge-triggered.
     pub(crate) fn add(&self, socket: &TcpStream, slot: usize, session: SessionId) -> io::Result<()> {
-        let data = EventData::new_u64(name(slot, session));
+        let data = EventData::new_u64(event_data(slot, session));
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         Ok(epoll::add(&self.epoll, socket, data, flags)?)
     }
@@ -65,10 +61,10 @@ impl Poll {
     /// Waits for events. Dropping the future loses none.
     pub(crate) async fn next(&self, events: &mut Vec<epoll::Event>) {
         loop {
-            // An error is the end of the runtime, which ends this future too.
+            // It fails only when the runtime ends, which ends this future too.
             let Ok(mut guard) = self.epoll.readable().await else { return std::future::pending().await };
             if let Err(error) = self.take(events) {
-                tracing::error!(%error, "a shard cannot hear of its sockets");
+                tracing::error!(%error, "epoll_wait failed");
                 return std::future::pending().await;
             }
             if events.len() < events.capacity() {
@@ -80,28 +76,28 @@ impl Poll {
         }
     }
 
-    /// Takes the events that there are now.
+    /// Takes the events that are there now.
     pub(crate) fn take(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
         events.reserve(EVENTS_MAX);
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        match epoll::wait(&self.epoll, spare_capacity(events), Some(&at_once)) {
+        let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
+        match epoll::wait(&self.epoll, spare_capacity(events), Some(&no_wait)) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// What an event of the kernel's says.
-pub(crate) fn read(event: epoll::Event) -> SocketEvent {
-    read_parts(event.data.u64(), event.flags)
+/// Decodes an event of the kernel's.
+pub(super) fn decode(event: epoll::Event) -> SocketEvent {
+    decode_parts(event.data.u64(), event.flags)
 }
 
-/// By what the kernel knows a session's socket.
-pub(super) fn name(slot: usize, session: SessionId) -> u64 {
+/// The data under which a session's socket is registered.
+pub(super) fn event_data(slot: usize, session: SessionId) -> u64 {
     (slot as u64) << 32 | u64::from(generation(session))
 }
 
-pub(super) fn read_parts(data: u64, flags: EventFlags) -> SocketEvent {
+pub(super) fn decode_parts(data: u64, flags: EventFlags) -> SocketEvent {
     let ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
     SocketEvent {
         slot: usize::try_from(data >> 32).unwrap_or(usize::MAX),

@@ -1,228 +1,252 @@
-//! What comes in from sessions: frames become requests for the door, and answers go back.
+//! What arrives from sessions: bytes become frames, frames become requests for the handler or for the hub itself, and
+//! what came of requests goes back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use teahouse_core::{CloseCode, ErrorCode, Revocation, SessionId, TokenMark};
+use teahouse_core::limits::TYPING_MEMBERS_MAX;
+use teahouse_core::{CloseCode, ErrorCode, LOBBY, RoomId, SessionId, TokenMark};
+use teahouse_protocol::v1;
 
-use super::state::{Job, State};
-use crate::clock::MonotonicMs;
-use crate::ports::{BoxFuture, Dialect, RequestOutcome, Response, SessionEffect};
-use crate::registry::LeaveReason;
-use crate::session::{GOODBYE_TIMEOUT, Phase};
+use super::state::Shard;
+use crate::inbox::Delivery;
+use crate::ports::{Dialect, HubRequest, RequestOutcome, Response, SessionEffect};
+use crate::session::Phase;
 use crate::websocket::{self, Event, Flow};
 
-impl State {
-    /// Takes what was read from a session's socket.
-    pub(crate) fn received(&mut self, slot: usize, bytes: &mut [u8]) {
-        self.metrics.bytes_in.inc_by(bytes.len() as u64);
-        self.slots[slot].session.health.record_received();
-        if self.slots[slot].deaf {
+impl Shard {
+    // ── Frames ──
+
+    /// Processes what was read from a session's socket.
+    pub(super) fn receive(&mut self, index: usize, bytes: &mut [u8]) {
+        self.environment.metrics.bytes_in.inc_by(bytes.len() as u64);
+        let slot = &mut self.slots[index];
+        slot.session.health.record_received();
+        if slot.leaving.discarding_input {
             return;
         }
-        let mut decoder = std::mem::take(&mut self.slots[slot].decoder);
-        let limit = self.options.frame_bytes_max;
-        let result = decoder.read(bytes, limit, |event| self.event(slot, event));
-        let entry = &mut self.slots[slot];
-        entry.frame_since = match result {
+        let mut decoder = std::mem::take(&mut slot.decoder);
+        let limit = self.environment.options.frame_bytes_max;
+        let result = decoder.read(bytes, limit, |event| self.receive_frame(index, event));
+        let slot = &mut self.slots[index];
+        slot.frame_since = match result {
             Ok(_) if !decoder.has_partial_frame() => None,
-            Ok(0) => entry.frame_since.or(Some(self.now)),
+            Ok(0) => slot.frame_since.or(Some(self.now)),
             _ => Some(self.now),
         };
-        entry.decoder = decoder;
+        slot.decoder = decoder;
         if let Err(error) = result
-            && !self.slots[slot].peer_closed
+            && !slot.leaving.peer_closed
         {
-            self.slots[slot].deaf = true;
-            if !self.slots[slot].session.closing {
-                self.end(slot, error.into());
+            slot.leaving.discarding_input = true;
+            if !slot.session.closing {
+                self.end(index, error.into());
             }
         }
     }
 
-    fn event(&mut self, slot: usize, event: Event<'_>) -> Flow {
-        let closing = self.slots[slot].session.closing;
+    fn receive_frame(&mut self, index: usize, event: Event<'_>) -> Flow {
+        let session = &mut self.slots[index].session;
         match event {
             Event::Close(code) => {
-                self.peer_closes(slot, code);
+                self.peer_closed(index, code);
                 return Flow::Stop;
             }
-            // Once we said goodbye, only the peer's answer to it is of interest.
-            _ if closing => {}
+            // After our close frame only the peer's is of interest.
+            _ if session.closing => {}
             Event::Text(text) => {
-                self.metrics.frames_in.inc();
-                match self.slots[slot].session.dialect() {
-                    Dialect::Classic => self.request(slot, text),
-                    Dialect::V1 => self.requests(slot, text),
+                self.environment.metrics.frames_in.inc();
+                match session.dialect() {
+                    Dialect::Classic => self.receive_request(index, text),
+                    Dialect::V1 => self.receive_lines(index, text),
                 }
             }
-            Event::Binary(_) => self.end(slot, CloseCode::Binary),
-            Event::Ping(payload) => self.slots[slot].session.reply(websocket::pong_frame(payload)),
+            Event::Binary(_) => self.end(index, CloseCode::Binary),
+            Event::Ping(payload) => session.reply(websocket::pong_frame(payload)),
             Event::Pong => {}
         }
         Flow::Continue
     }
 
-    fn peer_closes(&mut self, slot: usize, code: Option<u16>) {
-        let farewell = if code == Some(CloseCode::Done.code()) { LeaveReason::Clean } else { LeaveReason::Lost };
-        self.leave(slot, farewell);
-        let entry = &mut self.slots[slot];
-        entry.peer_closed = true;
-        if !entry.session.closing {
-            entry.session.closing = true;
-            entry.session.reply(match code {
-                Some(code) => websocket::close_frame(code, ""),
-                None => websocket::bare_close_frame(),
-            });
-            entry.goodbye_until = Some(self.now.plus(GOODBYE_TIMEOUT));
-        }
-    }
-
-    /// A v1 frame carries an envelope a line.
-    fn requests(&mut self, slot: usize, text: &str) {
+    /// A v1 frame has an envelope a line.
+    fn receive_lines(&mut self, index: usize, text: &str) {
         let mut lines = text.split('\n').filter(|line| !line.trim().is_empty()).peekable();
         if lines.peek().is_none() {
-            self.request(slot, text);
+            self.receive_request(index, text);
         }
         for line in lines {
-            if self.slots[slot].session.closing {
+            if self.slots[index].session.closing {
                 return;
             }
-            self.request(slot, line);
+            self.receive_request(index, line);
         }
     }
 
-    fn request(&mut self, slot: usize, text: &str) {
-        let session = &self.slots[slot].session;
-        let caller = session.context();
+    // ── Requests ──
+
+    fn receive_request(&mut self, index: usize, text: &str) {
+        let session = &self.slots[index].session;
+        let context = session.context();
         let greeted = session.v1.as_ref().map(|v1| !matches!(v1.phase, Phase::AwaitingHello { .. }));
-        let door = Arc::clone(&self.ports.handler);
-        // A panic in a handler is a bug of ours; it ends this session and no other.
-        let receipt = catch_unwind(AssertUnwindSafe(|| match greeted {
-            None => door.handle_classic(&caller, text),
-            Some(greeted) => door.handle_v1(&caller, greeted, text),
+        let handler = Arc::clone(&self.environment.ports.handler);
+        let outcome = catch_unwind(AssertUnwindSafe(|| match greeted {
+            None => handler.handle_classic(&context, text),
+            Some(greeted) => handler.handle_v1(&context, greeted, text),
         }));
-        match receipt {
-            Ok(receipt) => self.receipt(slot, receipt),
-            Err(_) => self.answer(caller.session, Err(())),
+        match outcome {
+            Ok(outcome) => self.begin_request(index, outcome),
+            Err(_) => self.end_panicked(Some(index)),
         }
     }
 
-    /// What becomes of a request. What is asked behind a hello is begun when that is answered, so that nothing
+    /// A panic in the handler is a bug of ours; it ends this session and no other.
+    fn end_panicked(&mut self, index: Option<usize>) {
+        self.environment.metrics.panics.inc();
+        if let Some(index) = index {
+            self.end(index, CloseCode::Internal);
+        }
+    }
+
+    /// Begins what a request asks. While the session waits for its welcome most of that waits too, so that nothing
     /// comes of it before the session has its rooms.
-    pub(super) fn receipt(&mut self, slot: usize, receipt: RequestOutcome) {
-        let session = &mut self.slots[slot].session;
+    fn begin_request(&mut self, index: usize, outcome: RequestOutcome) {
+        let session = &mut self.slots[index].session;
         let id = session.id;
         if let Some(v1) = &mut session.v1
             && let Phase::Welcoming { deferred_requests, .. } = &mut v1.phase
             && matches!(
-                receipt,
+                outcome,
                 RequestOutcome::Pending(_) | RequestOutcome::ReadingHistory { .. } | RequestOutcome::Hub { .. }
             )
         {
-            deferred_requests.push(receipt);
+            deferred_requests.push(outcome);
             return;
         }
-        match receipt {
+        match outcome {
             RequestOutcome::NoReply => {}
-            RequestOutcome::Reply(answer) => session.reply(websocket::text_frame(&answer)),
-            RequestOutcome::Malformed(answer) => {
-                self.metrics.malformed.inc();
-                session.reply(websocket::text_frame(&answer));
+            RequestOutcome::Reply(text) => session.reply(websocket::text_frame(&text)),
+            RequestOutcome::Malformed(text) => {
+                self.environment.metrics.malformed.inc();
+                session.reply(websocket::text_frame(&text));
                 if session.record_malformed(self.now) {
-                    self.end(slot, CloseCode::Malformed);
+                    self.end(index, CloseCode::Malformed);
                 }
             }
             RequestOutcome::Hello(future) => {
-                // What happens from here on is kept for it, and only then the store is looked at.
-                self.begin_greeting(slot);
+                // The shard listens from here on; only then the store is read.
+                self.begin_hello(index);
                 let future = async move {
-                    let answer = future.await;
-                    Response { effect: answer.effect.or(Some(SessionEffect::AbortHello)), ..answer }
+                    let response = future.await;
+                    Response { effect: response.effect.or(Some(SessionEffect::AbortHello)), ..response }
                 };
-                self.poll_once(id, Box::pin(future));
+                self.jobs.begin(id, Box::pin(future));
             }
             RequestOutcome::ReadingHistory { room, id: reference, work } => {
-                // The room waits from here on, and only then the store is looked at.
+                // The room is held from here on; only then the store is read.
                 let held = session.begin_reading(room);
-                let work = async move {
-                    Response { effect: Some(SessionEffect::FinishReading { room, id: reference, held }), ..work.await }
-                };
-                self.poll_once(id, Box::pin(work));
+                let effect = SessionEffect::FinishReading { room, id: reference, held };
+                self.jobs.begin(id, Box::pin(async move { Response { effect: Some(effect), ..work.await } }));
             }
-            RequestOutcome::Pending(future) => self.poll_once(id, future),
-            RequestOutcome::Hub { id, request } => self.ask(slot, id, request),
+            RequestOutcome::Pending(future) => self.jobs.begin(id, future),
+            RequestOutcome::Hub { id, request } => self.serve(index, id, request),
         }
     }
 
-    fn poll_once(&mut self, session: SessionId, mut future: BoxFuture<Response>) {
-        let mut context = Context::from_waker(Waker::noop());
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
-            Ok(Poll::Ready(answer)) => self.answer(session, Ok(answer)),
-            Ok(Poll::Pending) => self.jobs.push(Job::Response(session, future)),
-            Err(_) => self.answer(session, Err(())),
+    /// Begins what a session asked between its hello and its welcome, in order.
+    fn begin_deferred(&mut self, index: usize, deferred: Vec<RequestOutcome>) {
+        for outcome in deferred {
+            if self.slots[index].session.closing {
+                return;
+            }
+            self.begin_request(index, outcome);
+        }
+        // While its answers waited for the welcome its requests may have been left in the socket.
+        self.schedule(index);
+    }
+
+    // ── Requests that the hub itself serves ──
+
+    fn serve(&mut self, index: usize, id: Option<String>, request: HubRequest) {
+        let (HubRequest::Sync(room, _) | HubRequest::Presence(room, _) | HubRequest::Typing(room, _)) = request;
+        if !self.slots[index].session.is_in(room) {
+            return self.refuse(index, id.as_deref(), ErrorCode::NotFound);
+        }
+        match request {
+            HubRequest::Sync(room, since) => {
+                let cursor = self.slots[index].session.cursor_in(room);
+                if let Some(Err(id)) = cursor.map(|cursor| cursor.request_sync(since, id)) {
+                    self.refuse(index, id.as_deref(), ErrorCode::Overloaded);
+                }
+            }
+            HubRequest::Presence(room, true) => self.watch(index, id, room),
+            HubRequest::Presence(room, false) => self.unwatch(index, id, room),
+            HubRequest::Typing(room, on) => self.set_typing(index, id, room, on),
         }
     }
 
-    /// What came of a request; `Err` when its handler panicked.
-    pub(crate) fn answer(&mut self, id: SessionId, answer: Result<Response, ()>) {
-        if let Ok(Response { effect: Some(SessionEffect::EnterRoom(..)), .. }) = &answer {
-            // The commit was laid into the inbox before the answer came, and comes first.
-            let mail = self.inboxes[self.index].take();
-            self.deliver(mail);
+    fn set_typing(&mut self, index: usize, id: Option<String>, room: RoomId, on: bool) {
+        let members = self.rooms.get(room).map_or(0, |room| room.members);
+        if room == LOBBY || members > TYPING_MEMBERS_MAX {
+            return self.refuse(index, id.as_deref(), ErrorCode::Forbidden);
         }
-        let Some(&slot) = self.by_id.get(&id) else {
-            if answer.is_err() {
-                self.metrics.panics.inc();
-            }
-            return;
-        };
-        let Ok(answer) = answer else {
-            self.metrics.panics.inc();
-            return self.end(slot, CloseCode::Internal);
-        };
-        if self.slots[slot].session.closing {
+        self.acknowledge(index, id, &v1::Nothing {});
+        let user = self.slots[index].session.identity.user;
+        self.rooms.set_typing(room, user, on, self.now);
+        self.environment.put_to_other_shards(&[Delivery::Typing { room, user, on }]);
+    }
+
+    // ── What came of them ──
+
+    /// Answers a request, after what was committed before its answer; `Err` when its handler panicked.
+    pub(super) fn finish_request(&mut self, id: SessionId, response: Result<Response, ()>) {
+        let index = self.slot_of(id);
+        let Ok(response) = response else { return self.end_panicked(index) };
+        let Some(index) = index else { return };
+        let session = &mut self.slots[index].session;
+        if session.closing {
             return;
         }
-        if let Some(SessionEffect::EnterRoom(..)) = &answer.effect
-            && let Some(Phase::Welcoming { deferred_requests, .. }) =
-                self.slots[slot].session.v1.as_mut().map(|v1| &mut v1.phase)
+        if let Some(SessionEffect::EnterRoom(..)) = &response.effect
+            && let Some(Phase::Welcoming { deferred_requests, .. }) = session.v1.as_mut().map(|v1| &mut v1.phase)
         {
-            // It was asked behind a hello that was refused. What became of the room is told behind the welcome.
-            return deferred_requests.push(RequestOutcome::Pending(Box::pin(std::future::ready(answer))));
+            // It was asked after a hello that was refused. What happened to the room follows with the welcome.
+            return deferred_requests.push(RequestOutcome::Pending(Box::pin(std::future::ready(response))));
         }
-        let Response { envelope, effect } = answer;
+        let Response { envelope, effect } = response;
         if let Some(SessionEffect::FinishReading { room, id, held }) = &effect
-            && !self.finish_read(slot, *room, *held)
+            && !self.finish_reading(index, *room, *held)
         {
-            // It came in or went out meanwhile: what was read may be older than what it was told with that.
-            return self.refuse(slot, id.as_deref(), ErrorCode::Overloaded);
+            return self.refuse(index, id.as_deref(), ErrorCode::Overloaded);
         }
         if let Some(text) = envelope {
-            self.slots[slot].session.reply(websocket::text_frame(&text));
+            self.slots[index].session.reply(websocket::text_frame(&text));
         }
         match effect {
-            Some(SessionEffect::Welcome(greeting)) => self.greet(slot, *greeting),
-            Some(SessionEffect::RenewToken(mark, good_for)) => self.renew(slot, mark, good_for),
-            Some(SessionEffect::EnterRoom(room, version)) => self.entry_answered(slot, room, version),
-            Some(SessionEffect::AbortHello) => self.give_up_greeting(slot),
+            Some(SessionEffect::Welcome(data)) => {
+                let deferred = self.welcome(index, *data);
+                self.begin_deferred(index, deferred);
+            }
+            Some(SessionEffect::AbortHello) => {
+                let deferred = self.give_up_hello(index);
+                self.begin_deferred(index, deferred);
+            }
+            Some(SessionEffect::RenewToken(mark, good_for)) => self.renew(index, mark, good_for),
+            Some(SessionEffect::EnterRoom(room, version)) => self.finish_entering(index, room, version),
             Some(SessionEffect::FinishReading { .. }) | None => {}
         }
-        // Not at once: its envelope and other answers that come with it leave in the same write.
-        self.is_ready(slot);
+        // Written later in this turn, together with the envelope of the same commit.
+        self.mark_ready(index);
     }
 
-    /// A session goes on with a fresh token, unless that was revoked while it was looked at.
-    fn renew(&mut self, slot: usize, mark: TokenMark, good_for: Duration) {
-        let entry = &mut self.slots[slot];
-        let since = entry.session.v1.as_ref().map_or(self.now, |v1| v1.since);
-        entry.session.mark = mark;
-        entry.expires_at = self.now.plus(good_for).plus(self.options.token_grace);
-        let covered = |(at, what): &(MonotonicMs, Revocation)| *at >= since && what.covers(&mark);
-        if self.revoked.get(&entry.session.user).is_some_and(|list| list.iter().any(covered)) {
-            self.end(slot, CloseCode::Revoked);
+    /// A session goes on with a fresh token, unless that was revoked since it was checked.
+    fn renew(&mut self, index: usize, mark: TokenMark, good_for: Duration) {
+        let slot = &mut self.slots[index];
+        let since = slot.session.v1.as_ref().map_or(self.now, |v1| v1.attached_at);
+        slot.session.identity.token = mark;
+        slot.expires_at = self.now.plus(good_for).plus(self.environment.options.token_grace);
+        if self.revocations.cover(slot.session.identity.user, &mark, since) {
+            self.end(index, CloseCode::Revoked);
         }
     }
 }

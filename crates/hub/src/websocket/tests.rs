@@ -1,5 +1,5 @@
-//! Frames as tables, limits before allocation, and any chunking giving the same events. The Autobahn
-//! fuzzing client says the same in a later issue, at greater length.
+//! Frames as tables, limits that hold before any allocation, and the same events however the bytes are cut. The Autobahn
+//! fuzzing client tests more of RFC 6455 (scripts/autobahn).
 
 use proptest::prelude::*;
 
@@ -62,7 +62,7 @@ fn read(bytes: &[u8]) -> (Vec<Seen>, Result<(), WireError>) {
 }
 
 #[test]
-fn whole_messages_and_fragments_with_control_frames_in_between() {
+fn whole_messages_and_fragments_with_control_frames_between_them() {
     let check = |frames: &[Vec<u8>], expect: &[Seen]| assert_eq!(read(&frames.concat()), (expect.to_vec(), Ok(())));
     check(&[client(0x81, b"hi")], &[Seen::Text("hi".into())]);
     check(&[client(0x81, b"")], &[Seen::Text(String::new())]);
@@ -78,7 +78,7 @@ fn whole_messages_and_fragments_with_control_frames_in_between() {
 }
 
 #[test]
-fn what_a_client_may_not_send_is_refused_with_the_right_code() {
+fn invalid_frames_are_refused_with_the_right_code() {
     let unmasked = vec![0x81, 0x02, b'h', b'i'];
     let masked = |first, second: u8| vec![first, 0x80 | second, 0, 0, 0, 0];
     let check = |bytes: Vec<u8>, expect: WireError, code: u16| {
@@ -154,7 +154,7 @@ fn an_idle_connection_keeps_no_buffer() {
 }
 
 #[test]
-fn nothing_is_read_behind_a_stop() {
+fn nothing_is_read_after_a_stop() {
     let mut bytes = [client(0x88, b""), client(0x81, b"too late")].concat();
     let mut seen = 0;
     let mut decoder = Decoder::default();
@@ -168,7 +168,7 @@ fn nothing_is_read_behind_a_stop() {
 }
 
 #[test]
-fn server_frames_are_unmasked_and_as_short_as_they_can_be() {
+fn server_frames_are_unmasked_and_in_their_shortest_form() {
     assert_eq!(&text_frame("hi")[..], b"\x81\x02hi");
     assert_eq!(&pong_frame(b"x")[..], b"\x8a\x01x");
     assert_eq!(&close_frame(4501, "no")[..], b"\x88\x04\x11\x95no");

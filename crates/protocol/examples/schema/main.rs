@@ -1,28 +1,26 @@
-//! Writes what is made from the protocol's own types: `docs/openapi.json` and `packages/types/protocol.ts`, below the
-//! directory that is named (`make types`: the project itself). Its test says whether they are up to date.
+//! Writes `docs/openapi.json` and `packages/types/protocol.ts` below a directory, from the tables of the protocol
+//! (`make types` names the project itself). Its test compares both with the committed files.
 
+mod errors;
 mod openapi;
-mod routes;
+mod parameters;
 mod typescript;
 
 use std::path::Path;
 
-use teahouse_protocol::catalogue::catalogue;
+use teahouse_protocol::schema_catalog::schema_catalog;
 
-fn made() -> [(&'static str, String); 2] {
-    let catalogue = catalogue();
-    [
-        ("docs/openapi.json", openapi::document(&catalogue)),
-        ("packages/types/protocol.ts", typescript::module(&catalogue)),
-    ]
+fn generated_files() -> [(&'static str, String); 2] {
+    let catalog = schema_catalog();
+    [("docs/openapi.json", openapi::document(&catalog)), ("packages/types/protocol.ts", typescript::module(&catalog))]
 }
 
 fn main() -> std::io::Result<()> {
     let Some(root) = std::env::args_os().nth(1) else {
-        eprintln!("Whereto? Name the directory that holds docs and sdk.");
+        eprintln!("Usage: schema DIRECTORY, where docs and packages are.");
         std::process::exit(2);
     };
-    for (path, text) in made() {
+    for (path, text) in generated_files() {
         let path = Path::new(&root).join(path);
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)?;
@@ -37,11 +35,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_committed_is_what_is_made() {
+    fn the_committed_files_are_the_generated_ones() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for (path, text) in made() {
+        for (path, text) in generated_files() {
             let committed = std::fs::read_to_string(root.join(path)).unwrap_or_default();
-            assert!(committed == text, "{path} is not what the code says: run `make types`, and commit what it wrote");
+            assert!(committed == text, "{path} differs from the code: run `make types`, and commit the result");
         }
     }
 }

@@ -1,78 +1,81 @@
-//! TypeScript types of everything that is said, with the documentation of the Rust types.
+//! TypeScript types of the whole wire, with the documentation of the Rust types.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 use teahouse_core::{CloseCode, ErrorCode, Language};
-use teahouse_protocol::catalogue::{Catalogue, SHAPES_PATH};
+use teahouse_protocol::routes::{Input, Output, Route};
+use teahouse_protocol::schema_catalog::{RouteSchema, SCHEMAS_PATH, SchemaCatalog};
 
 const LINE_CHARS_MAX: usize = 100;
 
 /// The module.
-pub fn module(catalogue: &Catalogue) -> String {
+pub fn module(catalog: &SchemaCatalog) -> String {
     let mut out = String::from(HEAD);
     error_codes(&mut out);
     close_codes(&mut out);
-    out.push_str("\n// ── What a client asks ──\n");
-    for request in &catalogue.requests {
+    out.push_str("\n// ── Requests ──\n");
+    for request in &catalog.requests {
         declare(&mut out, &request_name(request.kind), &request.data);
     }
-    requests(&mut out, catalogue);
-    out.push_str("\n// ── What the server sends ──\n");
-    events(&mut out, catalogue);
+    requests(&mut out, catalog);
+    out.push_str("\n// ── Events and responses ──\n");
+    events(&mut out, catalog);
     out.push_str(ENVELOPES);
-    out.push_str("\n// ── The shapes in both ──\n");
-    for (name, shape) in catalogue.shapes.iter().filter(|(name, _)| *name != "ErrorCode") {
-        declare(&mut out, name, shape);
+    out.push_str("\n// ── HTTP ──\n");
+    routes(&mut out, catalog);
+    out.push_str("\n// ── Schemas ──\n");
+    for (name, schema) in catalog.schemas.iter().filter(|(name, _)| *name != "ErrorCode") {
+        declare(&mut out, name, schema);
     }
     out
 }
 
 const HEAD: &str = "\
-// What a client and the server say to each other, in the v1 dialect and the server API; docs/protocol.md says
-// what it means. Made by `make types` from crates/protocol: change it there.
+// The wire of Teahouse: the v1 dialect, and the bodies of every HTTP route. docs/protocol.md says what it means.
+// `make types` generates this file from crates/protocol: change it there.
 
 /** The subprotocol to offer when the WebSocket is opened. */
 export const SUBPROTOCOL = 'teahouse.v1';
 ";
 
 const ENVELOPES: &str = "\
-\n/** What goes to the server: under an `id` it is answered with the same `id`, once. */
+\n/** A request. To one with an `id`, the server responds exactly once, with the same `id`. */
 export type ClientEnvelope = {
   [Type in keyof RequestData]: { type: Type; id?: string; data: RequestData[Type] };
 }[keyof RequestData];
 
-/** What comes of itself. */
+/** An event, which answers no request. */
 export type EventEnvelope = {
   [Type in keyof EventData]: { type: Type; data: EventData[Type] };
 }[keyof EventData];
 
-/** The answer to `hello`; its `id` is that one's. */
+/** The response to `hello`, with its `id`. */
 export interface WelcomeEnvelope {
   type: 'welcome';
   id?: string;
   data: Welcome;
 }
 
-/** What was asked under this `id` is done. Only a `heartbeat` is answered without one, when it had none. */
+/** The request of this `id` succeeded. Only the response to a `heartbeat` may have no `id`. */
 export interface AckEnvelope<Type extends keyof AckData = keyof AckData> {
   type: 'ack';
   id?: string;
   data: AckData[Type];
 }
 
-/** What was asked, under this `id` if it had one, was refused. It never half-happened. */
+/** The server refused the request of this `id`, and did nothing of it. */
 export interface ErrorEnvelope {
   type: 'error';
   id?: string;
   data: Refusal;
 }
 
-/** Everything that comes from the server, but for what a site's backend publishes. */
+/** Every envelope from the server, except for those that a site's backend publishes. */
 export type ServerEnvelope = EventEnvelope | WelcomeEnvelope | AckEnvelope | ErrorEnvelope;
 
-/** What a site's backend publishes: its type is none of the server's own. */
+/** An envelope that a site's backend publishes. Its type is none of the server's own. */
 export interface PublishedEnvelope {
   type: string;
   data: Record<string, unknown>;
@@ -81,7 +84,7 @@ export interface PublishedEnvelope {
 
 fn error_codes(out: &mut String) {
     out.push_str(
-        "\n/** Why something is refused: the HTTP status, and whether asking the very same again later can help. */\n",
+        "\n/** The codes of errors: the HTTP status, and whether a retry of the same request can succeed. */\n",
     );
     out.push_str("export const ERROR_CODES = {\n");
     for code in ErrorCode::ALL {
@@ -92,31 +95,31 @@ fn error_codes(out: &mut String) {
             code.sentence(Language::En)
         );
     }
-    out.push_str("} as const;\n\n/** A stable word for why something was refused. */\n");
+    out.push_str("} as const;\n\n/** The stable code of an error. */\n");
     out.push_str("export type ErrorCode = keyof typeof ERROR_CODES;\n");
 }
 
 fn close_codes(out: &mut String) {
-    out.push_str("\n/** Why the server closes a socket. */\nexport const CloseCode = {\n");
+    out.push_str("\n/** The close codes of the server. */\nexport const CloseCode = {\n");
     for code in CloseCode::ALL {
         let _ = writeln!(out, "  /** {} */\n  {code:?}: {},", capitalized(code.reason()), code.code());
     }
     out.push_str("} as const;\nexport type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];\n\n");
-    out.push_str("/**\n * Whether a client comes back by itself. Of a code that is not here: from 4000 to 4499 it does, from 4500 to 4999\n * it does not.\n */\n");
+    out.push_str("/**\n * Whether a client reconnects by itself. With a code that is not here, it does from 4000 to 4499, and does not from\n * 4500 to 4999.\n */\n");
     out.push_str("export const CLOSE_CODES: Record<CloseCode, { reconnect: boolean }> = {\n");
     for code in CloseCode::ALL {
-        let _ = writeln!(out, "  {}: {{ reconnect: {} }},", code.code(), code.comes_back());
+        let _ = writeln!(out, "  {}: {{ reconnect: {} }},", code.code(), code.reconnects());
     }
     out.push_str("};\n");
 }
 
-fn requests(out: &mut String, catalogue: &Catalogue) {
+fn requests(out: &mut String, catalog: &SchemaCatalog) {
     out.push_str("\n/** The `data` of every request, by its type. */\nexport interface RequestData {\n");
-    for request in &catalogue.requests {
+    for request in &catalog.requests {
         let _ = writeln!(out, "  {}: {};", request.kind, request_name(request.kind));
     }
-    out.push_str("}\n\n/** The `data` of every request's `ack`; `hello` is answered by `welcome`. */\nexport interface AckData {\n");
-    for request in &catalogue.requests {
+    out.push_str("}\n\n/** The `data` of every request's `ack`; the response to `hello` is `welcome`. */\nexport interface AckData {\n");
+    for request in &catalog.requests {
         let options: Vec<String> = request.ack.iter().map(of).collect();
         if !options.is_empty() {
             let _ = writeln!(out, "  {}: {};", request.kind, options.join(" | "));
@@ -125,15 +128,73 @@ fn requests(out: &mut String, catalogue: &Catalogue) {
     out.push_str("}\n");
 }
 
-fn events(out: &mut String, catalogue: &Catalogue) {
-    out.push_str(
-        "\n/** The `data` of everything that comes of itself, by its type. */\nexport interface EventData {\n",
-    );
-    for event in catalogue.events.iter().filter(|event| event.kind != "welcome") {
-        let options: Vec<String> = event.data.iter().map(of).collect();
-        let _ = writeln!(out, "  {}: {};", event.kind, options.join(" | "));
+fn events(out: &mut String, catalog: &SchemaCatalog) {
+    out.push_str("\n/** The `data` of every event, by its type. */\nexport interface EventData {\n");
+    for event in catalog.events.iter().filter(|event| event.kind != "welcome") {
+        let _ = writeln!(out, "  {}: {};", event.kind, of(&event.data));
     }
     out.push_str("}\n");
+}
+
+/// Every route with an envelope, by method and path.
+fn routes(out: &mut String, catalog: &SchemaCatalog) {
+    out.push_str(ROUTES);
+    for schema in &catalog.routes {
+        let (Output::Ok(_) | Output::Created(_)) = schema.route.output else { continue };
+        let (method, path) = (schema.route.method.as_str(), schema.route.path);
+        let data = schema.response.as_ref().map_or_else(|| "null".to_owned(), of);
+        let (query, body) = (query(schema), body(schema));
+        let _ = writeln!(out, "  '{method} {path}': {{ query: {query}; body: {body}; data: {data} }};");
+    }
+    out.push_str("}\n");
+}
+
+const ROUTES: &str = "\
+\n/** Every HTTP route: the parameters of its query, its body, and the `data` of its response. */
+export interface Routes {
+";
+
+fn query(schema: &RouteSchema) -> String {
+    match schema.route.input {
+        Input::Query(parameters) => {
+            let field = |(parameter, schema): (&teahouse_protocol::routes::QueryParameter, &Value)| {
+                let mark = if parameter.required { "" } else { "?" };
+                format!("{}{mark}: {}", parameter.name, of(schema))
+            };
+            let fields: Vec<String> = parameters.iter().zip(&schema.query).map(field).collect();
+            format!("{{ {} }}", fields.join("; "))
+        }
+        Input::Request { kind, .. } if schema.route.query_fields().next().is_some() => {
+            without_address(schema.route, kind.as_str())
+        }
+        _ => "null".to_owned(),
+    }
+}
+
+fn body(schema: &RouteSchema) -> String {
+    match (schema.route.input, &schema.body) {
+        (_, Some(body)) => of(body),
+        (Input::Request { kind, .. }, None) if schema.route.has_body() && has_more_than_address(schema.route) => {
+            without_address(schema.route, kind.as_str())
+        }
+        _ => "null".to_owned(),
+    }
+}
+
+fn has_more_than_address(route: &Route) -> bool {
+    let Input::Request { kind, on } = route.input else { return false };
+    kind.fields().iter().any(|(name, _)| !(route.has_path_parameter(name) || on.is_some() && *name == "on"))
+}
+
+/// The type of a request's `data` without what the path and the method say. A `client_id` may be in the headers.
+fn without_address(route: &Route, kind: &str) -> String {
+    let mut left_out: Vec<String> = route.path_parameters().map(|name| format!("'{name}'")).collect();
+    let name = request_name(kind);
+    if route.takes_idempotency_key {
+        left_out.push("'client_id'".to_owned());
+        return format!("Omit<{name}, {}> & {{ client_id?: string }}", left_out.join(" | "));
+    }
+    if left_out.is_empty() { name } else { format!("Omit<{name}, {}>", left_out.join(" | ")) }
 }
 
 fn request_name(kind: &str) -> String {
@@ -150,7 +211,7 @@ fn declare(out: &mut String, name: &str, schema: &Value) {
     out.push('\n');
     document(out, "", schema);
     match schema.get("properties") {
-        Some(Value::Object(properties)) if schema.get("oneOf").is_none() => {
+        Some(Value::Object(properties)) => {
             let _ = writeln!(out, "export interface {name} {{");
             fields(out, schema, properties);
             out.push_str("}\n");
@@ -167,7 +228,7 @@ fn declare(out: &mut String, name: &str, schema: &Value) {
     }
 }
 
-/// What must be there stands first and in the order of the Rust type, as it does on the wire.
+/// Required fields come first, in the order of the Rust type and of the wire.
 fn fields(out: &mut String, schema: &Value, properties: &Map<String, Value>) {
     let required: Vec<&str> = required(schema).collect();
     let rest = properties.keys().map(String::as_str).filter(|name| !required.contains(name));
@@ -212,7 +273,7 @@ fn wrapped(text: &str, chars_max: usize) -> Vec<String> {
     lines
 }
 
-/// The type of what this schema describes.
+/// The type that a schema describes.
 fn of(schema: &Value) -> String {
     let options = options(schema);
     options.join(" | ")
@@ -231,15 +292,19 @@ fn options(schema: &Value) -> Vec<String> {
 
 fn all_options(schema: &Value) -> Vec<String> {
     if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
-        return vec![name.trim_start_matches(SHAPES_PATH).to_owned()];
+        return vec![name.trim_start_matches(SCHEMAS_PATH).to_owned()];
     }
-    if let Some(word) = schema.get("const").and_then(Value::as_str) {
-        return vec![format!("'{word}'")];
+    match schema.get("const") {
+        Some(Value::String(word)) => return vec![format!("'{word}'")],
+        Some(value) => return vec![value.to_string()],
+        None => {}
     }
     if let Some(words) = schema.get("enum").and_then(Value::as_array) {
         return words.iter().filter_map(Value::as_str).map(|word| format!("'{word}'")).collect();
     }
-    if let Some(options) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array) {
+    if schema.get("properties").is_none()
+        && let Some(options) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array)
+    {
         return options.iter().flat_map(all_options).collect();
     }
     match &schema["type"] {

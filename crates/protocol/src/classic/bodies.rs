@@ -1,13 +1,14 @@
-//! The shapes that stand in classic envelopes and in the bodies of the classic HTTP routes.
+//! Bodies that classic envelopes and the classic HTTP routes have in common.
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use teahouse_core::{Message, Timestamp};
+use teahouse_core::Message;
 
-use crate::moment;
-use crate::person::Person;
+use crate::person::PersonBody;
+use crate::time::Rfc3339;
 
-/// A lobby message, live or from history. It has no place for an IP address (ANCESTOR.md H11).
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+/// A lobby message, live or from history. It has no place for an IP address (docs/internals/regressions.md, H11).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct ChatMessage<'a> {
     id: u64,
     user_id: u64,
@@ -16,11 +17,9 @@ pub struct ChatMessage<'a> {
     avatar: &'a str,
     content: &'a str,
     message_type: u8,
-    #[serde(serialize_with = "moment::serialize")]
-    send_time: Timestamp,
+    send_time: Rfc3339,
     status: u8,
-    #[serde(serialize_with = "moment::serialize")]
-    created_at: Timestamp,
+    created_at: Rfc3339,
 }
 
 impl<'a> From<&'a Message> for ChatMessage<'a> {
@@ -33,25 +32,24 @@ impl<'a> From<&'a Message> for ChatMessage<'a> {
             nickname: &sender.nickname,
             avatar: &sender.avatar,
             content: &message.content,
-            // 1 is "text" and 1 is "shown" in the ancestor's tables; the classic dialect has no other.
+            // In the old server's tables, 1 means "text" and 1 means "shown". The classic dialect has no other value.
             message_type: 1,
-            send_time: message.sent_at,
+            send_time: Rfc3339(message.sent_at),
             status: 1,
-            created_at: message.sent_at,
+            created_at: Rfc3339(message.sent_at),
         }
     }
 }
 
-/// A message of a conversation, as one of its two people sees it, live or from history.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+/// A message of a conversation, as one of its two users sees it, live or from history.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub(super) struct PrivateMessage<'a> {
     pub(super) id: u64,
     pub(super) conversation_id: u64,
-    pub(super) sender: Person<'a>,
-    pub(super) receiver: Person<'a>,
+    pub(super) sender: PersonBody<'a>,
+    pub(super) receiver: PersonBody<'a>,
     pub(super) content: &'a str,
     pub(super) is_read: bool,
     pub(super) is_self: bool,
-    #[serde(serialize_with = "moment::serialize")]
-    pub(super) created_at: Timestamp,
+    pub(super) created_at: Rfc3339,
 }

@@ -4,23 +4,24 @@ use serde::Serialize;
 use teahouse_core::{ErrorCode, Language, Message, MessageId, Profile, RoomId, Timestamp, UserId};
 
 use super::bodies::{ChatMessage, PrivateMessage};
-use crate::envelope::envelope;
-use crate::person::Person;
+use crate::envelope::event;
+use crate::person::PersonBody;
+use crate::time::Rfc3339;
 
-/// `message`: something new in the lobby, for everybody, the sender included.
+/// `message`: a new lobby message, for every session, the sender's included.
 #[must_use]
 pub fn message(message: &Message) -> String {
-    envelope("message", ChatMessage::from(message))
+    event("message", ChatMessage::from(message))
 }
 
-/// `message_deleted`: a lobby message is gone.
+/// `message_deleted`: a lobby message was deleted.
 #[must_use]
 pub fn message_deleted(id: MessageId) -> String {
     #[derive(Serialize)]
     struct Deleted {
         id: u64,
     }
-    envelope("message_deleted", Deleted { id: id.0 })
+    event("message_deleted", Deleted { id: id.0 })
 }
 
 /// `online_count`: distinct users online.
@@ -30,20 +31,20 @@ pub fn online_count(count: u64) -> String {
     struct Count {
         count: u64,
     }
-    envelope("online_count", Count { count })
+    event("online_count", Count { count })
 }
 
-/// `heartbeat`: the answer to one.
+/// `heartbeat`: the response to a heartbeat.
 #[must_use]
 pub fn heartbeat(now: Timestamp) -> String {
     #[derive(Serialize)]
     struct Beat {
         timestamp: i64,
     }
-    envelope("heartbeat", Beat { timestamp: now.seconds() })
+    event("heartbeat", Beat { timestamp: now.seconds() })
 }
 
-/// `private_message`: something new in a direct room, for the sessions of the receiver only.
+/// `private_message`: a new message in a direct room, for the receiver's sessions only.
 #[must_use]
 pub fn private_message(message: &Message, receiver: &Profile) -> String {
     #[derive(Serialize)]
@@ -52,18 +53,18 @@ pub fn private_message(message: &Message, receiver: &Profile) -> String {
         sender_id: u64,
         message_id: u64,
     }
-    envelope(
+    event(
         "private_message",
         Private {
             message: PrivateMessage {
                 id: message.id.0,
                 conversation_id: message.room.0,
-                sender: Person::from(&message.sender),
-                receiver: Person::from(receiver),
+                sender: PersonBody::from(&message.sender),
+                receiver: PersonBody::from(receiver),
                 content: &message.content,
                 is_read: false,
                 is_self: false,
-                created_at: message.sent_at,
+                created_at: Rfc3339(message.sent_at),
             },
             sender_id: message.sender.id.0,
             message_id: message.id.0,
@@ -71,7 +72,7 @@ pub fn private_message(message: &Message, receiver: &Profile) -> String {
     )
 }
 
-/// `message_read`: for the author of what was read only.
+/// `message_read`: for the author of the read messages only.
 #[must_use]
 pub fn message_read(conversation: RoomId, reader: UserId) -> String {
     #[derive(Serialize)]
@@ -79,19 +80,19 @@ pub fn message_read(conversation: RoomId, reader: UserId) -> String {
         conversation_id: u64,
         reader_id: u64,
     }
-    envelope("message_read", Read { conversation_id: conversation.0, reader_id: reader.0 })
+    event("message_read", Read { conversation_id: conversation.0, reader_id: reader.0 })
 }
 
-/// How a `notification` is shown.
+/// How the front end shows a `notification`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Level {
-    /// Something was refused.
+    /// The server refused a request.
     Error,
-    /// Something happened.
+    /// Something happened without a request.
     Warning,
 }
 
-/// `notification`: a refusal or a notice, which the front end shows as a toast.
+/// `notification`: an error or a notice, which the front end shows as a toast.
 #[must_use]
 pub fn notification(level: Level, code: &str, sentence: &str) -> String {
     #[derive(Serialize)]
@@ -104,7 +105,7 @@ pub fn notification(level: Level, code: &str, sentence: &str) -> String {
         Level::Error => "error",
         Level::Warning => "warning",
     };
-    envelope("notification", Notification { level, code, message: sentence })
+    event("notification", Notification { level, code, message: sentence })
 }
 
 /// The `notification` of a refused request.
@@ -113,7 +114,7 @@ pub fn refusal(code: ErrorCode, language: Language) -> String {
     notification(Level::Error, code.as_str(), code.sentence(language))
 }
 
-/// The `notification` before a displaced session is closed with 4501.
+/// The `notification` before the server closes a displaced session with 4501.
 #[must_use]
 pub fn displaced(language: Language) -> String {
     let sentence = match language {
@@ -123,7 +124,7 @@ pub fn displaced(language: Language) -> String {
     notification(Level::Warning, "displaced", sentence)
 }
 
-/// The `notification` when more was to be told than is kept for a session that does not read.
+/// The `notification` for a session whose queue of events overflowed.
 #[must_use]
 pub fn events_missed(language: Language) -> String {
     notification(Level::Warning, "events_missed", crate::events_missed_sentence(language))

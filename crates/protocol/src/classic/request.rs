@@ -1,4 +1,4 @@
-//! What a classic client sends. One frame is one envelope.
+//! Requests of classic clients. One frame is one envelope.
 
 use std::borrow::Cow;
 
@@ -7,30 +7,30 @@ use serde_json::value::RawValue;
 
 /// A classic client's request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Request {
-    /// Say something in the lobby; not yet trimmed or measured.
+pub enum ClassicRequest {
+    /// Sends a lobby message.
     Message {
-        /// As it came.
+        /// The text, neither trimmed nor measured yet.
         content: String,
     },
-    /// A sign of life, answered with the time.
+    /// Asks for the time, as a sign of life.
     Heartbeat,
 }
 
-/// Why a frame is no request. These count towards closing the session, refusals of understood requests do not.
+/// Why a frame is no request. These errors count towards closing the session; refusals of readable requests do not.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum RequestError {
-    /// Broken JSON, no `type`, or a missing or wrong field (named).
+pub enum ClassicRequestError {
+    /// Broken JSON, no `type`, or a missing or wrong field.
     Malformed {
-        /// The field that is missing or wrong; none when it is not JSON at all.
+        /// The field that is missing or wrong; none in broken JSON.
         field: Option<&'static str>,
     },
-    /// A `type` that this dialect does not have.
+    /// This dialect has no such `type`.
     UnknownType,
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct RawEnvelope<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
     #[serde(borrow)]
@@ -42,34 +42,34 @@ struct MessageData {
     content: String,
 }
 
-/// Reads one classic frame. Unknown fields are ignored; an absent or null `data` is an empty object.
+/// Reads one classic frame. Ignores unknown fields; an absent or null `data` is an empty object.
 ///
 /// # Errors
-/// When it is no request of this dialect.
-pub fn read_request(text: &str) -> Result<Request, RequestError> {
-    let envelope: Envelope<'_> = read_object(text, "type")?;
+/// The frame is no request of this dialect.
+pub fn read_request(text: &str) -> Result<ClassicRequest, ClassicRequestError> {
+    let envelope: RawEnvelope<'_> = read_object(text, "type")?;
     let data = envelope.data.map_or("{}", RawValue::get);
     if !data.starts_with('{') {
-        return Err(RequestError::Malformed { field: Some("data") });
+        return Err(ClassicRequestError::Malformed { field: Some("data") });
     }
     match envelope.kind.as_ref() {
         "message" => {
             let MessageData { content } = read_object(data, "content")?;
-            Ok(Request::Message { content })
+            Ok(ClassicRequest::Message { content })
         }
-        "heartbeat" => Ok(Request::Heartbeat),
-        _ => Err(RequestError::UnknownType),
+        "heartbeat" => Ok(ClassicRequest::Heartbeat),
+        _ => Err(ClassicRequestError::UnknownType),
     }
 }
 
-/// Reads a JSON object; `field` is the one to name when the JSON is right and its fields are not.
-fn read_object<'a, T: Deserialize<'a>>(text: &'a str, field: &'static str) -> Result<T, RequestError> {
-    // Serde reads an array as a struct too; on this wire an envelope is an object.
+/// Reads a JSON object; the error names `field` when the JSON is well-formed and a field is wrong.
+fn read_object<'a, T: Deserialize<'a>>(text: &'a str, field: &'static str) -> Result<T, ClassicRequestError> {
+    // Serde would also read an array as a struct.
     if !text.trim_start().starts_with('{') {
-        return Err(RequestError::Malformed { field: None });
+        return Err(ClassicRequestError::Malformed { field: None });
     }
     serde_json::from_str(text)
-        .map_err(|error| RequestError::Malformed { field: if error.is_data() { Some(field) } else { None } })
+        .map_err(|error| ClassicRequestError::Malformed { field: if error.is_data() { Some(field) } else { None } })
 }
 
 #[cfg(test)]
@@ -79,13 +79,13 @@ mod tests {
     #[test]
     fn every_frame_is_a_request_or_a_typed_error() {
         let check = |text: &str, expect| assert_eq!(read_request(text), expect, "{:.80}", text);
-        let malformed = |field| Err(RequestError::Malformed { field });
-        let hi = || Ok(Request::Message { content: "hi".into() });
+        let malformed = |field| Err(ClassicRequestError::Malformed { field });
+        let hi = || Ok(ClassicRequest::Message { content: "hi".into() });
         check(r#"{"type":"message","data":{"content":"hi"}}"#, hi());
         check(r#"{"type":"message","id":"c-1","data":{"content":"hi","more":[1]},"x":{}}"#, hi());
-        check(r#"{"type":"heartbeat"}"#, Ok(Request::Heartbeat));
-        check(r#"{"type":"heartbeat","data":null}"#, Ok(Request::Heartbeat));
-        check(r#"{"type":"heartbeat","data":{}}"#, Ok(Request::Heartbeat));
+        check(r#"{"type":"heartbeat"}"#, Ok(ClassicRequest::Heartbeat));
+        check(r#"{"type":"heartbeat","data":null}"#, Ok(ClassicRequest::Heartbeat));
+        check(r#"{"type":"heartbeat","data":{}}"#, Ok(ClassicRequest::Heartbeat));
         check("", malformed(None));
         check("{", malformed(None));
         check("NaN", malformed(None));
@@ -100,6 +100,6 @@ mod tests {
         check(r#"{"type":"message","data":[]}"#, malformed(Some("data")));
         check(r#"{"type":"message"}"#, malformed(Some("content")));
         check(r#"{"type":"message","data":{"content":9007199254740993}}"#, malformed(Some("content")));
-        check(r#"{"type":"hello","data":{}}"#, Err(RequestError::UnknownType));
+        check(r#"{"type":"hello","data":{}}"#, Err(ClassicRequestError::UnknownType));
     }
 }

@@ -70,7 +70,11 @@ fn a_target_is_read_with_the_names_of_wrong_fields() {
     check(r#"{"room":9007199254740992}"#, Err("to.room"));
     check(r#"{"users":7}"#, Err("to.users"));
     check(r#"{"users":[7,-7]}"#, Err("to.users[1]"));
+    check(r#"{"users":[7.0]}"#, Ok((None, Some(vec![7]), None)));
+    check(r#"{"room":7.0}"#, Ok((None, None, Some(7))));
+    check(r#"{"room":7.5}"#, Err("to.room"));
     check("7", Err("to"));
+    check("[true]", Err("to"));
 }
 
 #[test]
@@ -91,6 +95,9 @@ fn users_come_alone_or_in_a_list() {
     assert_eq!(names(r#"[{"username":"amy"},{"username":7}]"#), Err("[1].username".to_owned()));
     assert_eq!(names(r#"{"username":"amy","nickname":[]}"#), Err("nickname".to_owned()));
     assert_eq!(names(r#"{"username":"amy","id":-1}"#), Err("id".to_owned()));
+    assert_eq!(names(r#"{"username":"amy","id":7.0}"#), Ok(vec![amy(Some("7"))]));
+    assert_eq!(names(r#"{"username":"amy","id":7.5}"#), Err("id".to_owned()));
+    assert_eq!(names(r#"{"username":"amy","id":null}"#), Ok(vec![amy(None)]));
     assert!(names("7").is_err());
 }
 

@@ -1,126 +1,156 @@
-//! The `data` of everything that goes to a v1 client and is no body of an answer.
+//! The table of v1 events, and the `data` of each.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
-use super::bodies::{LimitsBody, Oneself, OwnReactions, RoomBody};
-use crate::moment::Moment;
-use crate::shape;
+use super::bodies::{LimitsBody, MessageBody, OwnReactions, OwnUser, RoomBody};
+use crate::person::PersonBody;
+use crate::schema;
+use crate::time::Rfc3339;
 
-/// What a session begins with: the answer to `hello`.
+macro_rules! events {
+    ($( $word:literal => $Data:ty, )+) => {
+        /// The types of everything that the server itself sends to a v1 client. Backends publish under none of these
+        /// names.
+        pub const EVENT_TYPES: &[&str] = &[$( $word, )+ "ack", "error"];
+
+        /// Every event's type, with the schema of its `data`.
+        pub(crate) fn data_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
+            vec![$( ($word, generator.subschema_for::<$Data>()) ),+]
+        }
+    };
+}
+
+events! {
+    "welcome" => Welcome<'static>,
+    "catch_up" => CatchUp,
+    "caught_up" => CaughtUp<'static>,
+    "message" => MessageBody<'static>,
+    "read" => Read,
+    "typing" => Typing,
+    "presence" => Presence,
+    "online_count" => OnlineCount,
+    "room" => RoomBody<'static>,
+    "removed" => Removed,
+    "user" => PersonBody<'static>,
+    "system" => System<'static>,
+    "goodbye" => Goodbye<'static>,
+}
+
+/// The response to `hello`.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Welcome<'a> {
-    /// The session; another one after each reconnect.
+    /// The session; it changes with each reconnect.
     pub session: u64,
-    /// The name of this history; another one after a restore.
+    /// The epoch: the name of this history, which changes with a restore.
     pub epoch: &'a str,
-    /// Oneself.
-    pub user: Oneself<'a>,
+    /// The caller.
+    pub user: OwnUser<'a>,
     /// The server's time.
-    pub time: Moment,
-    /// After so long without other traffic the client sends a heartbeat.
+    pub time: Rfc3339,
+    /// After this time without other traffic, the client sends a heartbeat.
     pub heartbeat_ms: u64,
-    /// How long the token is still good.
+    /// The rest of the token's life.
     pub token_expires_in_ms: u64,
-    /// The bounds here.
+    /// The limits of this server.
     pub limits: LimitsBody,
-    /// Who is online, all in all.
+    /// The number of users online.
     pub online: OnlineCount,
-    /// Every room that one is in. One that `hello` did not name is live from its `version` on.
+    /// Every room of the caller. A room that `hello` did not name is live from its `version` on.
     pub rooms: Vec<RoomBody<'a>>,
 }
 
 /// Distinct users online.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct OnlineCount {
-    /// How many.
+    /// The number of users.
     pub count: u64,
 }
 
-/// The bracket opens: what follows of this room, up to `caught_up`, is what changed after version `from`.
+/// Catching up starts: the room's messages that follow, up to `caught_up`, changed after version `from`.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct CatchUp {
-    /// Which room.
+    /// The room.
     pub room: u64,
-    /// The version after which the changes follow.
+    /// The version before the changes that follow.
     pub from: u64,
-    /// The room is begun anew: what was held of it is dropped, and its newest messages follow.
+    /// The client drops what it holds of the room; the newest messages follow.
     pub reset: bool,
 }
 
-/// The bracket closes: the client holds the room as it was at this version, and live envelopes go on from there.
+/// Catching up ends: the client holds the room at this version, and live envelopes continue from there.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct CaughtUp<'a> {
-    /// Which room.
+    /// The room.
     pub room: u64,
-    /// Where the client's cursor stands now.
+    /// The client's cursor.
     pub version: u64,
-    /// One's own reactions to the messages of this bracket: the emoji, by message id.
-    #[schemars(with = "shape::OwnReactions")]
+    /// The caller's own reactions to these messages: the emoji, by message id.
+    #[schemars(with = "schema::OwnReactions")]
     pub my_reactions: &'a OwnReactions,
 }
 
-/// Somebody has read a room up to a seq.
+/// A user has read a room up to a seq.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Read {
-    /// Which room.
+    /// The room.
     pub room: u64,
-    /// Who.
+    /// The user.
     pub user: u64,
-    /// Up to which message's place.
+    /// The seq of the last message that the user read.
     pub seq: u64,
 }
 
-/// All who are typing in a room now.
+/// All users who are typing in a room.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Typing {
-    /// Which room.
+    /// The room.
     pub room: u64,
-    /// Their ids; empty when nobody is any more.
+    /// Their ids; empty when the last one stops.
     pub users: Vec<u64>,
 }
 
-/// Who came and went in a room whose presence one asked for.
+/// Who came online and went offline in a room whose presence the client subscribed to.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Presence {
-    /// Which room.
+    /// The room.
     pub room: u64,
-    /// Who is online now and was not.
+    /// Users who came online.
     pub online: Vec<u64>,
-    /// Who was online and is not.
+    /// Users who went offline.
     pub offline: Vec<u64>,
-    /// Too much changed to be listed: ask again.
+    /// Too many changes to list: the client asks again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub refresh: bool,
-    /// How many are online.
+    /// The number of members online.
     pub count: u64,
 }
 
-/// One is no longer in this room.
+/// The caller is no longer in this room.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Removed {
-    /// Which room.
+    /// The room.
     pub room: u64,
 }
 
 /// A notice of the server itself.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct System<'a> {
-    /// A stable word, such as `events_missed`.
+    /// A stable code, such as `events_missed`.
     pub code: &'a str,
     /// A sentence for a person.
     pub message: &'a str,
 }
 
-/// The socket is about to be closed.
+/// The server is about to close the socket.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Goodbye<'a> {
     /// The code of the close frame that follows.
     pub code: u16,
     /// Its reason.
     pub reason: &'a str,
-    /// Whether the client is to come back by itself.
+    /// Whether the client should reconnect by itself.
     pub reconnect: bool,
-    /// After how long; this client's own. 0 where it is not to come back.
+    /// The delay before this client reconnects; 0 when it should not.
     pub retry_ms: u64,
 }

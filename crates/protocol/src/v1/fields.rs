@@ -1,4 +1,4 @@
-//! How the fields of requests are spelled, and which of core's nouns they become.
+//! How each type of core is spelled in a field of a request.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -7,26 +7,44 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeOwned, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use teahouse_core::ids::ID_MAX;
 use teahouse_core::{MessageId, Role, RoomId, RoomKind, Seq, UserId, Version};
 
-use crate::shape::{self, MadeKindWord, RoleWord};
+use crate::number::{Count, Number};
+use crate::schema::{MadeKindWord, RoleWord};
 
-/// The most rooms that `hello` may name; a frame has hardly room for more.
+/// The most rooms that `hello` may name; a frame hardly holds more.
 pub const HELD_ROOMS_MAX: usize = 1000;
 
-/// What a request is made of.
+/// How a path or a query spells a field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FieldKind {
+    /// As the text itself.
+    Text,
+    /// As `true` or `false`.
+    Flag,
+    /// As a number below 2^53, in digits.
+    Number,
+    /// As the size of a page, in digits.
+    Count,
+    /// Not at all: only a body has it.
+    List,
+}
+
+/// The type of a request's field.
 pub(super) trait Field: Sized {
-    /// How it is read.
+    const KIND: FieldKind;
+
+    /// The type on the wire.
     type Wire: DeserializeOwned + JsonSchema;
 
-    /// What was read, as core's noun.
     fn from_wire(wire: Self::Wire) -> Self;
 }
 
 macro_rules! plain {
-    ($( $Type:ty )+) => {$(
+    ($( $Type:ty as $Kind:ident )+) => {$(
         impl Field for $Type {
+            const KIND: FieldKind = FieldKind::$Kind;
+
             type Wire = Self;
 
             fn from_wire(wire: Self) -> Self {
@@ -36,9 +54,11 @@ macro_rules! plain {
     )+};
 }
 
-plain! { String bool u64 }
+plain! { String as Text bool as Flag }
 
 impl<T: Field> Field for Option<T> {
+    const KIND: FieldKind = T::KIND;
+
     type Wire = Option<T::Wire>;
 
     fn from_wire(wire: Self::Wire) -> Self {
@@ -48,33 +68,21 @@ impl<T: Field> Field for Option<T> {
 
 // ── Numbers ──
 
-/// A number that JavaScript reads exactly.
-pub(super) struct Number(u64);
+impl Field for u64 {
+    const KIND: FieldKind = FieldKind::Count;
 
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = u64::deserialize(deserializer)?;
-        if number <= ID_MAX { Ok(Self(number)) } else { Err(D::Error::custom("not below 2^53")) }
-    }
-}
+    type Wire = Count;
 
-impl JsonSchema for Number {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Number".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        shape::number()
+    fn from_wire(Count(count): Count) -> Self {
+        count
     }
 }
 
 macro_rules! numbers {
     ($( $Type:ident )+) => {$(
         impl Field for $Type {
+            const KIND: FieldKind = FieldKind::Number;
+
             type Wire = Number;
 
             fn from_wire(Number(number): Number) -> Self {
@@ -88,12 +96,14 @@ numbers! { RoomId MessageId UserId Seq Version }
 
 // ── Words ──
 
-/// A word that stands for a noun of core.
+/// A word for a value of one of core's enums.
 pub(super) struct Word<T>(T);
 
 macro_rules! words {
-    ($( $Type:ty as $Shape:ty, $wrong:literal; )+) => {$(
+    ($( $Type:ty as $Schema:ty, $wrong:literal; )+) => {$(
         impl Field for $Type {
+            const KIND: FieldKind = FieldKind::Text;
+
             type Wire = Word<Self>;
 
             fn from_wire(Word(word): Word<Self>) -> Self {
@@ -110,11 +120,11 @@ macro_rules! words {
 
         impl JsonSchema for Word<$Type> {
             fn schema_name() -> Cow<'static, str> {
-                <$Shape>::schema_name()
+                <$Schema>::schema_name()
             }
 
             fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-                <$Shape>::json_schema(generator)
+                <$Schema>::json_schema(generator)
             }
         }
     )+};
@@ -125,21 +135,23 @@ words! {
     Role as RoleWord, "not a role";
 }
 
-// ── What a returning client holds ──
+// ── The rooms of a returning client ──
 
-/// The rooms that a returning client holds. Of one that is named twice the first counts.
+/// The rooms that a returning client holds. The first mention of a room counts.
 pub(super) struct HeldRooms(Vec<(RoomId, Version)>);
 
 /// A room that a returning client holds.
 #[derive(Deserialize, JsonSchema)]
 struct HeldRoom {
-    /// Which room.
+    /// The room.
     room: Number,
     /// The last version of it that the client applied.
     version: Number,
 }
 
 impl Field for Vec<(RoomId, Version)> {
+    const KIND: FieldKind = FieldKind::List;
+
     type Wire = Option<HeldRooms>;
 
     fn from_wire(wire: Self::Wire) -> Self {

@@ -1,5 +1,5 @@
-//! What a v1 client asks. The same shapes serve the socket, where they are an envelope's `data`, and HTTP,
-//! where path and body together make them.
+//! The table of v1 requests, and their reader. Over the socket a request is an envelope's `data`; over HTTP, path, query
+//! and body together are the same `data`.
 
 use std::borrow::Cow;
 
@@ -7,64 +7,83 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use teahouse_core::limits::REQUEST_ID_CHARS_MAX;
+use teahouse_core::limits::{
+    CLIENT_ID_CHARS_MAX, CONTENT_CHARS_MAX, QUERY_CHARS_MAX, REQUEST_ID_CHARS_MAX, ROOM_NAME_CHARS,
+    ROOM_TITLE_CHARS_MAX,
+};
 use teahouse_core::text::longer_than;
 use teahouse_core::{MessageId, RoomId, RoomKind, Seq, UserId, Version};
 
-use super::fields::Field;
+use super::bodies::{
+    Beat, Cards, Changed, History, Marked, Members, Nothing, PresenceNow, Renewed, RoomBody, Stored, Users,
+};
+use super::fields::{Field, FieldKind};
+use crate::schema::{EMOJI, EMOJI_CHARS_MAX, NOT_BLANK, VISIBLE, at_most_one_of};
 
-/// One envelope of a v1 client.
+/// A request with the reference under which the client expects the response.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Envelope {
-    /// The client's own reference: what is asked with one is answered with it, once.
+pub struct RequestEnvelope {
+    /// The client's own reference. The server responds exactly once to a request that has one.
     pub id: Option<String>,
-    /// What is asked.
+    /// The request.
     pub request: Request,
 }
 
-/// Why an envelope is no request. These count towards closing the session.
+/// Why an envelope is no request. These errors count towards closing the session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequestError {
-    /// Its reference, if that much could be read.
+    /// The client's reference, if the reader found one.
     pub id: Option<String>,
-    /// What is wrong with it.
+    /// What is wrong.
     pub fault: RequestFault,
 }
 
 /// What is wrong with a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RequestFault {
-    /// Not JSON, no object, or a missing or wrong field: the field, where one is to blame.
+    /// Broken JSON, no object, or a field that is missing or wrong.
     Malformed {
-        /// Its name.
+        /// The field, unless the JSON is broken.
         field: Option<String>,
     },
     /// There is no request of this type.
     UnknownType,
 }
 
-/// From where a page of history is read.
+/// Where a page of history begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HistoryFrom {
     /// The newest messages.
     Newest,
-    /// The newest ones below this seq.
+    /// The newest messages below this seq.
     Before(Seq),
-    /// The oldest ones above this seq.
+    /// The oldest messages above this seq.
     After(Seq),
-    /// Those on both sides of this seq.
+    /// The messages on both sides of this seq.
     Around(Seq),
 }
 
 macro_rules! requests {
-    ($( $(#[doc = $doc:literal])+ $word:literal => $Name:ident { $( $(#[doc = $about:literal])+ $field:ident: $type:ty, )* } )+) => {
-        /// What a v1 client can ask. Texts are not yet trimmed or measured.
+    ($(
+        $(#[doc = $doc:literal])+
+        $(#[schema($($whole:tt)+)])?
+        $word:literal => $Name:ident -> [$( $Response:ty ),*] {
+            $( $(#[doc = $about:literal])+ $(#[schema($($rule:tt)+)])? $field:ident: $type:ty, )*
+        }
+    )+) => {
+        /// A request of a v1 client. Its texts are neither trimmed nor measured yet.
         #[derive(Clone, PartialEq, Eq, Debug)]
         pub enum Request {
             $( $(#[doc = $doc])+ $Name { $( $(#[doc = $about])+ $field: $type, )* }, )+
         }
 
-        /// The types of all requests, as they stand on the wire.
+        /// The type of a request.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum RequestKind {
+            $( $(#[doc = $doc])+ $Name, )+
+        }
+
+        /// The types of all requests, as the wire spells them.
         pub const REQUEST_TYPES: &[&str] = &[$( $word ),+];
 
         impl Request {
@@ -75,14 +94,44 @@ macro_rules! requests {
             }
         }
 
+        impl RequestKind {
+            /// Every kind, in the order of [`REQUEST_TYPES`].
+            pub const ALL: &'static [Self] = &[$( Self::$Name ),+];
+
+            /// The type on the wire.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $( Self::$Name => $word, )+ }
+            }
+
+            /// The fields of its `data`, by name.
+            #[must_use]
+            pub fn fields(self) -> &'static [(&'static str, FieldKind)] {
+                match self { $( Self::$Name => &[$( (stringify!($field), <$type as Field>::KIND) ),*], )+ }
+            }
+
+            /// The schema of its `data`.
+            pub(crate) fn data_schema(self, generator: &mut SchemaGenerator) -> Schema {
+                match self { $( Self::$Name => data::$Name::json_schema(generator), )+ }
+            }
+
+            /// The schemas of the `data` of its `ack`, which is one of these. `hello` has none: `welcome` responds to it.
+            pub(crate) fn response_schemas(self, generator: &mut SchemaGenerator) -> Vec<Schema> {
+                match self { $( Self::$Name => responses!(generator, $( $Response ),*), )+ }
+            }
+        }
+
         mod data {
-            //! The `data` of each request, as it is read.
+            //! The `data` of each request, as the reader finds it.
             use super::*;
 
             $(
                 $(#[doc = $doc])+
                 #[derive(Deserialize, JsonSchema)]
-                pub(super) struct $Name { $( $(#[doc = $about])+ pub(super) $field: <$type as Field>::Wire, )* }
+                $(#[schemars(extend($($whole)+))])?
+                pub(super) struct $Name {
+                    $( $(#[doc = $about])+ $(#[schemars(extend($($rule)+))])? pub(super) $field: <$type as Field>::Wire, )*
+                }
             )+
         }
 
@@ -99,191 +148,210 @@ macro_rules! requests {
                 _ => Err(RequestFault::UnknownType),
             }
         }
-
-        /// Every request's type, with the schema of its `data`.
-        pub(crate) fn shapes(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
-            vec![$( ($word, data::$Name::json_schema(generator)) ),+]
-        }
     };
 }
 
+macro_rules! responses {
+    ($generator:ident, ) => {{
+        let _ = $generator;
+        Vec::new()
+    }};
+    ($generator:ident, $( $Response:ty ),+) => {
+        vec![$( $generator.subschema_for::<$Response>() ),+]
+    };
+}
+
+// One entry a request: its type, the `data` of its `ack` (one of the list), its fields with their bounds.
 requests! {
-    /// The first envelope of a session, within 10 s. The answer is `welcome`, and there is no `ack`.
-    "hello" => Hello {
-        /// What speaks, and in which version; for the operator's eyes.
+    /// Starts a session, within 10 s of the handshake. `welcome` is the response; there is no `ack`.
+    "hello" => Hello -> [] {
+        /// The client's name and version, for the operator.
         client: Option<String>,
-        /// The epoch in which `rooms` were held; absent on a first visit.
+        /// The epoch of `rooms`; absent on a first visit.
         epoch: Option<String>,
-        /// The rooms that the client holds, most wanted first; absent on a first visit.
+        /// The rooms that the client holds, the most wanted first; absent on a first visit.
         rooms: Vec<(RoomId, Version)>,
     }
-    /// Says something in a room.
-    "message" => Message {
-        /// Where.
+    /// Sends a message to a room.
+    "message" => Message -> [Stored] {
+        /// The room.
         room: RoomId,
         /// The text: 1 to 4000 characters (Unicode scalar values) after trimming.
+        #[schema("minLength" = 1, "maxLength" = CONTENT_CHARS_MAX, "pattern" = NOT_BLANK)]
         content: String,
-        /// The client's own reference, 1 to 64 characters: the same one again stores nothing twice, for ever.
+        /// The client's own reference. The server stores a message once, however often the client sends it.
+        #[schema("minLength" = 1, "maxLength" = CLIENT_ID_CHARS_MAX)]
         client_id: String,
-        /// The message of the same room that this one answers.
+        /// The message of the same room to which this one replies.
         reply_to: Option<MessageId>,
     }
-    /// Puts another content in the place of an own message's.
-    "edit" => Edit {
-        /// Which one.
+    /// Replaces the content of the caller's own message.
+    "edit" => Edit -> [Changed] {
+        /// The message.
         message: MessageId,
         /// The text: 1 to 4000 characters (Unicode scalar values) after trimming.
+        #[schema("minLength" = 1, "maxLength" = CONTENT_CHARS_MAX, "pattern" = NOT_BLANK)]
         content: String,
     }
-    /// Deletes a message: an own one, or with a moderator's right.
-    "delete" => Delete {
-        /// Which one.
+    /// Deletes a message: the caller's own, or as a moderator.
+    "delete" => Delete -> [Changed] {
+        /// The message.
         message: MessageId,
     }
-    /// Reacts to a message, or takes the reaction back.
-    "react" => React {
-        /// To which one.
+    /// Adds the caller's reaction to a message, or removes it.
+    "react" => React -> [Changed] {
+        /// The message.
         message: MessageId,
-        /// With what.
+        /// The emoji; at most 64 bytes.
+        #[schema("minLength" = 1, "maxLength" = EMOJI_CHARS_MAX, "pattern" = EMOJI)]
         emoji: String,
-        /// Whether it is to be there.
+        /// Whether to add it.
         on: bool,
     }
-    /// Moves one's read mark of a room forward; it never goes back.
-    "read" => Read {
-        /// Of which room.
+    /// Moves the caller's read mark of a room forward; it never goes back.
+    "read" => Read -> [Marked] {
+        /// The room.
         room: RoomId,
-        /// Up to which message's place.
+        /// The seq of the last message that the caller read.
         seq: Seq,
     }
-    /// Reads a page of a room's messages: the newest, or those around a place. Moves no cursor.
-    "history" => History {
-        /// Of which room.
+    /// Reads a page of a room's messages: the newest, or those around a seq. Moves no cursor.
+    #[schema("not" = at_most_one_of(&["before", "after", "around"]))]
+    "history" => History -> [History<'static>] {
+        /// The room.
         room: RoomId,
-        /// The newest ones below this seq.
+        /// The newest messages below this seq.
         before: Option<Seq>,
-        /// The oldest ones above this seq.
+        /// The oldest messages above this seq.
         after: Option<Seq>,
-        /// Those on both sides of this seq.
+        /// The messages on both sides of this seq.
         around: Option<Seq>,
-        /// At most so many, from 1 up; 50 when absent, and more than 100 is 100.
+        /// The size of the page; 50 when absent, and more than 100 is 100.
+        #[schema("minimum" = 1)]
         limit: Option<u64>,
     }
-    /// Asks for a room's changes since a version once more. The answer comes behind the bracket's `caught_up`.
-    "sync" => Sync {
-        /// Which room.
+    /// Asks again for a room's changes since a version. The `ack` follows the `caught_up`.
+    "sync" => Sync -> [Changed] {
+        /// The room.
         room: RoomId,
         /// The last version of it that the client applied.
         since: Version,
     }
-    /// Asks who is online in a room and who comes and goes, or no longer.
-    "presence" => Presence {
-        /// In which room.
+    /// Asks who is online in a room, and subscribes to changes of it or unsubscribes.
+    "presence" => Presence -> [PresenceNow, Nothing] {
+        /// The room.
         room: RoomId,
-        /// Whether to be told from now on.
+        /// Whether to subscribe.
         on: bool,
     }
-    /// Says that one is typing in a room, or no longer. Expires after 5 s.
-    "typing" => Typing {
-        /// In which room.
+    /// Tells a room that the caller is typing, or stopped. Expires after 5 s.
+    "typing" => Typing -> [Nothing] {
+        /// The room.
         room: RoomId,
-        /// Whether one is.
+        /// Whether the caller is typing.
         on: bool,
     }
-    /// Looks for public rooms that one could join.
-    "rooms" => Rooms {
-        /// What the name or the title contains; any, when absent.
+    /// Lists public rooms that the caller could join.
+    "rooms" => Rooms -> [Cards<'static>] {
+        /// A part of the name or the title; every room matches when absent.
+        #[schema("maxLength" = QUERY_CHARS_MAX)]
         query: Option<String>,
         /// The `next` of the page before.
         after: Option<RoomId>,
     }
-    /// Makes a room, as its owner.
-    "create" => Create {
+    /// Creates a room, which the caller owns.
+    #[schema("required" = ["kind", "name"])]
+    "create" => Create -> [RoomBody<'static>] {
         /// Who may be in it.
         kind: RoomKind,
-        /// Its unique name, 1 to 50 characters; a room needs one.
+        /// Its unique name, which a room needs.
+        #[schema("type" = "string", "minLength" = 1, "maxLength" = ROOM_NAME_CHARS.end(), "pattern" = VISIBLE)]
         name: Option<String>,
-        /// Its heading, at most 200 characters; may be empty.
+        /// Its heading; may be empty.
+        #[schema("maxLength" = ROOM_TITLE_CHARS_MAX)]
         title: Option<String>,
     }
-    /// Changes what is given of a room's name and title.
-    "update" => Update {
-        /// Which room.
+    /// Changes a room's name or title; what is absent stays as it is.
+    "update" => Update -> [RoomBody<'static>] {
+        /// The room.
         room: RoomId,
-        /// Its unique name, 1 to 50 characters.
+        /// Its unique name.
+        #[schema("minLength" = 1, "maxLength" = ROOM_NAME_CHARS.end(), "pattern" = VISIBLE)]
         name: Option<String>,
-        /// Its heading, at most 200 characters; may be empty.
+        /// Its heading; may be empty.
+        #[schema("maxLength" = ROOM_TITLE_CHARS_MAX)]
         title: Option<String>,
     }
-    /// Comes into a public room. Reading starts at its head.
-    "join" => Join {
-        /// Which room.
+    /// Joins a public room. The read mark starts at its newest message.
+    "join" => Join -> [RoomBody<'static>] {
+        /// The room.
         room: RoomId,
     }
-    /// Goes out of a room.
-    "leave" => Leave {
-        /// Which room.
+    /// Leaves a room.
+    "leave" => Leave -> [RoomBody<'static>] {
+        /// The room.
         room: RoomId,
     }
-    /// Brings somebody into a room.
-    "invite" => Invite {
-        /// Which room.
+    /// Adds a user to a room.
+    "invite" => Invite -> [RoomBody<'static>] {
+        /// The room.
         room: RoomId,
-        /// Whom.
+        /// The user.
         user: UserId,
     }
-    /// Takes somebody out of a room.
-    "remove" => Remove {
-        /// Which room.
+    /// Removes a user from a room.
+    "remove" => Remove -> [RoomBody<'static>] {
+        /// The room.
         room: RoomId,
-        /// Whom.
+        /// The user.
         user: UserId,
     }
     /// Gives a member of a room a role.
-    "role" => Role {
-        /// In which room.
+    "role" => Role -> [RoomBody<'static>] {
+        /// The room.
         room: RoomId,
-        /// Whom.
+        /// The user.
         user: UserId,
-        /// Which one.
+        /// The role.
         role: teahouse_core::Role,
     }
-    /// Opens the direct room with somebody, which is made when there is none.
-    "open" => Open {
-        /// With whom.
+    /// Opens the direct room with a user, and creates it if there is none.
+    "open" => Open -> [RoomBody<'static>] {
+        /// The user.
         user: UserId,
     }
-    /// Asks who is in a room.
-    "members" => Members {
-        /// In which room.
+    /// Lists the members of a room.
+    "members" => Members -> [Members<'static>] {
+        /// The room.
         room: RoomId,
         /// The `next` of the page before.
         after: Option<UserId>,
     }
-    /// Looks for people.
-    "users" => Users {
-        /// How the username or the nickname begins.
+    /// Searches users.
+    "users" => Users -> [Users<'static>] {
+        /// The beginning of the username or the nickname.
+        #[schema("maxLength" = QUERY_CHARS_MAX)]
         query: Option<String>,
         /// The `next` of the page before.
         after: Option<UserId>,
     }
-    /// Shows a fresh token of the same user, so that the session outlives the old one.
-    "auth" => Auth {
+    /// Presents a fresh token of the same user, so that the session outlives the old one.
+    "auth" => Auth -> [Renewed] {
         /// The token.
         token: String,
     }
-    /// A sign of life.
-    "heartbeat" => Heartbeat {
+    /// A sign of life, whose response is the server's time.
+    "heartbeat" => Heartbeat -> [Beat] {
     }
 }
 
-/// Reads one envelope of a v1 client. Unknown fields are ignored; an absent or null `data` is an empty object.
+/// Reads one envelope of a v1 client. Ignores unknown fields; an absent or null `data` is an empty object.
 ///
 /// # Errors
-/// When it is no request of this dialect.
-pub fn read_envelope(text: &str) -> Result<Envelope, RequestError> {
+/// The text is no request of this dialect.
+pub fn read_envelope(text: &str) -> Result<RequestEnvelope, RequestError> {
     #[derive(Deserialize)]
-    struct Outer<'a> {
+    struct RawEnvelope<'a> {
         #[serde(rename = "type", borrow)]
         kind: Cow<'a, str>,
         #[serde(borrow, default)]
@@ -292,7 +360,8 @@ pub fn read_envelope(text: &str) -> Result<Envelope, RequestError> {
         data: Option<&'a RawValue>,
     }
     let malformed = |id, field| RequestError { id, fault: RequestFault::Malformed { field } };
-    let outer: Outer<'_> = read_object(text).map_err(|fault| malformed(reference(text), fault.if_it_was_json()))?;
+    let outer: RawEnvelope<'_> =
+        read_object(text).map_err(|fault| malformed(reference(text), fault.field_of_json()))?;
     let id = match outer.id {
         None => None,
         Some(raw) => match serde_json::from_str(raw.get()).ok().filter(is_reference) {
@@ -301,12 +370,12 @@ pub fn read_envelope(text: &str) -> Result<Envelope, RequestError> {
         },
     };
     match read_request(&outer.kind, outer.data.map_or("{}", RawValue::get)) {
-        Ok(request) => Ok(Envelope { id, request }),
+        Ok(request) => Ok(RequestEnvelope { id, request }),
         Err(fault) => Err(RequestError { id, fault }),
     }
 }
 
-/// Whoever sent a reference gets it back, even when the rest is wrong.
+/// The reference of an envelope whose other fields may be wrong.
 fn reference(text: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Reference {
@@ -321,7 +390,7 @@ fn is_reference(id: &String) -> bool {
     !longer_than(id, REQUEST_ID_CHARS_MAX)
 }
 
-/// Reads the `data` of a request. It stood in an envelope, so it is JSON, if not all of it can be read.
+/// Reads the `data` of a request. It comes from an envelope, so it is well-formed JSON.
 fn read_data<T: DeserializeOwned>(data: &str) -> Result<T, RequestFault> {
     read_object(data).map_err(|fault| {
         let field = match fault {
@@ -332,19 +401,18 @@ fn read_data<T: DeserializeOwned>(data: &str) -> Result<T, RequestFault> {
     })
 }
 
-/// Why something is not the object that it should be.
 enum ObjectFault {
-    /// It is something else.
+    /// The text is no object.
     NoObject,
-    /// It is not JSON, from this field on.
+    /// The JSON is broken from this field on.
     NotJson { field: Option<String> },
     /// This field is missing or wrong.
     Wrong { field: Option<String> },
 }
 
 impl ObjectFault {
-    /// The field to blame. In what is not JSON at all, no field is.
-    fn if_it_was_json(self) -> Option<String> {
+    /// The field to blame. Broken JSON blames no field.
+    fn field_of_json(self) -> Option<String> {
         match self {
             Self::Wrong { field } => field,
             Self::NoObject | Self::NotJson { .. } => None,
@@ -353,7 +421,7 @@ impl ObjectFault {
 }
 
 fn read_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ObjectFault> {
-    // Serde reads an array as a struct too; on this wire everything is an object.
+    // Serde would also read an array as a struct.
     if !text.trim_start().starts_with('{') {
         return Err(ObjectFault::NoObject);
     }
@@ -362,7 +430,7 @@ fn read_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ObjectFault> 
         let path = error.path().to_string();
         let error = error.into_inner();
         let field = match error.to_string().split('`').nth(1) {
-            // A field that is missing, or there twice, is named by the sentence alone: "missing field `content`".
+            // Serde names a missing or duplicate field only in its message: "missing field `content`".
             Some(name) if path == "." && error.is_data() => Some(name.to_owned()),
             _ => Some(path).filter(|path| path != "."),
         };
@@ -375,7 +443,7 @@ fn read_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ObjectFault> 
 }
 
 impl Request {
-    /// From where a `history` request reads; `None` when it names more than one place.
+    /// Where a `history` request begins; `None` when it names more than one place.
     #[must_use]
     pub fn history_from(before: Option<Seq>, after: Option<Seq>, around: Option<Seq>) -> Option<HistoryFrom> {
         match (before, after, around) {

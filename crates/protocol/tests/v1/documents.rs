@@ -1,13 +1,14 @@
-//! Everything that is said stands in the specification, with every field that it has.
+//! The specification has every request, event and route, with all their fields.
 
 use serde_json::Value;
-use teahouse_protocol::catalogue::{Catalogue, SHAPES_PATH, catalogue};
+use teahouse_protocol::routes::ROUTES;
+use teahouse_protocol::schema_catalog::{SCHEMAS_PATH, SchemaCatalog, schema_catalog};
 use teahouse_protocol::v1::{EVENT_TYPES, HELD_ROOMS_MAX, REQUEST_TYPES};
 
 const PROTOCOL: &str = include_str!("../../../../docs/protocol.md");
 const OPENAPI: &str = include_str!("../../../../docs/openapi.json");
 
-/// What stands below a heading, up to the next one of its level or above.
+/// The text below a heading, up to the next one of its level or above.
 fn section(heading: &str) -> String {
     let level = heading.chars().take_while(|c| *c == '#').count();
     let ends = |line: &str| (1..=level).contains(&line.chars().take_while(|c| *c == '#').count());
@@ -29,23 +30,23 @@ fn properties(schema: &Value) -> Vec<&str> {
     schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect()
 }
 
-fn shape<'a>(schema: &'a Value, catalogue: &'a Catalogue) -> (&'a str, &'a Value) {
+fn shape<'a>(schema: &'a Value, catalog: &'a SchemaCatalog) -> (&'a str, &'a Value) {
     match schema["$ref"].as_str() {
         Some(path) => {
-            let name = path.trim_start_matches(SHAPES_PATH);
-            (name, &catalogue.shapes[name])
+            let name = path.trim_start_matches(SCHEMAS_PATH);
+            (name, &catalog.schemas[name])
         }
         None => ("", schema),
     }
 }
 
-/// Shapes that have a section of their own, and how rows refer to it.
+/// Schemas that have a section of their own, and how rows refer to it.
 const OWN_SECTION: [(&str, &str); 3] =
     [("Message", "[message](#message)"), ("Room", "room"), ("Person", "[person](#person)")];
 
 /// Whether a cell names every field of a schema, or the section that does.
-fn assert_names(cell: &str, schema: &Value, catalogue: &Catalogue, of: &str) {
-    let (name, shape) = shape(schema, catalogue);
+fn assert_names(cell: &str, schema: &Value, catalog: &SchemaCatalog, of: &str) {
+    let (name, shape) = shape(schema, catalog);
     if let Some((_, reference)) = OWN_SECTION.iter().find(|(own, _)| *own == name) {
         assert!(cell.contains(reference), "{of}: {cell} does not refer to {reference}");
         return;
@@ -58,50 +59,49 @@ fn assert_names(cell: &str, schema: &Value, catalogue: &Catalogue, of: &str) {
 
 #[test]
 fn every_request_stands_in_the_table_with_every_field_and_its_answer() {
-    let (catalogue, requests) = (catalogue(), section("### Requests"));
-    assert_eq!(catalogue.requests.len(), REQUEST_TYPES.len());
-    for request in &catalogue.requests {
+    let (catalog, requests) = (schema_catalog(), section("### Requests"));
+    assert_eq!(catalog.requests.len(), REQUEST_TYPES.len());
+    for request in &catalog.requests {
         let cells = row(&requests, &format!("`{}`", request.kind));
-        assert_names(cells[1], &request.data, &catalogue, request.kind);
+        assert_names(cells[1], &request.data, &catalog, request.kind);
         let required: Vec<&str> =
             request.data["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for field in properties(&request.data) {
             let marked = cells[1].contains(&format!("`{field}`?"));
-            // A room needs a name, which is looked at later than the shape of the request.
-            let may_be_absent = !required.contains(&field) && (request.kind, field) != ("create", "name");
+            let may_be_absent = !required.contains(&field);
             assert_eq!(marked, may_be_absent, "{} {field}", request.kind);
         }
         for ack in &request.ack {
-            assert_names(cells[2], ack, &catalogue, request.kind);
+            assert_names(cells[2], ack, &catalog, request.kind);
         }
     }
 }
 
 #[test]
 fn every_event_stands_in_the_table_with_every_field() {
-    let (catalogue, events) = (catalogue(), section("### Events"));
+    let (catalog, events) = (schema_catalog(), section("### Events"));
     for kind in EVENT_TYPES {
         let cells = row(&events, &format!("`{kind}`"));
-        let event = catalogue.events.iter().find(|event| event.kind == *kind);
-        for data in event.into_iter().flat_map(|event| &event.data) {
-            assert_names(cells[1], data, &catalogue, kind);
+        let event = catalog.events.iter().find(|event| event.kind == *kind);
+        if let Some(event) = event {
+            assert_names(cells[1], &event.data, &catalog, kind);
         }
     }
-    assert_names(row(&events, "`error`")[1], &catalogue.shapes["Refusal"], &catalogue, "error");
-    assert_names(&events, &catalogue.shapes["Limits"], &catalogue, "limits");
+    assert_names(row(&events, "`error`")[1], &catalog.schemas["Refusal"], &catalog, "error");
+    assert_names(&events, &catalog.schemas["Limits"], &catalog, "limits");
 }
 
 #[test]
 fn the_shapes_that_have_sections_stand_there_with_every_field() {
-    let catalogue = catalogue();
+    let catalog = schema_catalog();
     for (name, _) in OWN_SECTION {
         let section = section(&format!("#### {name}"));
         let table: String = section.lines().filter(|line| line.starts_with('|')).collect();
-        for field in properties(&catalogue.shapes[name]) {
+        for field in properties(&catalog.schemas[name]) {
             assert!(table.contains(&format!("`{field}`")), "{name}: `{field}`");
         }
     }
-    // What may be absent is marked.
+    // A mark shows which fields may be absent.
     for (name, field) in [("Message", "change"), ("Room", "peer"), ("Room", "last_message"), ("Room", "reads")] {
         assert!(section(&format!("#### {name}")).contains(&format!("`{field}`?")), "{name}: `{field}`");
     }
@@ -110,27 +110,37 @@ fn the_shapes_that_have_sections_stand_there_with_every_field() {
     }
 }
 
+/// The routes that a row of a table has in its first cell: methods, then paths, both separated by commas.
+fn routes_of_row(line: &str) -> Vec<String> {
+    let first = line.strip_prefix("| ").and_then(|line| line.split(" | ").next()).unwrap_or_default();
+    let Some((methods, paths)) = first.split_once('`') else { return Vec::new() };
+    let paths: Vec<&str> = paths.split('`').filter(|part| part.starts_with('/')).collect();
+    let methods = methods.split(',').map(str::trim).filter(|method| !method.is_empty());
+    methods.flat_map(|method| paths.iter().map(move |path| format!("{method} `{path}`"))).collect()
+}
+
 #[test]
-fn every_route_of_the_description_stands_in_a_table_and_no_other() {
+fn every_route_is_in_a_table_of_the_specification_and_no_other() {
     let description: Value = serde_json::from_str(OPENAPI).expect("JSON");
+    let spelled = |method: &str, path: &str| format!("{method} `{}`", path.replace('{', ":").replace('}', ""));
     let mut described: Vec<String> = Vec::new();
     for (path, operations) in description["paths"].as_object().expect("paths") {
-        let path = path.replace('{', ":").replace('}', "");
         for method in operations.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase()) {
-            described.push(format!("{method} `{path}`"));
+            described.push(spelled(&method, path));
         }
     }
-    let tables = [section("### /api/v1"), section("## The server API")].join("\n");
-    let mut written: Vec<String> = Vec::new();
-    for line in tables.lines() {
-        let first = line.strip_prefix("| ").and_then(|line| line.split(" | ").next()).unwrap_or_default();
-        if first.contains("`/api/") {
-            written.push(first.to_owned());
-        }
-    }
+    let mut routes: Vec<String> = ROUTES.iter().map(|route| spelled(route.method.as_str(), route.path)).collect();
     described.sort_unstable();
+    routes.sort_unstable();
+    assert_eq!(described, routes);
+
+    // The WebSocket has a section of its own, and metrics are in the configuration's page.
+    routes.retain(|route| !["GET `/api/chat/ws`", "GET `/metrics`"].contains(&route.as_str()));
+    let tables = [section("### The classic routes"), section("### /api/v1"), section("## The server API")].join("\n");
+    let mut written: Vec<String> = tables.lines().flat_map(routes_of_row).collect();
     written.sort_unstable();
-    assert_eq!(written, described);
+    assert_eq!(written, routes);
+    assert!(section("## Connecting").contains("`GET /api/chat/ws`"));
 }
 
 #[test]

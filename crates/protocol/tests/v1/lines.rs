@@ -1,11 +1,11 @@
-//! v1 frames are split at line breaks, so no envelope may hold one, whatever people say and are called.
+//! Clients split v1 frames at line breaks, so no envelope may contain one, whatever texts and names contain.
 
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use teahouse_core::{CloseCode, ErrorCode, Language, Message, MessageChange, Profile, RoomEntry, User, UserId};
 use teahouse_protocol::v1::*;
 
-use crate::stage;
+use crate::fixtures;
 
 fn is_one_line(envelope: &str) {
     assert!(!envelope.contains(['\n', '\r']), "{envelope}");
@@ -21,24 +21,24 @@ fn text() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn every_envelope_is_one_line(a in text(), b in text(), c in text()) {
-        let profile = Profile { username: a.clone(), nickname: b.clone(), avatar: c.clone(), ..stage::amy() };
+        let profile = Profile { username: a.clone(), nickname: b.clone(), avatar: c.clone(), ..fixtures::amy() };
         let message = Message {
             sender: profile.clone(),
             client_id: Some(b.clone()),
             content: a.clone(),
             reactions: vec![(c.clone(), 1)],
-            ..stage::message("")
+            ..fixtures::message("")
         };
         let entry = RoomEntry {
             name: Some(a.clone()),
             title: b.clone(),
             peer: Some((profile.clone(), teahouse_core::Seq(1))),
             last_message: Some(message.clone()),
-            ..stage::lobby()
+            ..fixtures::lobby()
         };
-        let user = User { profile: profile.clone(), ..stage::user() };
+        let user = User { profile: profile.clone(), ..fixtures::user() };
         let entries = [entry.clone()];
-        let greeting = Welcome { epoch: &c, ..stage::welcome(&user, &entries) };
+        let greeting = Welcome { epoch: &c, ..fixtures::welcome(&user, &entries) };
         let own = own_reactions([(message.id, a.clone())]);
         let react = MessageChange::React { by: UserId(9), emoji: b.clone(), on: true };
         let refusal = ErrorBody { message: &b, field: Some(&c), ..ErrorBody::new(ErrorCode::BadRequest, Language::Zh) };
@@ -53,20 +53,20 @@ proptest! {
         is_one_line(&goodbye(CloseCode::Banned, &a, 0));
         is_one_line(&ack(&a, &History::new(std::slice::from_ref(&message), (true, true), &own)));
         is_one_line(&ack(&a, &Users::new(&[profile], false)));
-        is_one_line(&heartbeat(Some(&a), stage::NOW));
+        is_one_line(&heartbeat(Some(&a), fixtures::NOW));
         is_one_line(&published(&a, &RawValue::from_string(format!("{{\n\"text\":\r\n{}}}", serde_json::json!(b))).unwrap()));
     }
 
-    /// Whatever a message says, also what looks like the end of an envelope.
+    /// Also with texts that look like the end of an envelope.
     #[test]
     fn a_live_message_becomes_one_in_a_bracket(before in text(), after in text(), emoji in text()) {
-        use teahouse_protocol::v1::{message, message_in_bracket};
+        use teahouse_protocol::v1::{message, without_change};
         let content = format!("{before},\"change\":{{\"kind\":\"new\"}}}}}}{after}");
-        let said = Message { content, ..stage::message("") };
+        let said = Message { content, ..fixtures::message("") };
         let by = UserId(9);
         let react = MessageChange::React { by, emoji, on: false };
         for what in [MessageChange::New, MessageChange::Edit { by }, MessageChange::Delete { by }, react] {
-            let in_bracket = message_in_bracket(message(&said, Some(&what)).as_bytes());
+            let in_bracket = without_change(message(&said, Some(&what)).as_bytes());
             prop_assert_eq!(String::from_utf8(in_bracket).unwrap(), message(&said, None));
         }
     }

@@ -1,8 +1,8 @@
-//! The v1 dialect as it stands on the wire, in schemas and in the specification.
+//! The v1 dialect on the wire, in schemas and in the specification.
 #![allow(missing_docs)]
 
 mod documents;
+mod fixtures;
 mod golden;
 mod lines;
 mod schemas;
-mod stage;

@@ -1,5 +1,5 @@
-//! The first stage: what was written, as text, and where. Names that nobody knows are refused here;
-//! what a value means is not decided here.
+//! The first stage of reading the configuration: collects the text and the source of each value, and refuses unknown
+//! names. It does not know the types of keys.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,28 +11,29 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::schema::SECTIONS;
 use super::value::Setting;
 use super::{FILE_VARIABLE, KEYS, Key, Sources};
 
-/// Where a value was written.
+/// The source of a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Place {
-    /// Nowhere.
+pub enum ValueSource {
+    /// The default.
     Default,
-    /// In the file.
+    /// The file.
     File {
-        /// As the operator named it.
+        /// Its path as the operator wrote it.
         path: String,
         /// Counted from 1.
         line: usize,
     },
-    /// In an environment variable of this name.
+    /// The environment variable of this name.
     Environment(String),
-    /// In this flag.
+    /// This flag.
     Flag(&'static str),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ValueSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -43,41 +44,41 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing that is wrong, where, and what would be right. Never carries the value of a secret.
+/// An error of the configuration. It never contains the value of a secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Mistake {
-    /// The key, as far as there is one.
+pub struct ConfigError {
+    /// The key, if the error belongs to one.
     pub key: Option<String>,
-    /// Where it was written.
-    pub place: Option<Place>,
-    /// What is wrong.
-    pub sentence: String,
+    /// The source of the value.
+    pub source: Option<ValueSource>,
+    /// What is wrong, and what would be right.
+    pub message: String,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.key, &self.place) {
-            (Some(key), Some(place)) => write!(f, "{key} ({place}): {}", self.sentence),
-            (Some(key), None) => write!(f, "{key}: {}", self.sentence),
-            (None, Some(place)) => write!(f, "{place}: {}", self.sentence),
-            (None, None) => f.write_str(&self.sentence),
+        match (&self.key, &self.source) {
+            (Some(key), Some(source)) => write!(f, "{key} ({source}): {}", self.message),
+            (Some(key), None) => write!(f, "{key}: {}", self.message),
+            (None, Some(source)) => write!(f, "{source}: {}", self.message),
+            (None, None) => f.write_str(&self.message),
         }
     }
 }
 
-/// What was written, strongest source only, and what is wrong so far.
+/// The values of the strongest sources, and all errors so far.
 #[derive(Default)]
-pub(super) struct Raw {
-    values: BTreeMap<String, (String, Place)>,
-    /// Grows through both stages.
-    pub(super) mistakes: Vec<Mistake>,
+pub(super) struct RawConfig {
+    values: BTreeMap<String, (String, ValueSource)>,
+    /// Both stages add to it.
+    pub(super) errors: Vec<ConfigError>,
     /// One line for each key that was read.
     pub(super) lines: Vec<String>,
 }
 
-impl Raw {
-    /// Lays the sources over each other, the strongest last; the file is read by `read`.
-    pub(super) fn gather(sources: Sources, read: impl FnOnce(&Path) -> io::Result<String>) -> Self {
+impl RawConfig {
+    /// Merges the sources; `read` reads the file.
+    pub(super) fn collect(sources: Sources, read: impl FnOnce(&Path) -> io::Result<String>) -> Self {
         let mut raw = Self::default();
         let mut file = sources.file;
         let mut from_environment = Vec::new();
@@ -86,85 +87,88 @@ impl Raw {
             if name == FILE_VARIABLE {
                 file = file.or_else(|| Some(value.into()));
             } else {
-                raw.take_variable(name, value, &mut from_environment);
+                raw.add_variable(name, value, &mut from_environment);
             }
         }
         if let Some(path) = &file {
-            raw.take_file(path, read);
+            raw.add_file(path, read);
         }
         raw.values.extend(from_environment);
         for flag in sources.flags {
-            raw.values.insert(flag.key.to_owned(), (flag.value, Place::Flag(flag.flag)));
+            raw.values.insert(flag.key.to_owned(), (flag.value, ValueSource::Flag(flag.flag)));
         }
         raw
     }
 
-    fn take_variable(&mut self, name: &str, value: OsString, into: &mut Vec<(String, (String, Place))>) {
-        // Kubernetes and Docker links give every neighbour of a service called `teahouse` these names.
+    fn add_variable(&mut self, name: &str, value: OsString, into: &mut Vec<(String, (String, ValueSource))>) {
+        // Kubernetes and Docker links set these variables for every neighbour of a service called `teahouse`.
         if ["TEAHOUSE_PORT", "TEAHOUSE_SERVICE_"].iter().any(|theirs| name.starts_with(theirs)) && !name.contains("__")
         {
             return;
         }
-        let place = Place::Environment(name.to_owned());
+        let source = ValueSource::Environment(name.to_owned());
         match KEYS.iter().find(|key| key.variable() == name) {
             None => {
-                let plain = |name: &str| name.replace('_', "");
-                let near = KEYS.iter().find(|key| plain(&key.variable()) == plain(name));
-                let hint = near.map(|key| format!("; did you mean {}?", key.variable())).unwrap_or_default();
-                self.mistake(None, place, format!("there is no key of this name{hint}"));
+                let letters = |name: &str| name.replace('_', "");
+                let similar = KEYS.iter().find(|key| letters(&key.variable()) == letters(name));
+                let hint = similar.map(|key| format!("; did you mean {}?", key.variable())).unwrap_or_default();
+                self.add_error(None, source, format!("there is no key of this name{hint}"));
             }
             Some(key) => match value.into_string() {
-                Ok(text) => into.push((key.to_string(), (text, place))),
-                Err(_) => self.mistake(Some(key.to_string()), place, "is not UTF-8".to_owned()),
+                Ok(text) => into.push((key.to_string(), (text, source))),
+                Err(_) => self.add_error(Some(key.to_string()), source, "is not UTF-8".to_owned()),
             },
         }
     }
 
-    fn take_file(&mut self, path: &Path, read: impl FnOnce(&Path) -> io::Result<String>) {
+    fn add_file(&mut self, path: &Path, read: impl FnOnce(&Path) -> io::Result<String>) {
         let shown = path.display().to_string();
         let text = match read(path) {
             Ok(text) => text,
             Err(error) => {
-                let sentence = format!("the configuration file {shown} cannot be read: {error}");
-                return self.mistakes.push(Mistake { key: None, place: None, sentence });
+                let message = format!("the configuration file {shown} cannot be read: {error}");
+                return self.errors.push(ConfigError { key: None, source: None, message });
             }
         };
         let at = |span: Option<std::ops::Range<usize>>| {
             let before = span.map_or(0, |span| span.start.min(text.len()));
             let line = 1 + text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count();
-            Place::File { path: shown.clone(), line }
+            ValueSource::File { path: shown.clone(), line }
         };
         let (document, errors) = DeTable::parse_recoverable(&text);
-        let sound = errors.is_empty();
+        let is_valid = errors.is_empty();
         for error in errors {
-            // Only the message: the error as a whole would quote the line, which may hold a secret.
-            self.mistake(None, at(error.span()), error.message().to_owned());
+            // Only the message: the error's `Display` quotes the line, which may contain a secret.
+            self.add_error(None, at(error.span()), error.message().to_owned());
         }
-        if !sound {
-            return; // What the parser made of the rest would only add mistakes that are none.
+        if is_valid {
+            self.add_sections(document.get_ref(), at);
         }
-        for (section, table) in document.get_ref() {
+    }
+
+    fn add_sections(&mut self, document: &DeTable<'_>, at: impl Fn(Option<std::ops::Range<usize>>) -> ValueSource) {
+        for (section, table) in document {
             let known: Vec<&Key> = KEYS.iter().filter(|key| key.section == section.get_ref()).collect();
             let Some(table) = table.get_ref().as_table().filter(|_| !known.is_empty()) else {
-                let sections: Vec<_> = super::parts::SECTIONS.iter().map(|name| format!("[{name}]")).collect();
-                let sentence = format!("there is no such section; the sections are {}", sections.join(", "));
-                self.mistake(Some(section.get_ref().to_string()), at(Some(section.span())), sentence);
+                let sections: Vec<_> = SECTIONS.iter().map(|section| format!("[{}]", section.name)).collect();
+                let message = format!("there is no such section; the sections are {}", sections.join(", "));
+                self.add_error(Some(section.get_ref().to_string()), at(Some(section.span())), message);
                 continue;
             };
             for (name, value) in table {
                 let full = format!("{}.{}", section.get_ref(), name.get_ref());
-                let place = at(Some(name.span()));
+                let source = at(Some(name.span()));
                 if !known.iter().any(|key| key.name == name.get_ref()) {
                     let names: Vec<_> = known.iter().map(|key| key.name).collect();
-                    let sentence = format!("there is no such key; [{}] has {}", section.get_ref(), names.join(", "));
-                    self.mistake(Some(full), place, sentence);
+                    let message = format!("there is no such key; [{}] has {}", section.get_ref(), names.join(", "));
+                    self.add_error(Some(full), source, message);
                     continue;
                 }
                 match text_of(value) {
-                    Some(text) => drop(self.values.insert(full, (text, place))),
-                    None => self.mistake(
+                    Some(text) => drop(self.values.insert(full, (text, source))),
+                    None => self.add_error(
                         Some(full),
-                        place,
+                        source,
                         "must be a text, a number, true or false, or a list of texts".to_owned(),
                     ),
                 }
@@ -172,28 +176,29 @@ impl Raw {
         }
     }
 
-    fn mistake(&mut self, key: Option<String>, place: Place, sentence: String) {
-        self.mistakes.push(Mistake { key, place: Some(place), sentence });
+    fn add_error(&mut self, key: Option<String>, source: ValueSource, message: String) {
+        self.errors.push(ConfigError { key, source: Some(source), message });
     }
 
-    /// The second stage for one key: what the text means, or a mistake.
+    /// Parses the value of a key.
     pub(super) fn read<T: Setting>(&mut self, key: &Key) -> Option<T> {
-        let (text, place) = self.values.remove(&key.to_string()).unwrap_or_else(|| ((key.default)(), Place::Default));
+        let (text, source) =
+            self.values.remove(&key.to_string()).unwrap_or_else(|| ((key.default)(), ValueSource::Default));
         match T::parse(&text) {
             Ok(value) => {
-                self.lines.push(format!("{key} = {}  # {place}", value.show()));
-                self.values.insert(key.to_string(), (text, place));
+                self.lines.push(format!("{key} = {}  # {source}", value.show()));
+                self.values.insert(key.to_string(), (text, source));
                 Some(value)
             }
-            Err(sentence) => {
-                self.mistake(Some(key.to_string()), place, sentence);
+            Err(message) => {
+                self.add_error(Some(key.to_string()), source, message);
                 None
             }
         }
     }
 
-    /// The value, when it lies within its bounds.
-    pub(super) fn within<T: Setting + PartialOrd>(
+    /// The value, if it is within its bounds.
+    pub(super) fn check_bounds<T: Setting + PartialOrd>(
         &mut self,
         key: &Key,
         value: Option<T>,
@@ -203,14 +208,14 @@ impl Raw {
         if bounds.contains(&value) {
             return Some(value);
         }
-        let place = self.values.get(&key.to_string()).map_or(Place::Default, |(_, place)| place.clone());
-        let sentence = format!("{} is not between {} and {}", value.text(), bounds.start().text(), bounds.end().text());
-        self.mistake(Some(key.to_string()), place, sentence);
+        let source = self.values.get(&key.to_string()).map_or(ValueSource::Default, |(_, source)| source.clone());
+        let message = format!("{} is not between {} and {}", value.text(), bounds.start().text(), bounds.end().text());
+        self.add_error(Some(key.to_string()), source, message);
         None
     }
 }
 
-/// A value of the file as it would stand in the environment; lists are joined by commas.
+/// A value of the file as an environment variable would spell it, lists joined with commas.
 fn text_of(value: &Spanned<DeValue<'_>>) -> Option<String> {
     Some(match value.get_ref() {
         DeValue::String(text) => text.to_string(),

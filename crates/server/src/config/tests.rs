@@ -6,7 +6,7 @@ fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
-fn with_file(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, Mistakes> {
+fn with_file(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.toml");
     std::fs::write(&path, text).unwrap();
@@ -14,7 +14,7 @@ fn with_file(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, Mistake
 }
 
 #[test]
-fn with_nothing_given_every_default_holds() {
+fn every_default_is_valid() {
     let loaded = load(Sources::default()).unwrap();
     assert_eq!(loaded.config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(loaded.config.sessions.ping_interval, teahouse_core::limits::PING_INTERVAL);
@@ -62,10 +62,10 @@ fn the_file_is_read_key_by_key() {
 }
 
 #[test]
-fn each_mistake_names_its_key_and_its_place() {
+fn each_error_names_its_key_and_its_source() {
     let check = |text: &str, environment: &[(&str, &str)], expect: &[&str]| {
-        let mistakes = with_file(text, environment).unwrap_err();
-        let shown: Vec<_> = mistakes.0.iter().map(ToString::to_string).collect();
+        let errors = with_file(text, environment).unwrap_err();
+        let shown: Vec<_> = errors.0.iter().map(ToString::to_string).collect();
         assert_eq!(shown.len(), expect.len(), "{shown:?}");
         for (line, expect) in shown.iter().zip(expect) {
             for part in expect.split(" | ") {
@@ -103,33 +103,33 @@ fn each_mistake_names_its_key_and_its_place() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_one_sentence() {
-    let mistakes = load(Sources { file: Some("/nowhere/t.toml".into()), ..Sources::default() }).unwrap_err();
-    assert!(mistakes.to_string().contains("the configuration file /nowhere/t.toml cannot be read"), "{mistakes}");
-    let mistakes =
+fn a_file_that_cannot_be_read_is_one_error() {
+    let errors = load(Sources { file: Some("/nowhere/t.toml".into()), ..Sources::default() }).unwrap_err();
+    assert!(errors.to_string().contains("the configuration file /nowhere/t.toml cannot be read"), "{errors}");
+    let errors =
         load(Sources { environment: variables(&[("TEAHOUSE_CONFIG", "/nowhere/e.toml")]), ..Sources::default() });
-    assert!(mistakes.unwrap_err().to_string().contains("/nowhere/e.toml"));
+    assert!(errors.unwrap_err().to_string().contains("/nowhere/e.toml"));
 }
 
 #[test]
-fn no_way_of_showing_it_shows_a_secret() {
+fn no_output_contains_a_secret() {
     let loaded = with_file("[auth]\njwt_secret = \"hunter2\"\n", &[]).unwrap();
     let shown = format!("{loaded}{loaded:?}{:?}", loaded.config);
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(loaded.to_string().contains("auth.jwt_secret = (set)  # "));
     assert!(loaded.config.auth.site_tokens() && !loaded.config.auth.registration_open());
-    // A broken line that holds a secret is not quoted either.
+    // An invalid line that contains a secret is not quoted either.
     for broken in
         ["[auth]\njwt_secret = \"hunter2\n", "[auth]\njwt_secret = hunter2\n", "[auth]\njwt_secrett = \"hunter2\"\n"]
     {
-        let mistakes = with_file(broken, &[]).unwrap_err().to_string();
-        assert!(!mistakes.contains("hunter2") && mistakes.contains("t.toml:2"), "{mistakes}");
+        let errors = with_file(broken, &[]).unwrap_err().to_string();
+        assert!(!errors.contains("hunter2") && errors.contains("t.toml:2"), "{errors}");
     }
 }
 
 #[test]
-fn the_reference_tells_of_every_key() {
-    let text = reference();
+fn the_key_list_documents_every_key() {
+    let text = key_list();
     for key in KEYS {
         assert!(text.contains(&key.variable()) && !key.doc.trim().is_empty(), "{key}");
     }

@@ -1,50 +1,27 @@
-//! The types that values have: how each is read from text and shown again. It knows no key.
+//! The types of values: how each is parsed from text and printed. It knows no key.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// A type that a key may have.
+use super::secret::Secret;
+
+/// A type of values.
 pub(super) trait Setting: Sized {
-    /// Whether it is shown without quotes.
+    /// Whether the value is printed without quotes.
     const BARE: bool = false;
 
-    /// What the text means, or a sentence that says what would be right.
+    /// Parses the text; the error says what a valid text is.
     fn parse(text: &str) -> Result<Self, String>;
 
-    /// The text that means this value.
+    /// The text of this value.
     fn text(&self) -> String;
 
-    /// The value as `teahouse config` shows it.
+    /// The value as `teahouse config` prints it.
     fn show(&self) -> String {
         if Self::BARE { self.text() } else { format!("{:?}", self.text()) }
-    }
-}
-
-/// Something that must never be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The secret itself, for the one place that needs it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(set)")
     }
 }
 
@@ -52,7 +29,7 @@ impl Setting for Secret {
     const BARE: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self(text.to_owned()))
+        Ok(Self::new(text.to_owned()))
     }
 
     fn text(&self) -> String {
@@ -60,7 +37,7 @@ impl Setting for Secret {
     }
 }
 
-/// A number of bytes, written as `65536`, `64KiB` or `1MiB`.
+/// A number of bytes, such as `65536`, `64KiB` or `1MiB`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct ByteCount(pub usize);
 
@@ -105,12 +82,12 @@ impl Setting for Duration {
     }
 }
 
-/// The origin of a page: scheme, host and port, in the spelling in which browsers send it.
+/// The origin of a page (scheme, host, port), spelled as browsers send it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct WebOrigin(String);
 
 impl WebOrigin {
-    /// As it stands in an `Origin` header.
+    /// The text of an `Origin` header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -119,20 +96,20 @@ impl WebOrigin {
 
 impl Setting for WebOrigin {
     fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not an origin such as https://www.example.org or http://localhost:5173");
+        let invalid = || format!("{text:?} is not an origin such as https://www.example.org or http://localhost:5173");
         let lower = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
-        let (scheme, rest) = lower.split_once("://").ok_or_else(wrong)?;
+        let (scheme, rest) = lower.split_once("://").ok_or_else(invalid)?;
         let default_port = match scheme {
             "http" => ":80",
             "https" => ":443",
-            _ => return Err(wrong()),
+            _ => return Err(invalid()),
         };
         let host = rest.strip_suffix(default_port).unwrap_or(rest);
-        let authority: axum::http::uri::Authority = host.parse().map_err(|_| wrong())?;
-        let port = host.strip_prefix(authority.host()).ok_or_else(wrong)?;
-        let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
-        let named = !authority.host().is_empty() && !authority.host().contains(['*', '@']);
-        if port_fits && named { Ok(Self(format!("{scheme}://{host}"))) } else { Err(wrong()) }
+        let authority: axum::http::uri::Authority = host.parse().map_err(|_| invalid())?;
+        let port = host.strip_prefix(authority.host()).ok_or_else(invalid)?;
+        let port_is_valid = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+        let host_is_valid = !authority.host().is_empty() && !authority.host().contains(['*', '@']);
+        if port_is_valid && host_is_valid { Ok(Self(format!("{scheme}://{host}"))) } else { Err(invalid()) }
     }
 
     fn text(&self) -> String {
@@ -239,7 +216,7 @@ impl<T: Setting> Setting for Vec<T> {
     }
 }
 
-/// Which log lines are written, in the language of `tracing`'s filters.
+/// A filter of log lines, in the syntax of `tracing_subscriber::EnvFilter`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogFilter(pub String);
 
@@ -256,12 +233,12 @@ impl Setting for LogFilter {
     }
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON document a line, for collectors.
+    /// One JSON object a line, for log collectors.
     Json,
 }
 
@@ -282,7 +259,7 @@ impl Setting for LogFormat {
     }
 }
 
-/// A default, as an operator would write it.
+/// A default as an operator would write it.
 pub(super) struct DefaultText(pub(super) String);
 
 impl From<&str> for DefaultText {
@@ -313,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_a_number_with_a_unit_and_zero_is_zero() {
+    fn times_are_a_number_with_a_unit_or_zero() {
         for (text, expect) in [
             ("10s", Some("10s")),
             ("250ms", Some("250ms")),
@@ -377,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_options_networks_and_words() {
+    fn lists_options_networks_and_enums_are_parsed() {
         check::<Vec<IpNet>>("10.0.0.0/8, 127.0.0.1,", Some("10.0.0.0/8,127.0.0.1/32"));
         check::<Vec<IpNet>>("", Some(""));
         check::<Vec<IpNet>>("10.0.0.0/8,proxy", None);
@@ -394,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_shows_nothing_of_itself() {
+    fn a_secret_prints_nothing_of_itself() {
         let secret = Some(Secret::new("hunter2".to_owned()));
         assert_eq!(format!("{secret:?}{}{}", secret.text(), secret.show()), "Some((set))(set)(set)");
     }

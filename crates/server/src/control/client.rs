@@ -1,16 +1,15 @@
 //! Sends commands to the running server or, when none runs, opens its store and runs them here.
 
-use std::time::SystemTime;
-
-use teahouse_core::{Commit, Timestamp};
-use teahouse_store::{CommitSink, OpenError, SqliteOptions, SqliteStore, Store};
+use teahouse_store_sqlite::OpenError;
 use tokio::sync::watch;
 
 use super::connection::{ConnectionError, connect, send_command};
 use super::execute::execute;
 use super::{ControlRequest, ControlResponse};
-use crate::backup::DATABASE;
+use crate::clock;
 use crate::config::Config;
+use crate::offline::{DATABASE_FILE, NullSink};
+use crate::storage::Storage;
 use crate::use_cases::admin::AdminContext;
 
 /// Why a command could be sent neither to a server nor to a store.
@@ -27,18 +26,11 @@ pub enum ControlClientError {
     Open(#[from] OpenError),
 }
 
-/// Ignores commits. Without a running server nobody needs them; the next server reads the store when it starts.
-pub struct NullSink;
-
-impl CommitSink for NullSink {
-    fn committed(&mut self, _: Vec<Commit>) {}
-}
-
 /// A client of a running server, or of the store.
 pub struct ControlClient<'a> {
     config: &'a Config,
     /// Open only when no server runs.
-    store: Option<SqliteStore>,
+    storage: Option<Storage>,
 }
 
 impl<'a> ControlClient<'a> {
@@ -49,15 +41,15 @@ impl<'a> ControlClient<'a> {
     pub async fn open(config: &'a Config) -> Result<Self, ControlClientError> {
         let directory = &config.server.data;
         match connect(directory).await {
-            Ok(_) => return Ok(Self { config, store: None }),
+            Ok(_) => return Ok(Self { config, storage: None }),
             Err(ConnectionError::NotRunning) => {}
             Err(error) => return Err(error.into()),
         }
-        if !directory.join(DATABASE).exists() {
+        if !directory.join(DATABASE_FILE).exists() {
             return Err(ControlClientError::NoData(directory.display().to_string()));
         }
-        let store = SqliteStore::open(SqliteOptions::new(directory), Box::new(NullSink))?;
-        Ok(Self { config, store: Some(store) })
+        let storage = Storage::open(config, Box::new(NullSink))?;
+        Ok(Self { config, storage: Some(storage) })
     }
 
     /// Runs a command. `progress` is called with the share that is done, from 0 to 1.
@@ -69,11 +61,17 @@ impl<'a> ControlClient<'a> {
         command: ControlRequest,
         progress: &mut dyn FnMut(f64),
     ) -> Result<ControlResponse, ControlClientError> {
-        let Some(store) = &self.store else {
+        let Some(storage) = &self.storage else {
             return Ok(send_command(&self.config.server.data, &command, progress).await?);
         };
         let (sender, mut done) = watch::channel(0.0);
-        let context = AdminContext { store, live: None, config: self.config, now: Timestamp::from(SystemTime::now()) };
+        let context = AdminContext {
+            store: storage.store.as_ref(),
+            backups: storage.backups.as_ref(),
+            live: None,
+            config: self.config,
+            now: clock::wall(),
+        };
         let mut executing = std::pin::pin!(execute(&context, command, sender));
         loop {
             tokio::select! {
@@ -85,8 +83,8 @@ impl<'a> ControlClient<'a> {
 
     /// Closes the store, if this client opened it.
     pub async fn close(self) {
-        if let Some(store) = self.store {
-            store.close().await;
+        if let Some(storage) = self.storage {
+            storage.store.close().await;
         }
     }
 }

@@ -7,14 +7,16 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::client::{ControlClient, ControlClientError};
-use super::protocol::{Hidden, UserSummary, key_to_text};
+use super::protocol::{UserSummary, key_to_text};
 use super::stdin::{StdinError, read_password};
 use super::{ControlRequest, ControlResponse};
-use crate::backup::{DATABASE, InTheWay, restore};
+use crate::backup::{self, ExistingData};
 use crate::cli::{Command, EXIT_USAGE, KeyCommand, UserCommand};
-use crate::config::Config;
+use crate::config::{Config, Secret};
+use crate::crypto::random_bytes;
+use crate::offline::DATABASE_FILE;
 use crate::passwords::{PasswordError, Passwords};
-use crate::secrets::{ApiKey, random_bytes};
+use crate::secrets::ApiKey;
 use crate::validation::credentials::{InvalidPassword, check_password};
 
 /// Exit status when something does not exist, or exists already.
@@ -123,7 +125,7 @@ async fn change_keys(config: &Config, command: KeyCommand) -> Result<u8, Command
     match command {
         KeyCommand::Create { name } => {
             let key = ApiKey::random();
-            let request = ControlRequest::KeyCreate { name: name.clone(), key: key_to_text(key.key()) };
+            let request = ControlRequest::KeyCreate { name: name.clone(), key: key_to_text(key.fingerprint()) };
             match run(config, request).await? {
                 ControlResponse::Done(message) => {
                     eprintln!("{message}. It is shown only once; the server stores a hash of it.");
@@ -160,7 +162,7 @@ async fn make_backup(config: &Config, directory: &Path) -> Result<u8, CommandErr
     client.close().await;
     bar.end();
     let response = response?;
-    if matches!(response, ControlResponse::Done(_)) && !directory.join(DATABASE).exists() {
+    if matches!(response, ControlResponse::Done(_)) && !directory.join(DATABASE_FILE).exists() {
         print_error(&format!(
             "the running server wrote to {}, but this command cannot see it there: the server has other directories (a \
              container, or PrivateTmp of systemd); name a directory that both see, such as one beside the data",
@@ -173,9 +175,9 @@ async fn make_backup(config: &Config, directory: &Path) -> Result<u8, CommandErr
 
 async fn restore_backup(config: &Config, backup: &Path, replace: bool) -> u8 {
     let data = &config.server.data;
-    let in_the_way = if replace { InTheWay::MoveAside } else { InTheWay::Refuse };
+    let existing = if replace { ExistingData::MoveAside } else { ExistingData::Refuse };
     let mut bar = ProgressBar::new("restore");
-    let restored = restore(backup, data, in_the_way, &mut |done| bar.show(done)).await;
+    let restored = backup::restore_backup(backup, data, existing, &mut |done| bar.show(done)).await;
     bar.end();
     match restored {
         Ok(aside) => {
@@ -222,7 +224,7 @@ async fn with_password(
     config: &Config,
     name: &str,
     source: PasswordSource,
-    request: impl FnOnce(Hidden) -> ControlRequest,
+    request: impl FnOnce(Secret) -> ControlRequest,
 ) -> Result<u8, CommandError> {
     // Opened first, so that nobody types a password in vain.
     let client = ControlClient::open(config).await?;
@@ -232,7 +234,7 @@ async fn with_password(
             PasswordSource::Stdin => read_password(name).await?,
         };
         check_password(&password)?;
-        let hash = Hidden(Passwords::new(1)?.hash(password.clone()).await?);
+        let hash = Secret::new(Passwords::new(1)?.hash(password.clone()).await?);
         Ok::<_, CommandError>((client.run(request(hash), &mut |_| {}).await?, password))
     };
     let outcome = running.await;

@@ -7,13 +7,14 @@ use teahouse_core::{User, UserId, UserRole};
 use teahouse_protocol::rfc3339;
 use teahouse_store::{ApiKeyError, CreateUserError, StoreError};
 
-use super::protocol::{Hidden, UserPage, UserSummary, key_from_text};
+use super::protocol::{UserPage, UserSummary, key_from_text};
 use super::{ControlRequest, ControlResponse, PAGE_USERS, Progress};
+use crate::config::Secret;
 use crate::use_cases::admin::create_key::create_key;
 use crate::use_cases::admin::create_user::{AccountDraft, create_user};
 use crate::use_cases::admin::list_keys::list_keys;
 use crate::use_cases::admin::list_users::list_users;
-use crate::use_cases::admin::make_backup::{BackUpError, make_backup};
+use crate::use_cases::admin::make_backup::{CreateBackupError, make_backup};
 use crate::use_cases::admin::mute_user::mute_user;
 use crate::use_cases::admin::revoke_key::revoke_key;
 use crate::use_cases::admin::set_disabled::set_disabled;
@@ -32,7 +33,7 @@ async fn try_execute(context: &AdminContext<'_>, request: ControlRequest, progre
     match request {
         ControlRequest::UserCreate { name, email, role, password_hash } => {
             let Some(role) = UserRole::parse(&role) else { return Ok(no_such_role(&role)) };
-            let draft = AccountDraft { username: name, email, role, password_hash: password_hash.0 };
+            let draft = AccountDraft { username: name, email, role, password_hash: password_hash.expose().to_owned() };
             created(create_user(context, draft).await)
         }
         ControlRequest::UserList { after } => {
@@ -41,7 +42,7 @@ async fn try_execute(context: &AdminContext<'_>, request: ControlRequest, progre
             Ok(ControlResponse::Users(UserPage { users, has_more }))
         }
         ControlRequest::UserPasswd { name, password_hash } => {
-            let changed = set_password(context, &name, &password_hash.0).await;
+            let changed = set_password(context, &name, password_hash.expose()).await;
             user_changed(&name, changed, "has a new password; all logins with the old one have ended")
         }
         ControlRequest::UserRole { name, role } => {
@@ -103,7 +104,7 @@ fn user_changed(name: &str, changed: Result<User, ChangeUserError>, what: &str) 
     }
 }
 
-async fn add_key(context: &AdminContext<'_>, name: &str, key: &Hidden) -> Outcome {
+async fn add_key(context: &AdminContext<'_>, name: &str, key: &Secret) -> Outcome {
     let Some(key) = key_from_text(key) else {
         return Ok(ControlResponse::BadRequest("this is not the hash of a key".to_owned()));
     };
@@ -121,7 +122,9 @@ async fn back_up(context: &AdminContext<'_>, into: String, progress: Progress) -
     let report = move |done| _ = progress.send(done);
     match make_backup(context, Path::new(&into), report).await {
         Ok(()) => ControlResponse::Done(format!("the backup is in {into}")),
-        Err(error @ BackUpError::NotEmpty(_)) => ControlResponse::Refused(error.to_string()),
+        Err(error @ (CreateBackupError::NotEmpty(_) | CreateBackupError::NoBackups)) => {
+            ControlResponse::Refused(error.to_string())
+        }
         Err(error) => ControlResponse::Failed(error.to_string()),
     }
 }

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use teahouse_core::{TokenKey, User};
 use teahouse_protocol::rfc3339;
 
-use crate::secrets::hex;
+use crate::config::{Secret, exposed_secret};
+use crate::crypto::hex;
 
 /// A command for a running server, or for the store of one that does not run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -19,7 +20,8 @@ pub enum ControlRequest {
         /// The name of the role.
         role: String,
         /// The hash of the password.
-        password_hash: Hidden,
+        #[serde(with = "exposed_secret")]
+        password_hash: Secret,
     },
     /// List a page of users.
     UserList {
@@ -31,7 +33,8 @@ pub enum ControlRequest {
         /// The username.
         name: String,
         /// The hash of the password.
-        password_hash: Hidden,
+        #[serde(with = "exposed_secret")]
+        password_hash: Secret,
     },
     /// Set a user's role.
     UserRole {
@@ -62,7 +65,8 @@ pub enum ControlRequest {
         /// A valid name.
         name: String,
         /// The hash of the key, in hex.
-        key: Hidden,
+        #[serde(with = "exposed_secret")]
+        key: Secret,
     },
     /// List all API keys.
     KeyList,
@@ -76,17 +80,6 @@ pub enum ControlRequest {
         /// The target directory, as an absolute path.
         into: String,
     },
-}
-
-/// A value that `Debug` does not show.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Hidden(pub String);
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(set)")
-    }
 }
 
 /// The result of a command.
@@ -179,11 +172,11 @@ pub enum Line {
 }
 
 /// The hash of a key as a request has it.
-pub(super) fn key_to_text(key: TokenKey) -> Hidden {
-    Hidden(hex(&key.0))
+pub(super) fn key_to_text(key: TokenKey) -> Secret {
+    Secret::new(hex(&key.0))
 }
 
-pub(super) fn key_from_text(text: &Hidden) -> Option<TokenKey> {
-    let bytes = u128::from_str_radix(&text.0, 16).ok()?.to_be_bytes();
-    (hex(&bytes) == text.0).then_some(TokenKey(bytes))
+pub(super) fn key_from_text(text: &Secret) -> Option<TokenKey> {
+    let bytes = u128::from_str_radix(text.expose(), 16).ok()?.to_be_bytes();
+    (hex(&bytes) == text.expose()).then_some(TokenKey(bytes))
 }

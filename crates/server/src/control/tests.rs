@@ -6,9 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{ConnectionError, send_command};
 use super::execute::execute;
-use super::protocol::{Hidden, UserPage, key_from_text, key_to_text};
+use super::protocol::{UserPage, key_from_text, key_to_text};
 use super::*;
-use crate::config::{self, Config, Sources};
+use crate::config::{self, Config, Secret, Sources};
 use crate::http::tests::stage::{StillLife, stage};
 use crate::use_cases::admin::AdminContext;
 
@@ -211,19 +211,18 @@ async fn a_server_that_shuts_down_starts_no_backup_and_runs_other_commands() {
 
 #[test]
 fn secrets_are_not_in_debug_output() {
-    let hash = Hidden("$argon2id$".to_owned());
+    let hash = Secret::new("$argon2id$".to_owned());
     let request = ControlRequest::UserPasswd { name: "amy".to_owned(), password_hash: hash };
     assert!(!format!("{request:?}").contains("argon2"));
-    let key = crate::secrets::ApiKey::random().key();
+    let key = crate::secrets::ApiKey::random().fingerprint();
     assert_eq!(key_from_text(&key_to_text(key)), Some(key));
     for other in ["", "7", "x", &"0".repeat(33)] {
-        assert_eq!(key_from_text(&Hidden(other.to_owned())), None, "{other}");
+        assert_eq!(key_from_text(&Secret::new(other.to_owned())), None, "{other}");
     }
 }
 
-fn store_in(directory: &Path) -> teahouse_store::SqliteStore {
-    let options = teahouse_store::SqliteOptions::new(directory);
-    teahouse_store::SqliteStore::open(options, Box::new(NullSink)).unwrap()
+fn store_in(directory: &Path) -> Arc<dyn teahouse_store::Store> {
+    Arc::new(crate::offline::open_store(directory).unwrap())
 }
 
 fn defaults() -> Config {
@@ -233,7 +232,8 @@ fn defaults() -> Config {
 /// Runs a command on a store, and gives the response and whose live sessions it ended.
 async fn run(store: &dyn teahouse_store::Store, request: ControlRequest) -> (ControlResponse, Vec<UserId>) {
     let (live, config) = (StillLife::default(), defaults());
-    let context = AdminContext { store, live: Some(&live), config: &config, now: Timestamp(1_795_328_736_120) };
+    let context =
+        AdminContext { store, backups: None, live: Some(&live), config: &config, now: Timestamp(1_795_328_736_120) };
     let response = execute(&context, request, Progress::new(0.0)).await;
     let revoked = live.revoked.lock().unwrap().iter().map(|revoked| revoked.user).collect();
     (response, revoked)
@@ -241,7 +241,7 @@ async fn run(store: &dyn teahouse_store::Store, request: ControlRequest) -> (Con
 
 #[tokio::test]
 async fn h17_a_name_that_is_another_users_address_changes_only_its_own_user() {
-    use teahouse_store::{SiteUser, Store, Subject};
+    use teahouse_store::{SiteUser, Subject};
     let directory = tempfile::tempdir().unwrap();
     let store = store_in(directory.path());
     // A site may use e-mail addresses as usernames; the rules for usernames do not apply to its tokens.
@@ -250,21 +250,21 @@ async fn h17_a_name_that_is_another_users_address_changes_only_its_own_user() {
         let (username, email) = (username.to_owned(), email.map(str::to_owned));
         store.ensure_site_user(SiteUser { subject, username, email, now: Timestamp(0) }).await.unwrap();
     }
-    let (response, revoked) = run(&store, disable("amy@example.org")).await;
+    let (response, revoked) = run(&*store, disable("amy@example.org")).await;
     assert_eq!((response.exit_status(), revoked), (0, vec![UserId(7)]));
-    let (response, revoked) = run(&store, disable("eve")).await;
+    let (response, revoked) = run(&*store, disable("eve")).await;
     assert_eq!((response.exit_status(), revoked), (1, vec![]));
     // The command must not change the password of bob, whose e-mail address the name is.
-    let password_hash = Hidden("$argon2id$".to_owned());
+    let password_hash = Secret::new("$argon2id$".to_owned());
     let request = ControlRequest::UserPasswd { name: "amy@example.org".to_owned(), password_hash };
-    let (_, revoked) = run(&store, request).await;
+    let (_, revoked) = run(&*store, request).await;
     assert!(!revoked.contains(&UserId(8)), "{revoked:?}");
     assert_eq!(store.password_hash(UserId(8)).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_list_of_users_in_pages_is_complete() {
-    use teahouse_store::{NewUser, Store};
+    use teahouse_store::NewUser;
     let directory = tempfile::tempdir().unwrap();
     let store = store_in(directory.path());
     let people = PAGE_USERS + 1;
@@ -274,7 +274,7 @@ async fn a_list_of_users_in_pages_is_complete() {
         store.create_user(new).await.unwrap();
     }
     let mut seen = Vec::new();
-    let page = async |after| match run(&store, ControlRequest::UserList { after }).await.0 {
+    let page = async |after| match run(&*store, ControlRequest::UserList { after }).await.0 {
         ControlResponse::Users(page) => page,
         other => panic!("{other:?}"),
     };

@@ -8,7 +8,7 @@ mod site;
 
 use teahouse_core::ErrorCode;
 use teahouse_core::text::TextError;
-use teahouse_protocol::classic::RequestError;
+use teahouse_protocol::classic::ClassicRequestError;
 use teahouse_protocol::v1::RequestFault;
 
 use super::ApiError;
@@ -49,11 +49,11 @@ impl From<TextError> for ApiError {
 }
 
 /// A frame is not a request of the classic dialect.
-impl From<RequestError> for ApiError {
-    fn from(error: RequestError) -> Self {
+impl From<ClassicRequestError> for ApiError {
+    fn from(error: ClassicRequestError) -> Self {
         match error {
-            RequestError::UnknownType => Self::new(ErrorCode::UnknownType),
-            RequestError::Malformed { .. } => Self::new(ErrorCode::BadRequest),
+            ClassicRequestError::UnknownType => Self::new(ErrorCode::UnknownType),
+            ClassicRequestError::Malformed { .. } => Self::new(ErrorCode::BadRequest),
         }
     }
 }

@@ -8,8 +8,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use teahouse_core::UserId;
 use teahouse_protocol::classic::http::{
-    ChangePasswordBody, Done, LoggedIn, LoginBody, OwnAccount, ProfileBody, PublicUser, Refreshed, RegisterBody,
+    ChangePasswordBody, LoggedIn, LoginBody, OwnAccount, ProfileBody, PublicUser, Refreshed, RegisterBody,
 };
+use teahouse_protocol::http::Done;
 
 use super::body::JsonBody;
 use super::caller::{Actor, Caller, Reader, bearer};

@@ -1,46 +1,42 @@
-//! Where a request comes from. `X-Forwarded-For` is believed only from listed proxies, and only as far as
-//! they themselves wrote it: read from the right, up to the first address that is no proxy.
+//! The address of a request's client. Only `server.trusted_proxies` are trusted with `X-Forwarded-For`, and only as far
+//! as they wrote it: it is read from the right, up to the first address that is not a trusted proxy.
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 
-/// The other end of the connection; the accept loop puts it into every request's extensions.
+/// A client's address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Peer(pub SocketAddr);
-
-/// Where the request comes from, and whether a listed proxy brought it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Whence {
-    /// The client's address.
+pub struct ClientAddr {
+    /// The address.
     pub address: IpAddr,
-    /// Whether the other end of the connection is a listed proxy, whose headers are believed.
+    /// Whether the peer is a trusted proxy, so that its other `X-Forwarded` headers count too.
     pub through_proxy: bool,
 }
 
-/// Where a request of this peer comes from.
+/// The address of the client behind this peer.
 #[must_use]
-pub fn whence(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> Whence {
+pub fn resolve_client_addr(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> ClientAddr {
     let peer = peer.to_canonical();
     let trusted = |address: &IpAddr| trusted_proxies.iter().any(|network| network.contains(address));
     if !trusted(&peer) {
-        return Whence { address: peer, through_proxy: false };
+        return ClientAddr { address: peer, through_proxy: false };
     }
     let mut nearest = peer;
     let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
     for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        // What is no address was not written by a proxy; nothing further left can be believed.
+        // A proxy writes only addresses, so nothing left of this one can be trusted.
         let Some(address) = hop_address(hop.trim()) else { break };
         nearest = address;
         if !trusted(&address) {
             break;
         }
     }
-    Whence { address: nearest, through_proxy: true }
+    ClientAddr { address: nearest, through_proxy: true }
 }
 
-/// Some proxies write a port as well.
+/// Parses an address; some proxies append a port.
 fn hop_address(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
     let address = bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))?;
@@ -52,14 +48,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forwarded_address_is_believed_only_from_listed_proxies() {
+    fn a_forwarded_address_counts_only_from_trusted_proxies() {
         let proxies: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
         let check = |peer: &str, forwarded: &[&str], expect: &str| {
             let mut headers = HeaderMap::new();
             for line in forwarded {
                 headers.append("x-forwarded-for", line.parse().unwrap());
             }
-            let found = whence(peer.parse().unwrap(), &headers, &proxies);
+            let found = resolve_client_addr(peer.parse().unwrap(), &headers, &proxies);
             assert_eq!(found.address.to_string(), expect, "{peer} {forwarded:?}");
         };
         check("203.0.113.9", &[], "203.0.113.9");

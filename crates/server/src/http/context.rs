@@ -1,9 +1,10 @@
-//! What every request carries with it (an id, a language, where it comes from), and what stands around
-//! every answer: the envelope, the headers that keep browsers out of trouble, one line in the log.
+//! The context of a request (id, language, client address), and the outermost layer around every route: the envelope of
+//! the answer, security headers and the access log.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{
@@ -14,47 +15,49 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use teahouse_core::Language;
-use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-use super::address::{Peer, Whence, whence};
-use super::language;
+use super::address::{ClientAddr, resolve_client_addr};
+use super::language::preferred_language;
 use super::redaction::redacted;
 use super::response::write_envelope;
 use crate::app::App;
+use crate::clock;
+use crate::connection::PeerAddr;
 
-/// The header by which a request is named.
+/// The header with the id of a request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Characters that a request's own id may have.
+/// Maximum characters of an id that the client chose.
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
-/// Paths that machines ask every few seconds; their lines are for who looks for them.
+/// Paths that monitoring polls every few seconds; the access log has them at debug level.
 const PROBES: [&str; 3] = ["/health", "/live", "/ready"];
 
-/// What every request carries with it.
+/// The context of a request.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The request's own id, or one that we gave it; visible ASCII.
+    /// The client's id of the request, or a generated one; visible ASCII.
     pub request_id: Arc<str>,
-    /// What answers are written in.
+    /// The language of the answer.
     pub language: Language,
     /// The client's address.
     pub address: IpAddr,
-    /// Whether a listed proxy brought the request, so that its headers are believed.
+    /// Whether a trusted proxy forwarded the request.
     pub through_proxy: bool,
 }
 
 impl Context {
-    /// What the headers of a request from this peer say.
+    /// Reads the context of a request from this peer.
     #[must_use]
     pub fn of(headers: &HeaderMap, peer: IpAddr, app: &App) -> Self {
-        let Whence { address, through_proxy } = whence(peer, headers, &app.config.server.trusted_proxies);
-        let request_id = own_id(headers).unwrap_or_else(|| app.request_ids.next());
-        Self { request_id, language: language::of(headers), address, through_proxy }
+        let proxies = &app.config.server.trusted_proxies;
+        let ClientAddr { address, through_proxy } = resolve_client_addr(peer, headers, proxies);
+        let request_id = client_request_id(headers).unwrap_or_else(|| app.request_ids.next());
+        Self { request_id, language: preferred_language(headers), address, through_proxy }
     }
 
-    /// What the log lines of a request stand in.
+    /// The span of the request's log lines.
     #[must_use]
     pub fn span(&self) -> Span {
         tracing::info_span!("request", request_id = %self.request_id)
@@ -75,11 +78,11 @@ impl<S: Sync> FromRequestParts<S> for Context {
     }
 }
 
-/// The outermost layer: every request passes here first, every answer last.
-pub(super) async fn surround(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    // Without a peer (a test, or an accept loop that forgot) nobody's headers are believed.
-    let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
+/// The outermost layer.
+pub(super) async fn with_context(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let started = clock::monotonic();
+    // Without a peer address (in a test) no proxy is trusted.
+    let peer = request.extensions().get::<PeerAddr>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
     let context = Context::of(request.headers(), peer, &app);
     request.extensions_mut().insert(context.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -89,7 +92,7 @@ pub(super) async fn surround(State(app): State<Arc<App>>, mut request: Request, 
     let under_api = path == "/api" || path.starts_with("/api/");
     let response = next.run(request).instrument(span).await;
     let mut response = write_envelope(response, &context, under_api, &app.rejections);
-    guard(response.headers_mut(), under_api);
+    add_security_headers(response.headers_mut(), under_api);
     if let Ok(id) = HeaderValue::from_str(&context.request_id) {
         response.headers_mut().insert(X_REQUEST_ID, id);
     }
@@ -98,7 +101,7 @@ pub(super) async fn surround(State(app): State<Arc<App>>, mut request: Request, 
     response
 }
 
-/// The line of a request in the log; its address with the values of tokens hidden.
+/// Writes the access log line of a request. `address` is its redacted URL.
 pub fn log_access(method: &Method, path: &str, address: &str, status: StatusCode, started: Instant, context: &Context) {
     let (status, duration_ms) = (status.as_u16(), started.elapsed().as_millis());
     let request_id = &*context.request_id;
@@ -109,15 +112,15 @@ pub fn log_access(method: &Method, path: &str, address: &str, status: StatusCode
     }
 }
 
-/// The request's own id when it is short and plain, so that it can stand in logs and headers.
-fn own_id(headers: &HeaderMap) -> Option<Arc<str>> {
-    let own = headers.get(X_REQUEST_ID)?.to_str().ok()?;
-    let is_plain = (1..=REQUEST_ID_CHARS_MAX).contains(&own.len()) && own.bytes().all(|byte| byte.is_ascii_graphic());
-    is_plain.then(|| own.into())
+/// The client's id of the request, if it is short visible ASCII and therefore safe in logs and headers.
+fn client_request_id(headers: &HeaderMap) -> Option<Arc<str>> {
+    let id = headers.get(X_REQUEST_ID)?.to_str().ok()?;
+    let is_safe = (1..=REQUEST_ID_CHARS_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    is_safe.then(|| id.into())
 }
 
-/// What browsers are told about every answer; a page may have said more about itself already.
-fn guard(headers: &mut HeaderMap, under_api: bool) {
+/// Adds headers for browsers; those that a handler has set stay.
+fn add_security_headers(headers: &mut HeaderMap, under_api: bool) {
     let mut add = |name: HeaderName, value| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     };
@@ -135,10 +138,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_requests_own_id_is_kept_when_it_is_short_and_plain() {
+    fn a_clients_request_id_is_kept_when_it_is_short_visible_ascii() {
         let kept = |id: &[u8]| {
             let headers = HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_bytes(id).unwrap())]);
-            own_id(&headers).is_some_and(|own| own.as_bytes() == id)
+            client_request_id(&headers).is_some_and(|kept| kept.as_bytes() == id)
         };
         assert!(kept(b"r-1"));
         assert!(kept("a".repeat(128).as_bytes()));
@@ -146,6 +149,6 @@ mod tests {
         assert!(!kept(b""));
         assert!(!kept(b"two words"));
         assert!(!kept("茶".as_bytes()));
-        assert_eq!(own_id(&HeaderMap::new()), None);
+        assert_eq!(client_request_id(&HeaderMap::new()), None);
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use teahouse_core::{ErrorCode, RoomId, UserId};
 use teahouse_protocol::classic::http::{
-    ConversationEntry, ConversationPage, Conversations, Glance, PrivateBody, PrivateSent, Started, UnreadCount,
+    ConversationBody, ConversationPage, ConversationReader, Conversations, PrivateBody, PrivateSent, Started,
+    UnreadCount,
 };
 use teahouse_store::AppendError;
 
@@ -26,7 +27,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, Reader(caller): Reader) ->
     let conversations = list_conversations(&app, caller.id()).await?;
     let entries = conversations.iter().map(|entry| {
         let last = entry.last_message.as_ref().map(|(text, time)| (text.as_str(), *time));
-        ConversationEntry::new(entry.room, &entry.peer, last, entry.unread, entry.created_at)
+        ConversationBody::new(entry.room, &entry.peer, last, entry.unread, entry.created_at)
     });
     Ok(ApiResponse::ok(&Conversations::new(entries.collect())))
 }
@@ -51,9 +52,13 @@ pub(super) async fn messages(
     let (before, limit) = (query.message("before_id")?, query.limit()?);
     let page = read_conversation(&app, caller.id(), RoomId(room), before, limit).await?;
     let direct = &page.room;
-    let glance =
-        Glance { own: &direct.own, peer: &direct.peer, read_seq: direct.read_seq, peer_read_seq: direct.peer_read_seq };
-    Ok(ApiResponse::ok(&ConversationPage::new(&page.messages, &glance)))
+    let reader = ConversationReader {
+        own: &direct.own,
+        peer: &direct.peer,
+        read_seq: direct.read_seq,
+        peer_read_seq: direct.peer_read_seq,
+    };
+    Ok(ApiResponse::ok(&ConversationPage::new(&page.messages, &reader)))
 }
 
 pub(super) async fn read(State(app): State<Arc<App>>, Actor(caller): Actor, PathId(room): PathId) -> ApiResult {

@@ -1,5 +1,5 @@
-//! The cookie that continues a login: seen by nothing but the routes under `/api/auth`, never by scripts,
-//! never sent along from another site's page.
+//! The refresh cookie, which continues a login. Browsers send it only to `/api/auth`, hide it from scripts, and never
+//! send it from another site's page.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::session_tokens::RefreshSecret;
 
 const NAME: &str = "teahouse_refresh";
 
-/// The refresh token that a request brings.
+/// The refresh token of a request.
 pub(super) fn refresh_of(headers: &HeaderMap) -> Option<RefreshSecret> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -19,12 +19,12 @@ pub(super) fn refresh_of(headers: &HeaderMap) -> Option<RefreshSecret> {
     Some(RefreshSecret::presented(value.trim_matches('"')))
 }
 
-/// Hands one to the browser.
+/// The `Set-Cookie` that stores a refresh token.
 pub(super) fn keep(secret: &RefreshSecret, config: &Config) -> HeaderValue {
     cookie(secret.expose(), config.auth.refresh_ttl, config)
 }
 
-/// Takes it away.
+/// The `Set-Cookie` that removes it.
 pub(super) fn forget(config: &Config) -> HeaderValue {
     cookie("", Duration::ZERO, config)
 }
@@ -34,7 +34,7 @@ fn cookie(value: &str, max_age: Duration, config: &Config) -> HeaderValue {
     let secure = if https { "; Secure" } else { "" };
     let max_age = max_age.as_secs();
     let text = format!("{NAME}={value}; Path=/api/auth; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}");
-    // Hexadecimal digits and our own words; nothing that a header could not hold.
+    // The value consists of hexadecimal digits, so that the header is always valid.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 

@@ -1,4 +1,4 @@
-//! Which pages of other origins may call the API: those that the operator listed, with credentials.
+//! Which pages of other origins may call the API with credentials: those in `server.allowed_origins`.
 
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use axum::http::{HeaderValue, Method};
@@ -8,7 +8,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::context::X_REQUEST_ID;
 use crate::config::WebOrigin;
 
-/// How long a browser may remember the answer; a change of the list shows after ten minutes at most.
+/// How long a browser may cache a preflight answer. A change of the list takes effect after ten minutes at most.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
 pub(super) fn layer(allowed: &[WebOrigin]) -> CorsLayer {

@@ -1,4 +1,4 @@
-//! The seam of `crate::fuzzing` into what reads requests: bodies, queries and headers, without a socket or an app.
+//! The part of `crate::fuzzing` that reads requests: bodies, queries and headers, without a socket or an app.
 
 use std::net::IpAddr;
 
@@ -8,34 +8,36 @@ use axum::http::{HeaderMap, Uri};
 use serde::de::DeserializeOwned;
 use teahouse_core::Language;
 use teahouse_protocol::classic::http::{
-    ChangePasswordBody, LoginBody, PrivateBody, ProfileBody, RegisterBody, SendBody, http_refusal,
+    ChangePasswordBody, LoginBody, PrivateBody, ProfileBody, RegisterBody, SendBody,
 };
+use teahouse_protocol::http;
 use teahouse_protocol::server_api::{DisconnectBody, PostBody, PublishBody, UserBodies};
 
-use super::address::{Whence, whence};
+use super::address::{ClientAddr, resolve_client_addr};
 use super::body::{Shape, parse};
 use super::cookie::refresh_of;
-use super::origin::{Own, may_connect};
+use super::language::preferred_language;
+use super::origin::{AllowedOrigins, may_connect};
 use super::parameters::{QueryParams, idempotency_key, parse_integer};
 use super::redaction::redacted;
 use super::server_api::user_ids;
 use crate::errors::ApiError;
 
-/// A refusal, as its sender sees it.
+/// A refusal as the client sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refused {
-    /// The answer's status.
+    /// The status of the answer.
     pub status: u16,
-    /// The field that is to blame.
+    /// The invalid field.
     pub field: Option<String>,
-    /// The answer's body, in each language.
+    /// The body of the answer in each language.
     pub bodies: [String; 2],
 }
 
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
         let body =
-            |language| http_refusal(error.status(), error.code(), error.message(language), error.field(), "a request");
+            |language| http::error(error.status(), error.code(), error.message(language), error.field(), "a request");
         let bodies = [body(Language::En), body(Language::Zh)];
         Self { status: error.status(), field: error.field().map(str::to_owned), bodies }
     }
@@ -47,7 +49,7 @@ fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<(), ApiError> {
     parse::<T>(bytes, Shape::Object).map(drop)
 }
 
-/// Every body that is not a v1 request's `data`, by what it is for.
+/// Every request body that is not the `data` of a v1 request, by its name.
 pub const BODIES: &[(&str, Read)] = &[
     ("register", object::<RegisterBody>),
     ("login", object::<LoginBody>),
@@ -61,52 +63,52 @@ pub const BODIES: &[(&str, Read)] = &[
     ("users", |bytes| parse::<UserBodies>(bytes, Shape::ObjectOrArray).map(drop)),
 ];
 
-/// Reads these bytes as the body of that place in [`BODIES`].
+/// Reads bytes as the body with this index in [`BODIES`].
 ///
 /// # Errors
-/// It is none.
-pub fn read_body(place: usize, bytes: &[u8]) -> Result<(), Refused> {
-    BODIES[place % BODIES.len()].1(bytes).map_err(Refused::from)
+/// The bytes are not a valid body.
+pub fn read_body(index: usize, bytes: &[u8]) -> Result<(), Refused> {
+    BODIES[index % BODIES.len()].1(bytes).map_err(Refused::from)
 }
 
-/// What is made of a request's head.
+/// The parsed head of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Head {
-    /// The address as it stands in the log.
+    /// The URL in the log.
     pub redacted: String,
-    /// The query's parameters.
+    /// The query parameter `limit`.
     pub limit: Result<u32, Refused>,
-    /// The same, as an id.
+    /// The query parameter `before_id`.
     pub before: Result<Option<u64>, Refused>,
-    /// The same, as a list of ids.
+    /// The query parameter `user_ids`.
     pub users: Option<Result<Vec<u64>, Refused>>,
-    /// What stands behind the last `/` of the path, as an id.
+    /// The last segment of the path, as an id.
     pub id: Option<u64>,
-    /// The headers' `Idempotency-Key`.
+    /// The header `Idempotency-Key`.
     pub key: Result<Option<String>, Refused>,
-    /// The refresh token in the headers' cookies.
+    /// The refresh token in the cookies.
     pub cookie: Option<String>,
-    /// The language to answer in.
+    /// The language of the answer.
     pub language: Language,
-    /// Where it comes from when its peer is a stranger, and when it is a listed proxy.
-    pub whence: [(IpAddr, bool); 2],
-    /// Whether its page may connect to a site of this host.
+    /// The client's address with an untrusted peer, and with a trusted proxy.
+    pub client_addrs: [(IpAddr, bool); 2],
+    /// Whether its page may connect to a server with this host.
     pub may_connect: bool,
 }
 
-/// Reads a request's head. `None` when its query cannot be read at all.
+/// Reads the head of a request; `None` when its query is malformed.
 #[must_use]
 pub fn read_head(uri: &Uri, headers: &HeaderMap, peer: IpAddr) -> Option<Head> {
     let asked = QueryParams(Query::try_from_uri(uri).ok()?.0);
     let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     let proxies = [peer.into()];
     let from = |proxies: &[ipnet::IpNet]| {
-        let Whence { address, through_proxy } = whence(peer, headers, proxies);
+        let ClientAddr { address, through_proxy } = resolve_client_addr(peer, headers, proxies);
         (address, through_proxy)
     };
-    let own = Own {
+    let allowed = AllowedOrigins {
         public_url: Some("https://www.example.org"),
-        allowed: &["http://localhost:5173"],
+        listed: &["http://localhost:5173"],
         host: text(HOST),
         forwarded_host: None,
         loopback_only: false,
@@ -121,8 +123,8 @@ pub fn read_head(uri: &Uri, headers: &HeaderMap, peer: IpAddr) -> Option<Head> {
         id: uri.path().rsplit('/').next().and_then(parse_integer),
         key: idempotency_key(headers).map_err(Refused::from),
         cookie: refresh_of(headers).map(|secret| secret.expose().to_owned()),
-        language: super::language::of(headers),
-        whence: [from(&[]), from(&proxies)],
-        may_connect: text(ORIGIN).is_some_and(|origin| may_connect(origin, &own)),
+        language: preferred_language(headers),
+        client_addrs: [from(&[]), from(&proxies)],
+        may_connect: text(ORIGIN).is_some_and(|origin| may_connect(origin, &allowed)),
     })
 }

@@ -1,90 +1,90 @@
-//! Whether the server is well, for machines: `/live` (it answers at all), `/health` (its parts work) and
-//! `/ready` (send people here). What was found out is used again for a second, so that asking costs nothing.
+//! Health checks: `/live` (the process answers), `/health` (the store and the hub work) and `/ready` (a load balancer
+//! may send traffic here). A result is cached for a second, so that probes cost nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use teahouse_protocol::classic::http::Wellness;
+use teahouse_protocol::http::HealthBody;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::app::App;
+use crate::clock;
 
-/// For how long a finding is used again; also how long the parts have to answer.
+/// How long a result is cached, and the timeout of the store and of the hub.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The status when somebody should look.
-const NOT_WELL: &str = "unavailable";
+/// The status of a failed check.
+const UNAVAILABLE: &str = "unavailable";
 
-/// What was found out last. The lock is held while it is found out anew, which the deadlines bound, so
-/// that any number of probes at once are one check.
+/// The last result. A check holds the lock, for a bounded time, so that concurrent probes share one check.
 #[derive(Default)]
-pub(super) struct Findings(Mutex<Option<(Instant, Finding)>>);
+pub(super) struct HealthCache(Mutex<Option<(Instant, Health)>>);
 
 #[derive(Clone, Copy)]
-struct Finding {
+struct Health {
     store: bool,
     hub: bool,
 }
 
-impl Finding {
-    fn well(self) -> bool {
+impl Health {
+    fn is_ok(self) -> bool {
         self.store && self.hub
     }
 }
 
-impl Findings {
-    async fn now(&self, app: &App) -> Finding {
+impl HealthCache {
+    async fn get(&self, app: &App) -> Health {
         let mut last = self.0.lock().await;
         match *last {
-            Some((at, finding)) if at.elapsed() < SECOND => finding,
+            Some((at, health)) if at.elapsed() < SECOND => health,
             _ => {
-                let finding = look(app).await;
-                *last = Some((Instant::now(), finding));
-                finding
+                let health = check(app).await;
+                *last = Some((clock::monotonic(), health));
+                health
             }
         }
     }
 }
 
-async fn look(app: &App) -> Finding {
+async fn check(app: &App) -> Health {
     let (store, hub) = tokio::join!(timeout(SECOND, app.store.check()), timeout(2 * SECOND, app.live.probe(SECOND)));
     let store = match store {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
-            tracing::warn!(%error, "the store does not take writes");
+            tracing::warn!(%error, "store health check failed");
             false
         }
         Err(_) => {
-            tracing::warn!("the store did not answer within a second");
+            tracing::warn!("store health check timed out");
             false
         }
     };
-    Finding { store, hub: hub.unwrap_or(false) }
+    Health { store, hub: hub.unwrap_or(false) }
 }
 
 pub(super) async fn live() -> Response {
     Json(serde_json::json!({ "status": "ok" })).into_response()
 }
 
-pub(super) async fn health(State(app): State<Arc<App>>, Extension(findings): Extension<Arc<Findings>>) -> Response {
-    let finding = findings.now(&app).await;
-    // A server on its way down is still well.
-    answer(if finding.well() { "ok" } else { NOT_WELL }, finding, &app)
+pub(super) async fn health(State(app): State<Arc<App>>, Extension(cache): Extension<Arc<HealthCache>>) -> Response {
+    let health = cache.get(&app).await;
+    // A draining server is healthy.
+    answer(if health.is_ok() { "ok" } else { UNAVAILABLE }, health, &app)
 }
 
-pub(super) async fn ready(State(app): State<Arc<App>>, Extension(findings): Extension<Arc<Findings>>) -> Response {
-    let finding = findings.now(&app).await;
-    answer(if finding.well() && !app.is_draining() { "ready" } else { NOT_WELL }, finding, &app)
+pub(super) async fn ready(State(app): State<Arc<App>>, Extension(cache): Extension<Arc<HealthCache>>) -> Response {
+    let health = cache.get(&app).await;
+    answer(if health.is_ok() && !app.is_draining() { "ready" } else { UNAVAILABLE }, health, &app)
 }
 
-fn answer(status: &'static str, finding: Finding, app: &App) -> Response {
-    let word = |well| if well { "ok" } else { "failing" };
-    let body = Wellness { status, store: word(finding.store), hub: word(finding.hub), draining: app.is_draining() };
-    let code = if status == NOT_WELL { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+fn answer(status: &'static str, health: Health, app: &App) -> Response {
+    let word = |is_ok| if is_ok { "ok" } else { "failing" };
+    let body = HealthBody { status, store: word(health.store), hub: word(health.hub), draining: app.is_draining() };
+    let code = if status == UNAVAILABLE { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, Json(body)).into_response()
 }

@@ -1,20 +1,20 @@
-//! Which of our languages somebody reads best, from `Accept-Language`.
+//! The language of an answer, from `Accept-Language`.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
 use teahouse_core::Language;
 
-/// The language to answer in; English when nothing that we speak is asked for.
+/// The supported language that the client prefers; English when it asks for none.
 #[must_use]
-pub fn of(headers: &HeaderMap) -> Language {
+pub fn preferred_language(headers: &HeaderMap) -> Language {
     let mut best = (0, Language::En);
     for range in
         headers.get_all(ACCEPT_LANGUAGE).iter().filter_map(|line| line.to_str().ok()).flat_map(|l| l.split(','))
     {
         let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
-        let Some(language) = spoken(tag.trim()) else { continue };
+        let Some(language) = supported(tag.trim()) else { continue };
         let quality = quality(parameters);
-        // The first of equals wins, as browsers list what is preferred first.
+        // Among equals the first wins, since browsers list the preferred one first.
         if quality > best.0 {
             best = (quality, language);
         }
@@ -22,7 +22,7 @@ pub fn of(headers: &HeaderMap) -> Language {
     best.1
 }
 
-fn spoken(tag: &str) -> Option<Language> {
+fn supported(tag: &str) -> Option<Language> {
     let primary = tag.split('-').next().unwrap_or_default();
     match primary {
         "*" => Some(Language::En),
@@ -32,11 +32,11 @@ fn spoken(tag: &str) -> Option<Language> {
     }
 }
 
-/// Thousandths; 1000 when nothing is said, 0 when it is no quality.
+/// The quality value in thousandths: 1000 when there is none, 0 when it is invalid.
 fn quality(parameters: &str) -> u32 {
     let Some(value) = parameters.split(';').find_map(|part| part.trim().strip_prefix("q=")) else { return 1000 };
     match value.trim().parse::<f32>() {
-        // Bounded above, so that the cast cannot go wrong.
+        // The range makes the cast exact.
         Ok(value) if (0.0..=1.0).contains(&value) => (value * 1000.0) as u32,
         _ => 0,
     }
@@ -47,10 +47,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_of_what_we_speak() {
+    fn the_preferred_supported_language_wins() {
         let check = |header: &'static str, expect| {
             let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, header.parse().unwrap())]);
-            assert_eq!(of(&headers), expect, "{header}");
+            assert_eq!(preferred_language(&headers), expect, "{header}");
         };
         check("zh-CN,zh;q=0.9,en;q=0.8", Language::Zh);
         check("zh", Language::Zh);
@@ -66,6 +66,6 @@ mod tests {
         check("zh;q=7", Language::En);
         check("", Language::En);
         check("zhx", Language::En);
-        assert_eq!(of(&HeaderMap::new()), Language::En);
+        assert_eq!(preferred_language(&HeaderMap::new()), Language::En);
     }
 }

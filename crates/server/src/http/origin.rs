@@ -1,5 +1,5 @@
-//! Which pages may open a WebSocket. A browser says by `Origin` whose page asks; that must be our own
-//! origin or a listed one. Whoever sends none is no browser.
+//! Which pages may open a WebSocket. A browser names the page's origin in `Origin`; it must be the server's own or a
+//! configured one. A request without `Origin` does not come from a browser and passes.
 
 use std::net::Ipv4Addr;
 
@@ -10,42 +10,43 @@ use teahouse_core::ErrorCode;
 
 use super::context::Context;
 use crate::app::App;
-use crate::errors::{ApiError, messages as texts};
+use crate::errors::ApiError;
+use crate::errors::messages as texts;
 
-/// What an origin is held against.
+/// The origins that may connect.
 #[derive(Clone, Copy, Debug)]
-pub struct Own<'a> {
-    /// The site as browsers see it, as an origin.
+pub struct AllowedOrigins<'a> {
+    /// The origin of the site (`server.public_url`).
     pub public_url: Option<&'a str>,
-    /// Other origins whose pages may connect.
-    pub allowed: &'a [&'a str],
+    /// Other configured origins (`server.allowed_origins`).
+    pub listed: &'a [&'a str],
     /// The request's `Host`.
     pub host: Option<&'a str>,
-    /// The host that a listed proxy says was asked for; `None` from anybody else.
+    /// The `X-Forwarded-Host` of a trusted proxy.
     pub forwarded_host: Option<&'a str>,
-    /// The server listens on loopback only: whoever develops a page may do it on any port there.
+    /// The server listens on loopback only: pages on any loopback port may connect, for development.
     pub loopback_only: bool,
 }
 
-/// Refuses a handshake from a page that may not connect, naming the origin and the key to change.
+/// Checks the origin of a handshake.
 ///
 /// # Errors
-/// 403.
+/// 403, with the origin and the configuration key that would allow it.
 pub fn check(app: &App, context: &Context, headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    // An origin that is no text is somebody's, but nobody's whom we know.
+    // An origin that is not text matches none, like `null`.
     let Some(origin) = headers.get(ORIGIN).map(|value| value.to_str().unwrap_or("null")) else { return Ok(()) };
     let server = &app.config.server;
-    let allowed: Vec<&str> = server.allowed_origins.iter().map(|origin| origin.as_str()).collect();
-    let own = Own {
+    let listed: Vec<&str> = server.allowed_origins.iter().map(|origin| origin.as_str()).collect();
+    let allowed = AllowedOrigins {
         public_url: server.public_url.as_ref().map(|url| url.as_str()),
-        allowed: &allowed,
+        listed: &listed,
         host: text(HOST.as_str()),
         forwarded_host: if context.through_proxy { text("x-forwarded-host") } else { None },
         loopback_only: server.listen.ip().to_canonical().is_loopback(),
     };
-    let twice = headers.get_all(ORIGIN).iter().nth(1).is_some();
-    if !twice && may_connect(origin, &own) {
+    let repeated = headers.get_all(ORIGIN).iter().nth(1).is_some();
+    if !repeated && may_connect(origin, &allowed) {
         return Ok(());
     }
     Err(ApiError::new(ErrorCode::Forbidden).with_message(texts::origin_not_allowed(origin)))
@@ -53,15 +54,16 @@ pub fn check(app: &App, context: &Context, headers: &HeaderMap) -> Result<(), Ap
 
 /// Whether a page of this origin may connect.
 #[must_use]
-pub fn may_connect(origin: &str, own: &Own<'_>) -> bool {
+pub fn may_connect(origin: &str, allowed: &AllowedOrigins<'_>) -> bool {
     let Some(page) = Site::of_origin(origin) else { return false };
-    let listed = own.public_url.iter().chain(own.allowed).filter_map(|origin| Site::of_origin(origin));
-    // Of several forwarded hosts the last was written by the proxy that we know.
-    let forwarded = own.forwarded_host.and_then(|hosts| hosts.rsplit(',').next());
-    let mut asked = own.host.into_iter().chain(forwarded).filter_map(|host| Site::of_host(host.trim(), page.scheme));
-    listed.into_iter().any(|site| site == page)
-        || asked.any(|site| site == page)
-        || (own.loopback_only && page.is_loopback())
+    let configured = allowed.public_url.iter().chain(allowed.listed).filter_map(|origin| Site::of_origin(origin));
+    // The trusted proxy wrote the last of several forwarded hosts.
+    let forwarded = allowed.forwarded_host.and_then(|hosts| hosts.rsplit(',').next());
+    let mut requested =
+        allowed.host.into_iter().chain(forwarded).filter_map(|host| Site::of_host(host.trim(), page.scheme));
+    configured.into_iter().any(|site| site == page)
+        || requested.any(|site| site == page)
+        || (allowed.loopback_only && page.is_loopback())
 }
 
 /// A scheme, a host and a port.
@@ -79,7 +81,7 @@ enum Scheme {
 }
 
 impl Site {
-    /// An origin is a scheme and an authority, and nothing behind it.
+    /// Parses an origin: a scheme and an authority, and nothing after them.
     fn of_origin(origin: &str) -> Option<Self> {
         let (scheme, authority) = origin.split_once("://")?;
         let scheme = match scheme {
@@ -90,7 +92,7 @@ impl Site {
         Self::of_host(authority, scheme)
     }
 
-    /// A `Host` does not say its scheme: TLS may have ended at a proxy, so it is taken to be the page's.
+    /// Parses a `Host`. It has no scheme, and a proxy may have terminated TLS, so it gets the scheme of the page.
     fn of_host(host: &str, scheme: Scheme) -> Option<Self> {
         let authority: Authority = host.parse().ok()?;
         if host.contains('@') || authority.host().is_empty() {
@@ -117,16 +119,17 @@ impl Site {
 mod tests {
     use super::*;
 
-    const NOBODY: Own<'_> =
-        Own { public_url: None, allowed: &[], host: None, forwarded_host: None, loopback_only: false };
+    const NONE: AllowedOrigins<'_> =
+        AllowedOrigins { public_url: None, listed: &[], host: None, forwarded_host: None, loopback_only: false };
 
-    fn check(own: &Own<'_>, origin: &str, expect: bool) {
-        assert_eq!(may_connect(origin, own), expect, "{origin} against {own:?}");
+    fn check(allowed: &AllowedOrigins<'_>, origin: &str, expect: bool) {
+        assert_eq!(may_connect(origin, allowed), expect, "{origin} against {allowed:?}");
     }
 
     #[test]
-    fn the_public_address_and_listed_origins_may() {
-        let own = Own { public_url: Some("https://example.org"), allowed: &["http://localhost:5173"], ..NOBODY };
+    fn the_public_url_and_listed_origins_may_connect() {
+        let allowed =
+            AllowedOrigins { public_url: Some("https://example.org"), listed: &["http://localhost:5173"], ..NONE };
         for (origin, expect) in [
             ("https://example.org", true),
             ("https://EXAMPLE.org", true),
@@ -137,13 +140,13 @@ mod tests {
             ("http://localhost:5174", false),
             ("https://www.example.org", false),
         ] {
-            check(&own, origin, expect);
+            check(&allowed, origin, expect);
         }
     }
 
     #[test]
-    fn look_alikes_and_what_is_no_origin_may_not() {
-        let own = Own { public_url: Some("https://example.org"), host: Some("example.org"), ..NOBODY };
+    fn look_alikes_and_invalid_origins_may_not_connect() {
+        let allowed = AllowedOrigins { public_url: Some("https://example.org"), host: Some("example.org"), ..NONE };
         for origin in [
             "null",
             "",
@@ -165,12 +168,12 @@ mod tests {
             "//example.org",
             "example.org",
         ] {
-            check(&own, origin, false);
+            check(&allowed, origin, false);
         }
     }
 
     #[test]
-    fn the_host_that_was_asked_for_may_with_its_port() {
+    fn the_requested_host_may_connect_with_its_port() {
         for (host, origin, expect) in [
             ("chat.example.org", "https://chat.example.org", true),
             ("chat.example.org", "http://chat.example.org", true),
@@ -183,22 +186,23 @@ mod tests {
             ("chat.example.org", "https://example.org", false),
             ("", "https://example.org", false),
         ] {
-            check(&Own { host: Some(host), ..NOBODY }, origin, expect);
+            check(&AllowedOrigins { host: Some(host), ..NONE }, origin, expect);
         }
     }
 
     #[test]
-    fn of_forwarded_hosts_the_proxys_own_counts() {
-        let own = |forwarded| Own { host: Some("backend:8080"), forwarded_host: Some(forwarded), ..NOBODY };
-        check(&own("example.org"), "https://example.org", true);
-        check(&own("evil.com, example.org"), "https://example.org", true);
-        check(&own("evil.com, example.org"), "https://evil.com", false);
-        check(&Own { host: Some("backend:8080"), ..NOBODY }, "https://example.org", false);
+    fn of_several_forwarded_hosts_the_last_counts() {
+        let allowed =
+            |forwarded| AllowedOrigins { host: Some("backend:8080"), forwarded_host: Some(forwarded), ..NONE };
+        check(&allowed("example.org"), "https://example.org", true);
+        check(&allowed("evil.com, example.org"), "https://example.org", true);
+        check(&allowed("evil.com, example.org"), "https://evil.com", false);
+        check(&AllowedOrigins { host: Some("backend:8080"), ..NONE }, "https://example.org", false);
     }
 
     #[test]
-    fn pages_on_loopback_may_while_the_server_listens_there_only() {
-        let own = Own { loopback_only: true, ..NOBODY };
+    fn pages_on_loopback_may_connect_while_the_server_listens_there_only() {
+        let allowed = AllowedOrigins { loopback_only: true, ..NONE };
         for (origin, expect) in [
             ("http://localhost:5173", true),
             ("http://127.0.0.1:3000", true),
@@ -209,8 +213,8 @@ mod tests {
             ("http://192.168.0.7:5173", false),
             ("null", false),
         ] {
-            check(&own, origin, expect);
-            check(&NOBODY, origin, false);
+            check(&allowed, origin, expect);
+            check(&NONE, origin, false);
         }
     }
 }

@@ -1,5 +1,7 @@
-//! The first chat page, inside the binary: one document and one script, with the headers that keep them to themselves.
-//! It knows nothing of chatting; a page that outgrows it takes its place here.
+//! Serves the chat page, whose files (`web/chat/public`) are embedded in the binary, with their security headers and
+//! etags. It knows nothing about chat.
+
+use std::borrow::Cow;
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -8,23 +10,30 @@ use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use rust_embed::Embed;
 use sha2::{Digest, Sha256};
 
-const DOCUMENT: &str = include_str!("../../../../web/chat/index.html");
-const SCRIPT: &str = include_str!("../../../../web/chat/teahouse.js");
+/// The files of the page. Debug builds embed them too, so that etags and the policy are computed once in every build.
+#[derive(Embed)]
+#[folder = "../../web/chat/public"]
+struct Files;
 
-/// The page's routes: `/` and `/teahouse.js`.
+/// The page's routes: each file under its name, and `index.html` as `/`.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let document = Asset::new("text/html; charset=utf-8", DOCUMENT, Some(policy(DOCUMENT)));
-    let script = Asset::new("text/javascript; charset=utf-8", SCRIPT, None);
-    Router::new()
-        .route("/", get(move |request: HeaderMap| async move { document.answer(&request) }))
-        .route("/teahouse.js", get(move |request: HeaderMap| async move { script.answer(&request) }))
+    Files::iter().filter_map(|name| Some((Files::get(&name)?.data, name))).fold(
+        Router::new(),
+        |router, (body, name)| {
+            let asset = Asset::new(&name, body);
+            let path = if name == "index.html" { "/".to_owned() } else { format!("/{name}") };
+            router.route(&path, get(move |request: HeaderMap| async move { asset.answer(&request) }))
+        },
+    )
 }
 
-/// What the document may load and talk to: itself. Its one inline style is allowed by its hash, which is taken from
-/// the document when the server starts, so that the two cannot drift apart.
-fn policy(document: &str) -> String {
+/// The Content-Security-Policy of a document: it may load and talk to its own origin only. The hash of its one inline
+/// style is computed from the document, so that the two always agree.
+fn content_security_policy(document: &[u8]) -> String {
+    let document = String::from_utf8_lossy(document);
     let style = document.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).map_or("", |(s, _)| s);
     format!(
         "default-src 'none'; script-src 'self'; style-src 'sha256-{}'; connect-src 'self'; img-src 'self' data:; \
@@ -33,7 +42,7 @@ fn policy(document: &str) -> String {
     )
 }
 
-/// A file of the page with its headers, made once.
+/// A file of the page with its headers.
 #[derive(Clone)]
 struct Asset {
     etag: String,
@@ -42,12 +51,17 @@ struct Asset {
 }
 
 impl Asset {
-    fn new(content_type: &'static str, text: &'static str, policy: Option<String>) -> Self {
-        let etag = format!("\"{}\"", STANDARD.encode(Sha256::digest(text.as_bytes())));
+    fn new(name: &str, body: Cow<'static, [u8]>) -> Self {
+        let (content_type, policy) = match name.rsplit('.').next() {
+            Some("html") => ("text/html; charset=utf-8", Some(content_security_policy(&body))),
+            Some("js") => ("text/javascript; charset=utf-8", None),
+            _ => ("application/octet-stream", None),
+        };
+        let etag = format!("\"{}\"", STANDARD.encode(Sha256::digest(&body)));
         let mut headers = HeaderMap::new();
         for (name, value) in [
             (header::CONTENT_TYPE, content_type),
-            // Kept, but asked for again each time: a new server never meets an old script.
+            // Browsers cache it and revalidate it each time, so that a new server never meets an old script.
             (header::CACHE_CONTROL, "no-cache"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::REFERRER_POLICY, "no-referrer"),
@@ -56,21 +70,25 @@ impl Asset {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        // Both are printable ASCII by construction; a header that cannot be made is left out, and a test looks for it.
+        // Both are printable ASCII by construction; a test checks that they are there.
         for (name, value) in [(header::ETAG, Some(etag.clone())), (header::CONTENT_SECURITY_POLICY, policy)] {
             if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
                 headers.insert(name, value);
             }
         }
-        Self { etag, headers, body: Bytes::from_static(text.as_bytes()) }
+        let body = match body {
+            Cow::Borrowed(body) => Bytes::from_static(body),
+            Cow::Owned(body) => body.into(),
+        };
+        Self { etag, headers, body }
     }
 
     fn answer(&self, request: &HeaderMap) -> Response {
-        let known =
+        let is_cached =
             request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
                 value.split(',').any(|tag| tag.trim().trim_start_matches("W/") == self.etag || tag.trim() == "*")
             });
-        if known {
+        if is_cached {
             let mut headers = self.headers.clone();
             headers.remove(header::CONTENT_TYPE);
             (StatusCode::NOT_MODIFIED, headers).into_response()
@@ -89,6 +107,16 @@ mod tests {
 
     use super::*;
 
+    fn file(name: &str) -> String {
+        let body = Files::get(name).expect("a file of the page").data;
+        String::from_utf8(body.into_owned()).expect("UTF-8")
+    }
+
+    #[test]
+    fn only_the_files_of_the_page_are_embedded() {
+        assert_eq!(Files::iter().collect::<Vec<_>>(), ["index.html", "teahouse.js"]);
+    }
+
     async fn get(path: &str, none_match: Option<&str>) -> (StatusCode, HeaderMap, Bytes) {
         let mut request = Request::get(path);
         if let Some(tag) = none_match {
@@ -104,15 +132,17 @@ mod tests {
     async fn the_document_allows_its_own_style_and_script_and_nothing_else() {
         let (status, headers, body) = get("/", None).await;
         assert_eq!(status, StatusCode::OK);
-        assert_eq!(body, DOCUMENT.as_bytes());
+        let document = file("index.html");
+        assert_eq!(body, document.as_bytes());
+        assert_eq!(headers[header::CONTENT_TYPE], "text/html; charset=utf-8");
         let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().expect("ASCII");
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'sha256-"), "{policy}");
-        // What the policy would forbid has no place in the document.
-        assert_eq!(DOCUMENT.matches("<style>").count(), 1);
+        // The document contains nothing that the policy forbids.
+        assert_eq!(document.matches("<style>").count(), 1);
         for forbidden in [" style=", "<style ", "onclick", "onload", "javascript:", "http://localhost"] {
-            assert!(!DOCUMENT.contains(forbidden), "{forbidden} is in the document");
+            assert!(!document.contains(forbidden), "{forbidden} is in the document");
         }
-        assert_eq!(DOCUMENT.matches("<script").count(), 1);
+        assert_eq!(document.matches("<script").count(), 1);
     }
 
     #[tokio::test]
@@ -136,8 +166,9 @@ mod tests {
 
     #[test]
     fn the_script_writes_text_and_never_markup() {
+        let script = file("teahouse.js");
         for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
-            assert!(!SCRIPT.contains(forbidden), "{forbidden} is in the script");
+            assert!(!script.contains(forbidden), "{forbidden} is in the script");
         }
     }
 }

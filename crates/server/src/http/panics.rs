@@ -1,4 +1,4 @@
-//! A panic in a handler ends that request with a 500 in the envelope, and nothing else.
+//! A panic in a handler ends its request with a 500 in the envelope. It affects no other request.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -12,24 +12,24 @@ use axum::response::{IntoResponse, Response};
 
 use crate::errors::ApiError;
 
-/// Runs the rest of the request, and answers when it panics.
-pub(super) async fn caught(request: Request, next: Next) -> Response {
-    unpanicked(next.run(request)).await.unwrap_or_else(IntoResponse::into_response)
+/// Answers a request whose handler panics.
+pub(super) async fn with_panics_caught(request: Request, next: Next) -> Response {
+    catch_panic(next.run(request)).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// Awaits a part of a request; a panic in it is a refusal.
-pub async fn unpanicked<T>(part: impl Future<Output = T>) -> Result<T, ApiError> {
+/// Awaits a part of a request; a panic in it becomes an error.
+pub async fn catch_panic<T>(part: impl Future<Output = T>) -> Result<T, ApiError> {
     let mut part = pin!(part);
-    // The future is not polled again after a panic, so nobody sees what it left half done.
+    // The future is not polled again after a panic, so nothing observes its broken state.
     let outcome = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| part.as_mut().poll(context))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
         Err(panic) => Poll::Ready(Err(panic)),
     });
-    outcome.await.map_err(|panic| ApiError::internal(message(panic.as_ref())))
+    outcome.await.map_err(|panic| ApiError::internal(panic_message(panic.as_ref())))
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("a handler panicked: {}", text.unwrap_or("no message"))
 }

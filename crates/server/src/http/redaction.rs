@@ -1,13 +1,12 @@
-//! What of a request's address may stand in a log line: everything but the values of tokens (ANCESTOR.md
-//! P18). The classic front end has to put its token into the URL; it goes no further than here.
+//! Redacts secrets in a request's URL for the log (docs/internals/regressions.md, P18): the classic front end has to
+//! put its token into the URL.
 
-/// Characters of an address in a log line; more of it tells nobody more.
+/// Maximum characters of a URL in a log line.
 const LOGGED_CHARS_MAX: usize = 512;
 
-const HIDDEN: &str = "[redacted]";
+const REDACTED: &str = "[redacted]";
 
-/// A path with its query, with the value of every parameter hidden whose name speaks of a token, a key,
-/// a password or a secret.
+/// A path and query in which the values of secret parameters are redacted.
 #[must_use]
 pub fn redacted(path_and_query: &str) -> String {
     let mut line = String::with_capacity(path_and_query.len());
@@ -15,7 +14,7 @@ pub fn redacted(path_and_query: &str) -> String {
         if index > 0 {
             line.push('&');
         }
-        hide(pair, &mut line);
+        push_redacted(pair, &mut line);
     }
     match line.char_indices().nth(LOGGED_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &line[..end]),
@@ -23,9 +22,9 @@ pub fn redacted(path_and_query: &str) -> String {
     }
 }
 
-/// Writes one pair; from the first secret name in it on, nothing but the name. A careless client joins
-/// pairs with `?`, so names may follow one.
-fn hide(pair: &str, line: &mut String) {
+/// Appends a pair, without everything after the first secret name. A careless client joins pairs with `?`, so a name
+/// may follow one.
+fn push_redacted(pair: &str, line: &mut String) {
     for (index, piece) in pair.split('?').enumerate() {
         if index > 0 {
             line.push('?');
@@ -34,7 +33,7 @@ fn hide(pair: &str, line: &mut String) {
             Some((name, _)) if is_secret(name) => {
                 line.push_str(name);
                 line.push('=');
-                line.push_str(HIDDEN);
+                line.push_str(REDACTED);
                 return;
             }
             _ => line.push_str(piece),
@@ -42,13 +41,13 @@ fn hide(pair: &str, line: &mut String) {
     }
 }
 
-/// By its name as servers read it, so that an encoded one is none the less known.
+/// Whether a parameter is secret by its percent-decoded name.
 fn is_secret(name: &str) -> bool {
-    let name = decoded(name).to_ascii_lowercase();
+    let name = percent_decoded(name).to_ascii_lowercase();
     ["token", "secret", "password", "key", "jwt", "auth", "bearer", "ticket"].iter().any(|word| name.contains(word))
 }
 
-fn decoded(name: &str) -> String {
+fn percent_decoded(name: &str) -> String {
     let mut text = Vec::with_capacity(name.len());
     let mut rest = name.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -72,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p18_no_token_is_left_in_an_address() {
+    fn p18_no_token_is_left_in_a_logged_url() {
         for (address, expect) in [
             ("/api/chat/ws?token=eyJ.a.b", "/api/chat/ws?token=[redacted]"),
             ("/api/chat/ws?_t=1&token=eyJ.a.b&x=2", "/api/chat/ws?_t=1&token=[redacted]&x=2"),
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_address_is_cut() {
+    fn a_long_url_is_truncated() {
         assert_eq!(redacted(&format!("/{}", "a".repeat(5000))).chars().count(), LOGGED_CHARS_MAX + 1);
     }
 }

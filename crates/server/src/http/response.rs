@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use teahouse_core::{ErrorCode, Language};
-use teahouse_protocol::classic::http;
+use teahouse_protocol::http;
 
 use super::context::Context;
 use crate::errors::ApiError;
@@ -29,7 +29,7 @@ pub struct ApiResponse {
 impl ApiResponse {
     /// 200 with this data.
     pub fn ok<T: Serialize>(data: &T) -> Self {
-        Self::ok_json(http::http_data(data))
+        Self::ok_json(http::raw_json(data))
     }
 
     /// 200 with data that is JSON already.
@@ -105,13 +105,13 @@ pub(super) fn write_envelope(
     };
     let body = match &content {
         Content::Success(data) => {
-            http::http_success(status.as_u16(), success_message(context.language), data, &context.request_id)
+            http::success(status.as_u16(), success_message(context.language), data, &context.request_id)
         }
         Content::Error(error) => {
             rejections.count(error.code());
             add_error_headers(&mut response, error);
             let message = error.message(context.language);
-            http::http_refusal(status.as_u16(), error.code(), message, error.field(), &context.request_id)
+            http::error(status.as_u16(), error.code(), message, error.field(), &context.request_id)
         }
     };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

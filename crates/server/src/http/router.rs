@@ -1,62 +1,105 @@
-//! Every route, in one list, and what stands around them.
+//! Every route of the protocol's table with its handler, and the layers around all of them. Handlers are elsewhere.
 
 use std::sync::Arc;
 
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, delete, get, post};
+use axum::routing::{MethodFilter, MethodRouter, any, on};
 use axum::{Extension, Router, middleware};
+use teahouse_protocol::routes::{Endpoint, Handler, Method, ROUTES, Route};
 
-use super::health::Findings;
+use super::health::HealthCache;
 use super::{account, chat, context, conversations, cors, health, page, panics, server_api, v1};
 use crate::app::App;
 
-/// The HTTP door, with the routes of others (the page, the WebSocket) beside its own.
+/// The routes of the table and of the page, with `others` beside them.
 pub fn router(app: Arc<App>, others: Router<Arc<App>>) -> Router {
-    let routes = Router::new()
-        .route("/api/auth/register", post(account::sign_up))
-        .route("/api/auth/login", post(account::sign_in))
-        .route("/api/auth/refresh", post(account::refresh))
-        .route("/api/auth/logout", post(account::sign_out))
-        .route("/api/auth/me", get(account::me).put(account::update_me))
-        .route("/api/auth/change-password", post(account::new_password))
-        .route("/api/user/{id}", get(account::user))
-        .route("/api/chat/send", post(chat::send))
-        .route("/api/chat/messages", get(chat::messages))
-        .route("/api/chat/messages/new", get(chat::new_messages))
-        .route("/api/chat/messages/{id}", delete(chat::delete))
-        .route("/api/chat/online-count", get(chat::online_count))
-        .route("/api/chat/online-users", get(chat::online_users))
-        .route("/api/conversations", get(conversations::list))
-        .route("/api/conversations/unread-count", get(conversations::unread))
-        .route("/api/conversations/start/{userId}", post(conversations::start))
-        .route("/api/conversations/{id}/messages", get(conversations::messages))
-        .route("/api/conversations/{id}/mark-read", post(conversations::read))
-        .route("/api/messages/send", post(conversations::send))
-        .route("/health", get(health::health))
-        .route("/live", get(health::live))
-        .route("/ready", get(health::ready))
-        .merge(server_api::routes())
-        .merge(v1::routes())
+    let mount = |router: Router<Arc<App>>, route: &'static Route| match handler(route) {
+        Some(handler) => router.route(route.path, handler),
+        None => router,
+    };
+    let routes = ROUTES
+        .iter()
+        .fold(Router::new(), mount)
         .merge(page::routes())
-        .layer(Extension(Arc::<Findings>::default()))
+        .layer(Extension(Arc::<HealthCache>::default()))
         .merge(others);
-    surrounded(routes, app)
+    with_layers(routes, app)
 }
 
-/// What stands around every route, outermost last. The old socket is outside of all of it.
-fn surrounded(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
+/// The handler of a route; none for routes that `serve` mounts itself, since they need more than the app.
+fn handler(route: &'static Route) -> Option<MethodRouter<Arc<App>>> {
+    let method = filter(route.method);
+    let endpoint = match route.handler {
+        Handler::Request => {
+            let handle = move |State(app): State<Arc<App>>, request: Request| v1::handle_request(app, route, request);
+            return Some(on(method, handle));
+        }
+        Handler::Endpoint(endpoint) => endpoint,
+    };
+    Some(match endpoint {
+        Endpoint::Connect | Endpoint::Metrics => return None,
+
+        Endpoint::Register => on(method, account::sign_up),
+        Endpoint::LogIn => on(method, account::sign_in),
+        Endpoint::RefreshToken => on(method, account::refresh),
+        Endpoint::LogOut => on(method, account::sign_out),
+        Endpoint::GetOwnAccount => on(method, account::me),
+        Endpoint::UpdateOwnAccount => on(method, account::update_me),
+        Endpoint::ChangePassword => on(method, account::new_password),
+        Endpoint::GetUser => on(method, account::user),
+        Endpoint::SendLobbyMessage => on(method, chat::send),
+        Endpoint::ReadLobby => on(method, chat::messages),
+        Endpoint::ReadLobbyForward => on(method, chat::new_messages),
+        Endpoint::DeleteLobbyMessage => on(method, chat::delete),
+        Endpoint::CountOnline => on(method, chat::online_count),
+        Endpoint::ListOnline => on(method, chat::online_users),
+        Endpoint::ListConversations => on(method, conversations::list),
+        Endpoint::CountUnread => on(method, conversations::unread),
+        Endpoint::StartConversation => on(method, conversations::start),
+        Endpoint::ReadConversation => on(method, conversations::messages),
+        Endpoint::ReadWholeConversation => on(method, conversations::read),
+        Endpoint::SendPrivateMessage => on(method, conversations::send),
+        Endpoint::Health => on(method, health::health),
+        Endpoint::Live => on(method, health::live),
+        Endpoint::Ready => on(method, health::ready),
+
+        Endpoint::OpenApi => on(method, v1::openapi),
+        Endpoint::ListRooms => on(method, v1::list_rooms),
+        Endpoint::GetRoom => on(method, v1::get_room),
+
+        Endpoint::Publish => on(method, server_api::publish_event),
+        Endpoint::PostAsSite => on(method, server_api::post_message),
+        Endpoint::PutSiteUsers => on(method, server_api::put_users),
+        Endpoint::DisconnectUser => on(method, server_api::disconnect),
+        Endpoint::ListPresence => on(method, server_api::presence),
+    })
+}
+
+fn filter(method: Method) -> MethodFilter {
+    match method {
+        Method::Get => MethodFilter::GET,
+        Method::Post => MethodFilter::POST,
+        Method::Put => MethodFilter::PUT,
+        Method::Patch => MethodFilter::PATCH,
+        Method::Delete => MethodFilter::DELETE,
+    }
+}
+
+/// Adds the layers around every route, the outermost last. `/api/ws` is outside of all of them.
+fn with_layers(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
     routes
-        .layer(middleware::from_fn(panics::caught))
+        .layer(middleware::from_fn(panics::with_panics_caught))
         .layer(cors::layer(&app.config.server.allowed_origins))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), context::surround))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), context::with_context))
         .route("/api/ws", any(old_socket))
         .with_state(app)
 }
 
-/// An old script of the front end knocks here without a token, again and again: the same few bytes each
-/// time, and nothing else is done for it, not even a line in the log.
+/// An old script of the front end requests this again and again without a token. It gets the same few bytes each time,
+/// without a line in the log.
 async fn old_socket() -> Response {
     const BODY: &str = r#"{"code":404,"message":"There is no such thing here.","error_code":"not_found","data":null,"request_id":"-"}"#;
     (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "application/json")], BODY).into_response()
@@ -64,15 +107,17 @@ async fn old_socket() -> Response {
 
 #[cfg(test)]
 pub(super) mod testing {
-    //! Routes that only tests have.
+    //! A router that only tests have.
+
+    use axum::routing::get;
 
     use super::*;
 
-    /// What stands around every route, around one that panics.
+    /// The layers around a route that panics.
     pub fn router_that_panics(app: Arc<App>) -> Router {
         async fn panics() -> StatusCode {
-            panic!("a bug of ours")
+            panic!("a bug")
         }
-        surrounded(Router::new().route("/api/panics", get(panics)), app)
+        with_layers(Router::new().route("/api/panics", get(panics)), app)
     }
 }

@@ -5,11 +5,9 @@ mod backend;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
 use teahouse_core::{ErrorCode, RoomId, UserId};
-use teahouse_protocol::classic::http::Done;
+use teahouse_protocol::http::Done;
 use teahouse_protocol::server_api::{
     DisconnectBody, OnlineNow, PostBody, PostedBody, PublishBody, SiteId, SiteUsers, TargetBody, UserBodies, UserBody,
 };
@@ -25,17 +23,7 @@ use crate::use_cases::site::publish::{self, Target};
 use crate::use_cases::site::put_users::{self, ProfileUpdate, PutUsersError, SiteUserDraft, SiteUserKey};
 use backend::{Backend, BackendBody, OneOrMany};
 
-/// The routes.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/server/publish", post(publish_event))
-        .route("/api/server/rooms/{id}/messages", post(post_message))
-        .route("/api/server/users", post(put_users))
-        .route("/api/server/disconnect", post(disconnect))
-        .route("/api/server/presence", get(presence))
-}
-
-async fn publish_event(
+pub(super) async fn publish_event(
     _: Backend,
     State(app): State<Arc<App>>,
     BackendBody(body): BackendBody<PublishBody>,
@@ -53,7 +41,7 @@ fn target(to: TargetBody) -> Result<Target, ApiError> {
     }
 }
 
-async fn post_message(
+pub(super) async fn post_message(
     _: Backend,
     State(app): State<Arc<App>>,
     PathId(room): PathId,
@@ -70,7 +58,11 @@ async fn post_message(
     Ok(ApiResponse::ok(&posted).created())
 }
 
-async fn put_users(_: Backend, State(app): State<Arc<App>>, OneOrMany(bodies): OneOrMany<UserBodies>) -> ApiResult {
+pub(super) async fn put_users(
+    _: Backend,
+    State(app): State<Arc<App>>,
+    OneOrMany(bodies): OneOrMany<UserBodies>,
+) -> ApiResult {
     let (is_list, bodies) = match bodies {
         UserBodies::One(body) => (false, vec![*body]),
         UserBodies::Many(bodies) => (true, bodies),
@@ -96,7 +88,7 @@ fn draft(body: UserBody) -> Result<SiteUserDraft, ApiError> {
     Ok(SiteUserDraft { key, username: body.username, email: body.email, profile })
 }
 
-async fn disconnect(
+pub(super) async fn disconnect(
     _: Backend,
     State(app): State<Arc<App>>,
     BackendBody(body): BackendBody<DisconnectBody>,
@@ -105,7 +97,7 @@ async fn disconnect(
     Ok(ApiResponse::ok(&Done::OK))
 }
 
-async fn presence(_: Backend, State(app): State<Arc<App>>, query: QueryParams) -> ApiResult {
+pub(super) async fn presence(_: Backend, State(app): State<Arc<App>>, query: QueryParams) -> ApiResult {
     let users = user_ids(query.value("user_ids").ok_or_else(|| invalid_id("user_ids".to_owned()))?)?;
     Ok(ApiResponse::ok(&OnlineNow::new(&filter_online(&app, users))))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use teahouse_hub::{RequestOutcome, Response, SessionContext};
-use teahouse_protocol::classic::{self, Request};
+use teahouse_protocol::classic::{self, ClassicRequest};
 
 use super::check_rate;
 use crate::app::App;
@@ -13,8 +13,8 @@ use crate::use_cases::messages::send_message::{MessageDraft, begin_send};
 /// Handles one frame.
 pub(super) fn receive(app: &Arc<App>, session: &SessionContext, text: &str) -> RequestOutcome {
     match classic::read_request(text) {
-        Ok(Request::Message { content }) => send(app, session, content),
-        Ok(Request::Heartbeat) => match check_rate(app, session) {
+        Ok(ClassicRequest::Message { content }) => send(app, session, content),
+        Ok(ClassicRequest::Heartbeat) => match check_rate(app, session) {
             Ok(()) => RequestOutcome::Reply(classic::heartbeat(app.now())),
             Err(error) => RequestOutcome::Reply(refuse(app, session, &error)),
         },

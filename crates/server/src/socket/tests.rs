@@ -249,7 +249,7 @@ async fn who_comes_into_a_room_is_answered_before_hearing_of_it() {
         }
         _ => None,
     });
-    assert!(asked.len() >= 3 && asked.iter().all(|(asker, _)| *asker == Some(SessionId(17))), "{asked:?}");
+    assert!(asked.len() >= 3 && asked.iter().all(|(requester, _)| *requester == Some(SessionId(17))), "{asked:?}");
     // The room waits for an answer of the version that was told, and would wait for ever for another.
     for answer in [&made, &joined, &opened] {
         assert!(asked.iter().any(|(_, entry)| *entry == answer.entered()), "{asked:?}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use teahouse_core::limits::{CONTENT_CHARS_MAX, FRAME_BYTES_MAX, PAGE_MESSAGES_MAX};
 use teahouse_core::{ErrorCode, RoomId, Version};
 use teahouse_hub::{BoxFuture, HubRequest, RequestOutcome, Response, SessionContext, SessionEffect, WelcomeData};
-use teahouse_protocol::v1::{self, Envelope, ErrorBody, LimitsBody, Renewed, Request};
+use teahouse_protocol::v1::{self, ErrorBody, LimitsBody, Renewed, Request, RequestEnvelope};
 
 use super::check_rate;
 use crate::app::App;
@@ -19,7 +19,7 @@ use crate::use_cases::rooms::load_welcome::load_welcome;
 
 /// Handles one envelope. `greeted` says whether the session has sent hello.
 pub(super) fn receive(app: &Arc<App>, session: &SessionContext, greeted: bool, text: &str) -> RequestOutcome {
-    let Envelope { id, request } = match v1::read_envelope(text) {
+    let RequestEnvelope { id, request } = match v1::read_envelope(text) {
         Ok(envelope) => envelope,
         Err(invalid) => {
             let error = check_rate(app, session).err().unwrap_or_else(|| invalid.fault.into());

@@ -1,5 +1,5 @@
-//! Keys that tokens are verified with, each bound to the one algorithm that it is for, so that no
-//! header can have a public key used as a secret. Read once, checked before the first token comes.
+//! The keys that verify tokens. Each is bound to one algorithm, so that no token's header can make a public key serve
+//! as an HMAC secret. The server reads and checks all keys once, at the start.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,48 +14,49 @@ use serde::de::DeserializeOwned;
 use super::{OWN_KID, TokenError};
 use crate::config;
 
-/// What is wrong with a site's keys.
+/// Why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
     #[error("{key}: {path} cannot be read: {error}")]
     Unreadable {
-        /// The key of the configuration.
+        /// The configuration key.
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// The file does not hold what it should.
+    /// The file has the wrong content.
     #[error("{key}: {path} {sentence}")]
     Unusable {
-        /// The key of the configuration.
+        /// The configuration key.
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with it, after the path.
         sentence: String,
     },
 }
 
-/// A key and the algorithm that it is for.
+/// A key and its only algorithm.
 pub(super) struct BoundKey {
     key: DecodingKey,
     algorithm: Algorithm,
 }
 
 impl BoundKey {
-    /// A shared secret, for HS256.
+    /// A shared secret for HS256.
     pub(super) fn secret(secret: &[u8]) -> Self {
         Self { key: DecodingKey::from_secret(secret), algorithm: Algorithm::HS256 }
     }
 
-    /// A public key, once it has been seen to work with its algorithm.
+    /// A public key, if it works with this algorithm.
     fn public(key: DecodingKey, algorithm: Algorithm) -> Option<Self> {
-        // The library takes the first 32 bytes of an Ed25519 key without looking whether they are there.
-        let whole = key.family() != AlgorithmFamily::Ed || key.try_get_as_bytes().is_ok_and(|bytes| bytes.len() == 32);
-        let works = whole && jsonwebtoken::crypto::verify("AAAA", b"", &key, algorithm).is_ok();
+        // jsonwebtoken slices the first 32 bytes of an Ed25519 key without checking its length.
+        let complete =
+            key.family() != AlgorithmFamily::Ed || key.try_get_as_bytes().is_ok_and(|bytes| bytes.len() == 32);
+        let works = complete && jsonwebtoken::crypto::verify("AAAA", b"", &key, algorithm).is_ok();
         works.then_some(Self { key, algorithm })
     }
 
@@ -63,9 +64,9 @@ impl BoundKey {
         self.algorithm
     }
 
-    /// The claims of a token that this key signed. The library is asked for the signature alone: its `decode` looks at
-    /// the system's clock, lets a missing `iss` pass, and reads the header three times and the claims twice.
-    pub(super) fn open<T: DeserializeOwned>(&self, token: &str) -> Result<T, TokenError> {
+    /// The claims of a token that this key signed. jsonwebtoken only verifies the signature: its `decode` reads the
+    /// system's clock, accepts a missing `iss`, and parses the header three times and the claims twice.
+    pub(super) fn verified_claims<T: DeserializeOwned>(&self, token: &str) -> Result<T, TokenError> {
         let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         match jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, self.algorithm) {
             Ok(true) => {}
@@ -78,18 +79,18 @@ impl BoundKey {
     }
 }
 
-/// The keys of a site that signs tokens.
+/// The keys with which a site signs its tokens.
 pub(super) enum SiteKeys {
-    /// None: tokens are signed with the secret that we sign with, shared or our own.
+    /// No public key: the server's HS256 secret, shared with the site or generated, verifies all tokens.
     None,
-    /// One public key, whatever `kid` a token names.
+    /// One public key, for any `kid`.
     One(Box<BoundKey>),
-    /// Several, each with its `kid`.
+    /// Several public keys, each with its `kid`.
     Set(Vec<(Option<String>, BoundKey)>),
 }
 
 impl SiteKeys {
-    /// The keys that the configuration names.
+    /// Loads the keys that the configuration names.
     pub(super) fn load(auth: &config::Auth) -> Result<Self, KeyError> {
         if let Some(path) = &auth.public_key_file {
             let unusable = unusable("auth.public_key_file", path);
@@ -104,14 +105,14 @@ impl SiteKeys {
         Ok(Self::None)
     }
 
-    /// The key that the header of a token asks for, which was not issued here.
-    pub(super) fn choose<'a>(&'a self, header: &Header, shared: &'a BoundKey) -> Option<&'a BoundKey> {
+    /// The key for a token that this server did not issue.
+    pub(super) fn select<'a>(&'a self, header: &Header, shared: &'a BoundKey) -> Option<&'a BoundKey> {
         match self {
             Self::None => Some(shared),
             Self::One(key) => Some(key),
             Self::Set(keys) => match &header.kid {
                 Some(kid) => keys.iter().find(|(of, _)| of.as_ref() == Some(kid)).map(|(_, key)| key),
-                // Without a `kid` there must be no choice.
+                // Without a `kid`, exactly one key may fit.
                 None => {
                     let mut fitting = keys.iter().filter(|(_, key)| key.algorithm() == header.alg);
                     fitting.next().filter(|_| fitting.next().is_none()).map(|(_, key)| key)
@@ -132,7 +133,7 @@ fn unusable(key: &'static str, path: &Path) -> impl Fn(String) -> KeyError {
 
 fn public_key(pem: &[u8]) -> Result<BoundKey, String> {
     if pem.windows(11).any(|window| window == b"PRIVATE KEY") {
-        return Err("holds a private key; the public one is wanted here".to_owned());
+        return Err("contains a private key; put the public key here".to_owned());
     }
     type Reader = fn(&[u8]) -> JwtResult<DecodingKey>;
     let kinds: [(Reader, Algorithm); 3] = [
@@ -143,7 +144,7 @@ fn public_key(pem: &[u8]) -> Result<BoundKey, String> {
     kinds
         .into_iter()
         .find_map(|(read, algorithm)| BoundKey::public(read(pem).ok()?, algorithm))
-        .ok_or_else(|| "holds no public key in PEM for RS256, ES256 (P-256) or EdDSA (Ed25519)".to_owned())
+        .ok_or_else(|| "contains no public key in PEM for RS256, ES256 (P-256) or EdDSA (Ed25519)".to_owned())
 }
 
 fn key_set(json: &[u8]) -> Result<Vec<(Option<String>, BoundKey)>, String> {
@@ -155,22 +156,24 @@ fn key_set(json: &[u8]) -> Result<Vec<(Option<String>, BoundKey)>, String> {
             continue;
         }
         if name == OWN_KID {
-            return Err(format!("has a key of the kid {OWN_KID:?}, which marks the tokens that are issued here"));
+            return Err(format!(
+                "has a key with the kid {OWN_KID:?}, which is reserved for tokens that are issued here"
+            ));
         }
         let algorithm = match jwk.common.key_algorithm {
             Some(named) => Algorithm::try_from(named).ok().filter(|named| Some(named.family()) == family(jwk)),
-            None => family(jwk).and_then(|family| usual(family, jwk)),
+            None => family(jwk).and_then(|family| default_algorithm(family, jwk)),
         };
-        // A key of a kind that we do not know may stand beside those that we do.
+        // A key set may contain keys of kinds that this server does not support.
         let Some(algorithm) = algorithm.filter(|algorithm| algorithm.family() != AlgorithmFamily::Hmac) else {
-            tracing::warn!(kid = name, "a key of the site is of a kind that is not used here");
+            tracing::warn!(kid = name, "unsupported key in auth.jwks_file ignored");
             continue;
         };
         let key = DecodingKey::from_jwk(jwk).ok().and_then(|key| BoundKey::public(key, algorithm));
         let key = key.ok_or_else(|| format!("has a key that cannot be used ({name})"))?;
         keys.push((jwk.common.key_id.clone(), key));
     }
-    if keys.is_empty() { Err("holds no public key for signatures".to_owned()) } else { Ok(keys) }
+    if keys.is_empty() { Err("contains no public key for signatures".to_owned()) } else { Ok(keys) }
 }
 
 fn family(jwk: &Jwk) -> Option<AlgorithmFamily> {
@@ -182,8 +185,8 @@ fn family(jwk: &Jwk) -> Option<AlgorithmFamily> {
     }
 }
 
-/// The algorithm of a key that does not say.
-fn usual(family: AlgorithmFamily, jwk: &Jwk) -> Option<Algorithm> {
+/// The algorithm of a key without `alg`.
+fn default_algorithm(family: AlgorithmFamily, jwk: &Jwk) -> Option<Algorithm> {
     match (family, &jwk.algorithm) {
         (AlgorithmFamily::Rsa, _) => Some(Algorithm::RS256),
         (AlgorithmFamily::Ed, _) => Some(Algorithm::EdDSA),

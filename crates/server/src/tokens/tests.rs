@@ -81,7 +81,8 @@ fn amy(id: u64) -> User {
 fn a_token_of_the_go_backend_is_accepted_as_it_is() {
     let token = by_secret(&go_claims());
     let claims = shared().verify(&token, at(NOW)).unwrap();
-    let mark = TokenMark { token: key_of(token.as_bytes()), login: None, issued_at: NOW, expires_at: NOW + 86_400 };
+    let mark =
+        TokenMark { token: fingerprint(token.as_bytes()), login: None, issued_at: NOW, expires_at: NOW + 86_400 };
     let expect = Claims {
         subject: Subject::Id(UserId(7)),
         username: "amy".to_owned(),
@@ -217,11 +218,11 @@ fn each_public_key_opens_its_own_algorithm_only() {
             let expect = if by == algorithm { Ok(()) } else { Err(TokenError::UnknownKey) };
             assert_eq!(tokens.verify(&token, at(NOW)).map(drop), expect, "{signer} for {name}");
         }
-        // The classic confusion: the public key, which everybody has, used as a secret.
+        // Algorithm confusion: a token signed with the public key as an HMAC secret.
         let public = EncodingKey::from_secret(&pem(&format!("{name}_public.pem")));
         let confused = signed(Header::new(Algorithm::HS256), &go_claims(), &public);
         assert_eq!(tokens.verify(&confused, at(NOW)), Err(TokenError::UnknownKey), "{name}");
-        // With our own kid it is looked at with our own secret, which nobody has.
+        // The server's own kid selects the generated secret, which is not public.
         let ours = Header { kid: Some(OWN_KID.to_owned()), ..Header::new(Algorithm::HS256) };
         let mut claims = go_claims();
         claims["sid"] = json!("0".repeat(32));
@@ -276,8 +277,8 @@ fn a_key_set_is_chosen_from_by_kid() {
     short["x"] = json!("AAAA");
     let secret = json!({"kty": "oct", "k": "c2VjcmV0", "alg": "HS256", "kid": "s"});
     for (keys, expect) in [
-        (json!([]), "holds no public key"),
-        (json!([secret]), "holds no public key"),
+        (json!([]), "contains no public key"),
+        (json!([secret]), "contains no public key"),
         (json!([short]), "cannot be used (c)"),
         (json!([jwk("rsa", OWN_KID)]), "issued here"),
         (json!(7), "is not a JWKS"),
@@ -290,8 +291,8 @@ fn a_key_set_is_chosen_from_by_kid() {
 #[test]
 fn a_key_file_that_is_none_is_named_with_its_key() {
     for (name, expect) in [
-        ("rsa_private.pem", "holds a private key"),
-        ("README.md", "holds no public key"),
+        ("rsa_private.pem", "contains a private key"),
+        ("README.md", "contains no public key"),
         ("nowhere.pem", "cannot be read"),
     ] {
         let error = tokens(|auth| auth.public_key_file = Some(file(name))).err().unwrap().to_string();

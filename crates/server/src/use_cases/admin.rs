@@ -17,12 +17,15 @@ use teahouse_store::{Store, StoreError};
 
 use crate::app::{App, LiveSessions};
 use crate::config::Config;
+use crate::storage::Backups;
 
 /// What these use cases work on.
 #[derive(Clone, Copy)]
 pub struct AdminContext<'a> {
     /// The store.
     pub store: &'a dyn Store,
+    /// Copies the store; `None` when the database has its own tools for that.
+    pub backups: Option<&'a Backups>,
     /// The live sessions; `None` when no server runs.
     pub live: Option<&'a dyn LiveSessions>,
     /// The operator's configuration.
@@ -33,7 +36,13 @@ pub struct AdminContext<'a> {
 
 impl<'a> From<&'a App> for AdminContext<'a> {
     fn from(app: &'a App) -> Self {
-        Self { store: app.store.as_ref(), live: Some(app.live.as_ref()), config: &app.config, now: app.now() }
+        Self {
+            store: app.store.as_ref(),
+            backups: app.backups.as_ref(),
+            live: Some(app.live.as_ref()),
+            config: &app.config,
+            now: app.now(),
+        }
     }
 }
 

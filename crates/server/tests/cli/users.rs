@@ -1,69 +1,73 @@
-//! `teahouse user …`: each command with a server running and without.
+//! `teahouse user …`: each command with and without a running server.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::house::{House, Run, With, run};
+use super::test_server::{CommandOutput, ServerState, TestServer, run};
 
 const PASSWORD: &str = "oolong7\n";
 
 #[tokio::test]
-async fn a_user_who_was_made_logs_in_with_the_password_that_was_piped_in() {
-    for with in [With::Server, With::NoServer] {
-        let mut house = House::open(&[]);
-        let made = house.do_with(with, |house| {
-            house.typing(PASSWORD, &["user", "create", "amy", "--email", "amy@example.org", "--role", "moderator"])
+async fn a_created_user_logs_in_with_the_password_from_standard_input() {
+    for state in [ServerState::Running, ServerState::Stopped] {
+        let mut server = TestServer::open(&[]);
+        let made = server.with_state(state, |server| {
+            server.command_with_input(
+                PASSWORD,
+                &["user", "create", "amy", "--email", "amy@example.org", "--role", "moderator"],
+            )
         });
-        made.expect(0, "amy is made, with the id 1 and the role moderator");
+        made.assert_output(0, "amy is made, with the id 1 and the role moderator");
         for name in ["amy", "amy@example.org"] {
-            let token = house.log_in(name, "oolong7").await.unwrap();
-            let (status, account) = house.me(&token).await;
+            let token = server.log_in(name, "oolong7").await.unwrap();
+            let (status, account) = server.own_account(&token).await;
             assert_eq!((status, &account["username"], &account["role"]), (200, &json!("amy"), &json!("moderator")));
         }
     }
 }
 
 #[tokio::test]
-async fn a_password_that_was_set_ends_every_login_and_its_socket() {
-    let mut house = House::open(&[]);
-    house.typing(PASSWORD, &["user", "create", "amy"]).expect(0, "amy");
-    let token = house.log_in("amy", "oolong7").await.unwrap();
-    let mut tab = house.tab(&token).await;
-    house.typing("pu-erh-8\r\n", &["user", "passwd", "AMY"]).expect(0, "amy has a new password");
-    assert_eq!(tab.until_closed().await.0, 1008);
-    assert_eq!(house.me(&token).await.0, 401);
-    assert_eq!(house.log_in("amy", "oolong7").await, None);
-    let token = house.log_in("amy", "pu-erh-8").await.unwrap();
-    assert_eq!(house.me(&token).await.0, 200, "a login right after it is no old one");
+async fn setting_a_password_ends_every_login_and_its_socket() {
+    let mut server = TestServer::open(&[]);
+    server.command_with_input(PASSWORD, &["user", "create", "amy"]).assert_output(0, "amy");
+    let token = server.log_in("amy", "oolong7").await.unwrap();
+    let mut socket = server.connect_classic(&token).await;
+    server.command_with_input("pu-erh-8\r\n", &["user", "passwd", "AMY"]).assert_output(0, "amy has a new password");
+    assert_eq!(socket.read_close().await.0, 1008);
+    assert_eq!(server.own_account(&token).await.0, 401);
+    assert_eq!(server.log_in("amy", "oolong7").await, None);
+    let token = server.log_in("amy", "pu-erh-8").await.unwrap();
+    assert_eq!(server.own_account(&token).await.0, 200, "a login right after the change stays valid");
 
-    let set = house.do_with(With::NoServer, |house| house.typing("sencha-9\n", &["user", "passwd", "amy"]));
-    set.expect(0, "amy has a new password");
-    assert_eq!(house.me(&token).await.0, 401);
-    assert!(house.log_in("amy", "sencha-9").await.is_some());
+    let set = server
+        .with_state(ServerState::Stopped, |server| server.command_with_input("sencha-9\n", &["user", "passwd", "amy"]));
+    set.assert_output(0, "amy has a new password");
+    assert_eq!(server.own_account(&token).await.0, 401);
+    assert!(server.log_in("amy", "sencha-9").await.is_some());
 }
 
 #[tokio::test]
-async fn a_password_that_was_made_here_is_all_that_is_printed() {
-    let house = House::open(&[]);
+async fn a_generated_password_is_the_only_line_on_standard_output() {
+    let server = TestServer::open(&[]);
     for command in ["create", "passwd"] {
-        let made = house.command(&["user", command, "amy", "--generate"]).expect(0, "the password is");
+        let made = server.command(&["user", command, "amy", "--generate"]).assert_output(0, "the password is");
         let password = made.out.strip_suffix('\n').unwrap();
         assert!(password.len() >= 20 && !password.contains(char::is_whitespace), "{made:?}");
         assert!(!made.err.contains(password));
-        assert!(house.log_in("amy", password).await.is_some(), "{command}");
+        assert!(server.log_in("amy", password).await.is_some(), "{command}");
     }
 }
 
 #[test]
-fn what_cannot_be_an_account_is_refused_and_nothing_is_changed() {
-    for with in [With::Server, With::NoServer] {
-        let mut house = House::open(&[]);
-        house.typing(PASSWORD, &["user", "create", "amy", "--email", "a@b.org"]).expect(0, "amy");
-        house.do_with(with, |house| {
+fn an_invalid_account_is_refused_and_nothing_is_changed() {
+    for state in [ServerState::Running, ServerState::Stopped] {
+        let mut server = TestServer::open(&[]);
+        server.command_with_input(PASSWORD, &["user", "create", "amy", "--email", "a@b.org"]).assert_output(0, "amy");
+        server.with_state(state, |server| {
             let check = |typed: &str, arguments: &[&str], status, said: &str| {
-                let run: Run = house.typing(typed, &[&["user"], arguments].concat());
+                let run: CommandOutput = server.command_with_input(typed, &[&["user"], arguments].concat());
                 assert_eq!(run.out, "", "{run:?}");
-                run.expect(status, said);
+                run.assert_output(status, said);
             };
             check(PASSWORD, &["create", "Amy"], 1, "this username is taken");
             check(PASSWORD, &["create", "bob", "--email", "A@B.org"], 1, "this e-mail address is taken");
@@ -78,25 +82,28 @@ fn what_cannot_be_an_account_is_refused_and_nothing_is_changed() {
             check(PASSWORD, &["passwd", "bob"], 1, "teahouse user list");
             check("letters\n", &["passwd", "amy"], 64, "a letter and a digit");
             check("", &["mute", "bob", "--off"], 1, "there is no user \"bob\"");
-            let listed = house.command(&["user", "list", "--json"]).expect(0, "amy");
+            let listed = server.command(&["user", "list", "--json"]).assert_output(0, "amy");
             assert_eq!(serde_json::from_str::<Vec<Value>>(&listed.out).unwrap().len(), 1);
         });
     }
 }
 
 #[tokio::test]
-async fn everybody_is_listed_for_people_and_for_programs() {
-    let mut house = House::open(&[]);
-    let empty = house.command(&["user", "list", "--json"]).expect(0, "[]");
+async fn users_are_listed_as_a_table_and_as_json() {
+    let mut server = TestServer::open(&[]);
+    let empty = server.command(&["user", "list", "--json"]).assert_output(0, "[]");
     assert_eq!(serde_json::from_str::<Value>(&empty.out).unwrap(), json!([]));
     for name in ["amy", "小明同学"] {
-        house.typing(PASSWORD, &["user", "create", name]).expect(0, name);
+        server.command_with_input(PASSWORD, &["user", "create", name]).assert_output(0, name);
     }
-    house.command(&["user", "disable", "小明同学"]).expect(0, "is disabled");
-    house.command(&["user", "mute", "amy", "--for", "1h"]).expect(0, "amy may not write until 2");
-    for with in [With::Server, With::NoServer] {
-        let (json, table) = house.do_with(with, |house| {
-            (house.command(&["user", "list", "--json"]), house.command(&["user", "list"]).expect(0, "USERNAME"))
+    server.command(&["user", "disable", "小明同学"]).assert_output(0, "is disabled");
+    server.command(&["user", "mute", "amy", "--for", "1h"]).assert_output(0, "amy may not write until 2");
+    for state in [ServerState::Running, ServerState::Stopped] {
+        let (json, table) = server.with_state(state, |server| {
+            (
+                server.command(&["user", "list", "--json"]),
+                server.command(&["user", "list"]).assert_output(0, "USERNAME"),
+            )
         });
         let users: Vec<Value> = serde_json::from_str(&json.out).unwrap();
         let [amy, ming] = &users[..] else { panic!("{json:?}") };
@@ -109,51 +116,51 @@ async fn everybody_is_listed_for_people_and_for_programs() {
 }
 
 #[tokio::test]
-async fn who_is_muted_may_not_write_until_the_mute_is_over_or_taken_back() {
-    let mut house = House::open(&[]);
-    house.typing(PASSWORD, &["user", "create", "amy"]).expect(0, "amy");
-    let token = house.log_in("amy", "oolong7").await.unwrap();
-    assert_eq!(house.say(&token, "hi").await.0, 200);
-    for with in [With::Server, With::NoServer] {
-        let mute = |house: &House| house.command(&["user", "mute", "amy", "--for", "1h"]);
-        house.do_with(with, mute).expect(0, "amy may not write until");
-        assert_eq!(house.say(&token, "ho").await.0, 403);
-        let unmute = |house: &House| house.command(&["user", "mute", "amy", "--off"]);
-        house.do_with(with, unmute).expect(0, "amy may write again");
-        assert_eq!(house.say(&token, "ho").await.0, 200);
+async fn a_muted_user_cannot_send_until_the_mute_ends() {
+    let mut server = TestServer::open(&[]);
+    server.command_with_input(PASSWORD, &["user", "create", "amy"]).assert_output(0, "amy");
+    let token = server.log_in("amy", "oolong7").await.unwrap();
+    assert_eq!(server.send_message(&token, "hi").await.0, 200);
+    for state in [ServerState::Running, ServerState::Stopped] {
+        let mute = |server: &TestServer| server.command(&["user", "mute", "amy", "--for", "1h"]);
+        server.with_state(state, mute).assert_output(0, "amy may not write until");
+        assert_eq!(server.send_message(&token, "ho").await.0, 403);
+        let unmute = |server: &TestServer| server.command(&["user", "mute", "amy", "--off"]);
+        server.with_state(state, unmute).assert_output(0, "amy may write again");
+        assert_eq!(server.send_message(&token, "ho").await.0, 200);
     }
 }
 
 #[tokio::test]
-async fn who_is_disabled_is_out_at_once() {
-    let house = House::open(&[]);
-    house.typing(PASSWORD, &["user", "create", "amy"]).expect(0, "amy");
-    let token = house.log_in("amy", "oolong7").await.unwrap();
-    let mut tab = house.tab(&token).await;
-    house.command(&["user", "disable", "amy"]).expect(0, "amy is disabled");
-    assert_eq!(tab.until_closed().await.0, 1008);
-    assert_eq!(house.me(&token).await.0, 401);
-    house.command(&["user", "enable", "amy"]).expect(0, "amy is enabled");
-    assert!(house.log_in("amy", "oolong7").await.is_some());
+async fn disabling_a_user_ends_sessions_and_tokens_at_once() {
+    let server = TestServer::open(&[]);
+    server.command_with_input(PASSWORD, &["user", "create", "amy"]).assert_output(0, "amy");
+    let token = server.log_in("amy", "oolong7").await.unwrap();
+    let mut socket = server.connect_classic(&token).await;
+    server.command(&["user", "disable", "amy"]).assert_output(0, "amy is disabled");
+    assert_eq!(socket.read_close().await.0, 1008);
+    assert_eq!(server.own_account(&token).await.0, 401);
+    server.command(&["user", "enable", "amy"]).assert_output(0, "amy is enabled");
+    assert!(server.log_in("amy", "oolong7").await.is_some());
 }
 
 #[tokio::test]
-async fn beside_a_sites_tokens_an_account_of_our_own_stays_out_of_the_sites_ids() {
+async fn with_a_sites_tokens_local_accounts_get_ids_outside_of_the_sites() {
     let environment = [("TEAHOUSE_AUTH__JWT_SECRET", "the secret of the site")];
-    for with in [With::Server, With::NoServer] {
-        let mut house = House::open(&environment);
-        let made = house.do_with(with, |house| house.typing(PASSWORD, &["user", "create", "amy"]));
-        made.expect(0, "with the id 1099511627776");
-        assert!(house.log_in("amy", "oolong7").await.is_some());
+    for state in [ServerState::Running, ServerState::Stopped] {
+        let mut server = TestServer::open(&environment);
+        let made = server.with_state(state, |server| server.command_with_input(PASSWORD, &["user", "create", "amy"]));
+        made.assert_output(0, "with the id 1099511627776");
+        assert!(server.log_in("amy", "oolong7").await.is_some());
         let form = json!({ "username": "bob", "password": "oolong7", "email": "bob@example.org" });
-        assert_eq!(house.ask(Method::POST, "/api/auth/register", "", form).await.0, 403);
+        assert_eq!(server.request(Method::POST, "/api/auth/register", "", form).await.0, 403);
     }
 }
 
 #[test]
-fn without_data_there_is_nothing_to_type_a_password_for() {
+fn without_data_no_password_is_read() {
     let directory = tempfile::tempdir().unwrap();
     let run = run(directory.path(), &["user", "create", "amy", "--data", "typo"], &[], PASSWORD);
-    run.expect(69, "there is no data in typo");
+    run.assert_output(69, "there is no data in typo");
     assert!(!directory.path().join("typo").exists());
 }

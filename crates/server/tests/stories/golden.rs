@@ -74,8 +74,7 @@ async fn golden_frames_of_every_classic_envelope() {
     assert_eq!(next_of(&mut other, "message_deleted").await, expect);
 
     hers.send_text(r#"{"type":"message","data":{"content":""}}"#).await;
-    let expect =
-        r#"{"type":"notification","data":{"level":"error","code":"empty","message":"There is nothing in it."}}"#;
+    let expect = r#"{"type":"notification","data":{"level":"error","code":"empty","message":"The message is empty."}}"#;
     assert_eq!(next_of(&mut hers, "notification").await, expect);
 
     hers.send_text(r#"{"type":"heartbeat","data":{}}"#).await;

@@ -25,7 +25,7 @@ async fn h13_ready_succeeds_while_healthy_and_fails_while_draining() {
     probe.write(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n").await;
     anonymous.get("/live").await.expect(200);
     server.terminate();
-    server.wait_for_log_line("going down");
+    server.wait_for_log_line("draining");
     probe.write(b"\r\n").await;
     let (status, body) = probe.read_response().await;
     assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()["draining"].clone()), (503, json!(true)));
@@ -76,7 +76,7 @@ async fn p22_sigterm_completes_accepted_requests_and_sends_goodbye() {
 
     let begun = Instant::now();
     server.terminate();
-    server.wait_for_log_line("going down");
+    server.wait_for_log_line("draining");
     half.write(body.as_bytes()).await;
     let (status, body) = half.read_response().await;
     assert_eq!(status, 200, "{body}");

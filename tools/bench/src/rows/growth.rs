@@ -72,7 +72,7 @@ fn measure(bench: &mut Bench, server: &Process, size: usize) -> Result<Figures, 
     let growth = process::anonymous_bytes(server.pid())?.saturating_sub(memory);
     let report = fanout::measure(&mut pool, fanout_params(bench, Pace::W8, server.pid()), &mut bench.progress)?;
     let delivery = report.server_cpu_micros_per_delivery.ok_or(BenchError::Missing("CPU time"))?;
-    let rate = u32::try_from((DELIVERIES_PER_SECOND / size.max(1)).max(1)).unwrap_or(1);
+    let rate = u32::try_from((bench.scaled(DELIVERIES_PER_SECOND) / size.max(1)).max(1)).unwrap_or(1);
     let report = fanout::measure(&mut pool, fanout_params(bench, Pace::Rate(rate), server.pid()), &mut bench.progress)?;
     #[expect(clippy::cast_precision_loss, reason = "connections and bytes of one machine")]
     let (memory, connect) = (growth as f64 / size as f64, used.as_secs_f64() * 1e6 / size as f64);

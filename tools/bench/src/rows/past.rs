@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use teahouse_core::{Commit, LOBBY, MessageKind, Timestamp, UserId};
-use teahouse_store::{Append, CommitSink, Place as In, SiteUser, SqliteOptions, SqliteStore, Store, Subject};
+use teahouse_core::{LOBBY, MessageKind, Timestamp, UserId};
+use teahouse_store::{Append, CommitGroup, CommitSink, Destination, Lifecycle, Messages, Site, SiteUser, Subject};
+use teahouse_store_sqlite::{SqliteOptions, SqliteStore};
 
 use super::Bench;
 use crate::cores::Placement;
@@ -26,9 +27,7 @@ const FEW: u64 = 10_000;
 struct NullSink;
 
 impl CommitSink for NullSink {
-    fn committed(&mut self, commits: Vec<Commit>) {
-        drop(commits);
-    }
+    fn commit(&mut self, _: CommitGroup<'_>) {}
 }
 
 pub fn past(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
@@ -137,7 +136,7 @@ async fn one_of(tasks: &mut tokio::task::JoinSet<Result<(), String>>) -> Result<
 
 fn message(number: u64) -> Append {
     Append {
-        place: In::Room(LOBBY),
+        destination: Destination::Room(LOBBY),
         sender: UserId(AUTHOR),
         client_id: Some(format!("past-{number}")),
         content: format!("{number} {}", "x".repeat(190)),

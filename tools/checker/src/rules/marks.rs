@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::views::{Device, Replayed};
+use super::views::{DeviceKey, Replayed};
 use crate::db_state::DbState;
 use crate::history::Fact;
 use crate::index::RunIndex;
@@ -12,7 +12,7 @@ use crate::wire::{Entry, Marked, RequestBody, ServerBody};
 
 /// Returns the violations, and the number of marks that were compared.
 #[must_use]
-pub fn check(run: &RunIndex<'_>, db: &DbState, devices: &BTreeMap<Device<'_>, Replayed>) -> (Vec<Violation>, u64) {
+pub fn check(run: &RunIndex<'_>, db: &DbState, devices: &BTreeMap<DeviceKey<'_>, Replayed>) -> (Vec<Violation>, u64) {
     let mut found = acks(run, db);
     found.extend(events(run));
     let mut compared = 0;
@@ -42,7 +42,7 @@ pub fn check(run: &RunIndex<'_>, db: &DbState, devices: &BTreeMap<Device<'_>, Re
     (found, compared)
 }
 
-fn violation(room: Option<u64>, (user, device): Device<'_>, until: Option<usize>, what: String) -> Violation {
+fn violation(room: Option<u64>, (user, device): DeviceKey<'_>, until: Option<usize>, what: String) -> Violation {
     let what = format!("user {user} on {device}: {what}");
     let about = About { room, user: Some(user), device: Some(device.to_owned()), until, ..About::default() };
     Violation { rule: Rule::ReadMarks, what, about }

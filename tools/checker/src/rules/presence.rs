@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Bounds;
-use super::views::{Device, Replayed};
+use super::views::{DeviceKey, Replayed};
 use crate::db_state::DbState;
 use crate::history::Fact;
 use crate::index::{Response, RunIndex};
@@ -24,7 +24,7 @@ struct Times {
 pub fn check(
     run: &RunIndex<'_>,
     db: &DbState,
-    devices: &BTreeMap<Device<'_>, Replayed>,
+    devices: &BTreeMap<DeviceKey<'_>, Replayed>,
     bounds: &Bounds,
 ) -> (Vec<Violation>, u64) {
     let times = Times::of(run, bounds);
@@ -243,7 +243,7 @@ impl Judge<'_> {
     }
 
     /// Once quiesced, nothing changes: the last claim on each device must be true.
-    fn check_quiesced(&mut self, devices: &BTreeMap<Device<'_>, Replayed>) {
+    fn check_quiesced(&mut self, devices: &BTreeMap<DeviceKey<'_>, Replayed>) {
         let run = self.run;
         let Some(rest) = run.events.iter().rposition(|event| event.fact == Fact::Quiesced) else { return };
         let certain = self.times.all_certain((self.at_us(rest), self.at_us(rest)));

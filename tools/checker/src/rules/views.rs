@@ -11,7 +11,7 @@ use crate::view::{DeviceView, RoomView, RuleBroken};
 use crate::wire::{Message, RequestBody};
 
 /// A device: user id and name.
-pub type Device<'a> = (u64, &'a str);
+pub type DeviceKey<'a> = (u64, &'a str);
 
 /// The replay of a device.
 pub struct Replayed {
@@ -27,8 +27,8 @@ pub struct Replayed {
 
 /// Replays every v1 device. Envelopes on another socket than the last one that sent hello are ignored.
 #[must_use]
-pub fn replay<'a>(run: &RunIndex<'a>) -> BTreeMap<Device<'a>, Replayed> {
-    let mut devices: BTreeMap<Device<'a>, Replayed> = BTreeMap::new();
+pub fn replay<'a>(run: &RunIndex<'a>) -> BTreeMap<DeviceKey<'a>, Replayed> {
+    let mut devices: BTreeMap<DeviceKey<'a>, Replayed> = BTreeMap::new();
     for (index, event) in run.events.iter().enumerate() {
         let Some(socket) = event.socket.as_ref().filter(|socket| socket.dialect == Dialect::V1) else { continue };
         let device = devices.entry((socket.user, &*socket.device)).or_insert_with(|| Replayed {
@@ -65,9 +65,9 @@ pub fn replay<'a>(run: &RunIndex<'a>) -> BTreeMap<Device<'a>, Replayed> {
 
 /// Checks the envelopes of each device, and the views of quiesced devices.
 #[must_use]
-pub fn check(db: &DbState, devices: &BTreeMap<Device<'_>, Replayed>) -> Vec<Violation> {
+pub fn check(db: &DbState, devices: &BTreeMap<DeviceKey<'_>, Replayed>) -> Vec<Violation> {
     let mut found = Vec::new();
-    let violation = |(user, device): Device<'_>, room, message, until, what: String| {
+    let violation = |(user, device): DeviceKey<'_>, room, message, until, what: String| {
         let what = format!("user {user} on {device}: {what}");
         let about = About { room, message, user: Some(user), device: Some(device.to_owned()), until, sent: None };
         Violation { rule: Rule::Viewed, what, about }
@@ -93,7 +93,7 @@ pub fn check(db: &DbState, devices: &BTreeMap<Device<'_>, Replayed>) -> Vec<Viol
 
 /// Number of rooms of quiesced devices, which `check` compared.
 #[must_use]
-pub fn compared(devices: &BTreeMap<Device<'_>, Replayed>) -> u64 {
+pub fn compared(devices: &BTreeMap<DeviceKey<'_>, Replayed>) -> u64 {
     devices.values().filter(|replayed| replayed.quiesced).map(|replayed| replayed.view.rooms.len() as u64).sum()
 }
 

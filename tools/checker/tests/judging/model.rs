@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use teahouse_checker::db_state::{self, DbState};
 use teahouse_checker::wire::{
-    Change, Classic, Count, Entry, Message, Peer, Person, Request, RequestBody, ServerBody, ServerEnvelope, Welcome,
+    Change, Classic, Count, Entry, Message, Peer, Request, RequestBody, ServerBody, ServerEnvelope, UserRef, Welcome,
 };
 use teahouse_checker::{Bounds, DeviceView, Dialect, End, Fact, History, ServerEvent, Socket};
 
@@ -192,7 +192,7 @@ impl Model {
         let welcome = Welcome {
             session: socket.number,
             epoch: self.db.epoch.clone(),
-            user: Person { id: socket.user },
+            user: UserRef { id: socket.user },
             online: Count { count: self.online.len() as u64 },
             rooms: self.entries(socket.user),
         };
@@ -441,7 +441,7 @@ pub fn message(row: &db_state::Message, change: Option<Change>) -> Message {
         seq: row.seq,
         version: row.version,
         client_id: row.client_id.clone(),
-        sender: Person { id: row.sender },
+        sender: UserRef { id: row.sender },
         content: row.content.clone(),
         reply_to: None,
         reactions,

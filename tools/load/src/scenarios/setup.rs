@@ -12,13 +12,13 @@ use crate::progress::Progress;
 const REQUESTS_IN_FLIGHT_MAX: usize = 512;
 
 /// A request: the client's index, the type, the data.
-pub(super) type Request = (usize, &'static str, String);
+pub(super) type SetupRequest = (usize, &'static str, String);
 
 /// Sends the requests and returns the id at the start of each answer's data, in the order of the requests.
 pub(super) fn request_all(
     pool: &mut ClientPool,
     what: &str,
-    requests: impl ExactSizeIterator<Item = Request>,
+    requests: impl ExactSizeIterator<Item = SetupRequest>,
     progress: &mut Progress,
 ) -> Result<Vec<u64>, LoadError> {
     let total = requests.len();

@@ -1,18 +1,17 @@
-//! The splice: whatever a v1 session holds when it comes, however slowly it reads, whatever happens in its
-//! rooms meanwhile and however late the store answers, what it shows in the end is exactly the rooms, and on
-//! its way every version was its own plus one outside of brackets, and growing inside.
+//! The splice of store pages and tail: whatever a v1 client holds when it connects, however slowly it reads, whatever
+//! changes meanwhile and however late the store answers, the client ends up showing exactly the rooms. Versions grow by
+//! one outside of a catch-up, and grow inside of one.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use teahouse_core::{Message, MessageChange, MessageKind, Profile, Seq, Timestamp, Version};
+use teahouse_core::{Message, MessageChange, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version};
 use teahouse_protocol::v1;
 
 use super::*;
-use crate::ports::CatchUpFrom;
-use crate::websocket::{text_frame, text_payload};
+use crate::websocket::text_payload;
 
 const CHANGES_MAX: usize = 20;
 const RESET_MESSAGES: usize = 5;
@@ -21,12 +20,12 @@ const ROOMS: [RoomId; 3] = [RoomId(1), RoomId(7), RoomId(8)];
 
 /// A room as the store has it.
 #[derive(Default)]
-struct Truth {
+struct StoredRoom {
     messages: Vec<Message>,
     version: u64,
 }
 
-impl Truth {
+impl StoredRoom {
     fn change(&mut self, room: RoomId, what: u64) -> (Message, MessageChange) {
         self.version += 1;
         let own = what.is_multiple_of(5);
@@ -92,14 +91,14 @@ impl Truth {
     }
 }
 
-/// What a client makes of a room, by the rules of docs/protocol.md and nothing else.
+/// What a client shows of a room. It follows docs/protocol.md, "What a client must do", and nothing else.
 #[derive(Default, Debug)]
 struct View {
     version: u64,
     messages: BTreeMap<u64, Value>,
     own: BTreeMap<u64, u64>,
     catch_up: bool,
-    /// All older messages are elsewhere: the room was begun anew.
+    /// The room was reset: the client lacks older messages.
     partial: bool,
 }
 
@@ -117,12 +116,12 @@ impl Client {
         match envelope["type"].as_str().unwrap() {
             "catch_up" => {
                 let view = self.rooms.entry(number("room")).or_default();
-                assert!(!view.catch_up, "a catch_up in a catch_up");
+                assert!(!view.catch_up, "a catch_up inside of a catch_up");
                 view.catch_up = true;
                 if data["reset"] == json!(true) {
                     *view = View { catch_up: true, partial: true, ..View::default() };
                 } else {
-                    // A sync begins where the client says.
+                    // A sync begins where the client asked.
                     view.version = view.version.min(number("from"));
                 }
             }
@@ -158,93 +157,93 @@ impl Client {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Something happens in a room.
+    /// A room changes.
     Change(usize, u64),
-    /// The street brings what happened, this many.
-    Street(usize),
-    /// The street had no room: the shard only hears where rooms stand.
+    /// The feed delivers this many changes.
+    Deliver(usize),
+    /// The inbox was full: the shard only learns the rooms' heads.
     Gap,
-    /// The socket takes a batch.
+    /// The socket accepts a batch.
     Read,
-    /// The store answers the oldest question.
-    Answer,
-    /// The client asks for a room's changes once more, from so far back.
+    /// The store completes the oldest read.
+    CompleteRead,
+    /// The client requests a room's changes again, from this far back.
     Sync(usize, u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => (0..3_usize, any::<u64>()).prop_map(|(room, what)| Step::Change(room, what)),
-        6 => (1..5_usize).prop_map(Step::Street),
+        6 => (1..5_usize).prop_map(Step::Deliver),
         1 => Just(Step::Gap),
         6 => Just(Step::Read),
-        5 => Just(Step::Answer),
+        5 => Just(Step::CompleteRead),
         1 => (0..3_usize, 0..30_u64).prop_map(|(room, back)| Step::Sync(room, back)),
     ];
     proptest::collection::vec(step, 0..250)
 }
 
 struct World {
-    truth: Vec<Truth>,
+    stored: Vec<StoredRoom>,
     tails: Vec<Tail>,
-    street: VecDeque<(usize, EncodedChange)>,
+    feed: VecDeque<(usize, EncodedChange)>,
     session: Session,
     client: Client,
-    wants: VecDeque<StoreRead>,
+    reads: VecDeque<StoreRead>,
 }
 
 impl World {
     fn change(&mut self, room: usize, what: u64) {
-        let (message, change) = self.truth[room].change(ROOMS[room], what);
-        let entry = EncodedChange {
+        let (message, what) = self.stored[room].change(ROOMS[room], what);
+        let change = EncodedChange {
             version: message.version,
-            last_seq: self.truth[room].head().1,
+            last_seq: self.stored[room].head().1,
             classic: None,
             classic_only: None,
-            v1: text_frame(&v1::message(&message, Some(&change))),
-            is_new: change == MessageChange::New,
+            v1: text_frame(&v1::message(&message, Some(&what))),
+            is_new: what == MessageChange::New,
             message: message.id,
             author: message.sender.id,
             has_reactions: !message.reactions.is_empty(),
         };
-        self.street.push_back((room, entry));
+        self.feed.push_back((room, change));
     }
 
-    fn street(&mut self, count: usize) {
+    fn deliver(&mut self, count: usize) {
         for _ in 0..count {
-            let Some((room, entry)) = self.street.pop_front() else { return };
-            self.tails[room].push(entry);
+            let Some((room, change)) = self.feed.pop_front() else { return };
+            self.tails[room].push(change);
             self.session.mark_due(ROOMS[room]);
         }
     }
 
     fn gap(&mut self) {
-        for (room, entry) in std::mem::take(&mut self.street) {
-            self.tails[room].skip_to(entry.version, entry.last_seq);
+        for (room, change) in std::mem::take(&mut self.feed) {
+            self.tails[room].skip_to(change.version, change.last_seq);
             self.session.mark_due(ROOMS[room]);
         }
     }
 
     fn read(&mut self) {
-        let (mut batch, mut wants) = (Batch::default(), Vec::new());
+        let (mut batch, mut reads) = (Batch::default(), Vec::new());
         let (count, ring) = (count(2), Ring::new(1));
         let missed = |_: Language, _: Dialect| frame("missed");
         let tails = &self.tails;
-        let tail_of = |id| ROOMS.iter().position(|room| *room == id).map(|place| &tails[place]);
-        let sources = GatherInput { tail_of, count: &count, ring: &ring, events_missed: &missed };
-        self.session.gather(&sources, &mut batch, &mut wants);
+        let tail_of = |id| ROOMS.iter().position(|room| *room == id).map(|index| &tails[index]);
+        let input = GatherInput { tail_of, count: &count, ring: &ring, events_missed: &missed };
+        self.session.gather(&input, &mut batch, &mut reads);
         batch.frames.iter().for_each(|frame| self.client.read(frame));
-        self.wants.extend(wants);
+        self.reads.extend(reads);
     }
 
-    fn answer(&mut self) {
-        let Some(want) = self.wants.pop_front() else { return };
-        let place = ROOMS.iter().position(|room| *room == want.room()).unwrap();
-        let cursor = self.session.cursor_in(want.room()).unwrap();
-        match &want {
+    fn complete_read(&mut self) {
+        let Some(read) = self.reads.pop_front() else { return };
+        let index = ROOMS.iter().position(|room| *room == read.room()).unwrap();
+        let cursor = self.session.cursor_in(read.room()).unwrap();
+        match &read {
             StoreRead::Changes(_, from) => {
-                let page = Rc::new(self.truth[place].page(*from));
-                assert!(cursor.accept_page(&want, &page), "somebody else's page: {want:?}");
+                let page = Rc::new(self.stored[index].page(*from));
+                assert!(cursor.accept_page(&read, &page), "a page for another cursor: {read:?}");
             }
             StoreRead::Reactions(_, _, messages) => {
                 let own = messages.iter().map(|id| (*id, id.0.to_string()));
@@ -258,7 +257,7 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
     #[test]
-    fn what_a_session_shows_in_the_end_is_exactly_the_rooms(
+    fn a_client_ends_up_showing_exactly_the_rooms(
         past in 0..60_u64,
         tail_max in 1..30_usize,
         held in proptest::collection::vec(proptest::option::of(0..70_u64), 3),
@@ -266,81 +265,81 @@ proptest! {
         steps in steps(),
     ) {
         let mut world = World {
-            truth: ROOMS.iter().map(|_| Truth::default()).collect(),
+            stored: ROOMS.iter().map(|_| StoredRoom::default()).collect(),
             tails: Vec::new(),
-            street: VecDeque::new(),
+            feed: VecDeque::new(),
             session: Session::new(params(Some(at(10))), at(0)),
             client: Client::default(),
-            wants: VecDeque::new(),
+            reads: VecDeque::new(),
         };
-        // What the client holds is what the room once was, unless it makes it up.
-        for place in 0..3 {
+        // The client holds what the room once was, or claims a version that never was.
+        for index in 0..3 {
             for what in 0..=past {
-                let version = world.truth[place].version;
-                if held[place] == Some(version) {
-                    let truth = &world.truth[place];
-                    let messages = truth.messages.iter().map(|m| {
+                let version = world.stored[index].version;
+                if held[index] == Some(version) {
+                    let stored = &world.stored[index];
+                    let messages = stored.messages.iter().map(|m| {
                         (m.id.0, serde_json::from_str::<Value>(&v1::message(m, None)).unwrap()["data"].clone())
                     });
                     let view = View { version, messages: messages.collect(), ..View::default() };
-                    world.client.rooms.insert(ROOMS[place].0, view);
+                    world.client.rooms.insert(ROOMS[index].0, view);
                 }
                 if what < past {
-                    world.truth[place].change(ROOMS[place], what * 7 + past);
+                    world.stored[index].change(ROOMS[index], what * 7 + past);
                 }
             }
         }
-        for (place, room) in ROOMS.into_iter().enumerate() {
-            let head = world.truth[place].head();
+        for (index, room) in ROOMS.into_iter().enumerate() {
+            let head = world.stored[index].head();
             world.tails.push(Tail::new(head.0, head.1, tail_max));
             world.session.add_cursor(Cursor::at(room, head));
-            // One that it does not name is live from here.
+            // A room that the client does not name is live from here.
             let view = View { version: head.0.0, partial: true, ..View::default() };
-            if held[place].is_none() {
+            if held[index].is_none() {
                 world.client.rooms.insert(room.0, view);
             }
         }
         world.session.v1.as_mut().unwrap().phase = Phase::Live;
-        for place in [2, 0, 1] {
-            if let Some(version) = held[place] {
-                world.session.resume(ROOMS[place], (!another_epoch).then_some(Version(version)));
+        for index in [2, 0, 1] {
+            if let Some(version) = held[index] {
+                world.session.resume(ROOMS[index], (!another_epoch).then_some(Version(version)));
             }
         }
         let mut syncs = 0;
         for step in steps {
             match step {
                 Step::Change(room, what) => world.change(room, what),
-                Step::Street(count) => world.street(count),
+                Step::Deliver(count) => world.deliver(count),
                 Step::Gap => world.gap(),
                 Step::Read => world.read(),
-                Step::Answer => world.answer(),
-                Step::Sync(place, back) => {
-                    let view = world.client.rooms.entry(ROOMS[place].0).or_default();
+                Step::CompleteRead => world.complete_read(),
+                Step::Sync(index, back) => {
+                    let view = world.client.rooms.entry(ROOMS[index].0).or_default();
                     let since = view.version.saturating_sub(back);
-                    let cursor = world.session.cursor_in(ROOMS[place]).unwrap();
-                    // Too many at once are refused; every other one is answered.
+                    let cursor = world.session.cursor_in(ROOMS[index]).unwrap();
+                    // Too many at once are refused; all others are answered.
                     syncs += usize::from(cursor.request_sync(Version(since), Some(syncs.to_string())).is_ok());
                 }
             }
         }
-        world.street(usize::MAX);
+        world.deliver(usize::MAX);
         for _ in 0..2000 {
             world.read();
-            world.answer();
+            world.complete_read();
         }
-        for (place, room) in ROOMS.into_iter().enumerate() {
-            let truth = &world.truth[place];
+        for (index, room) in ROOMS.into_iter().enumerate() {
+            let stored = &world.stored[index];
             let view = &world.client.rooms[&room.0];
             prop_assert!(!view.catch_up);
-            prop_assert_eq!(view.version, truth.version);
-            for message in &truth.messages {
+            prop_assert_eq!(view.version, stored.version);
+            for message in &stored.messages {
                 let expect = serde_json::from_str::<Value>(&v1::message(message, None)).unwrap()["data"].clone();
                 match view.messages.get(&message.id.0) {
                     Some(shown) => prop_assert_eq!(shown, &expect),
                     None => prop_assert!(view.partial, "{:?} is missing", message),
                 }
             }
-            prop_assert!(view.messages.len() <= truth.messages.len());
+            prop_assert!(view.messages.len() <= stored.messages.len());
             prop_assert!(view.own.iter().all(|(id, emoji)| id == emoji));
         }
         let mut synced = world.client.synced;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use teahouse_core::{ErrorCode, LOBBY, Language, MessageId, RoomEntry, RoomId, Seq, Timestamp, UserId, Version};
 use teahouse_core::{TokenKey, TokenMark};
 use teahouse_protocol::classic;
-use teahouse_protocol::v1::{self, Envelope, Request};
+use teahouse_protocol::v1::{self, Request, RequestEnvelope};
 
 use super::store::{Store, Write};
 use crate::ports::{
@@ -154,18 +154,18 @@ impl ModelDoor {
 impl RequestHandler for ModelDoor {
     fn handle_classic(&self, caller: &SessionContext, text: &str) -> RequestOutcome {
         match classic::read_request(text) {
-            Ok(classic::Request::Message { content }) => {
+            Ok(classic::ClassicRequest::Message { content }) => {
                 let write = Write::Say { room: LOBBY.0, content, client_id: None };
                 self.write(caller, Dialect::Classic, None, write)
             }
-            Ok(classic::Request::Heartbeat) => RequestOutcome::Reply(classic::heartbeat(Timestamp(0))),
+            Ok(classic::ClassicRequest::Heartbeat) => RequestOutcome::Reply(classic::heartbeat(Timestamp(0))),
             Err(_) => RequestOutcome::Malformed(classic::refusal(ErrorCode::BadRequest, caller.language)),
         }
     }
 
     fn handle_v1(&self, caller: &SessionContext, greeted: bool, text: &str) -> RequestOutcome {
         let refused = |id: Option<&str>, code| v1::error(id, &v1::ErrorBody::new(code, Language::En));
-        let Envelope { id, request } = match v1::read_envelope(text) {
+        let RequestEnvelope { id, request } = match v1::read_envelope(text) {
             Ok(envelope) => envelope,
             Err(error) => return RequestOutcome::Malformed(refused(error.id.as_deref(), ErrorCode::BadRequest)),
         };

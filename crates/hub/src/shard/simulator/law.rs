@@ -11,8 +11,8 @@ impl World {
     /// The first law, by a reference of a few lines: of one device the newest stays, and of all the newest few.
     pub(super) fn newest_won(&self, shard: usize, user: u64, id: SessionId, before: Vec<SessionId>) -> Check {
         let state = &self.shards[shard].state;
-        let place = state.by_id.get(&id).map(|slot| &state.slots[*slot]);
-        if self.is_draining || place.is_none_or(|slot| slot.left) {
+        let place = state.slots.index_of(id).map(|index| &state.slots[index]);
+        if self.is_draining || place.is_none_or(|slot| slot.leaving.has_left) {
             return Ok(());
         }
         let mut expect = before;
@@ -69,8 +69,8 @@ impl World {
     /// A session that does not end is registered, and its user is online.
     pub(super) fn whoever_is_here_is_online(&self) -> Check {
         for state in self.shards.iter().map(|shard| &shard.state) {
-            for (_, slot) in state.slots.iter().filter(|(_, slot)| !slot.left && !slot.session.closing) {
-                let (id, user) = (slot.session.id, slot.session.user);
+            for (_, slot) in state.slots.iter().filter(|(_, slot)| !slot.leaving.has_left && !slot.session.closing) {
+                let (id, user) = (slot.session.id, slot.session.identity.user);
                 ensure!(
                     state.registry.sessions_of(user).any(|other| other == id),
                     "session {} is not registered",

@@ -78,7 +78,7 @@ impl World {
     pub(super) fn drain(&mut self, over_ms: u64) {
         self.is_draining = true;
         for shard in 0..self.shards.len() {
-            self.turn(shard, |state, _| state.drain(Duration::from_millis(over_ms)));
+            self.turn(shard, |state, _| state.begin_drain(Duration::from_millis(over_ms)));
         }
     }
 

@@ -1,12 +1,13 @@
 //! What shards, the store and time do in one step: a turn of a shard's loop, a commit, a hand-over, a tick.
 
+use std::cell::RefCell;
 use std::task::{Context, Poll, Waker};
 
 use teahouse_core::Change;
 
 use super::Check;
-use super::world::{Waiting, World};
-use crate::inbox::InboxBatch;
+use super::world::World;
+use crate::shard::jobs::{Done, Job};
 use crate::shard::poll;
 
 /// Between two ticks of a shard.
@@ -18,31 +19,24 @@ impl World {
         let kernel = &mut self.shards[shard].kernel;
         let place = self.chance.index(kernel.news());
         let Some((name, flags)) = kernel.next(place) else { return false };
-        self.turn(shard, |state, _| state.noticed(poll::read_parts(name, flags)));
+        self.turn(shard, |state, _| state.note_socket_event(poll::decode_parts(name, flags)));
         true
     }
 
     /// A slice of what the loop does of its own accord. Says whether there was anything to do.
-    pub(super) fn slice(&mut self, shard: usize, mut is_over: impl FnMut() -> bool) -> bool {
-        let state = &self.shards[shard].state;
-        let had = state.is_busy() || state.pass.is_some();
-        self.turn(shard, |state, buffer| {
-            state.look_after_called(buffer, &mut is_over);
-            state.look_after_passing(buffer, &mut is_over);
-            state.write_to_ready(&mut is_over);
-            state.continue_pass(&mut is_over);
-            state.write_to_behind(&mut is_over);
-            state.bury(is_over)
-        });
+    pub(super) fn slice(&mut self, shard: usize, is_over: impl FnMut() -> bool) -> bool {
+        let queues = &self.shards[shard].state.queues;
+        let had = queues.is_busy() || queues.is_passing();
+        let is_over = RefCell::new(is_over);
+        self.turn(shard, |state, buffer| state.run_time_slices(buffer, |_| || is_over.borrow_mut()()));
         had
     }
 
     pub(super) fn mail(&mut self, shard: usize) -> bool {
-        let mail = self.inboxes[shard].take();
-        if is_empty(&mail) {
+        if self.inboxes[shard].is_empty() && !self.shards[shard].state.has_done() {
             return false;
         }
-        self.turn(shard, |state, _| state.deliver(mail));
+        self.turn(shard, |state, _| state.process_inbox(Vec::new()));
         true
     }
 
@@ -53,30 +47,30 @@ impl World {
         }
         let place = self.chance.index(count);
         let waiting = self.shards[shard].waiting.swap_remove(place);
-        if matches!(waiting, Waiting::Read(..)) {
+        if matches!(waiting, Job::Read(..)) {
             // What was answered by now is not overtaken by what is read from now on.
-            let (answers, reads) =
-                std::mem::take(&mut self.shards[shard].waiting).into_iter().partition(|other| other.is_answer());
+            let jobs = std::mem::take(&mut self.shards[shard].waiting).into_iter();
+            let (answers, reads): (Vec<Job>, Vec<Job>) = jobs.partition(|other| matches!(other, Job::Request(..)));
             self.shards[shard].waiting = reads;
-            let answers: Vec<Waiting> = answers;
             answers.into_iter().for_each(|answer| self.poll(shard, answer));
         }
         self.poll(shard, waiting);
         true
     }
 
-    fn poll(&mut self, shard: usize, waiting: Waiting) {
+    fn poll(&mut self, shard: usize, job: Job) {
         let mut context = Context::from_waker(Waker::noop());
-        match waiting {
-            Waiting::Response(id, mut future) => match future.as_mut().poll(&mut context) {
-                Poll::Ready(answer) => self.turn(shard, |state, _| state.answer(id, Ok(answer))),
-                Poll::Pending => self.shards[shard].waiting.push(Waiting::Response(id, future)),
+        let done = match job {
+            Job::Request(id, mut future) => match future.as_mut().poll(&mut context) {
+                Poll::Ready(answer) => Done::Request(id, Ok(answer)),
+                Poll::Pending => return self.shards[shard].waiting.push(Job::Request(id, future)),
             },
-            Waiting::Read(want, mut future) => match future.as_mut().poll(&mut context) {
-                Poll::Ready(found) => self.turn(shard, |state, _| state.found(want, found)),
-                Poll::Pending => self.shards[shard].waiting.push(Waiting::Read(want, future)),
+            Job::Read(want, mut future) => match future.as_mut().poll(&mut context) {
+                Poll::Ready(result) => Done::Read(want, result),
+                Poll::Pending => return self.shards[shard].waiting.push(Job::Read(want, future)),
             },
-        }
+        };
+        self.turn(shard, |state, _| state.process_inbox(vec![done]));
     }
 
     pub(super) fn commit(&mut self) -> bool {
@@ -121,20 +115,11 @@ impl World {
                 self.turn(shard, |state, _| state.tick());
                 self.turn(shard, |state, _| state.sweep());
                 if self.is_draining {
-                    self.turn(shard, |state, _| state.drain_on());
+                    self.turn(shard, |state, _| state.continue_drain());
                 }
             }
         }
         self.whoever_is_lost_lingers()?;
         self.whoever_is_here_is_online()
     }
-}
-
-fn is_empty(mail: &InboxBatch) -> bool {
-    mail.deliveries.is_empty()
-        && mail.gaps.is_empty()
-        && mail.notifications.is_empty()
-        && mail.events_dropped.is_empty()
-        && mail.entries_changed.is_empty()
-        && mail.membership_unknown.is_empty()
 }

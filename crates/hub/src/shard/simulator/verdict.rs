@@ -117,27 +117,31 @@ fn sessions_are_the_sockets(world: &World) -> Check {
 fn nothing_is_pending(world: &World) -> Check {
     for (index, shard) in world.shards.iter().enumerate() {
         let state = &shard.state;
-        ensure!(!world.is_waiting(index) && state.reads == 0, "shard {index} still reads");
-        ensure!(state.waiters.is_empty(), "sessions wait for {:?}", state.waiters);
-        ensure!(state.retries.is_empty() && state.read_queue.is_empty(), "something is still to be read");
-        ensure!(state.greeting == 0 && state.passed.is_empty(), "it still greets {}", state.greeting);
-        ensure!(state.entries_reads.is_empty(), "entries are still to be read");
-        ensure!(state.moved_meanwhile.is_empty() && state.entries_moved.is_empty(), "rooms that moved");
-        ensure!(state.put_before.is_empty() && !state.is_busy(), "something is left to do");
-        for (slot, entry) in &state.slots {
+        ensure!(!world.is_waiting(index), "shard {index} waits for something");
+        ensure!(state.reads.is_idle(), "something is still to be read: {:?}", state.reads);
+        ensure!(state.hello.is_empty(), "somebody is still to be welcomed: {:?}", state.hello);
+        ensure!(state.entries.is_idle(), "entries are still to be read: {:?}", state.entries);
+        ensure!(!state.is_busy(), "something is left to do");
+        for (index, entry) in state.slots.iter() {
             let session = &entry.session;
-            ensure!(state.by_id.get(&session.id) == Some(&slot), "session {} is not at its place", session.id.0);
-            ensure!(!session.closing && !entry.left, "session {} does not end", session.id.0);
-            ensure!(!entry.blocked && session.unsent.is_empty(), "session {} is not written to", session.id.0);
+            ensure!(state.slots.index_of(session.id) == Some(index), "session {} is not at its place", session.id.0);
+            ensure!(!session.closing && !entry.leaving.has_left, "session {} does not end", session.id.0);
+            ensure!(!entry.socket.blocked && session.unsent.is_empty(), "session {} is not written to", session.id.0);
             ensure!(!session.has_output(), "something waits for session {}", session.id.0);
             let is_live = session.v1.as_ref().is_none_or(|v1| matches!(v1.phase, Phase::Live));
-            ensure!(is_live && !session.is_held(), "session {} is held for ever", session.id.0);
+            ensure!(is_live && !session.has_held_rooms(), "session {} is held for ever", session.id.0);
         }
         let cursors = |id| state.slots.iter().filter(|(_, entry)| entry.session.is_in(id)).count();
-        for (id, room) in &state.rooms {
-            ensure!(room.cursors == cursors(*id), "room {} counts {} cursors of {}", id.0, room.cursors, cursors(*id));
-            ensure!(*id == LOBBY || room.cursors > 0, "room {} is kept for nobody", id.0);
-            ensure!(room.subscribers.iter().all(|slot| state.slots.contains(*slot)), "a ghost in room {}", id.0);
+        for (id, room) in state.rooms.iter() {
+            ensure!(
+                room.cursors() == cursors(id),
+                "room {} counts {} cursors of {}",
+                id.0,
+                room.cursors(),
+                cursors(id)
+            );
+            ensure!(id == LOBBY || room.cursors() > 0, "room {} is kept for nobody", id.0);
+            ensure!(room.subscribers.iter().all(|slot| state.slots.get(*slot).is_some()), "a ghost in room {}", id.0);
         }
     }
     Ok(())
@@ -148,15 +152,13 @@ pub(super) fn nothing_is_left(world: &World) -> Check {
     nothing_is_pending(world)?;
     for (index, shard) in world.shards.iter().enumerate() {
         let state = &shard.state;
-        ensure!(state.slots.is_empty() && state.by_id.is_empty(), "shard {index} keeps {} slots", state.slots.len());
-        ensure!(state.rooms.len() == 1, "shard {index} keeps rooms: {:?}", state.rooms.keys());
-        let lobby = &state.rooms[&LOBBY];
-        ensure!(
-            lobby.cursors == 0 && lobby.subscribers.is_empty() && lobby.watch.is_none(),
-            "the lobby keeps somebody"
-        );
-        ensure!(state.watched.is_empty() && state.watches_moved.is_empty(), "watches are left");
-        ensure!(state.typing_rooms.is_empty() && state.revoked.is_empty(), "typing, or revocations, are left");
+        ensure!(state.slots.is_empty(), "shard {index} keeps {} slots", state.slots.len());
+        let rooms: Vec<_> = state.rooms.iter().collect();
+        ensure!(rooms.len() == 1, "shard {index} keeps rooms: {rooms:?}");
+        let lobby = rooms[0].1;
+        ensure!(lobby.cursors() == 0 && lobby.subscribers.is_empty(), "the lobby keeps somebody");
+        ensure!(state.watches.is_empty(), "watches are left: {:?}", state.watches);
+        ensure!(!state.rooms.has_typing() && state.revocations.is_empty(), "typing, or revocations, are left");
         ensure!(state.registry.sessions() == 0 && state.registry.users_online() == 0, "the registry keeps somebody");
     }
     ensure!(world.online.all().is_empty(), "online for ever: {:?}", world.online.all());

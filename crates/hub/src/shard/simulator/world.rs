@@ -23,32 +23,18 @@ use crate::inbox::Inbox;
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
-use crate::ports::{BoxFuture, Dialect, NewConnection, Response};
-use crate::session::StoreRead;
+use crate::ports::{Dialect, Identity, NewConnection};
 use crate::shard::connection::Connection;
-use crate::shard::delivery::ReadResult;
-use crate::shard::poll;
-use crate::shard::run::{Ports, Setup};
-use crate::shard::state::{Job, State};
-
-/// What a shard waits for.
-pub(super) enum Waiting {
-    Response(SessionId, BoxFuture<Response>),
-    Read(StoreRead, BoxFuture<Option<ReadResult>>),
-}
-
-impl Waiting {
-    pub(super) fn is_answer(&self) -> bool {
-        matches!(self, Self::Response(..))
-    }
-}
+use crate::shard::jobs::Job;
+use crate::shard::state::Shard;
+use crate::shard::{Environment, Ports, poll};
 
 /// A real shard, and what its loop would keep for it.
-pub(super) struct Shard {
-    pub(super) state: State,
+pub(super) struct DrivenShard {
+    pub(super) state: Shard,
     pub(super) kernel: Kernel,
     pub(super) next_tick: u64,
-    pub(super) waiting: Vec<Waiting>,
+    pub(super) waiting: Vec<Job>,
 }
 
 /// A connection whose handshake is done and that is on its way to its shard.
@@ -66,7 +52,7 @@ pub(super) struct World {
     pub(super) now: u64,
     pub(super) options: HubOptions,
     pub(super) metrics: HubMetrics,
-    pub(super) shards: Vec<Shard>,
+    pub(super) shards: Vec<DrivenShard>,
     pub(super) feed: Feed,
     pub(super) inboxes: Arc<[Arc<Inbox>]>,
     pub(super) online: Arc<Online>,
@@ -121,17 +107,17 @@ impl World {
         let ports =
             Ports { handler: Arc::new(ModelDoor(store.clone())), history: Arc::new(ModelHistory(store.clone())) };
         let shards = (0..options.shards).map(|index| {
-            let setup = Setup {
+            let environment = Environment {
                 index,
                 options: options.clone(),
                 metrics: metrics.clone(),
                 online: Arc::clone(&online),
                 inboxes: Arc::clone(&inboxes),
                 next_session: Arc::clone(&next_session),
-                lobby: (Version(0), Seq(0)),
+                ports: ports.clone(),
             };
-            let state = State::new(setup, ports.clone());
-            Shard { state, kernel: Kernel::default(), next_tick: 0, waiting: Vec::new() }
+            let state = Shard::new(environment, (Version(0), Seq(0)));
+            DrivenShard { state, kernel: Kernel::default(), next_tick: 0, waiting: Vec::new() }
         });
         let shards = shards.collect();
         let mut devices = Vec::new();
@@ -188,19 +174,11 @@ impl World {
     }
 
     /// One turn of a shard, as its loop would make it.
-    pub(super) fn turn<T>(&mut self, index: usize, work: impl FnOnce(&mut State, &mut [u8]) -> T) -> T {
+    pub(super) fn turn<T>(&mut self, index: usize, work: impl FnOnce(&mut Shard, &mut [u8]) -> T) -> T {
         let shard = &mut self.shards[index];
         shard.state.now = MonotonicMs(self.now);
         let result = work(&mut shard.state, &mut self.buffer);
-        for job in std::mem::take(&mut shard.state.jobs) {
-            match job {
-                Job::Response(id, future) => shard.waiting.push(Waiting::Response(id, future)),
-                Job::Read(want) => {
-                    let future = shard.state.read(&want);
-                    shard.waiting.push(Waiting::Read(want, future));
-                }
-            }
-        }
+        shard.waiting.extend(shard.state.take_jobs());
         result
     }
 
@@ -370,15 +348,17 @@ impl World {
         let shard = self.shard_of(user);
         let id = SessionId(self.next_session.load(Ordering::Relaxed));
         let arrival = NewConnection {
-            user: UserId(user),
+            identity: Identity {
+                user: UserId(user),
+                token: mark(UserId(user), knock.expires_at),
+                language: Language::En,
+                address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            },
             accepted: knock.accepted,
             dialect,
             device: name.clone(),
-            mark: mark(UserId(user), knock.expires_at),
             checked_at: Instant::now(),
             lobby: knock.lobby,
-            language: Language::En,
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             stream: knock.line,
             handshake_response: answer,
             early_bytes: Bytes::from(early),
@@ -388,8 +368,8 @@ impl World {
         let (checked_at, wall) = (MonotonicMs(knock.checked_at), Timestamp(self.now as i64));
         let mut kernel = std::mem::take(&mut self.shards[shard].kernel);
         self.turn(shard, |state, _| {
-            state.arrive(arrival, checked_at, wall, |line, slot, id| {
-                Ok(Connection::Simulated(kernel.watch(line, poll::name(slot, id))))
+            state.attach(arrival, checked_at, wall, |line, slot, id| {
+                Ok(Connection::Simulated(kernel.watch(line, poll::event_data(slot, id))))
             });
         });
         self.shards[shard].kernel = kernel;

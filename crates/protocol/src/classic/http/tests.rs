@@ -1,8 +1,12 @@
-//! Golden bodies: every classic HTTP answer, byte for byte.
+//! Golden bodies: every classic HTTP response, byte for byte.
 
-use teahouse_core::{MessageKind, UserId, UserRole, Version};
+use serde::Serialize;
+use teahouse_core::{
+    ErrorCode, Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, User, UserId, UserRole, Version,
+};
 
 use super::*;
+use crate::http::{Done, error, raw_json, success};
 
 const NOON: Timestamp = Timestamp(1_795_328_736_120);
 
@@ -42,24 +46,24 @@ fn message(id: u64, seq: u64, sender: Profile) -> Message {
 }
 
 fn check<T: Serialize>(body: &T, golden: &str) {
-    assert_eq!(http_data(body).get(), golden.split('\n').map(str::trim).collect::<String>());
+    assert_eq!(raw_json(body).get(), golden.split('\n').map(str::trim).collect::<String>());
 }
 
 const AMY: &str = r#""id":7,"username":"amy","email":"amy@example.org","auth_status":1,"account_status":1,"avatar":"","nickname":"Amy","bio":"tea","role":"user""#;
 
 #[test]
 fn the_envelope_stands_around_every_answer() {
-    let data = http_data(&Done::OK);
+    let data = raw_json(&Done::OK);
     assert_eq!(
-        http_success(200, "OK", &data, "r-1"),
+        success(200, "OK", &data, "r-1"),
         r#"{"code":200,"message":"OK","data":{"ok":true},"request_id":"r-1"}"#
     );
     assert_eq!(
-        http_refusal(404, ErrorCode::NotFound, "No.", None, "r-1"),
+        error(404, ErrorCode::NotFound, "No.", None, "r-1"),
         r#"{"code":404,"message":"No.","error_code":"not_found","data":null,"request_id":"r-1"}"#
     );
     assert_eq!(
-        http_refusal(422, ErrorCode::BadRequest, "No.", Some("email"), "r-1"),
+        error(422, ErrorCode::BadRequest, "No.", Some("email"), "r-1"),
         r#"{"code":422,"message":"No.","error_code":"bad_request","data":{"field":"email"},"request_id":"r-1"}"#
     );
 }
@@ -84,7 +88,7 @@ fn accounts() {
 #[test]
 fn an_account_without_an_address_has_an_empty_one() {
     let user = User { email: None, ..amy() };
-    assert!(http_data(&Account::from(&user)).get().contains(r#""email":"","#));
+    assert!(raw_json(&Account::from(&user)).get().contains(r#""email":"","#));
 }
 
 #[test]
@@ -107,8 +111,8 @@ fn the_lobby() {
 fn conversations() {
     let bo = profile(9, "Bo");
     let entries = vec![
-        ConversationEntry::new(RoomId(3), &bo, Some(("hi", NOON)), 2, NOON),
-        ConversationEntry::new(RoomId(4), &bo, None, 0, NOON),
+        ConversationBody::new(RoomId(3), &bo, Some(("hi", NOON)), 2, NOON),
+        ConversationBody::new(RoomId(4), &bo, None, 0, NOON),
     ];
     check(
         &Conversations::new(entries),
@@ -126,7 +130,7 @@ fn conversations() {
 #[test]
 fn a_message_is_read_when_the_other_side_has_read_it() {
     let (own, peer) = (profile(7, "Amy"), profile(9, "Bo"));
-    let glance = Glance { own: &own, peer: &peer, read_seq: Seq(2), peer_read_seq: Seq(1) };
+    let glance = ConversationReader { own: &own, peer: &peer, read_seq: Seq(2), peer_read_seq: Seq(1) };
     let messages = [message(1, 1, own.clone()), message(2, 2, peer.clone()), message(3, 3, own.clone())];
     check(
         &ConversationPage::new(&messages, &glance),
@@ -151,4 +155,15 @@ fn what_is_asked_ignores_unknown_fields_and_takes_absent_ones_as_they_are() {
     let body: ChangePasswordBody =
         serde_json::from_str(r#"{"currentPassword":"a","newPassword":"b","confirmPassword":"b"}"#).unwrap();
     assert_eq!((body.current.as_str(), body.new.as_str()), ("a", "b"));
+}
+
+#[test]
+fn a_profile_is_an_object_or_null() {
+    let read = |text: &str| serde_json::from_str::<ProfileBody>(text).map(|body| body.profile.is_some()).ok();
+    assert_eq!(read("{}"), Some(false));
+    assert_eq!(read(r#"{"profile":null}"#), Some(false));
+    assert_eq!(read(r#"{"profile":{}}"#), Some(true));
+    for wrong in [r#"{"profile":[null,null]}"#, r#"{"profile":7}"#, r#"{"profile":{"bio":7}}"#] {
+        assert_eq!(read(wrong), None, "{wrong}");
+    }
 }

@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use teahouse_core::{Role, RoomKind};
 
@@ -7,7 +9,7 @@ use super::*;
 fn asked(kind: &str, data: &str) -> Result<Request, RequestError> {
     let envelope = read_envelope(&format!(r#"{{"type":"{kind}","id":"c-1","data":{data}}}"#));
     match envelope {
-        Ok(Envelope { id, request }) => {
+        Ok(RequestEnvelope { id, request }) => {
             assert_eq!(id.as_deref(), Some("c-1"));
             assert_eq!(request.kind(), kind);
             Ok(request)
@@ -16,7 +18,7 @@ fn asked(kind: &str, data: &str) -> Result<Request, RequestError> {
     }
 }
 
-fn malformed(id: Option<&str>, field: Option<&str>) -> Result<Envelope, RequestError> {
+fn malformed(id: Option<&str>, field: Option<&str>) -> Result<RequestEnvelope, RequestError> {
     let fault = RequestFault::Malformed { field: field.map(str::to_owned) };
     Err(RequestError { id: id.map(str::to_owned), fault })
 }
@@ -78,62 +80,81 @@ fn every_request_is_read_with_all_that_it_can_say() {
     check("heartbeat", "{}", Request::Heartbeat {});
 }
 
-/// Every request: the least that it can say, and what it must say with the field that each piece is.
-const LEAST: &[(&str, &[(&str, &str)])] = &[
-    ("hello", &[]),
-    ("message", &[("room", "7"), ("content", r#""hi""#), ("client_id", r#""c""#)]),
-    ("edit", &[("message", "81"), ("content", r#""ho""#)]),
-    ("delete", &[("message", "81")]),
-    ("react", &[("message", "81"), ("emoji", r#""👍""#), ("on", "true")]),
-    ("read", &[("room", "7"), ("seq", "40")]),
-    ("history", &[("room", "7")]),
-    ("sync", &[("room", "7"), ("since", "57")]),
-    ("presence", &[("room", "7"), ("on", "true")]),
-    ("typing", &[("room", "7"), ("on", "true")]),
-    ("rooms", &[]),
-    ("create", &[("kind", r#""public""#)]),
-    ("update", &[("room", "7")]),
-    ("join", &[("room", "7")]),
-    ("leave", &[("room", "7")]),
-    ("invite", &[("room", "7"), ("user", "9")]),
-    ("remove", &[("room", "7"), ("user", "9")]),
-    ("role", &[("room", "7"), ("user", "9"), ("role", r#""owner""#)]),
-    ("open", &[("user", "9")]),
-    ("members", &[("room", "7")]),
-    ("users", &[]),
-    ("auth", &[("token", r#""t""#)]),
-    ("heartbeat", &[]),
-];
+/// A request's fields, by name, each with a value that it may have.
+type Fields = Vec<(String, String)>;
 
-fn object<'a>(fields: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> String {
+/// Every request's required fields and its optional ones, from its schema.
+static FIELDS: LazyLock<Vec<(&str, Fields, Fields)>> = LazyLock::new(|| {
+    let mut generator = SchemaGenerator::default();
+    let mut fields_of = |kind: &RequestKind| {
+        let schema = kind.data_schema(&mut generator).to_value();
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        // The reader of a request accepts a room without a name, which creating it refuses.
+        let is_required =
+            |name: &str| required.contains(&name.into()) && (kind, name) != (&RequestKind::Create, "name");
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        let fields = properties.map(|(name, schema)| (name.clone(), example(schema)));
+        let (required, optional) = fields.partition(|(name, _)| is_required(name));
+        (kind.as_str(), required, optional)
+    };
+    RequestKind::ALL.iter().map(&mut fields_of).collect()
+});
+
+fn example(schema: &serde_json::Value) -> String {
+    let text = match schema["$ref"].as_str() {
+        Some(reference) if reference.ends_with("RoomKind") => r#""public""#,
+        Some(_) => r#""owner""#,
+        None if schema["pattern"] == EMOJI => r#""👍""#,
+        None => match schema["type"].as_str() {
+            Some("integer") => "7",
+            Some("boolean") => "true",
+            Some("string") => r#""hi""#,
+            _ => "null",
+        },
+    };
+    text.to_owned()
+}
+
+fn object<'a>(fields: impl IntoIterator<Item = &'a (String, String)>) -> String {
     let fields: Vec<String> = fields.into_iter().map(|(name, value)| format!(r#""{name}":{value}"#)).collect();
     format!("{{{}}}", fields.join(","))
 }
 
 #[test]
 fn the_tables_of_these_tests_are_whole() {
-    let kinds: Vec<&str> = LEAST.iter().map(|(kind, _)| *kind).collect();
+    let kinds: Vec<&str> = FIELDS.iter().map(|(kind, ..)| *kind).collect();
     assert_eq!(kinds, REQUEST_TYPES);
+    let of = |kind: &str| FIELDS.iter().find(|(other, ..)| *other == kind).unwrap();
+    let names = |fields: &Fields| fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    for (kind, required, optional) in [
+        ("hello", &[][..], &["client", "epoch", "rooms"][..]),
+        ("message", &["client_id", "content", "room"], &["reply_to"]),
+        ("react", &["emoji", "message", "on"], &[]),
+        ("history", &["room"], &["after", "around", "before", "limit"]),
+        ("create", &["kind"], &["name", "title"]),
+        ("update", &["room"], &["name", "title"]),
+        ("heartbeat", &[], &[]),
+    ] {
+        let (_, must, may) = of(kind);
+        assert_eq!(
+            (names(must).as_slice(), names(may).as_slice()),
+            (
+                required.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>().as_slice(),
+                optional.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>().as_slice()
+            ),
+            "{kind}"
+        );
+    }
 }
 
 #[test]
 fn what_may_be_left_out_may_be_null_and_what_is_unknown_is_ignored() {
-    const OPTIONAL: &[(&str, &[&str])] = &[
-        ("hello", &["client", "epoch", "rooms"]),
-        ("message", &["reply_to"]),
-        ("history", &["before", "after", "around", "limit"]),
-        ("rooms", &["query", "after"]),
-        ("create", &["name", "title"]),
-        ("update", &["name", "title"]),
-        ("members", &["after"]),
-        ("users", &["query", "after"]),
-    ];
-    for (kind, least) in LEAST {
-        let expect = asked(kind, &object(*least)).unwrap();
-        let optional = OPTIONAL.iter().find(|(name, _)| name == kind).map_or(&[][..], |(_, fields)| fields);
-        let mut more: Vec<(&str, &str)> = optional.iter().map(|field| (*field, "null")).collect();
-        more.extend([("later", "[{}]"), ("id", "9007199254740993")]);
-        assert_eq!(asked(kind, &object(more.iter().chain(*least))), Ok(expect), "{kind}");
+    for (kind, required, optional) in FIELDS.iter() {
+        let expect = asked(kind, &object(required)).unwrap();
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut more: Fields = optional.iter().map(|(name, _)| field(name, "null")).collect();
+        more.extend([field("later", "[{}]"), field("id", "9007199254740993")]);
+        assert_eq!(asked(kind, &object(more.iter().chain(required))), Ok(expect), "{kind}");
     }
     assert_eq!(asked("hello", "{}"), Ok(Request::Hello { client: None, epoch: None, rooms: Vec::new() }));
 }
@@ -145,14 +166,14 @@ fn a_field_that_is_missing_wrong_or_there_twice_is_named() {
         let expect = Err(RequestError { id: Some("c-1".to_owned()), fault });
         assert_eq!(asked(kind, data), expect, "{kind} {data}");
     };
-    for (kind, least) in LEAST {
-        for (at, (name, value)) in least.iter().enumerate() {
-            let others = || least[..at].iter().chain(&least[at + 1..]);
+    for (kind, required, _) in FIELDS.iter() {
+        for (at, (name, value)) in required.iter().enumerate() {
+            let others = || required[..at].iter().chain(&required[at + 1..]);
             names(kind, &object(others()), name);
             for wrong in ["null", "[]", "{}", "-1", "1.5", r#""\ud800""#, "1e400", "9007199254740992"] {
-                names(kind, &object(others().chain([&(*name, wrong)])), name);
+                names(kind, &object(others().chain([&(name.clone(), wrong.to_owned())])), name);
             }
-            names(kind, &object(least.iter().chain([&(*name, *value)])), name);
+            names(kind, &object(required.iter().chain([&(name.clone(), value.clone())])), name);
         }
     }
     for (kind, field, wrong) in [
@@ -166,13 +187,13 @@ fn a_field_that_is_missing_wrong_or_there_twice_is_named() {
         ("history", "after", "9007199254740992"),
         ("history", "around", "true"),
         ("rooms", "query", "7"),
-        ("rooms", "after", "1.0"),
+        ("rooms", "after", "1.5"),
         ("create", "name", "7"),
         ("create", "title", "{}"),
         ("users", "after", "18446744073709551616"),
     ] {
-        let least = LEAST.iter().find(|(name, _)| *name == kind).unwrap().1;
-        names(kind, &object(least.iter().chain([&(field, wrong)])), field);
+        let (_, required, _) = FIELDS.iter().find(|(name, ..)| *name == kind).unwrap();
+        names(kind, &object(required.iter().chain([&(field.to_owned(), wrong.to_owned())])), field);
     }
     names("create", r#"{"kind":"secret"}"#, "kind");
     names("role", r#"{"room":7,"user":9,"role":"admin"}"#, "role");
@@ -194,8 +215,12 @@ fn numbers_are_those_that_javascript_reads_exactly() {
     check("9007199254740993", None);
     check("18446744073709551615", None);
     check("18446744073709551616", None);
-    check("1e3", None);
-    check("-0", None);
+    // JSON has one number type: however a whole number is written, it is that number.
+    check("1e3", Some(1000));
+    check("-0", Some(0));
+    check("30591789.0", Some(30_591_789));
+    check("9007199254740992.0", None);
+    check("1.5", None);
 }
 
 #[test]
@@ -214,7 +239,7 @@ fn hello_holds_each_room_once_and_a_bounded_number_of_them() {
     assert_eq!(hello("").map(|rooms| rooms.len()), Ok(0));
     assert_eq!(hello(&many(HELD_ROOMS_MAX)).map(|rooms| rooms.len()), Ok(HELD_ROOMS_MAX));
     assert_eq!(hello(&many(HELD_ROOMS_MAX + 1)), wrong("rooms"));
-    // Naming one again and again is no more than naming it once.
+    // A room counts once, however often the request names it.
     assert_eq!(hello(&[many(HELD_ROOMS_MAX), many(3)].join(",")).map(|rooms| rooms.len()), Ok(HELD_ROOMS_MAX));
     assert_eq!(hello(r#"{"room":1}"#), wrong("rooms[0]"));
     assert_eq!(hello(&format!("{},7", held((1, 3)))), wrong("rooms[1]"));
@@ -225,7 +250,7 @@ fn hello_holds_each_room_once_and_a_bounded_number_of_them() {
 #[test]
 fn an_envelope_is_an_object_with_a_type_and_perhaps_a_reference() {
     let check = |text: &str, expect| assert_eq!(read_envelope(text), expect, "{text:.80}");
-    let beat = |id: Option<&str>| Ok(Envelope { id: id.map(str::to_owned), request: Request::Heartbeat {} });
+    let beat = |id: Option<&str>| Ok(RequestEnvelope { id: id.map(str::to_owned), request: Request::Heartbeat {} });
     let unknown = |id: Option<&str>| Err(RequestError { id: id.map(str::to_owned), fault: RequestFault::UnknownType });
     let deep = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
 
@@ -235,11 +260,11 @@ fn an_envelope_is_an_object_with_a_type_and_perhaps_a_reference() {
     check(r#"{"type":"heart\u0062eat","id":""}"#, beat(Some("")));
     check(r#"{"data":{},"later":[1],"id":"c-17","type":"heartbeat"}"#, beat(Some("c-17")));
     check(&format!(r#"{{"type":"heartbeat","id":"{}"}}"#, "茶".repeat(64)), beat(Some(&"茶".repeat(64))));
-    // What nobody reads may be as deep as it likes: it is stepped over, not stepped into.
+    // The reader skips unknown fields without descending into them, so that they may be of any depth.
     check(&format!(r#"{{"type":"heartbeat","later":{}}}"#, deep(10_000)), beat(None));
     check(&format!(r#"{{"type":"heartbeat","id":"1","data":{{"later":{}}}}}"#, deep(10_000)), beat(Some("1")));
 
-    // A reference that cannot be one is to blame, whatever else is right; there is nothing to give back then.
+    // A wrong reference is to blame, whatever else is right. The error then has none.
     for id in ["7", "[]", "{}", "true", r#""\ud800""#, &format!(r#""{}""#, "a".repeat(65)), &deep(10_000)] {
         check(&format!(r#"{{"type":"heartbeat","id":{id}}}"#), malformed(None, Some("id")));
         check(&format!(r#"{{"type":"nonsense","id":{id}}}"#), malformed(None, Some("id")));
@@ -256,7 +281,7 @@ fn an_envelope_is_an_object_with_a_type_and_perhaps_a_reference() {
     check(r#"{"type":"nonsense","id":"1","data":{}}"#, unknown(Some("1")));
     check(r#"{"type":"nonsense"}"#, unknown(None));
     check(r#"{"type":"","data":7}"#, unknown(None));
-    // The classic dialect's word for it is no word of this one.
+    // Types are case-sensitive.
     check(r#"{"type":"Message","id":"1"}"#, unknown(Some("1")));
 
     for broken in [
@@ -300,7 +325,7 @@ fn history_has_one_place_to_begin_at() {
     check(Some(Seq(1)), Some(Seq(1)), Some(Seq(1)), None);
 }
 
-/// What is wrong is told in a word that stands in the request, not in one as long as whoever sent it liked.
+/// An error never repeats a text of any length from the request.
 fn is_answerable(text: &str) {
     if let Err(RequestError { id, fault }) = read_envelope(text) {
         assert!(id.is_none_or(|id| !longer_than(&id, REQUEST_ID_CHARS_MAX)));
@@ -317,18 +342,18 @@ proptest! {
     }
 
     #[test]
-    fn any_json_as_data_is_a_request_or_a_typed_error(at in 0..LEAST.len(), data in json()) {
-        is_answerable(&format!(r#"{{"type":"{}","id":"1","data":{data}}}"#, LEAST[at].0));
+    fn any_json_as_data_is_a_request_or_a_typed_error(at in 0..REQUEST_TYPES.len(), data in json()) {
+        is_answerable(&format!(r#"{{"type":"{}","id":"1","data":{data}}}"#, REQUEST_TYPES[at]));
     }
 
     #[test]
     fn any_envelope_with_a_few_bytes_changed_is_a_request_or_a_typed_error(
-        at in 0..LEAST.len(),
+        at in 0..REQUEST_TYPES.len(),
         places in prop::collection::vec((any::<prop::sample::Index>(), any::<char>()), 1..4),
     ) {
-        let (kind, least) = LEAST[at];
+        let (kind, required, _) = &FIELDS[at];
         let mut text: Vec<char> =
-            format!(r#"{{"type":"{kind}","id":"c-1","data":{}}}"#, object(least)).chars().collect();
+            format!(r#"{{"type":"{kind}","id":"c-1","data":{}}}"#, object(required)).chars().collect();
         for (place, other) in places {
             let place = place.index(text.len());
             text[place] = other;
@@ -337,7 +362,7 @@ proptest! {
     }
 }
 
-/// JSON of the fields that requests have, and of anything besides.
+/// JSON with fields of requests, and with others.
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),

@@ -22,10 +22,10 @@ use crate::secrets::ApiKey;
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A request with a valid key. Handlers extract it first, so that no other body is read.
-pub(super) struct Backend;
+pub(in crate::http) struct Backend;
 
 /// A request without a valid key.
-pub(super) struct InvalidKey(ApiError);
+pub(in crate::http) struct InvalidKey(ApiError);
 
 impl IntoResponse for InvalidKey {
     fn into_response(self) -> Response {
@@ -45,8 +45,8 @@ impl FromRequestParts<Arc<App>> for Backend {
         let Ok(context) = Context::from_request_parts(parts, app).await;
         let unauthorized = || ApiError::new(ErrorCode::Unauthorized).with_message(texts::api_key_required());
         let presented = presented_key(&parts.headers).ok_or_else(unauthorized).map_err(InvalidKey)?;
-        let known = match ApiKey::presented(presented) {
-            Some(key) => app.store.api_key(key.key()).await.map_err(|error| InvalidKey(error.into()))?,
+        let known = match ApiKey::parse(presented) {
+            Some(key) => app.store.api_key(key.fingerprint()).await.map_err(|error| InvalidKey(error.into()))?,
             None => None,
         };
         match known {
@@ -55,7 +55,7 @@ impl FromRequestParts<Arc<App>> for Backend {
                 Ok(Self)
             }
             // Like invalid tokens, only invalid keys count against the address.
-            None => Err(InvalidKey(match app.limits.address(AddressLimit::BadToken, context.address) {
+            None => Err(InvalidKey(match app.limits.take_for_address(AddressLimit::BadToken, context.address) {
                 Ok(()) => unauthorized(),
                 Err(retry_after) => ApiError::rate_limited(retry_after),
             })),
@@ -70,10 +70,10 @@ fn presented_key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A backend's body that is an object. An empty body is an empty object.
-pub(super) struct BackendBody<T>(pub(super) T);
+pub(in crate::http) struct BackendBody<T>(pub(super) T);
 
 /// A backend's body that is an object or an array of objects.
-pub(super) struct OneOrMany<T>(pub(super) T);
+pub(in crate::http) struct OneOrMany<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for BackendBody<T> {
     type Rejection = ApiError;

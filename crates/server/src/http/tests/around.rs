@@ -89,8 +89,8 @@ async fn answers_speak_the_language_that_was_asked_for() {
     let ask = |language: &str, path: &str| {
         stage.ask(request("GET", path, Some(&amy)).header("accept-language", language).body(Body::empty()).unwrap())
     };
-    assert_eq!(ask("zh-CN,zh;q=0.9", "/api/nowhere").await.body["message"], "没有找到。");
-    assert_eq!(ask("en-GB", "/api/nowhere").await.body["message"], "There is no such thing here.");
+    assert_eq!(ask("zh-CN,zh;q=0.9", "/api/nowhere").await.body["message"], "未找到。");
+    assert_eq!(ask("en-GB", "/api/nowhere").await.body["message"], "Not found.");
     assert_eq!(ask("zh", "/api/auth/me").await.body["message"], "成功");
     let limit = ask("zh", "/api/chat/messages?limit=0").await;
     assert!(limit.body["message"].as_str().unwrap().contains("limit"));

@@ -31,7 +31,7 @@ async fn site() -> Site {
 async fn site_with(keys: &[(&str, &str)]) -> Site {
     let stage = stage_with(keys);
     let key = ApiKey::random();
-    stage.app.store.add_api_key("backend", key.key(), stage.app.now()).await.unwrap();
+    stage.app.store.add_api_key("backend", key.fingerprint(), stage.app.now()).await.unwrap();
     Site { stage, key: key.expose().to_owned() }
 }
 
@@ -267,7 +267,7 @@ async fn a_user_speaks_in_public_rooms_and_in_those_they_are_in_and_a_notice_in_
     let (amy, bob) = (site.join("amy").await, site.join("bob").await);
     let room = async |kind, name: &str| {
         let (owner, now) = (UserId(amy.id), site.app.now());
-        let new = NewRoom { owner, kind, name: name.to_owned(), title: String::new(), now, asker: None };
+        let new = NewRoom { owner, kind, name: name.to_owned(), title: String::new(), now, requester: None };
         site.app.store.create_room(new).await.unwrap().id
     };
     let open = room(teahouse_core::RoomKind::Public, "garden").await;
@@ -288,7 +288,7 @@ async fn a_user_speaks_in_public_rooms_and_in_those_they_are_in_and_a_notice_in_
         actor: UserId(amy.id),
         what: Membership::Invite(UserId(bob.id)),
         now: site.app.now(),
-        asker: None,
+        requester: None,
     };
     site.app.store.change_membership(invite).await.unwrap();
     assert_eq!(say(closed, "2", Some(bob.id)).await, 201, "a key that was used by amy is free for bob");

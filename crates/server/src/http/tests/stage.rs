@@ -14,13 +14,14 @@ use serde_json::{Value, json};
 use teahouse_core::token::Revoked;
 use teahouse_core::{Change, Commit, Message, MessageChange, Timestamp, UserId};
 use teahouse_hub::Publication;
-use teahouse_store::{CommitSink, SqliteOptions, SqliteStore};
+use teahouse_store::{CommitGroup, CommitSink};
+use teahouse_store_sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
 use crate::app::{App, LiveSessions, Parts};
 use crate::config::{self, Sources};
-use crate::http::address::Peer;
+use crate::connection::PeerAddr;
 use crate::http::router::router;
 use crate::limits::Limits;
 use crate::passwords::Passwords;
@@ -90,8 +91,8 @@ impl Told {
 }
 
 impl CommitSink for Told {
-    fn committed(&mut self, commits: Vec<Commit>) {
-        self.0.lock().unwrap().extend(commits);
+    fn commit(&mut self, mut group: CommitGroup<'_>) {
+        self.0.lock().unwrap().extend(group.take_commits());
     }
 }
 
@@ -122,8 +123,9 @@ pub fn stage_with(keys: &[(&str, &str)]) -> Stage {
     let store = SqliteStore::open(SqliteOptions::new(data.path()), Box::new(told.clone())).unwrap();
     let app = App::new(Parts {
         store: Arc::new(store),
+        backups: None,
         live: Arc::clone(&live) as Arc<dyn LiveSessions>,
-        tokens: Tokens::new(&config.auth, &Secrets::load_or_make(data.path()).unwrap()).unwrap(),
+        tokens: Tokens::new(&config.auth, &Secrets::load_or_create(data.path()).unwrap()).unwrap(),
         passwords: Passwords::new(2).unwrap(),
         limits: Limits::new(&config.limits),
         clock: Arc::new(move || Timestamp(clock.load(Ordering::Relaxed))),
@@ -194,7 +196,7 @@ impl Stage {
 }
 
 pub fn request(method: &str, path: &str, who: Option<&Person>) -> axum::http::request::Builder {
-    let builder = Request::builder().method(method).uri(path).extension(Peer(([203, 0, 113, 9], 4711).into()));
+    let builder = Request::builder().method(method).uri(path).extension(PeerAddr(([203, 0, 113, 9], 4711).into()));
     match who {
         Some(person) => builder.header("authorization", format!("Bearer {}", person.token)),
         None => builder,
@@ -203,7 +205,7 @@ pub fn request(method: &str, path: &str, who: Option<&Person>) -> axum::http::re
 
 /// The same request from somewhere else.
 pub fn from(address: &str, mut request: Request<Body>) -> Request<Body> {
-    request.extensions_mut().insert(Peer(SocketAddr::new(address.parse().unwrap(), 4711)));
+    request.extensions_mut().insert(PeerAddr(SocketAddr::new(address.parse().unwrap(), 4711)));
     request
 }
 

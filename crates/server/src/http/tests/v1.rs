@@ -1,13 +1,13 @@
-//! What all routes of `/api/v1` have in common: who may come in, how fast, how addresses and bodies are read,
-//! and that they are described.
+//! What the table of routes promises of every route: authentication, rates, addresses, the OpenAPI document. And how the
+//! routes of `/api/v1` read their input.
 
 use std::collections::BTreeSet;
 
 use axum::body::Body;
 use serde_json::json;
+use teahouse_protocol::routes::{Auth, Endpoint, Handler, Input, ROUTES, RateClass, Route};
 
 use super::stage::*;
-use crate::http::v1::ROUTES;
 
 /// A path with something in the place of its parameters.
 fn filled(path: &str, with: &str) -> String {
@@ -15,16 +15,31 @@ fn filled(path: &str, with: &str) -> String {
     filled.collect::<Vec<_>>().join("/")
 }
 
+/// Every route but those that the router does not mount.
+fn mounted() -> impl Iterator<Item = &'static Route> {
+    let others = [Endpoint::Connect, Endpoint::Metrics].map(Handler::Endpoint);
+    ROUTES.iter().filter(move |route| !others.contains(&route.handler))
+}
+
 #[tokio::test]
-async fn every_route_but_the_description_wants_a_token() {
+async fn every_route_is_mounted_and_wants_the_credentials_of_the_table() {
     let stage = stage();
-    for route in ROUTES {
-        let path = filled(route.path, "1");
-        let answer = stage.ask(request(route.method, &path, None).body(Body::empty()).unwrap()).await;
-        match route.path {
-            "/api/v1/openapi.json" => assert_eq!(answer.status, 200),
-            _ => assert_eq!(answer.refusal(), (401, "unauthorized", None), "{} {path}", route.method),
-        }
+    for route in mounted() {
+        let (method, path) = (route.method.as_str(), filled(route.path, "1"));
+        let answer = stage.ask(request(method, &path, None).body(Body::empty()).unwrap()).await;
+        let scheme = match route.auth {
+            Auth::None => {
+                // Nothing is wrong with the request but its body.
+                let expect = if matches!(route.input, Input::Body(_)) { 422 } else { 200 };
+                assert_eq!(answer.status, expect, "{method} {path}");
+                continue;
+            }
+            Auth::ApiKey => "ApiKey",
+            Auth::Bearer | Auth::Handshake | Auth::Cookie | Auth::BearerOrCookie => "Bearer",
+        };
+        assert_eq!(answer.status, UNAUTHORIZED, "{method} {path}");
+        assert_eq!(answer.body["error_code"], "unauthorized", "{method} {path}");
+        assert_eq!(answer.headers["www-authenticate"], scheme, "{method} {path}");
     }
 }
 
@@ -32,13 +47,43 @@ async fn every_route_but_the_description_wants_a_token() {
 async fn a_path_that_cannot_be_read_is_400_with_its_name() {
     let stage = stage_with(&[("TEAHOUSE_LIMITS__ENVELOPES_BURST", "1000"), ("TEAHOUSE_LIMITS__SENDS_BURST", "1000")]);
     let amy = stage.join("amy").await;
-    for route in ROUTES.iter().filter(|route| route.path.contains('{')) {
+    for route in mounted().filter(|route| route.path.contains('{') && route.auth == Auth::Bearer) {
         for wrong in ["x", "-1", "1.5", "9007199254740992"] {
-            let path = filled(route.path, wrong);
-            let answer = stage.ask(request(route.method, &path, Some(&amy)).body(Body::empty()).unwrap()).await;
+            let (method, path) = (route.method.as_str(), filled(route.path, wrong));
+            let answer = stage.ask(request(method, &path, Some(&amy)).body(Body::empty()).unwrap()).await;
             let (status, code, field) = answer.refusal();
-            assert_eq!((status, code), (400, "bad_request"), "{} {path}", route.method);
-            assert!(field.is_some_and(|field| ["room", "user", "message"].contains(&field)), "{answer:?}");
+            assert_eq!((status, code), (400, "bad_request"), "{method} {path}");
+            assert!(field.is_some_and(|field| route.has_path_parameter(field)), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_counts_against_the_limit_of_the_table() {
+    let stage = stage_with(&[
+        ("TEAHOUSE_LIMITS__READS_PER_SECOND", "1"),
+        ("TEAHOUSE_LIMITS__READS_BURST", "1"),
+        ("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "1"),
+        ("TEAHOUSE_LIMITS__ENVELOPES_BURST", "1"),
+        ("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "1"),
+        ("TEAHOUSE_LIMITS__SENDS_BURST", "1"),
+    ]);
+    let body = r#"{"content":"hi","receiver_id":1}"#;
+    for (at, route) in mounted().filter(|route| route.auth == Auth::Bearer).enumerate() {
+        let someone = stage.join(&format!("user{at}")).await;
+        let ask = async |method: &str, path: &str| {
+            stage.ask(request(method, path, Some(&someone)).body(Body::from(body)).unwrap()).await.status
+        };
+        // One call of each class empties it; the other classes stay as they are.
+        let (method, path) = (route.method.as_str(), filled(route.path, "1"));
+        ask(method, &path).await;
+        for (class, method, path) in [
+            (RateClass::Reads, "GET", "/api/v1/rooms"),
+            (RateClass::Envelopes, "POST", "/api/v1/rooms/1/join"),
+            (RateClass::Sends, "POST", "/api/v1/rooms/1/messages"),
+        ] {
+            let is_limited = ask(method, path).await == 429;
+            assert_eq!(is_limited, route.rate == class, "{} and {class:?}", route.name);
         }
     }
 }
@@ -166,15 +211,6 @@ async fn listed_origins_may_patch_too() {
     assert!(methods.split(',').any(|method| method == "PATCH"), "{methods}");
 }
 
-/// The routes of the server API, which are made one by one.
-const SERVER_ROUTES: &[(&str, &str)] = &[
-    ("POST", "/api/server/publish"),
-    ("POST", "/api/server/rooms/{id}/messages"),
-    ("POST", "/api/server/users"),
-    ("POST", "/api/server/disconnect"),
-    ("GET", "/api/server/presence"),
-];
-
 #[tokio::test]
 async fn the_description_has_every_route_and_no_other() {
     let stage = stage();
@@ -188,12 +224,24 @@ async fn the_description_has_every_route_and_no_other() {
             described.insert((method.to_uppercase(), path.clone()));
         }
     }
-    let own = ROUTES.iter().map(|route| (route.method, route.path));
-    let all = own.chain(SERVER_ROUTES.iter().copied());
-    let routed: BTreeSet<_> = all.map(|(method, path)| (method.to_owned(), path.to_owned())).collect();
-    assert_eq!(described, routed);
-    for (method, path) in SERVER_ROUTES {
-        let asked = request(method, &filled(path, "1"), None).body(Body::empty()).unwrap();
-        assert_eq!(stage.ask(asked).await.status, UNAUTHORIZED, "{method} {path}");
+    let table = ROUTES.iter().map(|route| (route.method.as_str().to_owned(), route.path.to_owned()));
+    assert_eq!(described, table.collect());
+}
+
+#[tokio::test]
+async fn a_whole_number_is_an_integer_however_json_writes_it() {
+    let stage = stage_with(&[("TEAHOUSE_LIMITS__SENDS_BURST", "1000")]);
+    let amy = stage.join("amy").await;
+    for (path, body, expect) in [
+        ("/api/v1/rooms/1/messages", r#"{"content":"hi"}"#, 201),
+        ("/api/v1/rooms/1/read", r#"{"seq":1.0}"#, 200),
+        ("/api/v1/rooms/1/read", r#"{"seq":1e0}"#, 200),
+        ("/api/v1/rooms/1/read", r#"{"seq":1.5}"#, 422),
+        ("/api/v1/rooms/1/messages", r#"{"content":"hi","reply_to":30591789.0}"#, 404),
+        // The classic dialect stays as it is.
+        ("/api/messages/send", r#"{"content":"hi","receiver_id":1.0}"#, 422),
+    ] {
+        let asked = request("POST", path, Some(&amy)).body(Body::from(body)).unwrap();
+        assert_eq!(stage.ask(asked).await.status, expect, "{path} {body}");
     }
 }

@@ -1,5 +1,4 @@
-//! A request's `data`, put together from what came in its path, its query and its body. What the address
-//! says is never overruled by the body.
+//! Builds a request's `data` from its path, query and body. The path and the query take precedence over the body.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,56 +9,68 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use teahouse_core::ErrorCode;
+use teahouse_protocol::routes::Route;
+use teahouse_protocol::v1::FieldKind;
 
 use crate::app::App;
+use crate::crypto::random_hex;
 use crate::errors::{ApiError, messages as texts};
 use crate::http::body::JsonBody;
 use crate::http::parameters::{IDEMPOTENCY_KEY, invalid_id, parse_integer, parse_limit};
-use crate::secrets::random_hex;
 
-/// What stands in a request's path and query.
+/// The parameters of a request's path and query, as JSON.
 pub(super) struct Address(Vec<(String, Box<RawValue>)>);
 
 impl Address {
-    /// Everything in the path, and of the query what is in `known`; of one given twice the last counts.
-    pub(super) async fn read(parts: &mut Parts, known: &[&str]) -> Result<Self, ApiError> {
+    /// Reads the path, and the query fields of the route. The last of duplicate parameters counts.
+    pub(super) async fn read(parts: &mut Parts, route: &Route) -> Result<Self, ApiError> {
         let unreadable = || ApiError::new(ErrorCode::BadRequest);
         let path = RawPathParams::from_request_parts(parts, &()).await.map_err(|_| unreadable())?;
         let Query(query): Query<Vec<(String, String)>> =
             Query::from_request_parts(parts, &()).await.map_err(|_| unreadable())?;
-        let known = query.iter().filter(|(name, _)| known.contains(&name.as_str()));
-        let all = known.map(|(name, text)| (name.as_str(), text.as_str())).chain(&path);
-        all.map(|(name, text)| Ok((name.to_owned(), value(name, text)?))).collect::<Result<_, _>>().map(Self)
+        let query_fields = query.iter().filter_map(|(name, text)| {
+            let (_, kind) = route.query_fields().find(|(field, _)| field == name)?;
+            Some((name.as_str(), text.as_str(), kind))
+        });
+        let path_fields = path.iter().map(|(name, text)| (name, text, route.field_kind(name)));
+        query_fields
+            .chain(path_fields)
+            .map(|(name, text, kind)| Ok((name.to_owned(), value(name, text, kind)?)))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
-/// What the text of a parameter means: words are few, all others are numbers.
-fn value(name: &str, text: &str) -> Result<Box<RawValue>, ApiError> {
-    match name {
-        "query" | "emoji" => Ok(raw(&text)),
-        "limit" => Ok(raw(&parse_limit(text)?)),
-        _ => parse_integer(text).map(|number| raw(&number)).ok_or_else(|| invalid_id(name.to_owned())),
+fn value(name: &str, text: &str, kind: FieldKind) -> Result<Box<RawValue>, ApiError> {
+    match (kind, text) {
+        (FieldKind::Flag, "true") => Ok(raw(&true)),
+        (FieldKind::Flag, "false") => Ok(raw(&false)),
+        // The reader of the request refuses a text in the place of a flag or a list.
+        (FieldKind::Text | FieldKind::Flag | FieldKind::List, _) => Ok(raw(&text)),
+        (FieldKind::Count, _) => Ok(raw(&parse_limit(text)?)),
+        (FieldKind::Number, _) => {
+            parse_integer(text).map(|number| raw(&number)).ok_or_else(|| invalid_id(name.to_owned()))
+        }
     }
 }
 
-/// The fields of a request's `data`, as they came. One that stands there twice is kept twice, so that whoever reads
-/// them refuses it as over a socket.
+/// The fields of a request's `data`. Duplicate fields stay, so that the reader refuses them as over a socket.
 #[derive(Default)]
 pub(super) struct Data(Vec<(String, Box<RawValue>)>);
 
 impl Data {
-    /// Those of the body; an empty one has none.
+    /// Reads the fields of the body; an empty one has none.
     pub(super) async fn read(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let JsonBody(fields) = JsonBody::from_request(request, app).await?;
         Ok(fields)
     }
 
-    /// Sets a field, whatever it was.
+    /// Sets or replaces a field.
     pub(super) fn set(&mut self, name: &str, value: &impl Serialize) {
         self.put(name, raw(value));
     }
 
-    /// Sets every field of the address.
+    /// Sets or replaces every field of the address.
     pub(super) fn set_all(&mut self, address: &Address) {
         address.0.iter().for_each(|(name, value)| self.put(name, value.clone()));
     }
@@ -69,13 +80,12 @@ impl Data {
         self.0.push((name.to_owned(), value));
     }
 
-    /// Gives a message its `client_id`: from the header, which is another name for the field, or from the
-    /// body; a message that has none gets one that nobody else has.
-    pub(super) fn name_message(&mut self, header: Option<&str>) -> Result<(), ApiError> {
+    /// Sets a message's `client_id`: from `Idempotency-Key`, from the body, or a random one.
+    pub(super) fn set_client_id(&mut self, header: Option<&str>) -> Result<(), ApiError> {
         const FIELD: &str = "client_id";
         let mut own = self.0.iter().filter(|(name, _)| name == FIELD).map(|(_, own)| own.get());
         match (header, own.next(), own.next()) {
-            // One too many, which is refused where all are read.
+            // The reader refuses duplicate fields.
             (_, Some(_), Some(_)) => {}
             (None, Some(own), None) if own != "null" => {}
             (None, ..) => self.set(FIELD, &random_hex::<16>()),
@@ -91,9 +101,9 @@ impl Data {
         Ok(())
     }
 
-    /// All of them as one JSON object.
+    /// The fields as one JSON object.
     pub(super) fn json(&self) -> String {
-        // Pieces of JSON under names are JSON; there is no way for it to fail.
+        // A map of names to JSON is JSON; this cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -126,13 +136,13 @@ impl<'de> Deserialize<'de> for Data {
     }
 }
 
-/// Whether two pieces of JSON are the same text, however it is written.
+/// Whether two JSON strings are the same text, whatever their escapes.
 fn is_same(one: &str, other: &str) -> bool {
     let text = |json: &str| serde_json::from_str::<String>(json).ok();
     text(one).is_some_and(|one| text(other) == Some(one))
 }
 
 fn raw(value: &impl Serialize) -> Box<RawValue> {
-    // Numbers, texts and truth values have no way to fail.
+    // Serializing numbers, texts and flags cannot fail.
     to_raw_value(value).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use teahouse_core::{LOBBY, Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version};
 use teahouse_hub::{CatchUpFrom, ChangesPage, HistoryReader};
-use teahouse_store::{Append, Place, Reaction};
+use teahouse_store::{Append, Destination, Reaction};
 
 use super::{PAGE_CONTENT_BYTES, StoreHistory, truncate_page};
 use crate::http::tests::stage::{Stage, stage};
@@ -14,7 +14,7 @@ async fn lobby_with(messages: u64) -> (Stage, StoreHistory, UserId) {
     let mut saying = tokio::task::JoinSet::new();
     for n in 0..messages {
         let append = Append {
-            place: Place::Room(LOBBY),
+            destination: Destination::Room(LOBBY),
             sender: amy,
             client_id: None,
             content: format!("{n}"),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use teahouse_core::ids::OWN_IDS_START;
 use teahouse_core::{TokenMark, User, UserId};
-use teahouse_store::{SiteUser, Standing, StoreError, Subject};
+use teahouse_store::{SiteUser, StoreError, Subject, TokenStatus};
 
 use crate::app::App;
 use crate::limits::{AddressLimit, RetryAfter};
@@ -58,7 +58,7 @@ pub async fn authenticate(app: &App, token: Option<&str>, address: IpAddr) -> Re
         && !matches!(error, AuthenticateError::Store(_))
     {
         tracing::debug!(%error, "token refused");
-        app.limits.address(AddressLimit::BadToken, address).map_err(AuthenticateError::RateLimited)?;
+        app.limits.take_for_address(AddressLimit::BadToken, address).map_err(AuthenticateError::RateLimited)?;
     }
     outcome
 }
@@ -67,11 +67,11 @@ async fn verify(app: &App, token: &str) -> Result<Authenticated, AuthenticateErr
     let claims = app.tokens.verify(token, app.now())?;
     let mark = claims.mark;
     let user = match find_user(app, &claims.subject).await? {
-        Some(id) => match app.store.standing(id, &mark).await? {
-            Standing::Good(user) => *user,
-            Standing::Revoked => return Err(AuthenticateError::Revoked),
-            Standing::Disabled => return Err(AuthenticateError::Disabled),
-            Standing::Unknown => create_site_user(app, claims).await?,
+        Some(id) => match app.store.token_status(id, &mark).await? {
+            TokenStatus::Good(user) => *user,
+            TokenStatus::Revoked => return Err(AuthenticateError::Revoked),
+            TokenStatus::Disabled => return Err(AuthenticateError::Disabled),
+            TokenStatus::Unknown => create_site_user(app, claims).await?,
         },
         None => create_site_user(app, claims).await?,
     };

@@ -55,13 +55,13 @@ pub async fn change_password(
     check_password(&change.new)?;
     let (id, name) = (caller.user.profile.id, caller.user.profile.username);
     // Guessing the current password is limited as guessing it at login is.
-    let wait = app.limits.account(&name, change.address).map_err(ChangePasswordError::RateLimited)?;
+    let wait = app.limits.password_attempt(&name, change.address).map_err(ChangePasswordError::RateLimited)?;
     tokio::time::sleep(wait).await;
     let hash = app.store.password_hash(id).await?;
     if app.passwords.verify(change.current, hash).await? == Verdict::Wrong {
         return Err(ChangePasswordError::Current);
     }
-    app.limits.account_right(&name, change.address);
+    app.limits.refund_password_attempt(&name, change.address);
     let hash = app.passwords.hash(change.new).await?;
     let (own, except) = (Arc::clone(app), Some(caller.mark.login.unwrap_or(caller.mark.token)));
     app.run_to_end(async move {

@@ -40,11 +40,11 @@ pub enum LogInError {
 /// The login failed.
 pub async fn log_in(app: &Arc<App>, name: &str, password: String, address: IpAddr) -> Result<Login, LogInError> {
     let name = name.trim();
-    app.limits.address(AddressLimit::Login, address).map_err(LogInError::RateLimited)?;
-    let wait = app.limits.account(name, address).map_err(LogInError::RateLimited)?;
+    app.limits.take_for_address(AddressLimit::Login, address).map_err(LogInError::RateLimited)?;
+    let wait = app.limits.password_attempt(name, address).map_err(LogInError::RateLimited)?;
     tokio::time::sleep(wait).await;
     let (user, verified) = check_password(app, name, password.clone()).await?;
-    app.limits.account_right(name, address);
+    app.limits.refund_password_attempt(name, address);
     if user.disabled {
         return Err(LogInError::Disabled);
     }
@@ -79,7 +79,7 @@ async fn check_password(app: &App, name: &str, password: String) -> Result<(User
     let verdict = app.passwords.verify(password.clone(), hash.clone()).await?;
     match (user, hash, verdict) {
         (Some(user), Some(hash), Verdict::Right) => Ok((user, hash)),
-        (Some(user), Some(hash), Verdict::RightButRenew) => {
+        (Some(user), Some(hash), Verdict::RightButRehash) => {
             let hash = renew_hash(app, &user, hash, password).await;
             Ok((user, hash))
         }

@@ -46,7 +46,7 @@ pub async fn log_out(
         });
     }
     if let Some(refresh) = refresh
-        && let Some(refresh) = app.store.refresh(refresh.key(), app.now()).await?
+        && let Some(refresh) = app.store.refresh_token(refresh.key(), app.now()).await?
         && !logins.iter().any(|login| login.key == refresh.login)
     {
         logins.push(EndingLogin { user: refresh.user, key: refresh.login, until: last_expiry(app) });

@@ -35,7 +35,7 @@ pub async fn refresh_login(app: &Arc<App>, old: RefreshSecret, address: IpAddr) 
     match login {
         Some(login) => Ok(login),
         None => {
-            app.limits.address(AddressLimit::BadToken, address).map_err(RefreshError::RateLimited)?;
+            app.limits.take_for_address(AddressLimit::BadToken, address).map_err(RefreshError::RateLimited)?;
             Err(RefreshError::Invalid)
         }
     }
@@ -43,12 +43,12 @@ pub async fn refresh_login(app: &Arc<App>, old: RefreshSecret, address: IpAddr) 
 
 async fn exchange(app: &App, old: &RefreshSecret) -> Result<Option<Login>, StoreError> {
     // Invalid tokens cost a read only; they must not take turns of the writer from the chat.
-    if app.store.refresh(old.key(), app.now()).await?.is_none() {
+    if app.store.refresh_token(old.key(), app.now()).await?.is_none() {
         return Ok(None);
     }
     let refresh = RefreshSecret::random();
     let expires_at = refresh_expiry(app);
-    let Some(rotated) = app.store.rotate_refresh(old.key(), refresh.key(), expires_at, app.now()).await? else {
+    let Some(rotated) = app.store.rotate_refresh_token(old.key(), refresh.key(), expires_at, app.now()).await? else {
         return Ok(None);
     };
     let Some(user) = app.store.user(rotated.user).await? else { return Ok(None) };

@@ -68,7 +68,7 @@ pub async fn register(app: &Arc<App>, registration: Registration) -> Result<Logi
     let username = check_username(&registration.username)?.to_owned();
     check_password(&registration.password)?;
     let email = check_email(&registration.email)?.to_owned();
-    app.limits.address(AddressLimit::Register, registration.address).map_err(RegisterError::RateLimited)?;
+    app.limits.take_for_address(AddressLimit::Register, registration.address).map_err(RegisterError::RateLimited)?;
     let password_hash = app.passwords.hash(registration.password).await?;
     let ids_start = own_ids_start(&app.config);
     let account = NewUser { username, email: Some(email), password_hash, now: app.now(), ids_start };

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::AdminContext;
-pub use crate::backup::BackUpError;
-use crate::backup::back_up;
+pub use crate::backup::CreateBackupError;
+use crate::backup::create_backup;
 
 /// Copies everything into a directory that is empty or does not exist. `progress` is called with the share that is done,
 /// from 0 to 1.
@@ -15,6 +15,6 @@ pub async fn make_backup(
     context: &AdminContext<'_>,
     into: &Path,
     progress: impl FnMut(f64) + Send + 'static,
-) -> Result<(), BackUpError> {
-    back_up(context.store, &context.config.server.data, into, progress).await
+) -> Result<(), CreateBackupError> {
+    create_backup(context.backups, &context.config.server.data, into, progress).await
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use teahouse_core::limits::{CLASSIC_CONTENT_CHARS_MAX, CONTENT_CHARS_MAX, PRIVATE_CONTENT_CHARS_MAX};
 use teahouse_core::text::{TextError, check_content};
 use teahouse_core::{LOBBY, MessageId, MessageKind, RoomId, UserId};
-use teahouse_store::{Append, AppendError, Appended, Place};
+use teahouse_store::{Append, AppendError, Appended, Destination};
 
 use crate::app::App;
 use crate::limits::{RetryAfter, UserLimit};
@@ -17,7 +17,7 @@ use crate::validation::client_id::{InvalidClientId, check_client_id};
 
 /// A message to send, as it was typed.
 pub struct MessageDraft {
-    place: Place,
+    destination: Destination,
     sender: UserId,
     content: String,
     content_chars_max: usize,
@@ -30,13 +30,13 @@ impl MessageDraft {
     /// A v1 message to a room. `address` is kept for moderators only, here and below.
     #[must_use]
     pub fn room(sender: UserId, room: RoomId, content: String, client_id: String, address: IpAddr) -> Self {
-        Self::new(Place::Room(room), CONTENT_CHARS_MAX, sender, content, Some(client_id), address)
+        Self::new(Destination::Room(room), CONTENT_CHARS_MAX, sender, content, Some(client_id), address)
     }
 
     /// A classic message to the lobby.
     #[must_use]
     pub fn lobby(sender: UserId, content: String, client_id: Option<String>, address: IpAddr) -> Self {
-        Self::new(Place::Room(LOBBY), CLASSIC_CONTENT_CHARS_MAX, sender, content, client_id, address)
+        Self::new(Destination::Room(LOBBY), CLASSIC_CONTENT_CHARS_MAX, sender, content, client_id, address)
     }
 
     /// A classic private message. The store creates the direct room with the first one, in the same transaction (P2 in
@@ -49,18 +49,18 @@ impl MessageDraft {
         client_id: Option<String>,
         address: IpAddr,
     ) -> Self {
-        Self::new(Place::Direct(receiver), PRIVATE_CONTENT_CHARS_MAX, sender, content, client_id, address)
+        Self::new(Destination::Direct(receiver), PRIVATE_CONTENT_CHARS_MAX, sender, content, client_id, address)
     }
 
     fn new(
-        place: Place,
+        destination: Destination,
         content_chars_max: usize,
         sender: UserId,
         content: String,
         client_id: Option<String>,
         address: IpAddr,
     ) -> Self {
-        Self { place, sender, content, content_chars_max, client_id, reply_to: None, address }
+        Self { destination, sender, content, content_chars_max, client_id, reply_to: None, address }
     }
 
     /// Makes it a reply to this message.
@@ -102,10 +102,10 @@ pub fn begin_send(
     // Every attempt counts (H15 in docs/internals/regressions.md), an invalid one as any other envelope, so that a
     // mistake does not cost a turn of sending.
     if checked.is_err() {
-        app.limits.user(UserLimit::Envelope, sender).map_err(SendError::RateLimited)?;
+        app.limits.take_for_user(UserLimit::Envelope, sender).map_err(SendError::RateLimited)?;
     }
     let append = checked?;
-    let turn = app.limits.user(UserLimit::Send, sender).map_err(SendError::RateLimited);
+    let turn = app.limits.take_for_user(UserLimit::Send, sender).map_err(SendError::RateLimited);
     if append.client_id.is_none() {
         turn.clone()?;
     }
@@ -113,14 +113,14 @@ pub fn begin_send(
     Ok(async move {
         if let Err(rate_limited) = turn {
             // A repeat is answered at any rate of sending. Looking it up counts as a read.
-            app.limits.user(UserLimit::Read, sender).map_err(SendError::RateLimited)?;
+            app.limits.take_for_user(UserLimit::Read, sender).map_err(SendError::RateLimited)?;
             return app.store.appended(&append).await?.ok_or(rate_limited);
         }
         let stored = app.store.append(append).await?;
         // A repeat costs a read instead of a turn: a client that reconnects and sends its unacknowledged messages again
         // keeps its turns for new ones.
-        if stored.duplicate && app.limits.user(UserLimit::Read, sender).is_ok() {
-            app.limits.user_back(UserLimit::Send, sender);
+        if stored.duplicate && app.limits.take_for_user(UserLimit::Read, sender).is_ok() {
+            app.limits.refund_user(UserLimit::Send, sender);
         }
         Ok(stored)
     })
@@ -139,7 +139,7 @@ fn check(app: &App, draft: MessageDraft) -> Result<Append, SendError> {
     let content = check_content(&draft.content, draft.content_chars_max)?.to_owned();
     draft.client_id.as_deref().map(check_client_id).transpose()?;
     Ok(Append {
-        place: draft.place,
+        destination: draft.destination,
         sender: draft.sender,
         client_id: draft.client_id,
         content,

@@ -4,8 +4,7 @@ use teahouse_core::UserId;
 
 use crate::app::App;
 
-/// How many users one request may name.
-pub const USERS_MAX: usize = 1000;
+pub use teahouse_core::limits::PRESENCE_USERS_MAX as USERS_MAX;
 
 /// Those of `users` who are online, in the order of their ids.
 #[must_use]

@@ -6,7 +6,7 @@ use teahouse_store::{MembershipChange, RoomError};
 
 use crate::app::App;
 
-/// Applies the change and returns the room as the actor sees it afterwards, or saw it last before leaving. `asker` is the
+/// Applies the change and returns the room as the actor sees it afterwards, or saw it last before leaving. `requester` is the
 /// session that receives this entry as its response and enters the room with it.
 ///
 /// # Errors
@@ -16,7 +16,7 @@ pub async fn change_membership(
     actor: UserId,
     room: RoomId,
     what: Membership,
-    asker: Option<SessionId>,
+    requester: Option<SessionId>,
 ) -> Result<RoomEntry, RoomError> {
-    app.store.change_membership(MembershipChange { room, actor, what, now: app.now(), asker }).await
+    app.store.change_membership(MembershipChange { room, actor, what, now: app.now(), requester }).await
 }

@@ -18,7 +18,7 @@ pub struct RoomDraft {
     /// The heading; optional.
     pub title: Option<String>,
     /// The session that receives the room's entry as its response.
-    pub asker: Option<SessionId>,
+    pub requester: Option<SessionId>,
 }
 
 /// Why no room was created.
@@ -43,11 +43,11 @@ pub enum CreateRoomError {
 /// # Errors
 /// No room was created.
 pub async fn create_room(app: &App, draft: RoomDraft) -> Result<RoomEntry, CreateRoomError> {
-    let RoomDraft { owner, kind, name, title, asker } = draft;
+    let RoomDraft { owner, kind, name, title, requester } = draft;
     if kind == RoomKind::Direct {
         return Err(CreateRoomError::Kind);
     }
     let name = check_name(&name.ok_or(CreateRoomError::NoName)?)?;
     let title = check_title(&title.unwrap_or_default())?;
-    Ok(app.store.create_room(NewRoom { owner, kind, name, title, now: app.now(), asker }).await?)
+    Ok(app.store.create_room(NewRoom { owner, kind, name, title, now: app.now(), requester }).await?)
 }

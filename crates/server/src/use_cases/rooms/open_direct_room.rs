@@ -5,7 +5,7 @@ use teahouse_store::OpenDirectError;
 
 use crate::app::App;
 
-/// The direct room as `user` sees it, created if necessary. `asker` is the session that receives it as its response.
+/// The direct room as `user` sees it, created if necessary. `requester` is the session that receives it as its response.
 ///
 /// # Errors
 /// The peer is the user, or does not exist.
@@ -13,7 +13,7 @@ pub async fn open_direct_room(
     app: &App,
     user: UserId,
     peer: UserId,
-    asker: Option<SessionId>,
+    requester: Option<SessionId>,
 ) -> Result<RoomEntry, OpenDirectError> {
-    app.store.open_direct(user, peer, app.now(), asker).await
+    app.store.open_direct(user, peer, app.now(), requester).await
 }

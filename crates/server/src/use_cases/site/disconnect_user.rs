@@ -6,8 +6,7 @@ use teahouse_store::StoreError;
 
 use crate::app::App;
 
-/// Bytes of a reason; a close frame has room for 123.
-pub const REASON_BYTES_MAX: usize = 100;
+pub use teahouse_core::limits::DISCONNECT_REASON_BYTES_MAX as REASON_BYTES_MAX;
 
 /// Why no session was ended.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

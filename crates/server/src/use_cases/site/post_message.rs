@@ -7,11 +7,11 @@ use teahouse_core::limits::CONTENT_CHARS_MAX;
 use teahouse_core::text::{TextError, check_content};
 use teahouse_core::{MessageKind, RoomId, UserId};
 use teahouse_store::{
-    Append, AppendError, Appended, Membership, MembershipChange, Place, RoomError, SiteUser, StoreError, Subject,
+    Append, AppendError, Appended, Destination, Membership, MembershipChange, RoomError, SiteUser, StoreError, Subject,
 };
 
 use crate::app::App;
-use crate::tokens::OWN_SUBJECTS;
+use crate::tokens::RESERVED_SUBJECT_PREFIX;
 use crate::validation::client_id::{InvalidClientId, check_client_id};
 
 /// The account that posts a site's notices. It is created with the first one, and nobody can log in to it.
@@ -66,7 +66,7 @@ pub async fn post_message(app: &Arc<App>, message: SiteMessage) -> Result<Append
             None => (system_user(&own).await?, MessageKind::System),
         };
         let append = Append {
-            place: Place::Room(message.room),
+            destination: Destination::Room(message.room),
             sender,
             client_id: Some(message.client_id),
             content,
@@ -88,7 +88,7 @@ pub async fn post_message(app: &Arc<App>, message: SiteMessage) -> Result<Append
 
 /// Lets the sender join the room first, which succeeds for public rooms only.
 async fn join_and_append(app: &App, append: Append) -> Result<Appended, PostError> {
-    let Place::Room(room) = append.place else { return Err(AppendError::Forbidden.into()) };
+    let Destination::Room(room) = append.destination else { return Err(AppendError::Forbidden.into()) };
     if app.store.room_head(room).await?.is_none() {
         return Err(AppendError::NotFound.into());
     }
@@ -96,7 +96,7 @@ async fn join_and_append(app: &App, append: Append) -> Result<Appended, PostErro
     if sender.disabled {
         return Err(AppendError::Forbidden.into());
     }
-    let join = MembershipChange { room, actor: append.sender, what: Membership::Join, now: app.now(), asker: None };
+    let join = MembershipChange { room, actor: append.sender, what: Membership::Join, now: app.now(), requester: None };
     match app.store.change_membership(join).await {
         Ok(_) => Ok(app.store.append(append).await?),
         Err(RoomError::Store(error)) => Err(error.into()),
@@ -105,7 +105,7 @@ async fn join_and_append(app: &App, append: Append) -> Result<Appended, PostErro
 }
 
 async fn system_user(app: &App) -> Result<UserId, StoreError> {
-    let subject = format!("{OWN_SUBJECTS}{SYSTEM}");
+    let subject = format!("{RESERVED_SUBJECT_PREFIX}{SYSTEM}");
     if let Some(known) = app.store.user_by_subject(&subject).await? {
         return Ok(known);
     }

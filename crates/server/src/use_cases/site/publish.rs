@@ -11,8 +11,7 @@ use teahouse_store::StoreError;
 
 use crate::app::App;
 
-/// How many users one event may name.
-pub const USERS_MAX: usize = 10_000;
+pub use teahouse_core::limits::PUBLISH_USERS_MAX as USERS_MAX;
 
 /// To whom an event goes.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -11,8 +11,7 @@ use crate::validation::credentials::{InvalidEmail, check_email};
 use crate::validation::profile::check_profile;
 pub use crate::validation::profile::{InvalidProfile, ProfileUpdate};
 
-/// How many users one request may have.
-pub const USERS_MAX: usize = 1000;
+pub use teahouse_core::limits::SITE_USERS_MAX as USERS_MAX;
 
 /// A user, as the site sent it.
 pub struct SiteUserDraft {

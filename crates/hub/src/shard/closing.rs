@@ -1,0 +1,201 @@
+//! How sessions end: leaving the registry, the close frame, forgetting the slot.
+//!
+//! A session leaves the registry at most once, and at the latest when its slot is removed. What a session asked
+//! is not answered after its close frame.
+
+use std::time::Duration;
+
+use teahouse_core::token::Revoked;
+use teahouse_core::{CloseCode, Revocation, SessionId, UserId};
+use teahouse_protocol::{classic, v1};
+
+use super::slots::Slot;
+use super::state::Shard;
+use crate::metrics::CodeLabel;
+use crate::ports::Dialect;
+use crate::registry::{Effect, LeaveOutcome, LeaveReason};
+use crate::session::{GOODBYE_TIMEOUT, Phase, Session};
+use crate::websocket;
+
+/// What a session that is closed is sent beside the code.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CloseNotice<'a> {
+    /// At most 123 bytes; the code's own reason if none.
+    pub(crate) reason: Option<&'a str>,
+    /// When a v1 client is to come back, if it does.
+    pub(crate) retry: Option<Duration>,
+}
+
+impl Shard {
+    /// Ends a session: it leaves the registry now, and its socket is closed after a close frame.
+    pub(super) fn end(&mut self, index: usize, code: CloseCode) {
+        self.end_with(index, code, CloseNotice::default());
+    }
+
+    /// The same, with a notice of its own.
+    pub(super) fn end_with(&mut self, index: usize, code: CloseCode, notice: CloseNotice<'_>) {
+        let Some(slot) = self.slots.get(index) else { return };
+        let is_classic = slot.session.dialect() == Dialect::Classic;
+        let farewell = match code {
+            // Banned and logged-out sessions do not come back; all others may do so in a moment.
+            CloseCode::Banned | CloseCode::Revoked => LeaveReason::Clean,
+            code if is_classic && code.for_classic() == CloseCode::Policy => LeaveReason::Clean,
+            _ => LeaveReason::Lost,
+        };
+        self.leave(index, farewell);
+        self.send_close(index, code, notice);
+    }
+
+    /// Ends a session because the server shuts down.
+    pub(super) fn send_away(&mut self, index: usize) {
+        let (shard, shards) = (self.environment.index, self.environment.inboxes.len());
+        let retry = self.drain.as_mut().map(|drain| drain.next_return(shard, shards));
+        self.end_with(index, CloseCode::Restart, CloseNotice { reason: None, retry });
+    }
+
+    /// Removes a session from the registry, once. A displaced one is not in it any more, and changes nothing.
+    pub(super) fn leave(&mut self, index: usize, farewell: LeaveReason) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        if std::mem::replace(&mut slot.leaving.has_left, true) {
+            return;
+        }
+        let (user, id) = (slot.session.identity.user, slot.session.id);
+        let mut effects = std::mem::take(&mut self.scratch.effects);
+        match self.registry.leave(self.now, user, id, farewell, &mut effects) {
+            LeaveOutcome::Left => {
+                self.environment.metrics.sessions.dec();
+            }
+            LeaveOutcome::Stale => {
+                self.environment.metrics.stale_leaves.inc();
+            }
+        }
+        self.apply(effects);
+    }
+
+    /// Applies what the registry decided.
+    pub(super) fn apply(&mut self, mut effects: Vec<Effect>) {
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Displaced(session) => {
+                    self.environment.metrics.displacements.inc();
+                    if let Some(index) = self.slot_of(session) {
+                        self.environment.metrics.sessions.dec();
+                        self.send_close(index, CloseCode::Displaced, CloseNotice::default());
+                    }
+                }
+                Effect::Online(user) => {
+                    self.environment.metrics.users.inc();
+                    self.environment.online.set(user, true);
+                }
+                Effect::Offline(user) => {
+                    self.environment.metrics.users.dec();
+                    self.environment.online.set(user, false);
+                }
+            }
+        }
+        self.scratch.effects = effects;
+    }
+
+    /// Sends the last frames of a session and begins to wait for the peer's close frame.
+    pub(super) fn send_close(&mut self, index: usize, code: CloseCode, notice: CloseNotice<'_>) {
+        let slot = &mut self.slots[index];
+        let session = &mut slot.session;
+        if session.closing {
+            return;
+        }
+        let reason = notice.reason.unwrap_or(code.reason());
+        let code = match session.dialect() {
+            Dialect::V1 => {
+                let wait = notice.retry.unwrap_or_else(|| retry_after(code));
+                let retry_ms = wait.as_millis().try_into().unwrap_or(u64::MAX);
+                session.reply(websocket::text_frame(&v1::goodbye(code, reason, retry_ms)));
+                code
+            }
+            Dialect::Classic => {
+                if code == CloseCode::Displaced {
+                    session.reply(websocket::text_frame(&classic::displaced(session.language())));
+                }
+                code.for_classic()
+            }
+        };
+        self.environment.metrics.closes.get_or_create(&CodeLabel { code: code.code() }).inc();
+        session.reply(websocket::close_frame(code.code(), reason));
+        session.closing = true;
+        slot.close_deadline = Some(self.now.plus(GOODBYE_TIMEOUT));
+        self.flush(index);
+    }
+
+    /// The peer's close frame arrived, with this code if it gave one. It is answered with the same.
+    pub(super) fn peer_closed(&mut self, index: usize, code: Option<u16>) {
+        let farewell = if code == Some(CloseCode::Done.code()) { LeaveReason::Clean } else { LeaveReason::Lost };
+        self.leave(index, farewell);
+        let slot = &mut self.slots[index];
+        slot.leaving.peer_closed = true;
+        if !slot.session.closing {
+            slot.session.closing = true;
+            slot.session.reply(match code {
+                Some(code) => websocket::close_frame(code, ""),
+                None => websocket::bare_close_frame(),
+            });
+            slot.close_deadline = Some(self.now.plus(GOODBYE_TIMEOUT));
+        }
+    }
+
+    /// Removes a session whose socket is of no further use. It leaves the registry if it has not yet.
+    pub(super) fn forget(&mut self, id: SessionId) {
+        let Some(index) = self.slot_of(id) else { return };
+        self.leave(index, LeaveReason::Lost);
+        let Some((index, Slot { session, connection, permit, .. })) = self.slots.remove(id) else { return };
+        self.release(index, &session);
+        self.queues.add_departed(connection, permit);
+    }
+
+    /// Releases what a session had in the shard's other parts.
+    fn release(&mut self, index: usize, session: &Session) {
+        if let Some(v1) = &session.v1 {
+            for room in &v1.watches {
+                // Its requests remain unanswered: it is gone.
+                let _ = self.watches.unwatch(*room, session.id);
+            }
+            if matches!(v1.phase, Phase::Welcoming { .. }) {
+                self.hello.close();
+            }
+        }
+        for room in session.rooms() {
+            self.rooms.release_cursor(room, index);
+        }
+    }
+
+    /// Removes all sessions: the shard ends.
+    pub(super) fn forget_all(&mut self) {
+        let all: Vec<_> = self.slots.iter().map(|(_, slot)| slot.session.id).collect();
+        all.into_iter().for_each(|id| self.forget(id));
+    }
+
+    /// Ends the sessions whose token is revoked, and those that attach with it in the next minute.
+    pub(super) fn revoke(&mut self, revoked: Revoked) {
+        self.revocations.record(revoked.user, revoked.what, self.now);
+        let code = if revoked.what == Revocation::All { CloseCode::Banned } else { CloseCode::Revoked };
+        for index in self.slots_of(revoked.user) {
+            if self.slots.get(index).is_some_and(|slot| revoked.what.covers(&slot.session.identity.token)) {
+                self.end(index, code);
+            }
+        }
+    }
+
+    /// Ends a user's sessions with this reason. They may come back.
+    pub(super) fn disconnect(&mut self, user: UserId, reason: &str) {
+        for index in self.slots_of(user) {
+            self.end_with(index, CloseCode::Banned, CloseNotice { reason: Some(reason), retry: None });
+        }
+    }
+}
+
+/// When a v1 client that is closed with this code may come back.
+fn retry_after(code: CloseCode) -> Duration {
+    match code {
+        CloseCode::Internal | CloseCode::Restart => Duration::from_secs(1),
+        CloseCode::Overloaded => Duration::from_secs(5),
+        _ => Duration::ZERO,
+    }
+}

@@ -1,0 +1,88 @@
+//! A drain under way: whom a shard sends away next, and when they are to come back.
+//!
+//! v1 sessions leave at once, each with its own time to come back, so that their return is no storm. Classic ones
+//! come back a second after they were closed, so their closing is spread over the drain. It ends no session itself.
+
+use std::time::Duration;
+
+use crate::clock::MonotonicMs;
+
+/// How long a restarting server is away, at least.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+/// v1 clients that come back in a second, over all shards: their handshakes and hellos are some tenths of a
+/// millisecond of work each.
+const RETURNS_PER_SECOND: u64 = 1000;
+/// v1 sessions that a shard sends away in one step; closing a socket takes the kernel some microseconds.
+const V1_PER_STEP: usize = 250;
+
+/// A drain under way.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    began: MonotonicMs,
+    over: Duration,
+    sessions: usize,
+    sent_away: usize,
+    /// The slots of the v1 sessions that are still to be sent away.
+    v1: Vec<usize>,
+    returns: u64,
+}
+
+impl Drain {
+    /// Begins to send away so many sessions; `v1` are the slots of the v1 ones.
+    pub(super) fn new(now: MonotonicMs, over: Duration, sessions: usize, v1: Vec<usize>) -> Self {
+        Self { began: now, over, sessions, sent_away: 0, v1, returns: 0 }
+    }
+
+    /// The v1 sessions that are sent away in this step.
+    pub(super) fn take_v1(&mut self) -> Vec<usize> {
+        let rest = self.v1.len().saturating_sub(V1_PER_STEP);
+        self.v1.split_off(rest)
+    }
+
+    /// How many more sessions are to be sent away by now.
+    pub(super) fn take_due(&mut self, now: MonotonicMs) -> usize {
+        let passed = now.since(self.began).as_secs_f64();
+        let share = if self.over.is_zero() { 1.0 } else { (passed / self.over.as_secs_f64()).min(1.0) };
+        #[expect(
+            clippy::cast_sign_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            reason = "a share of a number of sessions"
+        )]
+        let due = (share * self.sessions as f64).ceil() as usize;
+        let count = due.saturating_sub(self.sent_away);
+        self.sent_away = due.max(self.sent_away);
+        count
+    }
+
+    /// After what time the next session is to come back; `shard` is one of so many `shards`.
+    pub(super) fn next_return(&mut self, shard: usize, shards: usize) -> Duration {
+        let place = self.returns * shards as u64 + shard as u64;
+        self.returns += 1;
+        RESTART_PAUSE + Duration::from_millis(place * 1000 / RETURNS_PER_SECOND)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sessions_are_sent_away_evenly_and_all_of_them_by_the_end() {
+        let mut drain = Drain::new(MonotonicMs(1000), Duration::from_secs(2), 10, Vec::new());
+        assert_eq!(drain.take_due(MonotonicMs(1000)), 0);
+        assert_eq!(drain.take_due(MonotonicMs(2000)), 5);
+        assert_eq!(drain.take_due(MonotonicMs(2000)), 0);
+        assert_eq!(drain.take_due(MonotonicMs(9000)), 5);
+        assert_eq!(Drain::new(MonotonicMs(0), Duration::ZERO, 3, Vec::new()).take_due(MonotonicMs(0)), 3);
+    }
+
+    #[test]
+    fn v1_sessions_leave_in_steps_and_come_back_one_after_the_other() {
+        let mut drain = Drain::new(MonotonicMs(0), Duration::ZERO, 300, (0..300).collect());
+        let steps: Vec<usize> = std::iter::from_fn(|| Some(drain.take_v1().len()).filter(|taken| *taken > 0)).collect();
+        assert_eq!(steps, [250, 50]);
+        let returns = [(); 3].map(|()| drain.next_return(1, 2).as_millis());
+        assert_eq!(returns, [501, 503, 505]);
+    }
+}

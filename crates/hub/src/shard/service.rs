@@ -1,0 +1,92 @@
+//! Servicing sockets: what the kernel said of them is noted, and in its turn each is read, and written to if it is
+//! writable again. All reads go through one buffer, so that an idle connection keeps none.
+
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::poll::SocketEvent;
+use super::run_queues::Queue;
+use super::state::Shard;
+use crate::registry::LeaveReason;
+
+/// Reads that a session may make in one turn; then the others have theirs.
+const READS_PER_TURN: usize = 4;
+
+impl Shard {
+    /// The kernel said something of a socket.
+    pub(crate) fn note_socket_event(&mut self, event: SocketEvent) {
+        let Some(slot) = self.slots.get_mut(event.slot).filter(|slot| event.is_of(slot.session.id)) else { return };
+        let socket = &mut slot.socket;
+        socket.readable |= event.readable;
+        socket.ended |= event.ended;
+        if event.writable && std::mem::take(&mut socket.blocked) {
+            socket.write_resumed = true;
+        }
+        if socket.readable || socket.write_resumed {
+            self.schedule(event.slot);
+        }
+    }
+
+    /// Services the sockets of live sessions.
+    pub(super) fn service_scheduled(&mut self, buffer: &mut [u8], is_over: impl FnMut() -> bool) -> bool {
+        self.run_queue(Queue::Serviced, is_over, |shard, index| shard.service_safely(index, buffer))
+    }
+
+    /// Services the sockets of sessions that are not welcomed yet or whose peer is gone.
+    pub(super) fn service_low_priority(&mut self, buffer: &mut [u8], is_over: impl FnMut() -> bool) -> bool {
+        self.run_queue(Queue::LowPriority, is_over, |shard, index| shard.service_safely(index, buffer))
+    }
+
+    /// A panic is a bug of ours; the session is removed, so that it is not registered for ever.
+    fn service_safely(&mut self, index: usize, buffer: &mut [u8]) {
+        let id = self.slots[index].session.id;
+        if catch_unwind(AssertUnwindSafe(|| self.service(index, buffer))).is_err() {
+            tracing::error!(session = id.0, "session panicked");
+            self.forget(id);
+        }
+    }
+
+    fn service(&mut self, index: usize, buffer: &mut [u8]) {
+        for _ in 0..READS_PER_TURN {
+            if std::mem::take(&mut self.slots[index].socket.write_resumed) {
+                self.flush(index);
+            }
+            let slot = &mut self.slots[index];
+            let id = slot.session.id;
+            if slot.socket.finished {
+                return self.forget(id);
+            }
+            if slot.session.is_saturated(self.environment.options.waiting_envelopes_max) {
+                // Its answers are written first, when the socket is writable or in the next turn; a client that
+                // asks faster than it reads would have ever more of them waiting.
+                if !slot.socket.blocked && !slot.session.is_awaiting_welcome() {
+                    self.schedule(index);
+                }
+                return;
+            }
+            if !slot.socket.readable {
+                return;
+            }
+            match slot.connection.read(buffer) {
+                Ok(bytes @ 1..) => {
+                    // A read that does not fill the buffer took everything, but for the end.
+                    slot.socket.readable = bytes == buffer.len() || slot.socket.ended;
+                    self.receive(index, &mut buffer[..bytes]);
+                    self.flush(index);
+                    if self.slots[index].socket.readable && self.jobs.has_done() {
+                        // Answers that are there already are sent before more requests are read.
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => slot.socket.readable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => {
+                    self.leave(index, LeaveReason::Lost);
+                    return self.forget(id);
+                }
+            }
+        }
+        // More may be there, but other sessions have their turn first.
+        self.schedule(index);
+    }
+}

@@ -1,0 +1,237 @@
+//! In which order a shard processes its inbox and what is done, with a request handler of the test's own.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use bytes::Bytes;
+use teahouse_core::{
+    AcceptOrder, LOBBY, Language, MessageId, Profile, Role, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp,
+    TokenKey, TokenMark, User, UserId, UserRole, Version,
+};
+use teahouse_protocol::v1::LimitsBody;
+
+use super::connection::Connection;
+use super::jobs::Done;
+use super::state::Shard;
+use super::{Environment, Ports};
+use crate::clock::MonotonicMs;
+use crate::inbox::{Delivery, Inbox};
+use crate::metrics::HubMetrics;
+use crate::online::Online;
+use crate::options::HubOptions;
+use crate::ports::{
+    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, HistoryReader, Identity, NewConnection, RequestHandler,
+    RequestOutcome, Response, SessionContext, SessionEffect, WelcomeData,
+};
+use crate::tail::EncodedChange;
+use crate::websocket::text_frame;
+
+const AMY: UserId = UserId(1);
+const TEA: RoomId = RoomId(7);
+const SESSION: SessionId = SessionId(1);
+
+/// A store that commits before it answers, and answers at once.
+struct Server(Arc<[Arc<Inbox>]>);
+
+impl RequestHandler for Server {
+    fn handle_classic(&self, _: &SessionContext, _: &str) -> RequestOutcome {
+        RequestOutcome::NoReply
+    }
+
+    fn handle_v1(&self, context: &SessionContext, _: bool, text: &str) -> RequestOutcome {
+        let response = |envelope: Option<&str>, effect| {
+            Box::pin(std::future::ready(Response { envelope: envelope.map(str::to_owned), effect: Some(effect) }))
+        };
+        if text == "hello" {
+            return RequestOutcome::Hello(response(None, SessionEffect::Welcome(Box::new(welcome_data()))));
+        }
+        let member = Delivery::Member { user: AMY, entry: Arc::new(entry(TEA)), requester: Some(context.session) };
+        self.0[0].push(&[member], &HubMetrics::default());
+        RequestOutcome::Pending(response(Some("joined"), SessionEffect::EnterRoom(TEA, Version(4))))
+    }
+}
+
+impl HistoryReader for Server {
+    fn classic_page(&self, _: RoomId, _: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn changes(&self, _: RoomId, _: CatchUpFrom) -> BoxFuture<Option<ChangesPage>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn own_reactions(&self, _: UserId, _: Vec<MessageId>) -> BoxFuture<Option<Vec<(MessageId, String)>>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn entries(&self, _: RoomId, _: Vec<UserId>) -> BoxFuture<Option<Vec<(UserId, RoomEntry)>>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn members(&self, _: RoomId) -> BoxFuture<Option<Vec<UserId>>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+fn entry(room: RoomId) -> RoomEntry {
+    RoomEntry {
+        id: room,
+        kind: RoomKind::Public,
+        name: None,
+        title: String::new(),
+        version: Version(4),
+        last_seq: Seq(4),
+        members: 1,
+        role: Role::default(),
+        read_seq: Seq(0),
+        unread: 0,
+        muted: false,
+        peer: None,
+        last_message: None,
+        reads: Vec::new(),
+    }
+}
+
+fn welcome_data() -> WelcomeData {
+    let profile = Profile { id: AMY, ..Profile::default() };
+    WelcomeData {
+        id: None,
+        user: User {
+            profile,
+            email: None,
+            bio: String::new(),
+            role: UserRole::User,
+            disabled: false,
+            muted_until: None,
+            created_at: Timestamp(0),
+        },
+        epoch: String::new(),
+        time: Timestamp(0),
+        limits: LimitsBody {
+            content_chars_max: 1,
+            frame_bytes_max: 1,
+            sends_per_second: 1,
+            sends_burst: 1,
+            envelopes_per_second: 1,
+            envelopes_burst: 1,
+            history_messages_max: 1,
+        },
+        rooms: vec![entry(LOBBY)],
+        held: Vec::new(),
+    }
+}
+
+/// A short client frame, masked with zeros.
+fn client_frame(text: &str) -> Vec<u8> {
+    [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_bytes()].concat()
+}
+
+/// A shard with amy's v1 session, which is welcomed.
+struct Stage {
+    shard: Shard,
+    inbox: Arc<Inbox>,
+    client: TcpStream,
+}
+
+impl Stage {
+    fn open() -> Self {
+        let inboxes: Arc<[Arc<Inbox>]> = Arc::from([Arc::new(Inbox::new(100))]);
+        let server = Arc::new(Server(Arc::clone(&inboxes)));
+        let environment = Environment {
+            index: 0,
+            options: HubOptions::default(),
+            metrics: HubMetrics::default(),
+            ports: Ports { handler: Arc::clone(&server) as Arc<dyn RequestHandler>, history: server },
+            online: Arc::new(Online::default()),
+            inboxes: Arc::clone(&inboxes),
+            next_session: Arc::new(AtomicU64::new(SESSION.0)),
+        };
+        let mut shard = Shard::new(environment, (Version(4), Seq(4)));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = listener.accept().unwrap().0;
+        stream.set_nonblocking(true).unwrap();
+        let token = TokenMark { token: TokenKey([0; 16]), login: None, issued_at: 0, expires_at: i64::MAX / 2000 };
+        let connection = NewConnection {
+            identity: Identity { user: AMY, token, language: Language::En, address: Ipv4Addr::LOCALHOST.into() },
+            accepted: AcceptOrder(1),
+            dialect: Dialect::V1,
+            device: None,
+            checked_at: Instant::now(),
+            lobby: (Version(4), Seq(4)),
+            stream,
+            handshake_response: Bytes::new(),
+            early_bytes: Bytes::from(client_frame("hello")),
+            permit: None,
+        };
+        shard.attach(connection, MonotonicMs(0), Timestamp(0), |stream, _, _| Ok(Connection::Tcp(stream)));
+        let mut stage = Self { shard, inbox: Arc::clone(&inboxes[0]), client };
+        stage.shard.process_inbox(Vec::new());
+        stage.run();
+        stage
+    }
+
+    fn run(&mut self) {
+        let mut buffer = [0; 1024];
+        self.shard.run_time_slices(&mut buffer, |_| || false);
+    }
+
+    fn writes(&self) -> u64 {
+        self.shard.environment.metrics.writes.get()
+    }
+
+    /// Closes the shard's side and returns all that the client received.
+    fn received(mut self) -> String {
+        drop(self.shard);
+        let mut bytes = Vec::new();
+        self.client.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+#[test]
+fn what_was_committed_before_an_answer_is_processed_before_that_answer() {
+    let mut stage = Stage::open();
+    let index = stage.shard.slot_of(SESSION).unwrap();
+    // The commit is in the inbox and the answer is ready before the request returns to the shard.
+    stage.shard.receive(index, &mut client_frame("join"));
+    assert!(!stage.shard.slots[index].session.is_in(TEA));
+    stage.shard.process_inbox(Vec::new());
+    assert!(stage.shard.slots[index].session.is_in(TEA));
+    stage.run();
+    let received = stage.received();
+    assert!(received.contains("joined"), "{received}");
+    // An answer that came first would begin the room in the client before the server has it there.
+    assert!(!received.contains("removed"), "{received}");
+}
+
+#[test]
+fn the_answer_that_is_done_when_the_inbox_is_taken_waits_for_the_inbox() {
+    let mut stage = Stage::open();
+    let member = Delivery::Member { user: AMY, entry: Arc::new(entry(TEA)), requester: Some(SESSION) };
+    stage.inbox.push(&[member], &HubMetrics::default());
+    let effect = Some(SessionEffect::EnterRoom(TEA, Version(4)));
+    let response = Response { envelope: Some("joined".to_owned()), effect };
+    stage.shard.process_inbox(vec![Done::Request(SESSION, Ok(response))]);
+    stage.run();
+    let received = stage.received();
+    assert!(received.contains("joined") && !received.contains("removed"), "{received}");
+}
+
+#[test]
+fn a_message_and_its_ack_leave_in_one_write() {
+    let mut stage = Stage::open();
+    let change = EncodedChange { v1: text_frame("the message"), ..EncodedChange::silent(Version(5), Seq(5)) };
+    stage.inbox.push(&[Delivery::RoomChange { room: LOBBY, change }], &HubMetrics::default());
+    let ack = Response::with_envelope("the ack".to_owned());
+    let writes = stage.writes();
+    stage.shard.process_inbox(vec![Done::Request(SESSION, Ok(ack))]);
+    stage.run();
+    assert_eq!(stage.writes(), writes + 1);
+    let received = stage.received();
+    assert!(received.contains("the ack") && received.contains("the message"), "{received}");
+}

@@ -1,0 +1,156 @@
+//! Direct rooms: opening, creating, listing. A user's list shows one when it has a message or that user opened it.
+
+use rusqlite::{Connection, params};
+use teahouse_core::limits::UNREAD_MAX;
+use teahouse_core::{Change, RoomEntry, RoomId, Seq, SessionId, Timestamp, UserId};
+use teahouse_store::{Conversation, DirectRoom, DirectRoomError, OpenDirectError};
+
+use crate::entries;
+use crate::group::{Group, Room};
+use crate::row::{self, Sql, get, id};
+use crate::writer::JobError;
+
+/// The direct room of two users, created when there is none, and listed for `user`.
+pub(crate) fn open(
+    group: &mut Group<'_>,
+    user: UserId,
+    peer: UserId,
+    now: Timestamp,
+    requester: Option<SessionId>,
+) -> Result<RoomEntry, JobError<OpenDirectError>> {
+    if user == peer {
+        return Err(JobError::Refused(OpenDirectError::Oneself));
+    }
+    if group.user(user)?.is_none() || group.user(peer)?.is_none() {
+        return Err(JobError::Refused(OpenDirectError::NotFound));
+    }
+    let existing = match group.direct_room(user, peer)? {
+        Some(room) => group.room(room)?,
+        None => None,
+    };
+    let room = match existing {
+        Some(room) => room,
+        None => create(group, user, peer, now)?,
+    };
+    if room.last_seq > Seq(0) || is_opened(group, &room, user)? {
+        return Ok(entries::in_group(group, &room, user, now)?);
+    }
+    set_opened(group, &room, user)?;
+    Ok(entries::publish(group, &room, user, now, requester)?)
+}
+
+/// Creates the direct room of two users who have none yet.
+pub(crate) fn create(group: &mut Group<'_>, a: UserId, b: UserId, now: Timestamp) -> Sql<Room> {
+    let (low, high) = (a.min(b), a.max(b));
+    group
+        .conn
+        .prepare_cached("INSERT INTO rooms (kind, user_low, user_high, created_at) VALUES ('direct', ?1, ?2, ?3)")?
+        .execute(params![id(low.0), id(high.0), now.0])?;
+    let room = RoomId(row::number(group.conn.last_insert_rowid()));
+    group.conn.prepare_cached("INSERT INTO members (room, user) VALUES (?1, ?2), (?1, ?3)")?.execute(params![
+        id(room.0),
+        id(low.0),
+        id(high.0)
+    ])?;
+    group.room(room)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+/// The members of a direct room whose lists do not show it before its first message, with their entries. Writes
+/// nothing. Any other room is in the lists of all its members.
+pub(crate) fn unlisted(group: &Group<'_>, room: &Room, now: Timestamp) -> Sql<Vec<(UserId, RoomEntry)>> {
+    let mut unlisted = Vec::new();
+    for user in room.pair.into_iter().flat_map(|(low, high)| [low, high]) {
+        if !is_opened(group, room, user)? {
+            unlisted.push((user, entries::in_group(group, room, user, now)?));
+        }
+    }
+    Ok(unlisted)
+}
+
+/// Lists the room for these members, and publishes their entries before its first message.
+pub(crate) fn list(group: &mut Group<'_>, room: &Room, unlisted: Vec<(UserId, RoomEntry)>) -> Sql<()> {
+    for (user, entry) in unlisted {
+        set_opened(group, room, user)?;
+        group.publish(room, Change::Entry { user, entry: Box::new(entry), requester: None })?;
+    }
+    Ok(())
+}
+
+fn is_opened(group: &Group<'_>, room: &Room, user: UserId) -> Sql<bool> {
+    group
+        .conn
+        .prepare_cached("SELECT 1 FROM members WHERE room = ?1 AND user = ?2 AND opened = 1")?
+        .exists(params![id(room.id.0), id(user.0)])
+}
+
+fn set_opened(group: &Group<'_>, room: &Room, user: UserId) -> Sql<()> {
+    group
+        .conn
+        .prepare_cached("UPDATE members SET opened = 1 WHERE room = ?1 AND user = ?2")?
+        .execute(params![id(room.id.0), id(user.0)])
+        .map(|_| ())
+}
+
+/// A user's direct rooms, newest first, in one statement.
+pub(crate) fn conversations(conn: &Connection, user: UserId) -> Sql<Vec<Conversation>> {
+    conn.prepare_cached(
+        "SELECT r.id, r.created_at, p.id, p.username, p.nickname, p.avatar, last.content, last.sent_at,
+             (SELECT count(*) FROM (SELECT 1 FROM messages m
+                 WHERE m.room = r.id AND m.seq > mine.read_seq AND m.sender <> ?1 AND m.state = 0 LIMIT ?2))
+         FROM members mine
+         JOIN rooms r ON r.id = mine.room AND r.kind = 'direct'
+         JOIN users p ON p.id = iif(r.user_low = ?1, r.user_high, r.user_low)
+         LEFT JOIN messages last ON last.id =
+             (SELECT m.id FROM messages m WHERE m.room = r.id AND m.state = 0 ORDER BY m.seq DESC LIMIT 1)
+         LEFT JOIN messages newest ON newest.room = r.id AND newest.seq = r.last_seq
+         WHERE mine.user = ?1 AND (r.last_seq > 0 OR mine.opened = 1)
+         ORDER BY coalesce(newest.sent_at, r.created_at) DESC, newest.id DESC, r.id DESC",
+    )?
+    .query_map(params![id(user.0), UNREAD_MAX], |row| {
+        let last_message = match (row.get::<_, Option<String>>(6)?, row.get::<_, Option<i64>>(7)?) {
+            (Some(content), Some(sent_at)) => Some((content, Timestamp(sent_at))),
+            _ => None,
+        };
+        Ok(Conversation {
+            room: RoomId(get(row, 0)?),
+            peer: row::profile(row, 2)?,
+            last_message,
+            unread: row.get(8)?,
+            created_at: Timestamp(row.get(1)?),
+        })
+    })?
+    .collect()
+}
+
+/// The unread messages of all direct rooms, capped for each, in one statement.
+pub(crate) fn unread_total(conn: &Connection, user: UserId) -> Sql<u32> {
+    conn.prepare_cached(
+        "SELECT coalesce(sum((SELECT count(*) FROM (SELECT 1 FROM messages m
+             WHERE m.room = r.id AND m.seq > mine.read_seq AND m.sender <> ?1 AND m.state = 0 LIMIT ?2))), 0)
+         FROM members mine JOIN rooms r ON r.id = mine.room AND r.kind = 'direct' WHERE mine.user = ?1",
+    )?
+    .query_row(params![id(user.0), UNREAD_MAX], |row| row.get(0))
+}
+
+/// The direct room as `user` sees it.
+pub(crate) fn direct_room(
+    conn: &Connection,
+    room: RoomId,
+    user: UserId,
+) -> Result<DirectRoom, JobError<DirectRoomError>> {
+    let members = conn
+        .prepare_cached(
+            "SELECT u.id, u.username, u.nickname, u.avatar, m.read_seq FROM rooms r \
+             JOIN members m ON m.room = r.id JOIN users u ON u.id = m.user \
+             WHERE r.id = ?1 AND r.kind = 'direct' ORDER BY u.id = ?2 DESC",
+        )?
+        .query_map(params![id(room.0), id(user.0)], |row| Ok((row::profile(row, 0)?, Seq(get(row, 4)?))))?
+        .collect::<Sql<Vec<_>>>()?;
+    let Ok([(own, read_seq), (peer, peer_read_seq)]) = <[_; 2]>::try_from(members) else {
+        return Err(JobError::Refused(DirectRoomError::NotFound));
+    };
+    if own.id != user {
+        return Err(JobError::Refused(DirectRoomError::Forbidden));
+    }
+    Ok(DirectRoom { peer, own, read_seq, peer_read_seq })
+}

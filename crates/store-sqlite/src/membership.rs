@@ -1,0 +1,157 @@
+//! Membership: joining, leaving, inviting, removing, roles. None of it takes a version. The rules are in
+//! `teahouse_core::permission`.
+
+use rusqlite::{OptionalExtension, params};
+use teahouse_core::permission::{may_invite, may_own, may_remove};
+use teahouse_core::{Change, LOBBY, Role, RoomEntry, RoomKind, UserId};
+use teahouse_store::{Membership, MembershipChange, RoomError};
+
+use crate::actor::{RoomActor, room_actor};
+use crate::group::{Group, Room};
+use crate::row::{Sql, get, id};
+use crate::writer::JobError;
+use crate::{entries, rooms};
+
+type Outcome = Result<(), JobError<RoomError>>;
+
+/// Changes a membership. Returns the room as the actor sees it afterwards, or saw it last.
+pub(crate) fn change(group: &mut Group<'_>, change: &MembershipChange) -> Result<RoomEntry, JobError<RoomError>> {
+    let Some(actor) = room_actor(group, change.room, change.actor)? else {
+        return Err(JobError::Refused(RoomError::NotFound));
+    };
+    if !actor.enabled {
+        return Err(JobError::Refused(RoomError::Forbidden));
+    }
+    match change.what {
+        Membership::Join => join(group, &actor, change)?,
+        Membership::Leave => return leave(group, &actor, change),
+        Membership::Invite(user) => invite(group, &actor, change, user)?,
+        Membership::Remove(user) => remove(group, &actor, change, user)?,
+        Membership::Role(user, role) => give_role(group, &actor, change, user, role)?,
+    }
+    Ok(entries::in_group(group, &actor.room, change.actor, change.now)?)
+}
+
+fn join(group: &mut Group<'_>, actor: &RoomActor, change: &MembershipChange) -> Outcome {
+    // Only members see a room that is not public.
+    if actor.is_member() { Ok(()) } else { add_member(group, actor, change, change.actor) }
+}
+
+fn invite(group: &mut Group<'_>, actor: &RoomActor, change: &MembershipChange, user: UserId) -> Outcome {
+    if !may_invite(&actor.permissions, actor.room.kind) {
+        return Err(JobError::Refused(RoomError::Forbidden));
+    }
+    if group.role_in(change.room, user)?.is_some() {
+        return Ok(());
+    }
+    if group.user(user)?.is_none_or(|user| user.disabled) {
+        return Err(JobError::Refused(RoomError::NotFound));
+    }
+    add_member(group, actor, change, user)
+}
+
+/// The read mark starts at the room's head. The first member of an empty room owns it.
+fn add_member(group: &mut Group<'_>, actor: &RoomActor, change: &MembershipChange, user: UserId) -> Outcome {
+    if rooms::is_in_too_many(group.conn, user)? {
+        return Err(JobError::Refused(RoomError::TooMany));
+    }
+    let room = &actor.room;
+    let role = if rooms::member_count(group.conn, room.id)? == 0 { Role::Owner } else { Role::Member };
+    group
+        .conn
+        .prepare_cached("INSERT INTO members (room, user, role, read_seq) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![id(room.id.0), id(user.0), role.as_str(), id(room.last_seq.0)])?;
+    Ok(publish_entry(group, room, change, user)?)
+}
+
+fn leave(
+    group: &mut Group<'_>,
+    actor: &RoomActor,
+    change: &MembershipChange,
+) -> Result<RoomEntry, JobError<RoomError>> {
+    let Some(role) = actor.permissions.room else { return Err(JobError::Refused(RoomError::NotFound)) };
+    if change.room == LOBBY || actor.room.kind == RoomKind::Direct {
+        return Err(JobError::Refused(RoomError::Forbidden));
+    }
+    let last_entry = entries::in_group(group, &actor.room, change.actor, change.now)?;
+    remove_member(group, &actor.room, change, change.actor, role)?;
+    Ok(last_entry)
+}
+
+fn remove(group: &mut Group<'_>, actor: &RoomActor, change: &MembershipChange, user: UserId) -> Outcome {
+    if change.room == LOBBY || !actor.is_member() {
+        return Err(JobError::Refused(RoomError::Forbidden));
+    }
+    let Some(role) = group.role_in(change.room, user)? else { return Err(JobError::Refused(RoomError::NotFound)) };
+    // The answer shows the room to the actor, so an administrator cannot remove themselves; they leave.
+    if user == change.actor || !may_remove(&actor.permissions, actor.room.kind, role) {
+        return Err(JobError::Refused(RoomError::Forbidden));
+    }
+    Ok(remove_member(group, &actor.room, change, user, role)?)
+}
+
+/// Ends a membership. When it was the last owner's, the member with the highest role becomes owner.
+fn remove_member(group: &mut Group<'_>, room: &Room, change: &MembershipChange, user: UserId, role: Role) -> Sql<()> {
+    group
+        .conn
+        .prepare_cached("DELETE FROM members WHERE room = ?1 AND user = ?2")?
+        .execute(params![id(room.id.0), id(user.0)])?;
+    group.forget_member(room.id, user);
+    let members = rooms::member_count(group.conn, room.id)?;
+    group.publish(room, Change::Left { user, members })?;
+    if role == Role::Owner
+        && owners(group, room)? == 0
+        && let Some(successor) = successor(group, room)?
+    {
+        set_role(group, room, successor, Role::Owner)?;
+        publish_entry(group, room, change, successor)?;
+    }
+    Ok(())
+}
+
+fn give_role(group: &mut Group<'_>, actor: &RoomActor, change: &MembershipChange, user: UserId, role: Role) -> Outcome {
+    if !may_own(&actor.permissions, actor.room.kind) {
+        return Err(JobError::Refused(RoomError::Forbidden));
+    }
+    let room = &actor.room;
+    let Some(old) = group.role_in(room.id, user)? else { return Err(JobError::Refused(RoomError::NotFound)) };
+    if old == role {
+        return Ok(());
+    }
+    // Only the lobby can be without an owner.
+    if old == Role::Owner && room.id != LOBBY && owners(group, room)? == 1 {
+        return Err(JobError::Refused(RoomError::Forbidden));
+    }
+    set_role(group, room, user, role)?;
+    Ok(publish_entry(group, room, change, user)?)
+}
+
+fn set_role(group: &mut Group<'_>, room: &Room, user: UserId, role: Role) -> Sql<()> {
+    group
+        .conn
+        .prepare_cached("UPDATE members SET role = ?3 WHERE room = ?1 AND user = ?2")?
+        .execute(params![id(room.id.0), id(user.0), role.as_str()])
+        .map(|_| ())
+}
+
+fn owners(group: &Group<'_>, room: &Room) -> Sql<u32> {
+    group
+        .conn
+        .prepare_cached("SELECT count(*) FROM members WHERE room = ?1 AND role = 'owner'")?
+        .query_row([id(room.id.0)], |row| row.get(0))
+}
+
+/// The member with the highest role; among equals the one with the lowest id.
+fn successor(group: &Group<'_>, room: &Room) -> Sql<Option<UserId>> {
+    group
+        .conn
+        .prepare_cached("SELECT user FROM members WHERE room = ?1 ORDER BY role = 'moderator' DESC, user LIMIT 1")?
+        .query_row([id(room.id.0)], |row| get(row, 0).map(UserId))
+        .optional()
+}
+
+/// Publishes a member's entry. The session that asked is the member's only if the member is the actor.
+fn publish_entry(group: &mut Group<'_>, room: &Room, change: &MembershipChange, user: UserId) -> Sql<()> {
+    let requester = change.requester.filter(|_| user == change.actor);
+    entries::publish(group, room, user, change.now, requester).map(|_| ())
+}

@@ -1,0 +1,337 @@
+//! Reading messages: pages of history by id and by seq, and what a client that catches up needs next. Every page takes
+//! a constant number of statements, however long it is.
+
+use std::collections::HashMap;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use teahouse_core::{Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version};
+use teahouse_store::{
+    CatchUpBounds, CatchUpPage, HistoryFrom, HistoryPage, HistoryQuery, RoomError, RoomHead, RoomHistoryPage,
+    RoomHistoryQuery, SeqFrom, SeqPage,
+};
+
+use crate::row::{self, Sql, get, id};
+use crate::writer::JobError;
+use crate::{mentions, rooms};
+
+/// Messages with their senders, as [`read_message`] reads them.
+macro_rules! select_messages {
+    ($rest:literal) => {
+        concat!(
+            "SELECT m.id, m.room, m.seq, m.version, m.client_id, m.content, m.kind, m.reply_to, m.mentions, m.edited_at, \
+             m.state, m.sent_at, u.id, u.username, u.nickname, u.avatar \
+             FROM messages m JOIN users u ON u.id = m.sender ",
+            $rest
+        )
+    };
+}
+
+fn read_message(row: &Row<'_>) -> Sql<Message> {
+    Ok(Message {
+        id: MessageId(get(row, 0)?),
+        room: RoomId(get(row, 1)?),
+        seq: Seq(get(row, 2)?),
+        version: Version(get(row, 3)?),
+        client_id: row.get(4)?,
+        content: row.get(5)?,
+        kind: row::named(row, 6, MessageKind::parse)?,
+        reply_to: row.get::<_, Option<i64>>(7)?.map(|message| MessageId(row::number(message))),
+        mentions: mentions::from_column(row.get_ref(8)?.as_str_or_null()?),
+        reactions: Vec::new(),
+        edited_at: row.get::<_, Option<i64>>(9)?.map(Timestamp),
+        deleted: row.get::<_, i64>(10)? != 0,
+        sent_at: Timestamp(row.get(11)?),
+        sender: row::profile(row, 12)?,
+    })
+}
+
+/// The messages of a [`select_messages`], with their reactions.
+fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<Message>> {
+    let mut messages = read_plain(conn, sql, params)?;
+    add_reactions(conn, &mut messages)?;
+    Ok(messages)
+}
+
+fn read_plain(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<Message>> {
+    conn.prepare_cached(sql)?.query_map(params, read_message)?.collect()
+}
+
+fn add_reactions(conn: &Connection, messages: &mut [Message]) -> Sql<()> {
+    let mut reactions = reactions(conn, messages)?;
+    for message in messages {
+        message.reactions = reactions.remove(&message.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// The reactions to each of these messages and their counts, in one statement.
+fn reactions(conn: &Connection, messages: &[Message]) -> Sql<HashMap<MessageId, Vec<(String, u32)>>> {
+    let mut found: HashMap<MessageId, Vec<(String, u32)>> = HashMap::new();
+    if messages.is_empty() {
+        return Ok(found);
+    }
+    // A join returns rows in the order of the index; `IN` and `GROUP BY` would build a table each.
+    let mut statement = conn.prepare_cached(
+        "SELECT r.message, r.emoji FROM json_each(?1) asked CROSS JOIN reactions r ON r.message = asked.value",
+    )?;
+    let mut rows = statement.query([row::id_list(messages.iter().map(|message| message.id.0))])?;
+    while let Some(row) = rows.next()? {
+        let of_message = found.entry(MessageId(get(row, 0)?)).or_default();
+        let emoji = row.get_ref(1)?.as_str()?;
+        match of_message.last_mut() {
+            Some((last, count)) if last == emoji => *count += 1,
+            _ => of_message.push((emoji.to_owned(), 1)),
+        }
+    }
+    Ok(found)
+}
+
+/// One message, in any room.
+pub(crate) fn by_id(conn: &Connection, message: MessageId) -> Sql<Option<Message>> {
+    Ok(read(conn, select_messages!("WHERE m.id = ?1"), [id(message.0)])?.pop())
+}
+
+/// The newest message that is not deleted of each of these rooms, by room.
+pub(crate) fn newest(conn: &Connection, rooms: impl Iterator<Item = RoomId>) -> Sql<HashMap<RoomId, Message>> {
+    let messages = read(
+        conn,
+        select_messages!(
+            "JOIN json_each(?1) asked WHERE m.id = (SELECT n.id FROM messages n \
+             WHERE n.room = asked.value AND n.state = 0 ORDER BY n.seq DESC LIMIT 1)"
+        ),
+        [row::id_list(rooms.map(|room| room.0))],
+    )?;
+    Ok(messages.into_iter().map(|message| (message.room, message)).collect())
+}
+
+/// A page of history by id, oldest first, without deleted messages.
+pub(crate) fn history(conn: &Connection, room: RoomId, query: HistoryQuery) -> Sql<HistoryPage> {
+    const OLDER: &str =
+        select_messages!("WHERE m.room = ?1 AND m.seq <= ?2 AND m.state = 0 ORDER BY m.seq DESC LIMIT ?3");
+    const NEWER: &str =
+        select_messages!("WHERE m.room = ?1 AND m.seq > ?2 AND m.state = 0 ORDER BY m.seq ASC LIMIT ?3");
+    let (sql, seq) = match query.from {
+        HistoryFrom::Newest => (OLDER, i64::MAX),
+        HistoryFrom::Before(message) => (OLDER, seqs_below(conn, room, id(message.0))?),
+        HistoryFrom::After(message) => (NEWER, seqs_below(conn, room, id(message.0).saturating_add(1))?),
+    };
+    let found = read(conn, sql, params![id(room.0), seq, row::one_more(query.limit)])?;
+    let (mut messages, has_more) = row::page(found, query.limit);
+    if sql == OLDER {
+        messages.reverse();
+    }
+    Ok(HistoryPage { messages, has_more })
+}
+
+/// The statement for the seq of the last message of room `?1` for which the condition holds, by binary search: it holds
+/// for all messages up to some seq, and seqs have no holes.
+macro_rules! last_seq_where {
+    ($holds:literal) => {
+        concat!(
+            "WITH RECURSIVE span (low, high) AS (
+                 SELECT 0, last_seq + 1 FROM rooms WHERE id = ?1
+                 UNION ALL
+                 SELECT
+                     iif((SELECT ",
+            $holds,
+            " FROM messages WHERE room = ?1 AND seq = (low + high) / 2), (low + high) / 2, low),
+                     iif((SELECT ",
+            $holds,
+            " FROM messages WHERE room = ?1 AND seq = (low + high) / 2), high, (low + high) / 2)
+                 FROM span WHERE high - low > 1
+             )
+             SELECT low FROM span WHERE high - low <= 1"
+        )
+    };
+}
+
+/// The number of messages of the room with an id below `message`, which is the seq of the last of them.
+fn seqs_below(conn: &Connection, room: RoomId, message: i64) -> Sql<i64> {
+    last_seq(conn, last_seq_where!("id < ?2"), room, message)
+}
+
+/// The number of messages of the room that were stored by this version.
+fn seqs_by(conn: &Connection, room: RoomId, version: Version) -> Sql<i64> {
+    last_seq(conn, last_seq_where!("first_version <= ?2"), room, id(version.0))
+}
+
+fn last_seq(conn: &Connection, sql: &str, room: RoomId, bound: i64) -> Sql<i64> {
+    let seq = conn.prepare_cached(sql)?.query_row(params![id(room.0), bound], |row| row.get(0)).optional()?;
+    Ok(seq.unwrap_or(0))
+}
+
+/// A page by seq, oldest first, deleted messages included. Seqs have no holes, so a page is a span of them.
+pub(crate) fn room_history(
+    conn: &Connection,
+    user: UserId,
+    query: RoomHistoryQuery,
+) -> Result<RoomHistoryPage, JobError<RoomError>> {
+    rooms::must_see(conn, query.room, user)?;
+    let last = room_head(conn, query.room)?.map_or(0, |head| head.last_seq.0);
+    let limit = u64::from(query.limit);
+    // From `low` up to and without `end`.
+    let (low, end) = match query.from {
+        SeqFrom::Newest => ((last + 1).saturating_sub(limit), last + 1),
+        SeqFrom::Before(seq) => (seq.0.min(last + 1).saturating_sub(limit), seq.0.min(last + 1)),
+        SeqFrom::After(seq) => (seq.0.min(last) + 1, seq.0.min(last) + 1 + limit),
+        // A side that is short leaves its share to the other one.
+        SeqFrom::Around(seq) => {
+            let end = (seq.0.min(last) + 1 + limit / 2).min(last + 1);
+            let low = end.saturating_sub(limit).max(1);
+            (low, low + limit)
+        }
+    };
+    let (low, end) = (low.max(1), end.clamp(1, last + 1));
+    let messages = read(
+        conn,
+        select_messages!("WHERE m.room = ?1 AND m.seq >= ?2 AND m.seq < ?3 ORDER BY m.seq"),
+        params![id(query.room.0), id(low), id(end)],
+    )?;
+    let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
+    Ok(RoomHistoryPage {
+        messages,
+        has_more_before: low > 1,
+        has_more_after: end <= last,
+        own_reactions: own_reactions(conn, user, &ids)?,
+    })
+}
+
+/// The first page for a client that holds the room as it was at `since`.
+pub(crate) fn catch_up(
+    conn: &Connection,
+    room: RoomId,
+    since: Option<Version>,
+    bounds: CatchUpBounds,
+) -> Sql<CatchUpPage> {
+    let head = room_head(conn, room)?.unwrap_or(RoomHead { version: Version(0), last_seq: Seq(0) });
+    let Some(since) = since.filter(|since| *since <= head.version) else {
+        return reset(conn, room, head, bounds.reset_messages);
+    };
+    let held = seqs_by(conn, room, since)?;
+    if let Some(changes_max) = bounds.changes_max
+        && more_changes_than(conn, &head, room, since, held, changes_max)?
+    {
+        return reset(conn, room, head, bounds.reset_messages);
+    }
+    let limit = i64::from(bounds.limit);
+    let unchanged = read_plain(
+        conn,
+        select_messages!(
+            "WHERE m.room = ?1 AND m.seq > ?2 AND m.seq <= ?3 AND m.version = m.first_version ORDER BY m.seq"
+        ),
+        params![id(room.0), held, held + limit],
+    )?;
+    let is_all = held + limit >= id(head.last_seq.0);
+    let mut through = if is_all { head.version } else { first_version(conn, room, held + limit)? };
+    let mut messages = read_plain(
+        conn,
+        select_messages!(
+            "WHERE m.room = ?1 AND m.version > ?2 AND m.version <= ?3 AND m.version <> m.first_version \
+             ORDER BY m.version LIMIT ?4"
+        ),
+        params![id(room.0), id(since.0), id(through.0), limit],
+    )?;
+    if let Some(last) = messages.last().filter(|_| messages.len() == bounds.limit as usize) {
+        through = last.version;
+    }
+    messages.extend(unchanged.into_iter().filter(|message| message.version <= through));
+    messages.sort_unstable_by_key(|message| message.version);
+    if messages.len() > bounds.limit as usize {
+        messages.truncate(bounds.limit as usize);
+        through = messages.last().map_or(since, |last| last.version);
+    }
+    add_reactions(conn, &mut messages)?;
+    Ok(CatchUpPage { reset: false, messages, through, last_seq: head.last_seq, complete: through == head.version })
+}
+
+/// The version that this message of the room took when it was first stored.
+fn first_version(conn: &Connection, room: RoomId, seq: i64) -> Sql<Version> {
+    conn.prepare_cached("SELECT first_version FROM messages WHERE room = ?1 AND seq = ?2")?
+        .query_row(params![id(room.0), seq], |row| get(row, 0).map(Version))
+}
+
+/// The newest messages, deleted ones included, in version order.
+fn reset(conn: &Connection, room: RoomId, head: RoomHead, limit: u32) -> Sql<CatchUpPage> {
+    let low = (head.last_seq.0 + 1).saturating_sub(u64::from(limit));
+    let mut messages = read(conn, select_messages!("WHERE m.room = ?1 AND m.seq >= ?2"), params![id(room.0), id(low)])?;
+    messages.sort_unstable_by_key(|message| message.version);
+    Ok(CatchUpPage { reset: true, messages, through: head.version, last_seq: head.last_seq, complete: true })
+}
+
+/// Whether more than `changes_max` messages changed after version `since`, by which `held` messages were stored: all
+/// later messages, and those of the `held` that changed again. Counts no further than it must.
+fn more_changes_than(
+    conn: &Connection,
+    head: &RoomHead,
+    room: RoomId,
+    since: Version,
+    held: i64,
+    changes_max: u32,
+) -> Sql<bool> {
+    let left = i64::from(changes_max) - (id(head.last_seq.0) - held);
+    if left < 0 || left >= held {
+        return Ok(left < 0);
+    }
+    conn.prepare_cached(
+        "SELECT count(*) > ?4 FROM (SELECT 1 FROM messages \
+         WHERE room = ?1 AND version > ?2 AND version <> first_version AND +seq <= ?3 LIMIT ?4 + 1)",
+    )?
+    .query_row(params![id(room.0), id(since.0), held, left], |row| row.get(0))
+}
+
+/// A user's own reactions to these messages, in one statement.
+pub(crate) fn own_reactions(conn: &Connection, user: UserId, messages: &[MessageId]) -> Sql<Vec<(MessageId, String)>> {
+    conn.prepare_cached(
+        "SELECT message, emoji FROM reactions \
+         WHERE message IN (SELECT value FROM json_each(?1)) AND user = ?2 ORDER BY message, emoji",
+    )?
+    .query_map(params![row::id_list(messages.iter().map(|message| message.0)), id(user.0)], |row| {
+        Ok((MessageId(get(row, 0)?), row.get(1)?))
+    })?
+    .collect()
+}
+
+/// The messages above `after`, and those up to it that were deleted after `since`.
+pub(crate) fn page_by_seq(conn: &Connection, room: RoomId, since: Version, after: Seq, limit: u32) -> Sql<SeqPage> {
+    let (head, pair) = room_and_pair(conn, room)?;
+    let deleted = conn
+        .prepare_cached(
+            "SELECT id FROM messages \
+             WHERE room = ?1 AND version > ?2 AND version <> first_version AND +seq <= ?3 AND state <> 0",
+        )?
+        .query_map(params![id(room.0), id(since.0), id(after.0)], |row| Ok(MessageId(get(row, 0)?)))?
+        .collect::<Result<_, _>>()?;
+    let messages = read(
+        conn,
+        select_messages!("WHERE m.room = ?1 AND m.seq > ?2 AND m.state = 0 ORDER BY m.seq LIMIT ?3"),
+        params![id(room.0), id(after.0), limit],
+    )?;
+    let complete = messages.len() < limit as usize;
+    let seq = messages.last().filter(|_| !complete).map_or(head.last_seq, |last| last.seq);
+    Ok(SeqPage { deleted, messages, version: head.version, seq, complete, pair })
+}
+
+/// A room's head, and the two members of a direct room. The head of an unknown room is zero.
+fn room_and_pair(conn: &Connection, room: RoomId) -> Sql<(RoomHead, Option<Box<[Profile; 2]>>)> {
+    let found = conn
+        .prepare_cached(
+            "SELECT r.version, r.last_seq, l.id, l.username, l.nickname, l.avatar, h.id, h.username, h.nickname, \
+             h.avatar FROM rooms r LEFT JOIN users l ON l.id = r.user_low LEFT JOIN users h ON h.id = r.user_high \
+             WHERE r.id = ?1",
+        )?
+        .query_row([id(room.0)], |row| {
+            let direct = row.get_ref(2)? != ValueRef::Null;
+            let pair = if direct { Some(Box::new([row::profile(row, 2)?, row::profile(row, 6)?])) } else { None };
+            Ok((RoomHead { version: Version(get(row, 0)?), last_seq: Seq(get(row, 1)?) }, pair))
+        })
+        .optional()?;
+    Ok(found.unwrap_or((RoomHead { version: Version(0), last_seq: Seq(0) }, None)))
+}
+
+/// A room's head.
+pub(crate) fn room_head(conn: &Connection, room: RoomId) -> Sql<Option<RoomHead>> {
+    conn.prepare_cached("SELECT version, last_seq FROM rooms WHERE id = ?1")?
+        .query_row([id(room.0)], |row| Ok(RoomHead { version: Version(get(row, 0)?), last_seq: Seq(get(row, 1)?) }))
+        .optional()
+}

@@ -1,0 +1,120 @@
+//! Converts between columns and the types of the domain: numbers, names, users, profiles. It decides nothing.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use teahouse_core::{Profile, RoomId, Timestamp, TokenKey, User, UserId, UserRole};
+
+/// The result of a statement.
+pub(crate) type Sql<T> = Result<T, rusqlite::Error>;
+
+/// The columns that [`read_user`] reads, of `users u`.
+macro_rules! user_columns {
+    () => {
+        "u.id, u.username, u.nickname, u.avatar, u.email, u.bio, u.role, u.disabled, u.created_at, \
+         (SELECT s.until FROM sanctions s WHERE s.user = u.id AND s.room = 0 AND s.kind = 'mute')"
+    };
+}
+pub(crate) use user_columns;
+
+/// An id or counter for SQLite. Numbers from 2^63 on, which nothing has, become the largest.
+pub(crate) fn id(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// An id or counter from SQLite, where none is negative.
+pub(crate) fn number(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// An id or counter in a column.
+pub(crate) fn get(row: &Row<'_>, column: usize) -> Sql<u64> {
+    row.get(column).map(number)
+}
+
+/// A word in a column, as the value that it names.
+pub(crate) fn named<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>) -> Sql<T> {
+    let word = row.get_ref(column)?.as_str()?;
+    parse(word).ok_or_else(|| {
+        let why = format!("unknown word {word:?}");
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, why.into())
+    })
+}
+
+/// A token's key in a column.
+pub(crate) fn token_key(row: &Row<'_>, column: usize) -> Sql<TokenKey> {
+    row.get(column).map(TokenKey)
+}
+
+/// A profile in four columns from `first` on: id, username, nickname, avatar.
+pub(crate) fn profile(row: &Row<'_>, first: usize) -> Sql<Profile> {
+    Ok(Profile {
+        id: UserId(get(row, first)?),
+        username: row.get(first + 1)?,
+        nickname: row.get(first + 2)?,
+        avatar: row.get(first + 3)?,
+    })
+}
+
+/// A user in the first ten columns, as `user_columns!` names them.
+pub(crate) fn read_user(row: &Row<'_>) -> Sql<User> {
+    Ok(User {
+        profile: profile(row, 0)?,
+        email: row.get(4)?,
+        bio: row.get(5)?,
+        role: named(row, 6, UserRole::parse)?,
+        disabled: row.get(7)?,
+        created_at: Timestamp(row.get(8)?),
+        muted_until: row.get::<_, Option<i64>>(9)?.map(Timestamp),
+    })
+}
+
+/// One user.
+pub(crate) fn user(conn: &Connection, user: UserId) -> Sql<Option<User>> {
+    conn.prepare_cached(concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = ?1"))?
+        .query_row([id(user.0)], read_user)
+        .optional()
+}
+
+/// The user with this name, regardless of case.
+pub(crate) fn user_by_name(conn: &Connection, username: &str) -> Sql<Option<User>> {
+    conn.prepare_cached(concat!("SELECT ", user_columns!(), " FROM users u WHERE u.username_key = ?1"))?
+        .query_row([key(username)], read_user)
+        .optional()
+}
+
+/// The key under which two names or addresses are the same, regardless of case.
+pub(crate) fn key(name: &str) -> String {
+    name.to_lowercase()
+}
+
+/// Ids as a JSON array, for `json_each`.
+pub(crate) fn id_list(numbers: impl IntoIterator<Item = u64>) -> String {
+    let list: Vec<String> = numbers.into_iter().map(|number| id(number).to_string()).collect();
+    format!("[{}]", list.join(","))
+}
+
+/// One more than `limit`: the extra row shows whether there are more.
+pub(crate) fn one_more(limit: u32) -> i64 {
+    i64::from(limit) + 1
+}
+
+/// A page of a list, and whether there are more.
+pub(crate) type Listed<T> = (Vec<T>, bool);
+
+/// Removes the extra row of a query with [`one_more`], and returns whether there was one.
+pub(crate) fn page<T>(mut found: Vec<T>, limit: u32) -> Listed<T> {
+    let has_more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    (found, has_more)
+}
+
+/// Whether a user is a member of a room.
+pub(crate) fn is_member(conn: &Connection, room: RoomId, user: UserId) -> Sql<bool> {
+    conn.prepare_cached("SELECT 1 FROM members WHERE room = ?1 AND user = ?2")?.exists(params![id(room.0), id(user.0)])
+}
+
+/// The direct room of two users.
+pub(crate) fn direct_room(conn: &Connection, a: UserId, b: UserId) -> Sql<Option<RoomId>> {
+    conn.prepare_cached("SELECT id FROM rooms WHERE user_low = ?1 AND user_high = ?2")?
+        .query_row(params![id(a.min(b).0), id(a.max(b).0)], |row| get(row, 0).map(RoomId))
+        .optional()
+}

@@ -1,0 +1,155 @@
+//! Rooms: creating and finding them, their members and read marks, and how each member sees them.
+
+use async_trait::async_trait;
+use teahouse_core::{Profile, Role, RoomCard, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp, User, UserId};
+
+use crate::StoreError;
+
+/// Rooms of all kinds, and their members.
+#[async_trait]
+pub trait Rooms: Send + Sync {
+    /// All rooms of a user as this user sees them, ordered by id; a direct room only if it has a message or this
+    /// user opened it. One snapshot, a constant number of queries. `now` decides whether a mute is in force.
+    async fn rooms_of(&self, user: UserId, now: Timestamp) -> Result<Vec<RoomEntry>, StoreError>;
+
+    /// What a session starts with, from one snapshot: the user, and their rooms as [`Rooms::rooms_of`] returns
+    /// them. `None` when there is no such user.
+    async fn welcome(&self, user: UserId, now: Timestamp) -> Result<Option<(User, Vec<RoomEntry>)>, StoreError>;
+
+    /// One room as a member sees it. `Forbidden` when the room is public and the user is not a member.
+    async fn room_entry(&self, room: RoomId, user: UserId, now: Timestamp) -> Result<RoomEntry, RoomError>;
+
+    /// One room as each of these members sees it, ordered by user id, from one snapshot and in a constant number of
+    /// queries. Users who are not members are left out.
+    async fn room_entries(
+        &self,
+        room: RoomId,
+        users: &[UserId],
+        now: Timestamp,
+    ) -> Result<Vec<(UserId, RoomEntry)>, StoreError>;
+
+    /// Public rooms that the user is not in, whose name or title contains `query`, which may be empty: those with
+    /// ids above `after`, ordered by id, at most `limit`, and whether there are more.
+    async fn browse_rooms(
+        &self,
+        user: UserId,
+        query: &str,
+        after: RoomId,
+        limit: u32,
+    ) -> Result<(Vec<RoomCard>, bool), StoreError>;
+
+    /// Creates a public or private room with its owner as the only member. Names are unique, regardless of case.
+    async fn create_room(&self, room: NewRoom) -> Result<RoomEntry, RoomError>;
+
+    /// Changes the name and the title, where they are `Some`.
+    async fn update_room(
+        &self,
+        room: RoomId,
+        actor: UserId,
+        name: Option<String>,
+        title: Option<String>,
+        now: Timestamp,
+    ) -> Result<RoomEntry, RoomError>;
+
+    /// Changes a membership. Returns the room as the actor sees it afterwards; an actor who left gets it as they saw
+    /// it last. A change that is in effect already succeeds and changes nothing. When the last owner leaves, the
+    /// member with the highest role becomes owner; a user who joins an empty room becomes its owner. To leave a room
+    /// without being a member is `NotFound`.
+    async fn change_membership(&self, change: MembershipChange) -> Result<RoomEntry, RoomError>;
+
+    /// The members of a room with ids above `after`, ordered by id, at most `limit`, and whether there are more.
+    /// Everybody sees those of a public room, only members those of any other.
+    async fn members(
+        &self,
+        room: RoomId,
+        actor: UserId,
+        after: UserId,
+        limit: u32,
+    ) -> Result<(Vec<(Profile, Role)>, bool), RoomError>;
+
+    /// The ids of all members of a room.
+    async fn member_ids(&self, room: RoomId) -> Result<Vec<UserId>, StoreError>;
+
+    /// Moves a user's read mark in a room forward to `seq`, or to the room's head when `None`: never back and never
+    /// beyond the head. The sink receives a commit when the mark moved. A user who is not a member has no mark:
+    /// nothing moves, and the answer is 0.
+    async fn mark_read(&self, room: RoomId, user: UserId, seq: Option<Seq>) -> Result<ReadMark, StoreError>;
+}
+
+/// A room to create. The caller checks name and title.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewRoom {
+    /// The user who creates and owns it.
+    pub owner: UserId,
+    /// Public or private.
+    pub kind: RoomKind,
+    /// Unique, regardless of case.
+    pub name: String,
+    /// May be empty.
+    pub title: String,
+    /// The time.
+    pub now: Timestamp,
+    /// The session that asked; see [`teahouse_core::Change::Entry`].
+    pub requester: Option<SessionId>,
+}
+
+/// A change of a membership.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MembershipChange {
+    /// The room.
+    pub room: RoomId,
+    /// The user who changes it.
+    pub actor: UserId,
+    /// The change.
+    pub what: Membership,
+    /// The time.
+    pub now: Timestamp,
+    /// The session that asked; see [`teahouse_core::Change::Entry`].
+    pub requester: Option<SessionId>,
+}
+
+/// What happens to a membership.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Membership {
+    /// The actor joins a public room. Their read mark starts at the room's head.
+    Join,
+    /// The actor leaves. Nobody can leave the lobby or a direct room.
+    Leave,
+    /// The actor brings a user in.
+    Invite(UserId),
+    /// The actor removes a member.
+    Remove(UserId),
+    /// The actor gives a member a role.
+    Role(UserId, Role),
+}
+
+/// Why an operation on a room was refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RoomError {
+    /// There is no such room or user. Private and direct rooms look like this to all who are not in them.
+    #[error("no such room or user")]
+    NotFound,
+    /// The actor is not allowed to do this.
+    #[error("the actor may not do this")]
+    Forbidden,
+    /// Another room has this name.
+    #[error("this name is taken")]
+    NameTaken,
+    /// The user is in as many rooms as a user can be.
+    #[error("in too many rooms")]
+    TooMany,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A read mark after [`Rooms::mark_read`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReadMark {
+    /// The seq up to which the room is read.
+    pub read_seq: Seq,
+    /// The number of unread messages, at most 999.
+    pub unread: u32,
+    /// Whether this call moved the mark.
+    pub moved: bool,
+}
