@@ -168,7 +168,7 @@ async fn a_disconnect_by_the_backend_gives_its_reason_and_updates_presence() {
 
 /// Publishes more than the network and the server hold for a stalled reader.
 async fn publish_too_much(backend: &Backend, to: Value, count: usize) {
-    let data = json!({"filler": "tea ".repeat(400)});
+    let data = json!({"filler": "tea ".repeat(100)});
     for _ in 0..count / 100 {
         let some = (0..100).map(|_| backend.publish(to.clone(), "new_article", data.clone()));
         join_all(some).await.into_iter().for_each(|answer| drop(answer.expect(200)));
@@ -177,7 +177,7 @@ async fn publish_too_much(backend: &Backend, to: Value, count: usize) {
 
 #[tokio::test]
 async fn a_session_too_slow_for_published_events_receives_events_missed() {
-    for (all, count) in [(false, 500), (true, 6000)] {
+    for (all, count) in [(false, 2000), (true, 6000)] {
         let (server, [amy, bea]) = server_and_users(["amy", "bea"]);
         let backend = Backend::new(&server);
         let mut stalled = Device::new(&amy).expecting(ARTICLE).with_small_buffer();
