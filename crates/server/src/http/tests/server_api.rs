@@ -78,7 +78,7 @@ async fn every_route_requires_a_key() {
             "ApiKey".to_owned(),
             "ApiKey thk_".to_owned(),
         ] {
-            // Who is refused is refused before anything of what they say is read.
+            // The key is checked before the body is read.
             let request = request(method, &path, None).header("authorization", &authorization);
             let answer = site.ask(request.body(Body::from("{")).unwrap()).await;
             assert_eq!(answer.error(), (401, "unauthorized", None), "{method} {path} {authorization}");
