@@ -11,7 +11,10 @@ use teahouse_protocol::catalogue::catalogue;
 
 fn made() -> [(&'static str, String); 2] {
     let catalogue = catalogue();
-    [("docs/openapi.json", openapi::document(&catalogue)), ("packages/types/protocol.ts", typescript::module(&catalogue))]
+    [
+        ("docs/openapi.json", openapi::document(&catalogue)),
+        ("packages/types/protocol.ts", typescript::module(&catalogue)),
+    ]
 }
 
 fn main() -> std::io::Result<()> {
