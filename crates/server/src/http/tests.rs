@@ -1,5 +1,5 @@
-//! The routes as a client meets them: the whole router in this process, over a real SQLite store. Named
-//! after the rows of ANCESTOR.md where they come from one.
+//! The routes as clients see them: the whole router in this process over a real SQLite store. A prefix such as `p12_`
+//! names the row of docs/internals/regressions.md that the test guards.
 
 mod accounts;
 mod around;
