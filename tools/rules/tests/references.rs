@@ -10,6 +10,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("package-lock.json", "npm's own copy in node_modules"),
     ("jwks.json", "a file of the operator's"),
     ("/api/v1/openapi.json", "a route"),
+    ("tools/fuzz/corpus", "inputs of the fuzzer, which this crate does not read"),
 ];
 
 fn is_prose(path: &str) -> bool {
