@@ -1,4 +1,4 @@
-//! The command line: commands, flags and help. It parses and executes nothing.
+//! The command line: commands, flags and help. It executes nothing.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
