@@ -1,15 +1,16 @@
 #!/bin/sh
-# Whether docs/openapi.json and packages/types/protocol.ts are what the protocol's own types say, and whether the types compile.
+# Checks that docs/openapi.json and packages/types/protocol.ts are what the protocol's tables generate, and that the types
+# compile.
 set -eu
 cd "$(dirname "$0")/.."
 
-schema=${1:?the program that makes them}
-made=$(mktemp -d)
-trap 'rm -rf "$made"' EXIT
-"$schema" "$made"
+schema=${1:?the program that generates them}
+generated=$(mktemp -d)
+trap 'rm -rf "$generated"' EXIT
+"$schema" "$generated"
 for file in docs/openapi.json packages/types/protocol.ts; do
-    diff -u "$file" "$made/$file" || {
-        echo "!!! $file is not what the code says. Please run \`make types\`, and commit what it wrote." >&2
+    diff -u "$file" "$generated/$file" || {
+        echo "!!! $file differs from the code. Run \`make types\`, and commit the result." >&2
         exit 1
     }
 done

@@ -1,18 +1,20 @@
 #!/bin/sh
 # Runs Schemathesis against a server: requests that it derives from docs/openapi.json. Fails on an error of the server, a
-# response that the document does not describe, and a valid request that the server refuses, unless
-# scripts/schemathesis/exclusions.toml lists it with a reason. Installs Schemathesis into target/tools.
+# response that the document does not describe, a valid request that the server refuses, and an invalid one that it
+# accepts, unless scripts/schemathesis/exclusions.toml lists it with a reason. Metrics have a listener of their own and are
+# left out. Installs Schemathesis into target/tools.
 #
 #   scripts/schemathesis.sh target/debug/teahouse [examples per operation]
 set -eu
 cd "$(dirname "$0")/.."
+root=$PWD
 
 server=${1:?the binary of the server}
 examples=${2:-40}
 seed=20261130
 version=4.32.5
 
-tools=target/tools/schemathesis-$version
+tools=$root/target/tools/schemathesis-$version
 if [ ! -x "$tools/bin/schemathesis" ]; then
     python3 -m venv "$tools"
     "$tools/bin/pip" install --quiet "schemathesis==$version"
@@ -27,11 +29,11 @@ stop() {
 trap 'stop; rm -rf "$work"' EXIT
 
 # No limit gets in the way.
-for limit in SENDS ENVELOPES READS CONNECTS LOGINS REGISTRATIONS BAD_TOKENS WRONG_PASSWORDS; do
+for limit in SENDS ENVELOPES READS CONNECTS LOGINS REGISTRATIONS BAD_TOKENS; do
     export "TEAHOUSE_LIMITS__${limit}_PER_SECOND=100000" "TEAHOUSE_LIMITS__${limit}_BURST=100000"
 done
-unset TEAHOUSE_LIMITS__WRONG_PASSWORDS_PER_SECOND
-export TEAHOUSE_LIMITS__WRONG_PASSWORDS_PER_MINUTE=100000 TEAHOUSE_LOG__FILTER=warn
+export TEAHOUSE_LIMITS__WRONG_PASSWORDS_PER_MINUTE=100000 TEAHOUSE_LIMITS__WRONG_PASSWORDS_BURST=100000
+export TEAHOUSE_LOG__FILTER=warn
 
 # start DATA [KEY=VALUE…]: starts a server with this data directory and sets `url`.
 start() {
@@ -52,7 +54,7 @@ start() {
 
 # account NAME: registers a user and prints a token.
 account() {
-    curl --silent --fail --json "{\"username\":\"$1\",\"password\":\"secret123\",\"email\":\"$1@example.org\"}" \
+    curl --silent --fail --data "{\"username\":\"$1\",\"password\":\"secret123\",\"email\":\"$1@example.org\"}" \
         "$url/api/auth/register" | sed 's/.*"token":"\([^"]*\)".*/\1/'
 }
 
@@ -60,10 +62,11 @@ account() {
 check() {
     authorization=$1
     shift
-    SCHEMATHESIS_HOOKS=hooks PYTHONPATH=scripts/schemathesis "$tools/bin/schemathesis" \
-        --config-file scripts/schemathesis/schemathesis.toml \
-        run docs/openapi.json --url "$url" --seed "$seed" --max-examples "$examples" --workers 1 \
-        --generation-database none --header "Authorization: $authorization" "$@" || failed=1
+    # It writes a cache into the directory where it runs.
+    (cd "$work" && SCHEMATHESIS_HOOKS=hooks PYTHONPATH="$root/scripts/schemathesis" "$tools/bin/schemathesis" \
+        --config-file "$root/scripts/schemathesis/schemathesis.toml" \
+        run "$root/docs/openapi.json" --url "$url" --seed "$seed" --max-examples "$examples" --workers 1 \
+        --generation-database none --header "Authorization: $authorization" "$@") || failed=1
 }
 
 failed=0
@@ -71,8 +74,8 @@ failed=0
 # A server with accounts of its own. What ends a login has a user of its own.
 start accounts
 token=$(account schemathesis)
-check "Bearer $token" --exclude-tag server --exclude-operation-id logOut \
-    --exclude-operation-id changePassword --exclude-operation-id metrics --exclude-operation-id connect
+check "Bearer $token" --exclude-tag server --exclude-operation-id logOut --exclude-operation-id changePassword \
+    --exclude-operation-id metrics
 check "Bearer $(account leaver)" --include-operation-id logOut
 check "Bearer $(account changer)" --include-operation-id changePassword
 key=$("$server" key create schemathesis --data "$work/accounts" | grep -o 'thk_[A-Za-z0-9_-]*' | head -n 1)

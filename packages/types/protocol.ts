@@ -45,27 +45,27 @@ export const CloseCode = {
   Done: 1000,
   /** Protocol error */
   ProtocolError: 1002,
-  /** Binary frames are not spoken here */
+  /** Binary frames are not supported */
   Binary: 1003,
   /** Text is not UTF-8 */
   NotUtf8: 1007,
-  /** Refused by policy */
+  /** Policy violation */
   Policy: 1008,
-  /** Frame over 64 KiB */
+  /** Message over 64 KiB */
   TooLarge: 1009,
-  /** An error of ours */
+  /** Internal error */
   Internal: 1011,
-  /** Restart: come back */
+  /** Server restart */
   Restart: 1012,
-  /** Overloaded: come back later */
+  /** Server overloaded: try again later */
   Overloaded: 1013,
-  /** Nothing could be sent for too long */
+  /** Write timeout */
   Stalled: 4000,
-  /** No sign of life after a ping */
+  /** Ping timeout */
   NoSignOfLife: 4001,
-  /** No hello in time */
+  /** Hello timeout */
   NoHello: 4002,
-  /** Token expired: get a new one, then come back */
+  /** Token expired: get a new one, then reconnect */
   Expired: 4101,
   /** Unauthorized: connected elsewhere */
   Displaced: 4501,
@@ -73,7 +73,7 @@ export const CloseCode = {
   Banned: 4502,
   /** Token revoked: log in again */
   Revoked: 4503,
-  /** Too many bad envelopes */
+  /** Too many malformed envelopes */
   Malformed: 4504,
 } as const;
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];

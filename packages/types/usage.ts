@@ -1,15 +1,15 @@
-// How the types are meant to be used. Nothing runs: that this compiles is the test.
+// Uses of the types. Nothing runs: the test is that this compiles.
 
 import { CLOSE_CODES, CloseCode, ERROR_CODES } from './protocol.js';
-import type { AckData, ClientEnvelope, Change, ErrorCode, RequestData, ServerEnvelope } from './protocol.js';
+import type { AckData, ClientEnvelope, Change, ErrorCode, RequestData, Routes, ServerEnvelope } from './protocol.js';
 
-/** Whatever comes from the server is told apart by its type; a type that is not handled does not compile. */
+/** The type tells envelopes apart; an envelope without a case does not compile. */
 export function summary(envelope: ServerEnvelope): string {
   switch (envelope.type) {
     case 'welcome':
       return envelope.data.rooms.map((room) => `${room.title || room.name} (${room.peer?.nickname ?? room.kind})`).join();
     case 'catch_up':
-      return envelope.data.reset ? 'anew' : `from ${envelope.data.from}`;
+      return envelope.data.reset ? 'reset' : `from ${envelope.data.from}`;
     case 'caught_up':
       return `${envelope.data.version} ${envelope.data.my_reactions['81']?.join() ?? ''}`;
     case 'message':
@@ -45,14 +45,14 @@ function change(change: Change | undefined): string {
   return change?.kind === 'react' ? change.emoji : (change?.kind ?? '');
 }
 
-/** A request and its answer belong together. */
+/** A request and its response belong together. */
 export declare function request<Type extends keyof AckData>(type: Type, data: RequestData[Type]): Promise<AckData[Type]>;
 
 export async function say(room: number, content: string): Promise<number> {
   const { seq, duplicate } = await request('message', { room, content, client_id: 'c-1' });
   // @ts-expect-error A message has no unread count.
   (await request('message', { room, content, client_id: 'c-1' })).unread;
-  // @ts-expect-error Nothing is said without a client_id.
+  // @ts-expect-error A message needs a client_id.
   await request('message', { room, content });
   return duplicate ? 0 : seq;
 }
@@ -63,3 +63,15 @@ export const nonsense: ClientEnvelope = { type: 'nonsense', data: {} };
 // @ts-expect-error There is no such code.
 export const code: ErrorCode = 'teapot';
 export const isForever: boolean = !CLOSE_CODES[CloseCode.Displaced].reconnect;
+
+/** A route, its body and its response belong together. */
+export declare function call<Route extends keyof Routes>(
+  route: Route,
+  body: Routes[Route]['body'],
+): Promise<Routes[Route]['data']>;
+
+export async function createRoom(name: string): Promise<number> {
+  // @ts-expect-error A room needs a name.
+  await call('POST /api/v1/rooms', { kind: 'public' });
+  return (await call('POST /api/v1/rooms', { kind: 'public', name })).id;
+}

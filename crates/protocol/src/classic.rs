@@ -1,5 +1,5 @@
-//! The classic dialect, which the old Vue front end speaks (docs/protocol.md, The classic dialect): reads the client's
-//! envelopes, writes envelopes and bodies for it, field by field as it expects them.
+//! The classic dialect, which the old Vue front end speaks (docs/protocol.md, "The classic dialect"): reads the
+//! client's envelopes, writes envelopes and bodies for it, field by field as it expects them.
 
 mod bodies;
 mod envelopes;

@@ -1,4 +1,5 @@
-//! The envelope around every HTTP response under `/api`, in both dialects and the server API (docs/protocol.md, HTTP).
+//! The envelope around every HTTP response under `/api`, in both dialects and the server API (docs/protocol.md,
+//! "HTTP").
 
 use schemars::JsonSchema;
 use serde::Serialize;

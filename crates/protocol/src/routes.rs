@@ -1,6 +1,6 @@
-//! The one table of HTTP routes. The server's router, `docs/openapi.json`, `packages/types` and the tests that walk all
-//! routes are made from it. It has no handlers: the server matches over [`Endpoint`]. Outside of it are the page's files
-//! and `/api/ws`, an address of the old front end that is always 404.
+//! The one table of HTTP routes. The server's router, `docs/openapi.json`, `packages/types` and the tests that walk
+//! all routes are made from it. It has no handlers: the server matches over [`Endpoint`]. Outside of it are the page's
+//! files and `/api/ws`, an address of the old front end that is always 404.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -104,7 +104,7 @@ pub enum Auth {
     ApiKey,
 }
 
-/// The limit that a call counts against (docs/protocol.md, Limits).
+/// The limit that a call counts against (docs/protocol.md, "Limits").
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum RateClass {
     /// None.

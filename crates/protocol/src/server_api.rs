@@ -1,5 +1,5 @@
-//! The server API for a site's backend (docs/protocol.md, The server API): bodies of requests, the `data` of responses,
-//! and the check of what a backend publishes.
+//! The server API for a site's backend (docs/protocol.md, "The server API"): bodies of requests, the `data` of
+//! responses, and the check of what a backend publishes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

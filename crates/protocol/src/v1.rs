@@ -1,5 +1,5 @@
-//! The v1 dialect, for every client of a new site (docs/protocol.md, The v1 dialect): reads requests from the socket and
-//! from HTTP, writes responses and events.
+//! The v1 dialect, for every client of a new site (docs/protocol.md, "The v1 dialect"): reads requests from the socket
+//! and from HTTP, writes responses and events.
 
 mod bodies;
 mod envelopes;

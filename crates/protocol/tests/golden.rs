@@ -31,7 +31,7 @@ fn message(content: &str) -> Message {
 }
 
 #[test]
-fn message_is_the_lobbys() {
+fn message_is_a_lobby_message() {
     let expect = concat!(
         r#"{"type":"message","data":{"id":1,"user_id":7,"username":"amy","nickname":"Amy","avatar":"","content":"hi","#,
         r#""message_type":1,"send_time":"2026-11-22T06:25:36.120Z","status":1,"created_at":"2026-11-22T06:25:36.120Z"}}"#
@@ -52,7 +52,7 @@ fn online_count() {
 }
 
 #[test]
-fn private_message_is_the_receivers() {
+fn private_message_goes_to_the_receiver() {
     let expect = concat!(
         r#"{"type":"private_message","data":{"message":{"id":1,"conversation_id":3,"#,
         r#""sender":{"id":7,"username":"amy","nickname":"Amy","avatar":""},"#,
@@ -75,7 +75,7 @@ fn message_deleted() {
 }
 
 #[test]
-fn heartbeat_says_the_time_in_whole_seconds() {
+fn heartbeat_has_the_time_in_whole_seconds() {
     let expect = r#"{"type":"heartbeat","data":{"timestamp":1795328736}}"#;
     assert_eq!(classic::heartbeat(Timestamp(1_795_328_736_120)), expect);
 }

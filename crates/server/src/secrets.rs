@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_start_makes_a_secret_that_later_starts_find() {
+    fn the_first_start_creates_a_secret_that_later_starts_read() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("a/b");
         let first = Secrets::load_or_create(&directory).unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_recognized_by_its_looks_and_never_printed() {
+    fn an_api_key_is_recognized_by_its_form_and_never_printed() {
         let key = ApiKey::random();
         assert_eq!(ApiKey::parse(key.expose()), Some(key.clone()));
         assert_ne!(key, ApiKey::random());

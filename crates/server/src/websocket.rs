@@ -104,14 +104,14 @@ pub struct RefusedHandshake(pub ApiError);
 pub async fn handle(State(handshakes): State<Handshakes>, request: Request) -> axum::response::Response {
     match handshake(&handshakes, request).await {
         Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
+        Err(error) => error.into_response(),
     }
 }
 
 async fn handshake(handshakes: &Handshakes, request: Request) -> Result<axum::response::Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    if let Some(RefusedHandshake(refusal)) = parts.extensions.remove() {
-        return Err(refusal);
+    if let Some(RefusedHandshake(error)) = parts.extensions.remove() {
+        return Err(error);
     }
     let Ok(context) = Context::from_request_parts(&mut parts, &()).await;
     let accepted_handshake = handshakes.check(&context, &parts).await?;
@@ -140,7 +140,7 @@ async fn handshake(handshakes: &Handshakes, request: Request) -> Result<axum::re
         // A copy, since the bytes would keep hyper's read buffer of 8 KiB alive as long as the session.
         let early = Bytes::copy_from_slice(&parts.read_buf);
         drop(parts.read_buf);
-        let socket = AcceptedSocket { accepted, stream, early, permit: permit.take(), answer: Bytes::new() };
+        let socket = AcceptedSocket { accepted, stream, early, permit: permit.take(), response: Bytes::new() };
         accepted_handshake.attach(&hub, socket).await;
     });
     Ok(response)
@@ -168,8 +168,8 @@ struct AcceptedSocket {
     /// Bytes that arrived after the handshake.
     early: Bytes,
     permit: Option<OwnedSemaphorePermit>,
-    /// The answer to the handshake, which the shard writes first; empty when HTTP has written it.
-    answer: Bytes,
+    /// The response to the handshake, which the shard writes first; empty when HTTP has written it.
+    response: Bytes,
 }
 
 impl AcceptedHandshake {
@@ -188,7 +188,7 @@ impl AcceptedHandshake {
     /// Hands the socket to its user's shard.
     async fn attach(self, hub: &Hub, socket: AcceptedSocket) {
         let Self { handshake_permit, user, mark, dialect, device, checked_at, lobby, language, address, .. } = self;
-        let AcceptedSocket { accepted, stream, early, permit, answer } = socket;
+        let AcceptedSocket { accepted, stream, early, permit, response } = socket;
         let connection = NewConnection {
             identity: Identity { user, token: mark, language, address },
             accepted,
@@ -197,7 +197,7 @@ impl AcceptedHandshake {
             lobby,
             checked_at,
             stream,
-            handshake_response: answer,
+            handshake_response: response,
             early_bytes: early,
             permit,
         };

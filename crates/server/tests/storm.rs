@@ -17,7 +17,7 @@ const BACK_WITHIN_SECONDS: f64 = 60.0;
 const PROBE_WITHIN_MS: f64 = 100.0;
 /// A busy machine may delay a probe once. A fault of the server delays it in every storm.
 const ATTEMPTS: usize = 3;
-/// The server sends the online count by tick.
+/// The server sends the online count by tick (docs/protocol.md#the-classic-dialect).
 const COUNTS_PER_SECOND: f64 = 4.0;
 
 struct Server {

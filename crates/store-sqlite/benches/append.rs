@@ -45,7 +45,7 @@ async fn run(options: SqliteOptions, senders: u64, rooms: u64) {
         store.ensure_site_user(site).await.unwrap();
     }
     if rooms > 1 {
-        // The first message of a direct room lists it for both, which is told too: it is no message.
+        // The first message of a direct room also publishes entries, which are no messages: send it before counting.
         for user in 1..=senders {
             let append =
                 Append { content: "hi".to_owned(), ..text(user, Destination::Direct(UserId(user % senders + 1))) };
@@ -78,7 +78,7 @@ async fn run(options: SqliteOptions, senders: u64, rooms: u64) {
     waits.sort_unstable();
     let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0;
     let stored = metrics.commits.get() - messages;
-    assert_eq!(stored, waits.len() as u64, "everything that was acknowledged was told, and nothing else");
+    assert_eq!(stored, waits.len() as u64, "every acknowledged message was published, and nothing else");
     println!(
         "{senders:>8} {rooms:>8} {:>12.0} {:>10.2} {:>10.2} {:>10.1} {:>16.1}",
         stored as f64 / took,

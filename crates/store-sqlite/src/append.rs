@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use teahouse_core::{
-    Change, Message, MessageChange, MessageId, MessageKind, RoomId, RoomKind, Seq, Timestamp, Version,
+    Change, Message, MessageChange, MessageId, MessageKind, RoomId, RoomKind, Seq, Timestamp, UserId, Version,
 };
 use teahouse_store::{Append, AppendError, Appended, Destination};
 
@@ -70,28 +70,13 @@ pub(crate) fn append(group: &mut Group<'_>, prepared: &Prepared) -> Result<Appen
     let mentions = mentions::find(group, room.id, &append.content)?;
     // The entries show the room before its first message.
     let unlisted = if room.last_seq == Seq(0) { direct::unlisted(group, &room, append.now)? } else { Vec::new() };
-    let inserted = group.conn.prepare_cached(INSERT)?.execute(params![
-        id(next.id.0),
-        id(next.last_seq.0),
-        id(next.version.0),
-        id(append.sender.0),
-        append.client_id,
-        prepared.content_hash,
-        append.content,
-        append.kind.as_str(),
-        append.reply_to.map(|message| id(message.0)),
-        mentions::to_column(&mentions),
-        prepared.address,
-        next.last_time.0,
-    ])?;
-    if inserted == 0 {
+    let Some(message_id) = insert(group, prepared, &next, &mentions)? else {
         return earlier(group.conn, append)?.ok_or(JobError::Refused(AppendError::Conflict));
-    }
-    let message = MessageId(row::number(group.conn.last_insert_rowid()));
+    };
     direct::list(group, &room, unlisted)?;
     group.set_room(next);
     let message = Message {
-        id: message,
+        id: message_id,
         room: next.id,
         seq: next.last_seq,
         version: next.version,
@@ -116,6 +101,31 @@ pub(crate) fn append(group: &mut Group<'_>, prepared: &Prepared) -> Result<Appen
     };
     group.publish(&next, Change::Message { message, last_seq: next.last_seq, what: MessageChange::New })?;
     Ok(appended)
+}
+
+/// Inserts the message with the counters of `room`. `None` when the sender has used the `client_id` before.
+fn insert(
+    group: &Group<'_>,
+    prepared: &Prepared,
+    room: &Room,
+    mentions: &[UserId],
+) -> Result<Option<MessageId>, rusqlite::Error> {
+    let append = &prepared.append;
+    let inserted = group.conn.prepare_cached(INSERT)?.execute(params![
+        id(room.id.0),
+        id(room.last_seq.0),
+        id(room.version.0),
+        id(append.sender.0),
+        append.client_id,
+        prepared.content_hash,
+        append.content,
+        append.kind.as_str(),
+        append.reply_to.map(|message| id(message.0)),
+        mentions::to_column(mentions),
+        prepared.address,
+        room.last_time.0,
+    ])?;
+    Ok((inserted > 0).then(|| MessageId(row::number(group.conn.last_insert_rowid()))))
 }
 
 /// The room, if the sender may write there. `None`: the direct room has to be created.

@@ -1,5 +1,5 @@
-//! Backups: a copy of one snapshot while the store is in use, by a thread with a connection of its own, into a file that
-//! gets its name when it is complete. It never looks at what it copies.
+//! Backups: a copy of one snapshot while the store is in use, by a thread with a connection of its own, into a file
+//! that gets its name when it is complete. It never looks at what it copies.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -70,8 +70,8 @@ impl Backups {
     }
 
     /// Copies the store, as it is at one moment, into a new directory while it is in use. The first start from the
-    /// copy takes a new epoch. A second backup at the same time is refused. Dropping the future ends the backup and
-    /// removes what it wrote.
+    /// copy takes a new epoch. A second backup at the same time is refused. A backup whose future is
+    /// dropped does not complete, and removes what it wrote.
     ///
     /// # Errors
     /// See [`BackupError`]; nothing of the backup is left.

@@ -1,5 +1,5 @@
-//! Changes of stored messages: edits, deletions, reactions. Each takes the room's next version and publishes the message
-//! as it is then; a request that changes nothing takes no version.
+//! Changes of stored messages: edits, deletions, reactions. Each takes the room's next version and publishes the
+//! message as it is then; a request that changes nothing takes no version.
 
 use std::collections::BTreeMap;
 

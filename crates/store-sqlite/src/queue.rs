@@ -1,5 +1,5 @@
-//! A bounded queue between async callers and the store's threads. A push never waits: a full queue refuses. `take` waits,
-//! and takes all items up to a bound, which makes group commits.
+//! A bounded queue between async callers and the store's threads. A push never waits: a full queue refuses. `take`
+//! waits, and takes all items up to a bound, which makes group commits.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -51,8 +51,8 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Waits for an item, then moves up to `max` items into `into`, oldest first. Returns `false` when the queue is closed
-    /// and empty.
+    /// Waits for an item, then moves up to `max` items into `into`, oldest first. Returns `false` when the queue is
+    /// closed and empty.
     pub(crate) fn take(&self, max: usize, into: &mut Vec<T>) -> bool {
         let mut state = self.lock();
         while state.waiting.is_empty() {

@@ -70,12 +70,12 @@ impl Readers {
         W: FnOnce(&Connection) -> Result<T, JobError<E>> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let ask = Box::new(move |conn: &mut Connection| {
+        let job = Box::new(move |conn: &mut Connection| {
             let result = snapshot(conn, work);
             // The caller may have gone.
             let _ = reply.send(result);
         });
-        self.ask(ask)?;
+        self.submit(job)?;
         match answer.await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(JobError::Refused(why))) => Err(why),
@@ -121,8 +121,8 @@ impl Readers {
     /// Makes a reader take the small reads that wait.
     fn schedule_small(&self) {
         let readers = self.clone();
-        let asked = self.ask(Box::new(move |conn| {
-            let some: Vec<SmallRead> = {
+        let submitted = self.submit(Box::new(move |conn| {
+            let batch: Vec<SmallRead> = {
                 let mut waiting = lock(&readers.small);
                 let count = waiting.len().min(SMALL_MAX);
                 waiting.drain(..count).collect()
@@ -130,25 +130,25 @@ impl Readers {
             if !lock(&readers.small).is_empty() {
                 readers.schedule_small();
             }
-            readers.run_small(conn, some);
+            readers.run_small(conn, batch);
         }));
-        if let Err(error) = asked {
+        if let Err(error) = submitted {
             // The reads that came after the first one depend on it.
             let all = std::mem::take(&mut *lock(&self.small));
             all.into_iter().for_each(|small| small(Err(&error)));
         }
     }
 
-    fn run_small(&self, conn: &Connection, some: Vec<SmallRead>) {
-        if some.is_empty() {
+    fn run_small(&self, conn: &Connection, batch: Vec<SmallRead>) {
+        if batch.is_empty() {
             return;
         }
         let execute = |sql| conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
         if let Err(error) = execute("BEGIN") {
             let error = store_error(&error, &self.metrics);
-            return some.into_iter().for_each(|small| small(Err(&error)));
+            return batch.into_iter().for_each(|small| small(Err(&error)));
         }
-        for small in some {
+        for small in batch {
             // The other reads must not fail with it.
             if catch_unwind(AssertUnwindSafe(|| small(Ok(conn)))).is_err() {
                 tracing::error!("a read panicked");
@@ -159,8 +159,8 @@ impl Readers {
         }
     }
 
-    fn ask(&self, ask: ReadJob) -> Result<(), StoreError> {
-        self.queue.try_push(ask).map_err(|error| match error {
+    fn submit(&self, job: ReadJob) -> Result<(), StoreError> {
+        self.queue.try_push(job).map_err(|error| match error {
             PushError::Full => self.overloaded(),
             PushError::Closed => StoreError::Closed,
         })
@@ -187,11 +187,11 @@ fn lock(small: &Mutex<Vec<SmallRead>>) -> MutexGuard<'_, Vec<SmallRead>> {
 }
 
 fn serve(conn: &mut Connection, queue: &Queue<ReadJob>) {
-    let mut asks = Vec::new();
+    let mut jobs = Vec::new();
     // One at a time, so that the other reads wait for any reader and not for this one.
-    while queue.take(1, &mut asks) {
-        for ask in asks.drain(..) {
-            if catch_unwind(AssertUnwindSafe(|| ask(conn))).is_err() {
+    while queue.take(1, &mut jobs) {
+        for job in jobs.drain(..) {
+            if catch_unwind(AssertUnwindSafe(|| job(conn))).is_err() {
                 tracing::error!("a read panicked");
             }
             if !conn.is_autocommit()

@@ -14,9 +14,9 @@ use crate::{OpenError, row};
 
 /// "TeaH", as the first migration writes it.
 const APPLICATION_ID: i64 = 1_415_930_184;
-/// The writer's page cache: it should hold the upper levels of the indexes by client_id, which are hit at random. No more
-/// than that: after a page split SQLite scans its whole cache at the end of the transaction (twice as much took 2 % of
-/// the time with a thousand senders).
+/// The writer's page cache: it should hold the upper levels of the indexes by client_id, which are hit at random. No
+/// more than that: after a page split SQLite scans its whole cache at the end of the transaction (twice as much took
+/// 2 % of the time with a thousand senders).
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// A reader's page cache: the upper levels of the indexes. The rest is in the system's cache, and a reconnect storm,
 /// which reads every account, would fill any size.
@@ -85,15 +85,15 @@ pub(crate) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<Connect
     Ok(conn)
 }
 
-/// Compiles each statement once. By default SQLite plans with the value bound to a `LIMIT`, and recompiles the statement
-/// whenever it is bound again, which takes longer than most of our statements run.
+/// Compiles each statement once. By default SQLite plans with the value bound to a `LIMIT`, and recompiles the
+/// statement whenever it is bound again, which takes longer than most of our statements run.
 fn keep_statements(conn: &Connection) -> Result<(), rusqlite::Error> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// Marks a copy of a database, which nothing else has open: its first start takes a new epoch. Afterwards the copy is one
-/// file, synced as far as SQLite does that.
+/// Marks a copy of a database, which nothing else has open: its first start takes a new epoch. Afterwards the copy is
+/// one file, synced as far as SQLite does that.
 pub(crate) fn mark_as_copy(path: &Path) -> Result<(), rusqlite::Error> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     // No log file beside it, which a move could leave behind.

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use super::*;
 use teahouse_store::*;
 
-/// A sink that keeps all commits and can hold the writer: `entered` reports that the writer is in it, and it stays there
+/// A sink that keeps all commits and can hold the writer: `entered` reports that the writer is in it, where it stays
 /// until `release` is used or dropped.
 #[derive(Clone, Default)]
 struct GatedSink {

@@ -1,5 +1,5 @@
-//! The one writer: it takes the waiting jobs, runs them in one transaction, commits with one fsync, and hands the commits
-//! and their callers to the sink. It owns what happens when the disk fails. It does not know what its jobs do.
+//! The one writer: it takes the waiting jobs, runs them in one transaction, commits with one fsync, and hands the
+//! commits and their callers to the sink. It owns what happens when the disk fails. It does not know what its jobs do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! A process that dies during writes, by `kill -9` or by a disk that fails under a commit: everything that it acknowledged
-//! is stored, once. The process that dies is this program, started again.
+//! A process that dies during writes, by `kill -9` or by a disk that fails under a commit: everything that it
+//! acknowledged is stored, once. The process that dies is this program, started again.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -149,8 +149,8 @@ fn a_disk_that_takes_no_write_refuses_and_loses_nothing_that_was_acknowledged() 
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    // Files can grow to two or four megabytes, depending on the shell's unit. Then `write` fails with EFBIG, which is an I/O
-    // error like any other to SQLite.
+    // Files can grow to two or four megabytes, depending on the shell's unit. Then `write` fails with EFBIG, which is an
+    // I/O error like any other to SQLite.
     let shell = ["sh", "-c", "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\""];
     let test = "a_disk_that_takes_no_write_refuses_and_loses_nothing_that_was_acknowledged";
     let mut child = start(test, directory.path(), 0, &shell);

@@ -63,7 +63,7 @@ pub enum DirectRoomError {
     #[error("no such conversation")]
     NotFound,
     /// It belongs to two others.
-    #[error("somebody else's conversation")]
+    #[error("a conversation of others")]
     Forbidden,
     /// The store failed.
     #[error(transparent)]

@@ -70,7 +70,7 @@ pub trait Messages: Send + Sync {
 /// A message to store. The caller trims and measures the content.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Append {
-    /// The room or the user that it goes to.
+    /// The room or the user that gets it.
     pub destination: Destination,
     /// Its author.
     pub sender: UserId,
@@ -88,7 +88,7 @@ pub struct Append {
     pub now: Timestamp,
 }
 
-/// Where a message goes.
+/// The room or the user that gets a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Destination {
     /// A room that the sender is a member of.

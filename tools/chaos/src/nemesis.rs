@@ -36,7 +36,7 @@ use Fault::{ClockBack, ClockForward, FailingSync, FullDisk, Kill, ReadOnlyDisk, 
 
 /// Every kind: how many of it are in a deck, and its name.
 const KINDS: [(Fault, usize, &str); 8] = [
-    (Kill, 7, KILL),
+    (Kill, 5, KILL),
     (Restart, 1, "restart by SIGTERM"),
     (FullDisk, 1, "disk full"),
     (ReadOnlyDisk, 1, "disk read-only"),
@@ -73,7 +73,7 @@ impl Nemesis<'_> {
     pub async fn run(mut self) {
         let mut deck = Vec::new();
         loop {
-            let pause = self.random.time_ms(400, 2500);
+            let pause = self.random.time_ms(300, 1800);
             if self.wait(pause).await {
                 return;
             }

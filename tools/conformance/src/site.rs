@@ -87,7 +87,7 @@ pub(crate) async fn a_site_renames_its_users_but_takes_no_name_from_another(fixt
     };
     assert_eq!(email(70, "a@example.org").await.as_deref(), Some("a@example.org"));
     assert_eq!(email(70, "A@Example.org").await.as_deref(), Some("A@Example.org"));
-    assert_eq!(email(70, "TAKEN@example.org").await.as_deref(), Some("A@Example.org"), "somebody else's");
+    assert_eq!(email(70, "TAKEN@example.org").await.as_deref(), Some("A@Example.org"), "another user's");
     assert_eq!(put(numbered(70, "amelie")).await.email.as_deref(), Some("A@Example.org"), "not given");
 
     // The old name is free for registration and mentions.

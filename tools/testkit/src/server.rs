@@ -138,7 +138,7 @@ impl Server {
     /// The URL of the metrics, where their listener is on.
     #[must_use]
     pub fn metrics_url(&self) -> String {
-        let line = self.wait_for_log_line("metrics are served");
+        let line = self.wait_for_log_line("metrics listening");
         let (_, address) = line.split_once("address=").unwrap();
         format!("http://{}/metrics", address.trim().trim_matches('"'))
     }

@@ -241,6 +241,7 @@ test('earlier messages load on request, each once', LIMIT, () =>
     await amy.register('amy');
     assert.equal((await amy.ids()).length, 50);
     await amy.page.getByRole('button', { name: 'Earlier messages' }).click();
+    await amy.page.locator('#scroll li[data-id]').nth(59).waitFor();
     await amy.sees('0.0');
     const ids = await amy.ids();
     assert.equal(ids.length, 60);

@@ -1,5 +1,5 @@
-//! How sessions begin: an upgraded connection gets a slot, its session is registered, and whoever it displaces is
-//! closed.
+//! How sessions begin: an upgraded connection gets a slot, its session is registered, and the sessions that it
+//! displaces are closed.
 
 use std::io;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl Shard {
             self.attach_cursor(index, LOBBY, lobby);
         }
         if self.revocations.cover(user, &token, checked_at) {
-            // It is not registered, so it displaces no session and nobody sees its user online.
+            // It is not registered, so it displaces no session and does not make its user appear online.
             self.slots[index].leaving.has_left = true;
             return self.send_close(index, CloseCode::Revoked, CloseNotice::default());
         }

@@ -1,5 +1,5 @@
-//! What arrives in the inbox: tails grow, cursors become due, and sessions are notified. First the deliveries in
-//! order, then what there was no room for and was only noted.
+//! Deliveries of the inbox: tails grow, cursors become due, and sessions are notified. First the deliveries in order,
+//! then those that the inbox had no room for, of which it only noted what is affected.
 
 use teahouse_core::{LOBBY, RoomId, Seq, UserId, Version};
 

@@ -25,7 +25,7 @@ impl Shard {
             && room.members != members
         {
             room.members = members;
-            // In a crowd nobody is notified of each params.
+            // In a crowd, members are not notified of each newcomer.
             if members <= ENTRY_MEMBERS_MAX && id != LOBBY {
                 self.entries.mark_changed(id);
             }

@@ -2,7 +2,7 @@
 //!
 //! A session's welcome is read from the store at some moment after its hello, and commits keep arriving meanwhile.
 //! From the first hello until the last welcome the window remembers each room's newest head and which rooms
-//! may look different, so that nothing that the snapshot did not know is lost. It is empty while nobody waits.
+//! may look different, so that what the snapshot did not include is not lost. It is empty while no session waits.
 
 use teahouse_core::{RoomId, Seq, Version};
 

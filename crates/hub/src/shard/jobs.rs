@@ -1,15 +1,16 @@
 //! Work that takes time: futures of the request handler and reads of the store. The shard begins it here; the event
 //! loop drives it and brings back what came of it.
 //!
-//! A future that is ready at its first poll is not answered on the spot: like all others it waits in `done` until the
-//! event loop has taken the inbox, so that what was committed before an answer is processed before that answer.
+//! A response that is ready at its first poll is sent on the spot, so that replies to refused requests keep their
+//! order. Only one that enters a room waits in `done` until the event loop has taken the inbox: the commit that
+//! brought the session into the room is there, and comes first.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker};
 
 use teahouse_core::{MessageId, RoomEntry, SessionId, UserId};
 
-use crate::ports::{BoxFuture, ChangesPage, ClassicPage, HistoryReader, Response};
+use crate::ports::{BoxFuture, ChangesPage, ClassicPage, HistoryReader, Response, SessionEffect};
 use crate::session::StoreRead;
 
 /// What a shard read from the store.
@@ -35,7 +36,7 @@ pub(crate) enum Done {
     Read(StoreRead, Option<ReadResult>),
 }
 
-/// Jobs that were begun, and those that are over already.
+/// Jobs that were begun, and those that are done already.
 #[derive(Default)]
 pub(crate) struct Jobs {
     begun: Vec<Job>,
@@ -44,14 +45,27 @@ pub(crate) struct Jobs {
 
 impl Jobs {
     /// Begins a request's work. It is polled once at once, so that a session's requests reach their queue in the
-    /// order in which they came.
-    pub(super) fn begin(&mut self, session: SessionId, mut future: BoxFuture<Response>) {
+    /// order in which they came. Returns the response if it is ready and need not wait for the inbox; `Err` when the
+    /// handler panicked.
+    pub(super) fn begin(
+        &mut self,
+        session: SessionId,
+        mut future: BoxFuture<Response>,
+    ) -> Option<Result<Response, ()>> {
         let mut context = Context::from_waker(Waker::noop());
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
-            Ok(Poll::Pending) => self.begun.push(Job::Request(session, future)),
-            Ok(Poll::Ready(answer)) => self.done.push(Done::Request(session, Ok(answer))),
-            Err(_) => self.done.push(Done::Request(session, Err(()))),
+        let response = match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
+            Ok(Poll::Ready(response)) => response,
+            Ok(Poll::Pending) => {
+                self.begun.push(Job::Request(session, future));
+                return None;
+            }
+            Err(_) => return Some(Err(())),
+        };
+        if matches!(response.effect, Some(SessionEffect::EnterRoom(..))) {
+            self.done.push(Done::Request(session, Ok(response)));
+            return None;
         }
+        Some(Ok(response))
     }
 
     pub(super) fn begin_read(&mut self, history: &dyn HistoryReader, read: StoreRead) {
@@ -64,7 +78,7 @@ impl Jobs {
         std::mem::take(&mut self.begun)
     }
 
-    /// What was over at its first poll.
+    /// What was done at its first poll and waits for the inbox.
     pub(super) fn take_done(&mut self) -> Vec<Done> {
         std::mem::take(&mut self.done)
     }
@@ -101,18 +115,31 @@ fn start(history: &dyn HistoryReader, read: &StoreRead) -> BoxFuture<Option<Read
 
 #[cfg(test)]
 mod tests {
+    use teahouse_core::{RoomId, Version};
+
     use super::*;
 
     #[test]
-    fn a_future_is_polled_once_and_then_driven_or_done() {
+    fn a_future_is_polled_once_and_then_driven() {
         let mut jobs = Jobs::default();
-        jobs.begin(SessionId(1), Box::pin(std::future::pending()));
+        assert!(jobs.begin(SessionId(1), Box::pin(std::future::pending())).is_none());
+        let refused = jobs.begin(SessionId(2), Box::pin(std::future::ready(Response::default())));
+        assert!(matches!(refused, Some(Ok(_))));
+        let panicked = jobs.begin(SessionId(3), Box::pin(async { std::panic::resume_unwind(Box::new("on purpose")) }));
+        assert!(matches!(panicked, Some(Err(()))));
         assert!(!jobs.has_done());
-        jobs.begin(SessionId(2), Box::pin(std::future::ready(Response::default())));
-        jobs.begin(SessionId(3), Box::pin(async { panic!("a handler that panics") }));
-        let done = jobs.take_done();
-        assert!(matches!(&done[..], [Done::Request(SessionId(2), Ok(_)), Done::Request(SessionId(3), Err(()))]));
         assert!(matches!(jobs.take_begun()[..], [Job::Request(SessionId(1), _)]));
-        assert!(jobs.take_begun().is_empty() && !jobs.has_done());
+        assert!(jobs.take_begun().is_empty());
+    }
+
+    #[test]
+    fn a_response_that_enters_a_room_waits_for_the_inbox() {
+        let mut jobs = Jobs::default();
+        let effect = Some(SessionEffect::EnterRoom(RoomId(7), Version(1)));
+        let response = Response { effect, ..Response::default() };
+        assert!(jobs.begin(SessionId(1), Box::pin(std::future::ready(response))).is_none());
+        assert!(jobs.has_done());
+        assert!(matches!(jobs.take_done()[..], [Done::Request(SessionId(1), Ok(_))]));
+        assert!(!jobs.has_done());
     }
 }

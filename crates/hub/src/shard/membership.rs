@@ -88,7 +88,7 @@ impl Shard {
             Some(removed) => [removed, frame].concat().into(),
             None => frame,
         };
-        // To a session that was in the room already this is no beginning, and must not replace one that waits.
+        // A session that was in the room already does not begin it here; this must not replace a beginning that waits.
         let topic = if has_entered { topic } else { CoalesceKey::Entry(entry.id) };
         self.notify(index, topic, frame);
     }

@@ -13,7 +13,7 @@ impl Shard {
     /// A session asks who is online in a room and watches it from now on.
     pub(super) fn watch(&mut self, index: usize, id: Option<String>, room: RoomId) {
         if room == LOBBY {
-            // Its changes reach everybody as the number of users online.
+            // Its changes reach all sessions as the number of users online.
             let now = PresenceNow { online: Vec::new(), count: self.environment.online.count(), truncated: true };
             return self.acknowledge(index, id, &now);
         }

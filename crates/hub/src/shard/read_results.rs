@@ -1,4 +1,4 @@
-//! What the store returned: pages go to the cursors that wait for them, encoded once for all of them.
+//! Results of reads: pages go to the cursors that wait for them, encoded once for all of them.
 
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
-//! What arrives from sessions: bytes become frames, frames become requests for the handler or for the hub itself, and
-//! what came of requests goes back.
+//! Requests of sessions: bytes become frames, frames become requests for the handler or for the hub itself, and
+//! responses go back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use teahouse_protocol::v1;
 
 use super::state::Shard;
 use crate::inbox::Delivery;
-use crate::ports::{Dialect, HubRequest, RequestOutcome, Response, SessionEffect};
+use crate::ports::{BoxFuture, Dialect, HubRequest, RequestOutcome, Response, SessionEffect};
 use crate::session::Phase;
 use crate::websocket::{self, Event, Flow};
 
@@ -140,16 +140,22 @@ impl Shard {
                     let response = future.await;
                     Response { effect: response.effect.or(Some(SessionEffect::AbortHello)), ..response }
                 };
-                self.jobs.begin(id, Box::pin(future));
+                self.begin_work(id, Box::pin(future));
             }
             RequestOutcome::ReadingHistory { room, id: reference, work } => {
                 // The room is held from here on; only then the store is read.
                 let held = session.begin_reading(room);
                 let effect = SessionEffect::FinishReading { room, id: reference, held };
-                self.jobs.begin(id, Box::pin(async move { Response { effect: Some(effect), ..work.await } }));
+                self.begin_work(id, Box::pin(async move { Response { effect: Some(effect), ..work.await } }));
             }
-            RequestOutcome::Pending(future) => self.jobs.begin(id, future),
+            RequestOutcome::Pending(future) => self.begin_work(id, future),
             RequestOutcome::Hub { id, request } => self.serve(index, id, request),
+        }
+    }
+
+    fn begin_work(&mut self, session: SessionId, future: BoxFuture<Response>) {
+        if let Some(response) = self.jobs.begin(session, future) {
+            self.finish_request(session, response);
         }
     }
 
@@ -196,7 +202,7 @@ impl Shard {
         self.environment.put_to_other_shards(&[Delivery::Typing { room, user, on }]);
     }
 
-    // ── What came of them ──
+    // ── Responses ──
 
     /// Answers a request, after what was committed before its answer; `Err` when its handler panicked.
     pub(super) fn finish_request(&mut self, id: SessionId, response: Result<Response, ()>) {

@@ -1,7 +1,7 @@
-//! Whose turn it is: queues of slots, the pass over all of them, and sockets that wait to be closed.
+//! Which slots have their turn next: queues, the pass over all slots, and sockets that wait to be closed.
 //!
-//! Invariant: a slot is in each queue at most once, which its own [`Queued`] flags say; whoever pops a slot that is
-//! occupied clears the flag. An index that is stale meets an empty slot, or services another session for nothing.
+//! Invariant: a slot is in each queue at most once, which its own [`Queued`] flags say. The shard clears the
+//! flag when it pops an occupied slot. A stale index meets an empty slot, or gives another session a turn for nothing.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::Connection;
 
-/// The queues, in no order; the event loop runs each for a slice of time.
+/// The queues. The event loop runs each for a slice of time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Queue {
     /// Sockets with something to read, or writable again.
@@ -48,7 +48,7 @@ impl Queued {
 /// A socket that is to be closed, with its permit.
 type ClosingSocket = (Connection, Option<OwnedSemaphorePermit>);
 
-/// Whose turn it is.
+/// Which slots have their turn next.
 #[derive(Default)]
 pub(crate) struct RunQueues {
     queues: [VecDeque<usize>; 4],

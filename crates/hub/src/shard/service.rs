@@ -37,7 +37,7 @@ impl Shard {
         self.run_queue(Queue::LowPriority, is_over, |shard, index| shard.service_safely(index, buffer))
     }
 
-    /// A panic is a bug of ours; the session is removed, so that it is not registered for ever.
+    /// A panic is a bug of ours. The session is removed, so that it does not stay registered without being serviced.
     fn service_safely(&mut self, index: usize, buffer: &mut [u8]) {
         let id = self.slots[index].session.id;
         if catch_unwind(AssertUnwindSafe(|| self.service(index, buffer))).is_err() {
@@ -74,7 +74,7 @@ impl Shard {
                     self.receive(index, &mut buffer[..bytes]);
                     self.flush(index);
                     if self.slots[index].socket.readable && self.jobs.has_done() {
-                        // Answers that are there already are sent before more requests are read.
+                        // The inbox is taken, and that is answered, before more requests are read.
                         break;
                     }
                 }

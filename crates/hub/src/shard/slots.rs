@@ -139,8 +139,3 @@ impl IndexMut<usize> for SlotTable {
         &mut self.slots[index]
     }
 }
-#[cfg(test)]
-#[test]
-fn sizes() {
-    println!("SIZES slot {} session {}", size_of::<Slot>(), size_of::<Session>());
-}

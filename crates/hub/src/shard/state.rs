@@ -73,19 +73,19 @@ impl Shard {
         }
     }
 
-    // ── Whose turn it is ──
+    // ── Turns ──
 
-    /// Has a session written to soon.
+    /// Queues a session to be written to.
     pub(super) fn mark_ready(&mut self, index: usize) {
         self.enqueue(index, Queue::Ready);
     }
 
-    /// Has a session written to in its turn among those that are behind.
+    /// Queues a session to be written to among those that are behind.
     pub(super) fn mark_behind(&mut self, index: usize) {
         self.enqueue(index, Queue::Behind);
     }
 
-    /// Has a session's socket serviced soon.
+    /// Queues a session's socket to be serviced.
     pub(super) fn schedule(&mut self, index: usize) {
         let Some(slot) = self.slots.get(index) else { return };
         let is_low = slot.socket.ended || !slot.session.is_live();
@@ -118,12 +118,12 @@ impl Shard {
         self.queues.has_left(queue)
     }
 
-    /// Whether the event loop has something to do that nobody notifies it of.
+    /// Whether the event loop has something to do without being notified.
     pub(crate) fn is_busy(&self) -> bool {
         self.queues.is_busy() || self.jobs.has_done()
     }
 
-    /// Whether a request was over at its first poll, and is still to be answered.
+    /// Whether a request was done at its first poll, and is to be answered after the inbox is taken.
     pub(crate) fn has_done(&self) -> bool {
         self.jobs.has_done()
     }
@@ -154,7 +154,7 @@ impl Shard {
         self.slots.index_of(id)
     }
 
-    // ── What they receive ──
+    // ── Output ──
 
     /// Sends a session something outside of rooms' order.
     pub(super) fn notify(&mut self, index: usize, topic: CoalesceKey, frame: Bytes) {

@@ -10,7 +10,7 @@ use teahouse_core::SessionId;
 use crate::maps::{HashMap, HashSet};
 use crate::session::StoreRead;
 
-/// Reads under way at a time; the others wait, so that a crowd that fell behind leaves the store to everybody else.
+/// Reads under way at a time; the others wait, so that a crowd that fell behind does not occupy the store.
 const READS_MAX: usize = 4;
 
 /// The reads that a shard wants.

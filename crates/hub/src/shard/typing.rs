@@ -1,7 +1,7 @@
 //! Who is typing in which room, and which rooms have to be notified of it with the next tick.
 //!
-//! Invariant: a room is here as long as somebody is typing in it, or its members were last notified of somebody
-//! who no longer is. Notifications are compared with the last one, so that nothing is sent twice.
+//! Invariant: a room is here as long as a user is typing in it, or its members were last notified of a user who no
+//! longer is. Notifications are compared with the last one, so that nothing is sent twice.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ impl Typing {
         }
     }
 
-    /// The rooms whose members have to be notified, with everybody who is typing there now.
+    /// The rooms whose members have to be notified, with all users who are typing there now.
     pub(super) fn take_changes(&mut self, now: MonotonicMs) -> Vec<(RoomId, Vec<UserId>)> {
         let mut changes = Vec::new();
         self.0.retain(|room, typing| {

@@ -73,7 +73,7 @@ pub(super) enum MembersRead {
 pub(super) struct PresenceUpdate {
     pub(super) room: RoomId,
     pub(super) watchers: Vec<SessionId>,
-    /// The difference, for watchers who know what it is a difference to; none if everybody has to ask again.
+    /// The difference, for watchers who know what it is a difference to; none if all watchers have to ask again.
     pub(super) diff: Option<PresenceDiff>,
     /// What the others are notified of: to ask again.
     pub(super) refresh: PresenceDiff,
@@ -256,7 +256,7 @@ impl PresenceWatches {
 
     /// What the watchers of rooms are notified of with this tick.
     pub(super) fn tick(&mut self, online: &Online) -> Vec<PresenceUpdate> {
-        // Where nobody watches, only the number of edges is looked up.
+        // While no room is watched, only the number of edges is looked up.
         let seen = if self.rooms_of.is_empty() { u64::MAX } else { self.edges_seen };
         let (edges, total) = online.edges_after(seen);
         self.edges_seen = total;

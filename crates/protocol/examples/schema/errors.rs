@@ -22,19 +22,19 @@ const RESPONSES: &[(u16, &str)] = &[
 ];
 
 /// A reference to the response of a status.
-pub fn response_reference(status: u16) -> Value {
+pub(crate) fn response_reference(status: u16) -> Value {
     let known = RESPONSES.iter().find(|(known, _)| *known == status);
     let (_, name) = known.unwrap_or_else(|| panic!("there is no response for {status}"));
     json!({ "$ref": format!("#/components/responses/{name}") })
 }
 
 /// The responses themselves.
-pub fn responses() -> Value {
+pub(crate) fn responses() -> Value {
     RESPONSES.iter().map(|(status, name)| ((*name).to_owned(), response(*status))).collect::<Map<_, _>>().into()
 }
 
-/// The schema of `error_code`, with the table of docs/protocol.md, Errors.
-pub fn error_code() -> Value {
+/// The schema of `error_code`, with the table of docs/protocol.md, "Errors".
+pub(crate) fn error_code() -> Value {
     let words: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
     let lines: Vec<String> = ErrorCode::ALL
         .iter()

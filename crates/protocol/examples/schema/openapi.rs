@@ -11,7 +11,7 @@ use crate::errors;
 use crate::parameters;
 
 /// The document.
-pub fn document(catalog: &SchemaCatalog) -> String {
+pub(crate) fn document(catalog: &SchemaCatalog) -> String {
     let mut paths: Vec<(&str, Vec<(String, Value)>)> = Vec::new();
     for schema in &catalog.routes {
         let route = schema.route;
@@ -225,6 +225,6 @@ fn referred_schemas(catalog: &SchemaCatalog) -> BTreeMap<String, Value> {
 }
 
 /// A reference to a named schema.
-pub fn reference(name: &str) -> Value {
+pub(crate) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("{SCHEMAS_PATH}{name}") })
 }

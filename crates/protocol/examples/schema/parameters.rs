@@ -5,14 +5,14 @@ use teahouse_protocol::routes::{Input, Route};
 use teahouse_protocol::schema_catalog::{RouteSchema, SCHEMAS_PATH, SchemaCatalog};
 
 /// The input of an operation.
-pub struct OperationInput {
-    pub summary: Value,
-    pub parameters: Vec<Value>,
-    pub body: Option<Value>,
+pub(crate) struct OperationInput {
+    pub(crate) summary: Value,
+    pub(crate) parameters: Vec<Value>,
+    pub(crate) body: Option<Value>,
 }
 
 /// The input of a route.
-pub fn input(schema: &RouteSchema, catalog: &SchemaCatalog) -> OperationInput {
+pub(crate) fn input(schema: &RouteSchema, catalog: &SchemaCatalog) -> OperationInput {
     let route = schema.route;
     let mut input = match route.input {
         Input::Request { kind, on } => {

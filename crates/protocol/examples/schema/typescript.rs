@@ -11,7 +11,7 @@ use teahouse_protocol::schema_catalog::{RouteSchema, SCHEMAS_PATH, SchemaCatalog
 const LINE_CHARS_MAX: usize = 100;
 
 /// The module.
-pub fn module(catalog: &SchemaCatalog) -> String {
+pub(crate) fn module(catalog: &SchemaCatalog) -> String {
     let mut out = String::from(HEAD);
     error_codes(&mut out);
     close_codes(&mut out);

@@ -1,5 +1,5 @@
-//! The bodies of the classic HTTP routes (docs/protocol.md, The classic routes): requests and the `data` of responses.
-//! None of them has a place for an IP address or for another user's e-mail address.
+//! The bodies of the classic HTTP routes (docs/protocol.md, "The classic routes"): requests and the `data` of
+//! responses. None of them has a place for an IP address or for another user's e-mail address.
 
 mod requests;
 mod responses;

@@ -7,7 +7,7 @@ fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
 }
 
 #[test]
-fn a_type_is_a_short_word_that_is_none_of_ours() {
+fn a_published_type_is_a_short_word_and_not_the_servers_own() {
     let check = |kind: &str, expect| assert_eq!(check_published_type(kind), expect, "{kind:?}");
     for kind in ["new_article", "article:comment", "a", "Shop.Order-2", "9", &"a".repeat(64)] {
         check(kind, Ok(()));
@@ -22,7 +22,7 @@ fn a_type_is_a_short_word_that_is_none_of_ours() {
 }
 
 #[test]
-fn what_is_published_comes_on_one_line_and_otherwise_as_it_was_written() {
+fn publishable_data_is_put_on_one_line_and_otherwise_unchanged() {
     let check = |data: &str, expect: Result<&str, DataFault>| {
         let body: PublishBody = read(&format!(r#"{{"to":{{"all":true}},"type":"x","data":{data}}}"#)).unwrap();
         let line = publishable(body.data.as_deref());
@@ -54,7 +54,7 @@ fn what_is_published_comes_on_one_line_and_otherwise_as_it_was_written() {
 }
 
 #[test]
-fn a_target_is_read_with_the_names_of_wrong_fields() {
+fn an_error_about_a_target_names_the_field() {
     type Target = (Option<bool>, Option<Vec<u64>>, Option<u64>);
     let check = |to: &str, expect: Result<Target, &str>| {
         let body = read::<PublishBody>(&format!(r#"{{"to":{to},"type":"x"}}"#));
@@ -78,7 +78,7 @@ fn a_target_is_read_with_the_names_of_wrong_fields() {
 }
 
 #[test]
-fn users_come_alone_or_in_a_list() {
+fn a_body_of_users_is_one_user_or_a_list() {
     let names = |text: &str| {
         read::<UserBodies>(text).map(|users| {
             let users = match users {
@@ -102,7 +102,7 @@ fn users_come_alone_or_in_a_list() {
 }
 
 #[test]
-fn a_stored_message_is_answered_under_both_names_of_its_id() {
+fn a_posted_message_has_its_id_under_both_names() {
     let posted = |duplicate| PostedBody::new(MessageId(81), (Seq(40), Version(57)), Timestamp(0), duplicate);
     let text = |duplicate| serde_json::to_string(&posted(duplicate)).unwrap();
     let expect = r#"{"message_id":81,"id":81,"seq":40,"version":57,"send_time":"1970-01-01T00:00:00.000Z"}"#;

@@ -1,5 +1,5 @@
-//! The table of v1 requests, and their reader. Over the socket a request is an envelope's `data`; over HTTP, path, query
-//! and body together are the same `data`.
+//! The table of v1 requests, and their reader. Over the socket a request is an envelope's `data`; over HTTP, path,
+//! query and body together are the same `data`.
 
 use std::borrow::Cow;
 
@@ -115,7 +115,7 @@ macro_rules! requests {
                 match self { $( Self::$Name => data::$Name::json_schema(generator), )+ }
             }
 
-            /// The schemas of the `data` of its `ack`, which is one of these. `hello` has none: `welcome` responds to it.
+            /// The schemas of its `ack`'s `data`, which is one of these. `hello` has none: `welcome` responds to it.
             pub(crate) fn response_schemas(self, generator: &mut SchemaGenerator) -> Vec<Schema> {
                 match self { $( Self::$Name => responses!(generator, $( $Response ),*), )+ }
             }
@@ -130,7 +130,11 @@ macro_rules! requests {
                 #[derive(Deserialize, JsonSchema)]
                 $(#[schemars(extend($($whole)+))])?
                 pub(super) struct $Name {
-                    $( $(#[doc = $about])+ $(#[schemars(extend($($rule)+))])? pub(super) $field: <$type as Field>::Wire, )*
+                    $(
+                        $(#[doc = $about])+
+                        $(#[schemars(extend($($rule)+))])?
+                        pub(super) $field: <$type as Field>::Wire,
+                    )*
                 }
             )+
         }

@@ -58,7 +58,7 @@ fn assert_names(cell: &str, schema: &Value, catalog: &SchemaCatalog, of: &str) {
 }
 
 #[test]
-fn every_request_stands_in_the_table_with_every_field_and_its_answer() {
+fn the_table_of_requests_has_every_request_with_every_field_and_its_response() {
     let (catalog, requests) = (schema_catalog(), section("### Requests"));
     assert_eq!(catalog.requests.len(), REQUEST_TYPES.len());
     for request in &catalog.requests {
@@ -78,7 +78,7 @@ fn every_request_stands_in_the_table_with_every_field_and_its_answer() {
 }
 
 #[test]
-fn every_event_stands_in_the_table_with_every_field() {
+fn the_table_of_events_has_every_event_with_every_field() {
     let (catalog, events) = (schema_catalog(), section("### Events"));
     for kind in EVENT_TYPES {
         let cells = row(&events, &format!("`{kind}`"));
@@ -92,7 +92,7 @@ fn every_event_stands_in_the_table_with_every_field() {
 }
 
 #[test]
-fn the_shapes_that_have_sections_stand_there_with_every_field() {
+fn the_sections_of_schemas_have_every_field() {
     let catalog = schema_catalog();
     for (name, _) in OWN_SECTION {
         let section = section(&format!("#### {name}"));
@@ -144,7 +144,7 @@ fn every_route_is_in_a_table_of_the_specification_and_no_other() {
 }
 
 #[test]
-fn the_most_rooms_that_hello_names_stand_among_the_limits() {
+fn the_limits_have_the_number_of_rooms_in_hello() {
     assert_eq!(row(&section("## Limits"), "rooms named in `hello`")[1], HELD_ROOMS_MAX.to_string());
     assert!(section("### Hello and catching up").contains(&format!("at most {HELD_ROOMS_MAX} are named")));
 }

@@ -352,7 +352,7 @@ fn kind_of(frame: &str) -> String {
 }
 
 #[test]
-fn a_session_begins_with_a_welcome_and_brackets() {
+fn a_session_starts_with_a_welcome_and_catch_ups() {
     check(beginning());
 }
 
@@ -377,12 +377,12 @@ fn notices_and_goodbyes() {
 }
 
 #[test]
-fn refusals_name_what_they_can() {
+fn errors_name_the_field_and_the_delay() {
     check(errors());
 }
 
 #[test]
-fn every_request_has_its_answer() {
+fn every_request_has_its_response() {
     for GoldenAck { of, frame, expect } in acks() {
         assert_eq!(frame, format!(r#"{{"type":"ack","id":"1","data":{expect}}}"#), "{of}");
     }
@@ -391,14 +391,14 @@ fn every_request_has_its_answer() {
 }
 
 #[test]
-fn what_backends_publish_comes_as_it_was_written_but_on_one_line() {
+fn published_data_is_unchanged_but_on_one_line() {
     let data = RawValue::from_string("{\n  \"n\": 1.10,\r\n  \"text\": \"a\\nb 茶\"\n}".into()).unwrap();
     let expect = "{\"type\":\"new_article\",\"data\":{   \"n\": 1.10,    \"text\": \"a\\nb 茶\" }}";
     assert_eq!(published("new_article", &data), expect);
 }
 
 #[test]
-fn there_is_a_golden_frame_for_everything_that_is_sent() {
+fn every_event_and_every_body_of_an_ack_has_a_golden_frame() {
     let mut kinds: BTreeSet<String> = events().iter().chain(&errors()).map(|golden| kind_of(&golden.frame)).collect();
     kinds.extend(acks().iter().map(|golden| kind_of(&golden.frame)));
     assert_eq!(kinds, EVENT_TYPES.iter().map(|kind| (*kind).to_owned()).collect());

@@ -59,7 +59,7 @@ proptest! {
 
     /// Also with texts that look like the end of an envelope.
     #[test]
-    fn a_live_message_becomes_one_in_a_bracket(before in text(), after in text(), emoji in text()) {
+    fn a_live_message_loses_its_change_in_a_catch_up(before in text(), after in text(), emoji in text()) {
         use teahouse_protocol::v1::{message, without_change};
         let content = format!("{before},\"change\":{{\"kind\":\"new\"}}}}}}{after}");
         let said = Message { content, ..fixtures::message("") };

@@ -72,7 +72,7 @@ fn data_of(frame: &str) -> (String, Value) {
 }
 
 #[test]
-fn every_golden_frame_fits_the_schema_of_its_type() {
+fn every_golden_frame_is_valid_by_its_schema() {
     let catalog = schema_catalog();
     for golden in golden::events() {
         let (kind, data) = data_of(&golden.frame);
@@ -92,7 +92,7 @@ fn every_golden_frame_fits_the_schema_of_its_type() {
 }
 
 #[test]
-fn what_fits_is_not_just_anything() {
+fn an_invalid_value_does_not_fit() {
     let catalog = schema_catalog();
     let fits = |data: &str| {
         let data: Value = serde_json::from_str(data).expect("JSON");
@@ -113,7 +113,7 @@ fn what_fits_is_not_just_anything() {
 }
 
 #[test]
-fn the_catalogue_is_whole() {
+fn the_catalog_is_complete() {
     let catalog = schema_catalog();
     let asked: Vec<&str> = catalog.requests.iter().map(|request| request.kind).collect();
     assert_eq!(asked, REQUEST_TYPES);
@@ -127,7 +127,7 @@ fn the_catalogue_is_whole() {
 
 /// No response or event has a field for an address, but for the caller's own account.
 #[test]
-fn nobody_is_told_anybodys_ip_or_email_address() {
+fn no_response_or_event_has_an_ip_or_email_address() {
     let catalog = schema_catalog();
     let inputs = ["SiteUser", "Publication", "Register", "Login", "ChangePassword", "ProfileUpdate"];
     let own_account = ["Account", "OwnAccount", "LoggedIn", "Refreshed"];

@@ -24,7 +24,7 @@ fn every_default_is_valid() {
 }
 
 #[test]
-fn flags_are_stronger_than_the_environment_than_the_file_than_the_default() {
+fn flags_override_the_environment_the_file_and_the_defaults() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("t.toml");
     std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\ndata = \"/file\"\nshards = 3\n").unwrap();

@@ -82,7 +82,7 @@ pub async fn run_command(config: &Config, command: Command) -> u8 {
         Command::User(command) => change_user(config, command).await,
         Command::Key(command) => change_keys(config, command).await,
         Command::Backup { directory } => make_backup(config, &directory).await,
-        Command::Restore { backup, replace } => Ok(restore_backup(config, &backup, replace).await),
+        Command::Restore { backup, replace } => Ok(restore(config, &backup, replace).await),
         // `lib.rs` runs these.
         Command::Serve | Command::Config { .. } => Ok(EXIT_USAGE),
     };
@@ -128,7 +128,7 @@ async fn change_keys(config: &Config, command: KeyCommand) -> Result<u8, Command
             let request = ControlRequest::KeyCreate { name: name.clone(), key: key_to_text(key.fingerprint()) };
             match run(config, request).await? {
                 ControlResponse::Done(message) => {
-                    eprintln!("{message}. It is shown only once; the server stores a hash of it.");
+                    eprintln!("{message}. It is shown only once; the server stores only a hash.");
                     eprintln!("Your backend sends it with every request:  Authorization: ApiKey thk_…");
                     if let Err(error) = print(key.expose()) {
                         eprintln!("The key could not be printed and is lost; revoke it: teahouse key revoke {name}");
@@ -173,15 +173,15 @@ async fn make_backup(config: &Config, directory: &Path) -> Result<u8, CommandErr
     Ok(print_response(&response))
 }
 
-async fn restore_backup(config: &Config, backup: &Path, replace: bool) -> u8 {
+async fn restore(config: &Config, source: &Path, replace: bool) -> u8 {
     let data = &config.server.data;
     let existing = if replace { ExistingData::MoveAside } else { ExistingData::Refuse };
     let mut bar = ProgressBar::new("restore");
-    let restored = backup::restore_backup(backup, data, existing, &mut |done| bar.show(done)).await;
+    let restored = backup::restore_backup(source, data, existing, &mut |done| bar.show(done)).await;
     bar.end();
     match restored {
         Ok(aside) => {
-            let mut message = format!("{} is restored into {}", backup.display(), data.display());
+            let mut message = format!("{} is restored into {}", source.display(), data.display());
             if let Some(aside) = aside {
                 message = format!("{message}; the previous data is in {}", aside.display());
             }

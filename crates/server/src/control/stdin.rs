@@ -12,7 +12,7 @@ const LINE_BYTES_MAX: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum StdinError {
     /// Standard input is empty.
-    #[error("no password came on standard input; type one, pipe one in, or let --generate make one")]
+    #[error("no password on standard input; type one, pipe one in, or use --generate")]
     Nothing,
     /// The two inputs differ.
     #[error("the passwords do not match; nothing was changed")]

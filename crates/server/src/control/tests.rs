@@ -9,7 +9,7 @@ use super::execute::execute;
 use super::protocol::{UserPage, key_from_text, key_to_text};
 use super::*;
 use crate::config::{self, Config, Secret, Sources};
-use crate::http::tests::stage::{StillLife, stage};
+use crate::http::tests::fixture::{FakeSessions, fixture};
 use crate::use_cases::admin::AdminContext;
 
 #[derive(Default)]
@@ -195,10 +195,10 @@ async fn a_shutdown_does_not_wait_for_a_client_that_sent_nothing() {
 
 #[tokio::test]
 async fn a_server_that_shuts_down_starts_no_backup_and_runs_other_commands() {
-    let stage = stage();
-    stage.join("amy").await;
+    let fixture = fixture();
+    fixture.join("amy").await;
     let closing = CancellationToken::new();
-    let controller = AppHandler::new(Arc::clone(&stage.app), closing.clone());
+    let controller = AppHandler::new(Arc::clone(&fixture.app), closing.clone());
     let parent = tempfile::tempdir().unwrap();
     let copy = parent.path().join("copy");
     let backup = || ControlRequest::Backup { into: copy.to_str().unwrap().to_owned() };
@@ -206,7 +206,7 @@ async fn a_server_that_shuts_down_starts_no_backup_and_runs_other_commands() {
     let refused = controller.handle(backup(), Progress::new(0.0)).await;
     assert_eq!((refused.exit_status(), copy.exists()), (70, false), "{refused:?}");
     assert_eq!(controller.handle(disable("amy"), Progress::new(0.0)).await.exit_status(), 0);
-    assert_eq!(stage.live.revoked.lock().unwrap().len(), 1, "amy's live sessions end");
+    assert_eq!(fixture.live.revoked.lock().unwrap().len(), 1, "amy's live sessions end");
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn defaults() -> Config {
 
 /// Runs a command on a store, and gives the response and whose live sessions it ended.
 async fn run(store: &dyn teahouse_store::Store, request: ControlRequest) -> (ControlResponse, Vec<UserId>) {
-    let (live, config) = (StillLife::default(), defaults());
+    let (live, config) = (FakeSessions::default(), defaults());
     let context =
         AdminContext { store, backups: None, live: Some(&live), config: &config, now: Timestamp(1_795_328_736_120) };
     let response = execute(&context, request, Progress::new(0.0)).await;

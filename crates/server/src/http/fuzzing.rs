@@ -99,7 +99,7 @@ pub struct Head {
 /// Reads the head of a request; `None` when its query is malformed.
 #[must_use]
 pub fn read_head(uri: &Uri, headers: &HeaderMap, peer: IpAddr) -> Option<Head> {
-    let asked = QueryParams(Query::try_from_uri(uri).ok()?.0);
+    let query = QueryParams(Query::try_from_uri(uri).ok()?.0);
     let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     let proxies = [peer.into()];
     let from = |proxies: &[ipnet::IpNet]| {
@@ -115,9 +115,9 @@ pub fn read_head(uri: &Uri, headers: &HeaderMap, peer: IpAddr) -> Option<Head> {
     };
     Some(Head {
         redacted: redacted(uri.path_and_query().map_or("", |all| all.as_str())),
-        limit: asked.limit().map_err(Refused::from),
-        before: asked.message("before_id").map(|id| id.map(|id| id.0)).map_err(Refused::from),
-        users: asked
+        limit: query.limit().map_err(Refused::from),
+        before: query.message("before_id").map(|id| id.map(|id| id.0)).map_err(Refused::from),
+        users: query
             .value("user_ids")
             .map(|text| user_ids(text).map(|users| users.iter().map(|user| user.0).collect()).map_err(Refused::from)),
         id: uri.path().rsplit('/').next().and_then(parse_integer),

@@ -4,9 +4,9 @@
 mod accounts;
 mod around;
 mod conversations;
+pub(crate) mod fixture;
 mod lobby;
 mod server_api;
-pub(crate) mod stage;
 mod v1;
 mod v1_messages;
 mod v1_rooms;

@@ -78,7 +78,7 @@ fn amy(id: u64) -> User {
 }
 
 #[test]
-fn a_token_of_the_go_backend_is_accepted_as_it_is() {
+fn a_token_of_the_go_backend_is_accepted() {
     let token = by_secret(&go_claims());
     let claims = shared().verify(&token, at(NOW)).unwrap();
     let mark =
@@ -93,7 +93,7 @@ fn a_token_of_the_go_backend_is_accepted_as_it_is() {
 }
 
 #[test]
-fn claims_are_held_to_the_protocol() {
+fn claims_are_validated() {
     let tokens = shared();
     let check = |claims: Value, expect: Result<(), TokenError>| {
         assert_eq!(tokens.verify(&by_secret(&claims), at(NOW)).map(drop), expect, "{claims}");
@@ -152,7 +152,7 @@ fn a_sub_is_an_id_or_a_name() {
 }
 
 #[test]
-fn names_in_claims_are_made_inert_and_have_a_stand_in() {
+fn names_in_claims_are_cleaned_and_have_a_fallback() {
     let tokens = shared();
     let read = |claims: Value| {
         let claims = tokens.verify(&by_secret(&claims), at(NOW)).unwrap();
@@ -289,7 +289,7 @@ fn a_key_set_is_chosen_from_by_kid() {
 }
 
 #[test]
-fn a_key_file_that_is_none_is_named_with_its_key() {
+fn an_invalid_key_file_is_reported_with_its_configuration_key() {
     for (name, expect) in [
         ("rsa_private.pem", "contains a private key"),
         ("README.md", "contains no public key"),
@@ -301,7 +301,7 @@ fn a_key_file_that_is_none_is_named_with_its_key() {
 }
 
 #[test]
-fn what_we_issue_we_accept_and_the_go_backend_can_read() {
+fn issued_tokens_are_accepted_here_and_readable_by_the_go_backend() {
     // Own accounts only; beside a shared secret; beside a site's public key. There own ids start at 2^40.
     let with_public_key = tokens(|auth| auth.public_key_file = Some(file("ec_public.pem"))).unwrap();
     for (tokens, id) in
@@ -345,7 +345,7 @@ fn a_refreshed_token_belongs_to_the_same_login() {
 }
 
 #[test]
-fn a_sites_own_sid_is_no_login_of_ours() {
+fn the_sid_of_a_sites_token_is_not_a_login_here() {
     let token = by_secret(&with("sid", json!("0".repeat(32))));
     assert_eq!(shared().verify(&token, at(NOW)).unwrap().mark.login, None);
 }

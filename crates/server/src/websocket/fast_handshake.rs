@@ -29,23 +29,23 @@ impl Handshakes {
         let checking = catch_panic(self.check(&context, &head).instrument(context.span()));
         let accepted_handshake = match checking.await.and_then(|outcome| outcome) {
             Ok(accepted_handshake) => accepted_handshake,
-            Err(refusal) => return Some((first, Some(RefusedHandshake(refusal)))),
+            Err(error) => return Some((first, Some(RefusedHandshake(error)))),
         };
-        let mut answer = String::with_capacity(256);
-        answer.push_str("HTTP/1.1 101 Switching Protocols\r\n");
+        let mut response = String::with_capacity(256);
+        response.push_str("HTTP/1.1 101 Switching Protocols\r\n");
         let id = (X_REQUEST_ID, (*context.request_id).to_owned().into());
         for (name, value) in accepted_handshake.response_headers().chain([id]) {
             for part in [name.as_str(), ": ", &value, "\r\n"] {
-                answer.push_str(part);
+                response.push_str(part);
             }
         }
-        answer.push_str("\r\n");
+        response.push_str("\r\n");
         let address = redacted(head.uri.path_and_query().map_or(PATH, |address| address.as_str()));
         log_access(&head.method, PATH, &address, StatusCode::SWITCHING_PROTOCOLS, started, &context);
 
         let FirstRequest { stream, accepted, bytes, permit, .. } = first;
         let early = Bytes::copy_from_slice(&bytes[length..]);
-        let socket = AcceptedSocket { accepted, stream, early, permit: Some(permit), answer: answer.into() };
+        let socket = AcceptedSocket { accepted, stream, early, permit: Some(permit), response: response.into() };
         accepted_handshake.attach(&self.hub, socket).await;
         None
     }

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_by_header_by_subprotocol_or_by_query() {
+    fn a_token_comes_from_the_header_the_subprotocol_or_the_query() {
         use axum::http::header::AUTHORIZATION;
         let check = |lines: &[(HeaderName, &str)], uri: &str, token: Option<&str>, device: Option<&str>, dialect| {
             let parameters = HandshakeParameters::read(&headers(lines), &uri.parse().unwrap());
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_to_a_key_is_that_of_the_rfc() {
+    fn the_accept_key_is_that_of_the_rfc() {
         // RFC 6455, section 1.3.
         assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }

@@ -75,7 +75,7 @@ async fn a_backup_under_load_restores_completely_with_another_epoch() {
         said
     };
     let copying = async {
-        tokio::task::block_in_place(|| server.command(&["backup", "copy"])).assert_output(0, "everything is in");
+        tokio::task::block_in_place(|| server.command(&["backup", "copy"])).assert_output(0, "the backup is in");
         over.store(true, Ordering::Relaxed);
     };
     let (said, ()) = tokio::join!(writing, copying);
@@ -102,7 +102,7 @@ async fn a_backup_works_without_a_server() {
     let (mut server, token) = with_amy(&[]).await;
     server
         .with_state(ServerState::Stopped, |server| server.command(&["backup", "a/b/copy"]))
-        .assert_output(0, "everything is in");
+        .assert_output(0, "the backup is in");
     server.stop();
     run(server.directory.path(), &["restore", "a/b/copy", "--data", "elsewhere"], &[], "").assert_output(0, "restored");
     server.start_on("elsewhere");
@@ -114,7 +114,7 @@ async fn a_backup_needs_an_empty_directory_and_never_overwrites() {
     for state in [ServerState::Running, ServerState::Stopped] {
         let (mut server, _) = with_amy(&[]).await;
         fs::create_dir(server.path("empty")).unwrap();
-        server.with_state(state, |server| server.command(&["backup", "empty"])).assert_output(0, "everything is in");
+        server.with_state(state, |server| server.command(&["backup", "empty"])).assert_output(0, "the backup is in");
         fs::create_dir(server.path("full")).unwrap();
         fs::write(server.path("full/diary"), "dear").unwrap();
         fs::write(server.path("file"), "dear").unwrap();
@@ -133,7 +133,7 @@ async fn a_backup_needs_an_empty_directory_and_never_overwrites() {
 #[tokio::test]
 async fn existing_data_is_moved_aside_only_with_replace() {
     let (mut server, token) = with_amy(&[]).await;
-    server.command(&["backup", "copy"]).assert_output(0, "everything is in");
+    server.command(&["backup", "copy"]).assert_output(0, "the backup is in");
     server.send_message(&token, "after the backup").await;
     let restore = |server: &TestServer, more: &[&str]| server.command(&[&["restore", "copy"], more].concat());
     restore(&server, &[]).assert_output(1, "--replace");
@@ -142,7 +142,7 @@ async fn existing_data_is_moved_aside_only_with_replace() {
     server.stop();
     let before = epoch(&server.path("data")).await;
     restore(&server, &[]).assert_output(1, "--replace");
-    let restored = restore(&server, &["--replace"]).assert_output(0, "what was there before is in");
+    let restored = restore(&server, &["--replace"]).assert_output(0, "the previous data is in");
     let moved: Vec<_> =
         names(server.directory.path()).into_iter().filter(|name| name.contains("before-restore")).collect();
     let [aside] = &moved[..] else { panic!("{moved:?}") };
@@ -161,7 +161,7 @@ async fn existing_data_is_moved_aside_only_with_replace() {
 #[tokio::test]
 async fn restoring_from_what_is_not_a_backup_changes_nothing() {
     let (mut server, token) = with_amy(&[]).await;
-    server.command(&["backup", "copy"]).assert_output(0, "everything is in");
+    server.command(&["backup", "copy"]).assert_output(0, "the backup is in");
     server.stop();
     fs::create_dir(server.path("nothing")).unwrap();
     fs::create_dir(server.path("damaged")).unwrap();

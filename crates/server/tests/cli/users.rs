@@ -17,7 +17,7 @@ async fn a_created_user_logs_in_with_the_password_from_standard_input() {
                 &["user", "create", "amy", "--email", "amy@example.org", "--role", "moderator"],
             )
         });
-        made.assert_output(0, "amy is made, with the id 1 and the role moderator");
+        made.assert_output(0, "amy is created, with the id 1 and the role moderator");
         for name in ["amy", "amy@example.org"] {
             let token = server.log_in(name, "oolong7").await.unwrap();
             let (status, account) = server.own_account(&token).await;

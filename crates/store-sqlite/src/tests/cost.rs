@@ -99,10 +99,10 @@ async fn a_statement_with_a_limit_is_compiled_once() {
         }
         statement.get_status(StatementStatus::RePrepare)
     };
-    let (told, heard) = tokio::sync::oneshot::channel();
-    let look = move |conn: &mut Connection| told.send(compiled_again(conn)).unwrap();
-    assert!(store.readers.queue.try_push(Box::new(look)).is_ok());
-    assert_eq!(heard.await.unwrap(), 0, "by a reader");
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let read = move |conn: &mut Connection| sender.send(compiled_again(conn)).unwrap();
+    assert!(store.readers.queue.try_push(Box::new(read)).is_ok());
+    assert_eq!(receiver.await.unwrap(), 0, "by a reader");
     let by_the_writer = store.change(move |group| Ok(compiled_again(group.conn))).await.unwrap();
     assert_eq!(by_the_writer, 0);
 }

@@ -193,6 +193,51 @@ struct World {
 }
 
 impl World {
+    /// Rooms of `past` changes. The client holds what a room once was, or claims a version that never was.
+    fn new(past: u64, tail_max: usize, held: &[Option<u64>], another_epoch: bool) -> Self {
+        let mut world = Self {
+            stored: ROOMS.iter().map(|_| StoredRoom::default()).collect(),
+            tails: Vec::new(),
+            feed: VecDeque::new(),
+            session: Session::new(params(Some(at(10))), at(0)),
+            client: Client::default(),
+            reads: VecDeque::new(),
+        };
+        for (index, claimed) in held.iter().enumerate() {
+            for what in 0..=past {
+                let version = world.stored[index].version;
+                if *claimed == Some(version) {
+                    let stored = &world.stored[index];
+                    let messages = stored.messages.iter().map(|m| {
+                        (m.id.0, serde_json::from_str::<Value>(&v1::message(m, None)).unwrap()["data"].clone())
+                    });
+                    let view = View { version, messages: messages.collect(), ..View::default() };
+                    world.client.rooms.insert(ROOMS[index].0, view);
+                }
+                if what < past {
+                    world.stored[index].change(ROOMS[index], what * 7 + past);
+                }
+            }
+        }
+        for (index, room) in ROOMS.into_iter().enumerate() {
+            let head = world.stored[index].head();
+            world.tails.push(Tail::new(head.0, head.1, tail_max));
+            world.session.add_cursor(Cursor::at(room, head));
+            // A room that the client does not name is live from here.
+            let view = View { version: head.0.0, partial: true, ..View::default() };
+            if held[index].is_none() {
+                world.client.rooms.insert(room.0, view);
+            }
+        }
+        world.session.v1.as_mut().unwrap().phase = Phase::Live;
+        for index in [2, 0, 1] {
+            if let Some(version) = held[index] {
+                world.session.resume(ROOMS[index], (!another_epoch).then_some(Version(version)));
+            }
+        }
+        world
+    }
+
     fn change(&mut self, room: usize, what: u64) {
         let (message, what) = self.stored[room].change(ROOMS[room], what);
         let change = EncodedChange {
@@ -252,6 +297,26 @@ impl World {
             other => panic!("{other:?}"),
         }
     }
+
+    /// Checks that the client shows exactly the rooms.
+    fn check(&self) -> Result<(), TestCaseError> {
+        for (index, room) in ROOMS.into_iter().enumerate() {
+            let stored = &self.stored[index];
+            let view = &self.client.rooms[&room.0];
+            prop_assert!(!view.catch_up);
+            prop_assert_eq!(view.version, stored.version);
+            for message in &stored.messages {
+                let expect = serde_json::from_str::<Value>(&v1::message(message, None)).unwrap()["data"].clone();
+                match view.messages.get(&message.id.0) {
+                    Some(shown) => prop_assert_eq!(shown, &expect),
+                    None => prop_assert!(view.partial, "{:?} is missing", message),
+                }
+            }
+            prop_assert!(view.messages.len() <= stored.messages.len());
+            prop_assert!(view.own.iter().all(|(id, emoji)| id == emoji));
+        }
+        Ok(())
+    }
 }
 
 proptest! {
@@ -264,47 +329,7 @@ proptest! {
         another_epoch in proptest::bool::weighted(0.1),
         steps in steps(),
     ) {
-        let mut world = World {
-            stored: ROOMS.iter().map(|_| StoredRoom::default()).collect(),
-            tails: Vec::new(),
-            feed: VecDeque::new(),
-            session: Session::new(params(Some(at(10))), at(0)),
-            client: Client::default(),
-            reads: VecDeque::new(),
-        };
-        // The client holds what the room once was, or claims a version that never was.
-        for index in 0..3 {
-            for what in 0..=past {
-                let version = world.stored[index].version;
-                if held[index] == Some(version) {
-                    let stored = &world.stored[index];
-                    let messages = stored.messages.iter().map(|m| {
-                        (m.id.0, serde_json::from_str::<Value>(&v1::message(m, None)).unwrap()["data"].clone())
-                    });
-                    let view = View { version, messages: messages.collect(), ..View::default() };
-                    world.client.rooms.insert(ROOMS[index].0, view);
-                }
-                if what < past {
-                    world.stored[index].change(ROOMS[index], what * 7 + past);
-                }
-            }
-        }
-        for (index, room) in ROOMS.into_iter().enumerate() {
-            let head = world.stored[index].head();
-            world.tails.push(Tail::new(head.0, head.1, tail_max));
-            world.session.add_cursor(Cursor::at(room, head));
-            // A room that the client does not name is live from here.
-            let view = View { version: head.0.0, partial: true, ..View::default() };
-            if held[index].is_none() {
-                world.client.rooms.insert(room.0, view);
-            }
-        }
-        world.session.v1.as_mut().unwrap().phase = Phase::Live;
-        for index in [2, 0, 1] {
-            if let Some(version) = held[index] {
-                world.session.resume(ROOMS[index], (!another_epoch).then_some(Version(version)));
-            }
-        }
+        let mut world = World::new(past, tail_max, &held, another_epoch);
         let mut syncs = 0;
         for step in steps {
             match step {
@@ -327,21 +352,7 @@ proptest! {
             world.read();
             world.complete_read();
         }
-        for (index, room) in ROOMS.into_iter().enumerate() {
-            let stored = &world.stored[index];
-            let view = &world.client.rooms[&room.0];
-            prop_assert!(!view.catch_up);
-            prop_assert_eq!(view.version, stored.version);
-            for message in &stored.messages {
-                let expect = serde_json::from_str::<Value>(&v1::message(message, None)).unwrap()["data"].clone();
-                match view.messages.get(&message.id.0) {
-                    Some(shown) => prop_assert_eq!(shown, &expect),
-                    None => prop_assert!(view.partial, "{:?} is missing", message),
-                }
-            }
-            prop_assert!(view.messages.len() <= stored.messages.len());
-            prop_assert!(view.own.iter().all(|(id, emoji)| id == emoji));
-        }
+        world.check()?;
         let mut synced = world.client.synced;
         synced.sort_by_key(|id| id.parse::<u64>().unwrap());
         prop_assert_eq!(synced, (0..syncs).map(|id| id.to_string()).collect::<Vec<_>>());

@@ -1,5 +1,5 @@
-//! The model store: rooms, members, messages and read marks as a few maps. It commits what was asked in order,
-//! remembers every version that ever was, and is the truth that all clients are held against.
+//! The model store: rooms, members, messages and read marks as a few maps. It commits writes in order and keeps every
+//! version, against which all clients are checked.
 
 pub(super) mod pages;
 
@@ -11,34 +11,33 @@ use teahouse_core::{
 };
 use teahouse_protocol::{classic, v1};
 
-use super::chance::Chance;
 use crate::ports::Dialect;
+use fastrand::Rng;
 
-/// The name of the history that the store has.
+/// The epoch of the store.
 pub(super) const EPOCH: &str = "e1";
 
 pub(super) fn profile(user: u64) -> Profile {
     Profile { id: UserId(user), username: format!("u{user}"), nickname: format!("U{user}"), avatar: String::new() }
 }
 
-/// A room as it is.
+/// A room in its current state.
 pub(super) struct Room {
     pub(super) kind: RoomKind,
-    /// Of a direct room: whose.
+    /// The two users of a direct room.
     pub(super) pair: Option<[u64; 2]>,
-    /// Who is in it, and up to where they have read.
+    /// The members, and up to which seq they have read.
     pub(super) members: BTreeMap<u64, u64>,
-    /// Who of them is more than a member.
+    /// The members who are moderators.
     pub(super) moderators: BTreeSet<u64>,
-    /// Who has a direct room in their list.
+    /// Users who have this direct room in their list.
     pub(super) listed: BTreeSet<u64>,
     pub(super) messages: Vec<Message>,
-    /// What each version was: the message as it stood then.
+    /// The message of each version, as it was then.
     pub(super) log: Vec<Message>,
     pub(super) own: BTreeMap<(u64, u64), BTreeSet<String>>,
     pub(super) title: u64,
-    /// Who was in it and no longer is, and where the room stood when the feed was told: between a commit and
-    /// that nobody can know.
+    /// Former members, and the room's version when the feed received that: until then the hub cannot know.
     gone: BTreeMap<u64, u64>,
 }
 
@@ -70,7 +69,7 @@ impl Room {
         if self.moderators.contains(&user) { Role::Moderator } else { Role::Member }
     }
 
-    /// Whether a user may know what the room was at this version: somebody who went knows nothing newer.
+    /// Whether a user may know this version of the room. A former member knows nothing newer.
     pub(super) fn is_known_to(&self, user: u64, version: u64) -> bool {
         self.members.contains_key(&user) || self.gone.get(&user).is_some_and(|last| version <= *last)
     }
@@ -82,16 +81,16 @@ impl Room {
         }
     }
 
-    fn tells_reads(&self) -> bool {
+    fn shares_read_marks(&self) -> bool {
         self.kind != RoomKind::Public
     }
 }
 
-/// What is asked of the store.
+/// A write.
 #[derive(Clone, Debug)]
 pub(super) enum Write {
-    Say { room: u64, content: String, client_id: Option<String> },
-    SayTo { user: u64, content: String },
+    Post { room: u64, content: String, client_id: Option<String> },
+    PostPrivate { user: u64, content: String },
     Edit { message: u64, content: String },
     Delete { message: u64 },
     React { message: u64, emoji: String, on: bool },
@@ -105,7 +104,7 @@ pub(super) enum Write {
     Open { user: u64 },
 }
 
-/// A request in the writer's queue.
+/// A write in the writer's queue.
 pub(super) struct Job {
     pub(super) ticket: u64,
     pub(super) user: u64,
@@ -116,9 +115,9 @@ pub(super) struct Job {
     pub(super) write: Write,
 }
 
-/// What a request is answered with.
+/// What a write is answered with.
 #[derive(Default)]
-pub(super) struct Outcome {
+pub(super) struct Reply {
     pub(super) envelope: Option<String>,
     pub(super) entered: Option<(RoomId, Version)>,
 }
@@ -126,25 +125,25 @@ pub(super) struct Outcome {
 pub(super) struct Store {
     pub(super) rooms: BTreeMap<u64, Room>,
     pub(super) queue: VecDeque<Job>,
-    /// Durable, and not yet given to the feed; readers see them already.
-    handed_over: Vec<(u64, Outcome)>,
+    /// Replies to committed writes whose commits the feed has not received. Readers see those already.
+    outcomes: Vec<(u64, Reply)>,
     pub(super) commits: Vec<Commit>,
-    done: BTreeMap<u64, Outcome>,
+    done: BTreeMap<u64, Reply>,
     tickets: u64,
     messages: u64,
-    /// In which room a message is.
-    pub(super) places: BTreeMap<u64, (u64, usize)>,
-    pub(super) chance: Chance,
-    /// Of so many reads one fails; 0: none.
+    /// The room of each message, and its index there.
+    pub(super) message_index: BTreeMap<u64, (u64, usize)>,
+    pub(super) rng: Rng,
+    /// One in this many reads fails; 0 for none.
     pub(super) failures: u64,
-    /// For how many turns a read takes its time, at most.
+    /// The maximum number of polls before a read looks, and again before it completes.
     pub(super) slowness: u64,
 }
 
 type Done = Result<(String, Option<(RoomId, Version)>), ErrorCode>;
 
 impl Store {
-    pub(super) fn new(users: u64, chance: Chance) -> Self {
+    pub(super) fn new(users: u64, rng: Rng) -> Self {
         let rooms = [
             (LOBBY.0, Room::new(RoomKind::Public, 1..=users)),
             (2, Room::new(RoomKind::Private, 1..=users.min(2))),
@@ -154,13 +153,13 @@ impl Store {
         Self {
             rooms: BTreeMap::from(rooms),
             queue: VecDeque::new(),
-            handed_over: Vec::new(),
+            outcomes: Vec::new(),
             commits: Vec::new(),
             done: BTreeMap::new(),
             tickets: 0,
             messages: 0,
-            places: BTreeMap::new(),
-            chance,
+            message_index: BTreeMap::new(),
+            rng,
             failures: 0,
             slowness: 0,
         }
@@ -181,7 +180,7 @@ impl Store {
         self.tickets
     }
 
-    /// Something is asked by another way than a socket, and nobody awaits the answer.
+    /// Queues a write that did not come through a socket.
     pub(super) fn post(&mut self, user: u64, write: Write) {
         self.queue.push_back(Job { ticket: 0, user, dialect: Dialect::Classic, id: None, requester: None, write });
     }
@@ -191,12 +190,12 @@ impl Store {
         self.messages
     }
 
-    /// What a request is answered with, once what it did was handed over.
-    pub(super) fn outcome(&mut self, ticket: u64) -> Option<Outcome> {
+    /// The reply to a write, once the feed has its commits.
+    pub(super) fn outcome(&mut self, ticket: u64) -> Option<Reply> {
         self.done.remove(&ticket)
     }
 
-    /// One transaction of so many requests. What came of the one before must have been handed over.
+    /// Commits a transaction of this many writes. The feed must have received the one before.
     pub(super) fn commit_group(&mut self, count: usize) {
         for _ in 0..count {
             let Some(job) = self.queue.pop_front() else { return };
@@ -204,26 +203,26 @@ impl Store {
             let outcome = match (done, job.dialect) {
                 (Ok((ack, entered)), Dialect::V1) => {
                     let envelope = job.id.as_deref().map(|id| ack.replacen("$id", id, 1));
-                    Outcome { envelope, entered }
+                    Reply { envelope, entered }
                 }
-                (Ok(_), Dialect::Classic) => Outcome::default(),
+                (Ok(_), Dialect::Classic) => Reply::default(),
                 (Err(code), Dialect::V1) => {
                     let body = v1::ErrorBody::new(code, Language::En);
-                    Outcome { envelope: Some(v1::error(job.id.as_deref(), &body)), entered: None }
+                    Reply { envelope: Some(v1::error(job.id.as_deref(), &body)), entered: None }
                 }
                 (Err(code), Dialect::Classic) => {
-                    Outcome { envelope: Some(classic::refusal(code, Language::En)), entered: None }
+                    Reply { envelope: Some(classic::refusal(code, Language::En)), entered: None }
                 }
             };
             if job.ticket > 0 {
-                self.handed_over.push((job.ticket, outcome));
+                self.outcomes.push((job.ticket, outcome));
             }
         }
     }
 
-    /// What was committed goes to the feed, and only then whoever asked is answered.
-    pub(super) fn hand_over(&mut self) -> Vec<Commit> {
-        self.done.extend(self.handed_over.drain(..));
+    /// Takes the commits for the feed. Only then the writes are answered.
+    pub(super) fn push_commits(&mut self) -> Vec<Commit> {
+        self.done.extend(self.outcomes.drain(..));
         for commit in &self.commits {
             if let (Change::Left { user, .. }, Some(room)) = (&commit.change, self.rooms.get_mut(&commit.room.0)) {
                 let version = room.log.len() as u64;
@@ -233,19 +232,19 @@ impl Store {
         std::mem::take(&mut self.commits)
     }
 
-    /// Whether something is durable that the feed does not know.
-    pub(super) fn has_to_hand_over(&self) -> bool {
-        !self.commits.is_empty() || !self.handed_over.is_empty()
+    /// Whether there are commits that the feed has not received.
+    pub(super) fn has_commits(&self) -> bool {
+        !self.commits.is_empty() || !self.outcomes.is_empty()
     }
 
-    fn tell(&mut self, room: u64, change: Change) {
+    fn emit(&mut self, room: u64, change: Change) {
         let audience = self.rooms[&room].audience();
         self.commits.push(Commit { room: RoomId(room), audience, change });
     }
 
-    fn tell_entry(&mut self, room: u64, user: u64, requester: Option<SessionId>) -> RoomEntry {
+    fn emit_entry(&mut self, room: u64, user: u64, requester: Option<SessionId>) -> RoomEntry {
         let entry = self.entry(room, user);
-        self.tell(room, Change::Entry { user: UserId(user), entry: Box::new(entry.clone()), requester });
+        self.emit(room, Change::Entry { user: UserId(user), entry: Box::new(entry.clone()), requester });
         entry
     }
 
@@ -257,10 +256,10 @@ impl Store {
     fn perform(&mut self, job: &Job) -> Done {
         let user = job.user;
         match &job.write {
-            Write::Say { room, content, client_id } => self.say(user, *room, content, client_id.clone()),
-            Write::SayTo { user: peer, content } => {
+            Write::Post { room, content, client_id } => self.post_message(user, *room, content, client_id.clone()),
+            Write::PostPrivate { user: peer, content } => {
                 let room = self.direct(user, *peer);
-                self.say(user, room, content, None)
+                self.post_message(user, room, content, None)
             }
             Write::Edit { message, content } => self.change(user, *message, |said, _| {
                 said.content.clone_from(content);
@@ -288,28 +287,10 @@ impl Store {
                 MessageChange::React { by: UserId(user), emoji: emoji.clone(), on: *on }
             }),
             Write::Read { room, seq } => self.mark(user, *room, *seq),
-            Write::Join { room } => {
-                let found = self.rooms.get(room).ok_or(ErrorCode::NotFound)?;
-                if found.members.contains_key(&user) {
-                    return Ok(entered(&self.entry(*room, user)));
-                }
-                if found.kind != RoomKind::Public {
-                    return Err(ErrorCode::Forbidden);
-                }
-                Ok(entered(&self.bring_in(*room, user, job.requester)))
-            }
-            Write::Invite { room, user: guest } => {
-                let found = self.room_of(*room, user)?;
-                if found.pair.is_some() {
-                    return Err(ErrorCode::Forbidden);
-                }
-                if !found.members.contains_key(guest) {
-                    self.bring_in(*room, *guest, None);
-                }
-                Ok((seen(&self.entry(*room, user)), None))
-            }
-            Write::Leave { room } => self.take_out(user, *room, user),
-            Write::Remove { room, user: other } => self.take_out(user, *room, *other),
+            Write::Join { room } => self.join(user, *room, job.requester),
+            Write::Invite { room, user: guest } => self.invite(user, *room, *guest),
+            Write::Leave { room } => self.remove_member(user, *room, user),
+            Write::Remove { room, user: other } => self.remove_member(user, *room, *other),
             Write::Role { room, user: other } => {
                 let found = self.room_of(*room, user)?;
                 if !found.is_listed_for(*other) {
@@ -318,34 +299,56 @@ impl Store {
                 if !found.moderators.remove(other) {
                     found.moderators.insert(*other);
                 }
-                self.tell_entry(*room, *other, None);
+                self.emit_entry(*room, *other, None);
                 Ok((seen(&self.entry(*room, user)), None))
             }
             Write::Rename { room } => {
                 self.room_of(*room, user)?.title += 1;
                 let title = self.rooms[room].title.to_string();
-                self.tell(*room, Change::Room { name: None, title });
+                self.emit(*room, Change::Room { name: None, title });
                 Ok((seen(&self.entry(*room, user)), None))
             }
             Write::Open { user: peer } => {
                 let room = self.direct(user, *peer);
                 let is_new = self.rooms.get_mut(&room).is_some_and(|found| found.listed.insert(user));
-                let entry = if is_new { self.tell_entry(room, user, job.requester) } else { self.entry(room, user) };
+                let entry = if is_new { self.emit_entry(room, user, job.requester) } else { self.entry(room, user) };
                 Ok(entered(&entry))
             }
         }
     }
 
-    fn bring_in(&mut self, room: u64, user: u64, requester: Option<SessionId>) -> RoomEntry {
+    fn join(&mut self, user: u64, room: u64, requester: Option<SessionId>) -> Done {
+        let found = self.rooms.get(&room).ok_or(ErrorCode::NotFound)?;
+        if found.members.contains_key(&user) {
+            return Ok(entered(&self.entry(room, user)));
+        }
+        if found.kind != RoomKind::Public {
+            return Err(ErrorCode::Forbidden);
+        }
+        Ok(entered(&self.add_member(room, user, requester)))
+    }
+
+    fn invite(&mut self, user: u64, room: u64, guest: u64) -> Done {
+        let found = self.room_of(room, user)?;
+        if found.pair.is_some() {
+            return Err(ErrorCode::Forbidden);
+        }
+        if !found.members.contains_key(&guest) {
+            self.add_member(room, guest, None);
+        }
+        Ok((seen(&self.entry(room, user)), None))
+    }
+
+    fn add_member(&mut self, room: u64, user: u64, requester: Option<SessionId>) -> RoomEntry {
         if let Some(found) = self.rooms.get_mut(&room) {
             let read = found.messages.len() as u64;
             found.members.insert(user, read);
             found.gone.remove(&user);
         }
-        self.tell_entry(room, user, requester)
+        self.emit_entry(room, user, requester)
     }
 
-    fn take_out(&mut self, user: u64, room: u64, other: u64) -> Done {
+    fn remove_member(&mut self, user: u64, room: u64, other: u64) -> Done {
         let entry = if self.room_of(room, user).is_ok() { Some(self.entry(room, user)) } else { None };
         let found = self.room_of(room, user)?;
         if room == LOBBY.0 || found.pair.is_some() {
@@ -355,11 +358,11 @@ impl Store {
         found.moderators.remove(&other);
         let members = found.members.len() as u32;
         found.gone.insert(other, u64::MAX);
-        self.tell(room, Change::Left { user: UserId(other), members });
+        self.emit(room, Change::Left { user: UserId(other), members });
         entry.map(|entry| (seen(&entry), None)).ok_or(ErrorCode::Internal)
     }
 
-    /// The direct room of two users, made when there is none.
+    /// The direct room of two users, created if there is none.
     fn direct(&mut self, a: u64, b: u64) -> u64 {
         let pair = [a.min(b), a.max(b)];
         if let Some((id, _)) = self.rooms.iter().find(|(_, room)| room.pair == Some(pair)) {
@@ -370,16 +373,16 @@ impl Store {
         id
     }
 
-    fn say(&mut self, user: u64, room: u64, content: &str, client_id: Option<String>) -> Done {
+    fn post_message(&mut self, user: u64, room: u64, content: &str, client_id: Option<String>) -> Done {
         self.messages += 1;
         let id = self.messages;
         let found = self.room_of(room, user)?;
         let unlisted: Vec<u64> =
-            found.pair.into_iter().flatten().filter(|person| !found.listed.contains(person)).collect();
-        for person in unlisted {
+            found.pair.into_iter().flatten().filter(|member| !found.listed.contains(member)).collect();
+        for member in unlisted {
             let found = self.room_of(room, user)?;
-            found.listed.insert(person);
-            self.tell_entry(room, person, None);
+            found.listed.insert(member);
+            self.emit_entry(room, member, None);
         }
         let found = self.room_of(room, user)?;
         let (version, seq) = found.head();
@@ -401,9 +404,9 @@ impl Store {
         };
         found.messages.push(message.clone());
         found.log.push(message.clone());
-        self.places.insert(id, (room, seq.0 as usize));
+        self.message_index.insert(id, (room, seq.0 as usize));
         let ack = v1::Stored { id, seq: seq.0 + 1, version: version.0 + 1, send_time: Timestamp(0), duplicate: false };
-        self.tell(room, Change::Message { message, last_seq: seq.next(), what: MessageChange::New });
+        self.emit(room, Change::Message { message, last_seq: seq.next(), what: MessageChange::New });
         Ok((v1::ack("$id", &ack), None))
     }
 
@@ -413,7 +416,7 @@ impl Store {
         message: u64,
         make: impl FnOnce(&mut Message, &mut BTreeMap<(u64, u64), BTreeSet<String>>) -> MessageChange,
     ) -> Done {
-        let (room, place) = *self.places.get(&message).ok_or(ErrorCode::NotFound)?;
+        let (room, place) = *self.message_index.get(&message).ok_or(ErrorCode::NotFound)?;
         let found = self.room_of(room, user)?;
         let (version, last_seq) = found.head();
         let said = &mut found.messages[place];
@@ -424,28 +427,23 @@ impl Store {
         said.version = version.next();
         let message = said.clone();
         found.log.push(message.clone());
-        self.tell(room, Change::Message { message, last_seq, what });
+        self.emit(room, Change::Message { message, last_seq, what });
         Ok((v1::ack("$id", &v1::Changed::new(version.next())), None))
     }
 
     fn mark(&mut self, user: u64, room: u64, seq: u64) -> Done {
         let found = self.room_of(room, user)?;
         let last = found.messages.len() as u64;
-        let tells = found.tells_reads();
+        let shares = found.shares_read_marks();
         let old = found.members[&user];
         let new = seq.min(last).max(old);
         if new > old {
             found.members.insert(user, new);
-            let over_others =
+            let covers_others =
                 found.messages[old as usize..new as usize].iter().any(|message| message.sender.id.0 != user);
-            self.tell(
+            self.emit(
                 room,
-                Change::Read {
-                    reader: UserId(user),
-                    seq: Seq(new),
-                    covers_others: over_others,
-                    visible_to_room: tells,
-                },
+                Change::Read { reader: UserId(user), seq: Seq(new), covers_others, visible_to_room: shares },
             );
         }
         let unread = self.entry(room, user).unread;
@@ -453,7 +451,7 @@ impl Store {
     }
 }
 
-/// The answer to a request that brought somebody into a room.
+/// The reply to a write that brought its user into a room.
 fn entered(entry: &RoomEntry) -> (String, Option<(RoomId, Version)>) {
     (seen(entry), Some((entry.id, entry.version)))
 }

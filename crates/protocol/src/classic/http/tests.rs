@@ -52,7 +52,7 @@ fn check<T: Serialize>(body: &T, golden: &str) {
 const AMY: &str = r#""id":7,"username":"amy","email":"amy@example.org","auth_status":1,"account_status":1,"avatar":"","nickname":"Amy","bio":"tea","role":"user""#;
 
 #[test]
-fn the_envelope_stands_around_every_answer() {
+fn every_response_has_the_envelope() {
     let data = raw_json(&Done::OK);
     assert_eq!(
         success(200, "OK", &data, "r-1"),
@@ -148,7 +148,7 @@ fn a_message_is_read_when_the_other_side_has_read_it() {
 }
 
 #[test]
-fn what_is_asked_ignores_unknown_fields_and_takes_absent_ones_as_they_are() {
+fn request_bodies_ignore_unknown_fields_and_allow_absent_ones() {
     let body: ProfileBody = serde_json::from_str(r#"{"_t":1,"profile":{"nickname":"A","province":"x"}}"#).unwrap();
     assert!(body.avatar.is_none());
     assert_eq!(body.profile.unwrap().nickname.as_deref(), Some("A"));

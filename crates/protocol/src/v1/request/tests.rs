@@ -24,7 +24,7 @@ fn malformed(id: Option<&str>, field: Option<&str>) -> Result<RequestEnvelope, R
 }
 
 #[test]
-fn every_request_is_read_with_all_that_it_can_say() {
+fn every_request_is_read_with_all_its_fields() {
     let check = |kind: &str, data: &str, expect: Request| assert_eq!(asked(kind, data), Ok(expect), "{kind} {data}");
     let (room, user, message) = (RoomId(7), UserId(9), MessageId(81));
     check(
@@ -121,7 +121,7 @@ fn object<'a>(fields: impl IntoIterator<Item = &'a (String, String)>) -> String 
 }
 
 #[test]
-fn the_tables_of_these_tests_are_whole() {
+fn required_and_optional_fields_come_from_the_schema() {
     let kinds: Vec<&str> = FIELDS.iter().map(|(kind, ..)| *kind).collect();
     assert_eq!(kinds, REQUEST_TYPES);
     let of = |kind: &str| FIELDS.iter().find(|(other, ..)| *other == kind).unwrap();
@@ -148,7 +148,7 @@ fn the_tables_of_these_tests_are_whole() {
 }
 
 #[test]
-fn what_may_be_left_out_may_be_null_and_what_is_unknown_is_ignored() {
+fn optional_fields_may_be_null_and_unknown_fields_are_ignored() {
     for (kind, required, optional) in FIELDS.iter() {
         let expect = asked(kind, &object(required)).unwrap();
         let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -160,7 +160,7 @@ fn what_may_be_left_out_may_be_null_and_what_is_unknown_is_ignored() {
 }
 
 #[test]
-fn a_field_that_is_missing_wrong_or_there_twice_is_named() {
+fn an_error_names_a_missing_wrong_or_duplicate_field() {
     let names = |kind: &str, data: &str, field: &str| {
         let fault = RequestFault::Malformed { field: Some(field.to_owned()) };
         let expect = Err(RequestError { id: Some("c-1".to_owned()), fault });
@@ -224,7 +224,7 @@ fn numbers_are_those_that_javascript_reads_exactly() {
 }
 
 #[test]
-fn hello_holds_each_room_once_and_a_bounded_number_of_them() {
+fn hello_has_each_room_once_and_a_bounded_number_of_rooms() {
     let hello = |rooms: &str| match asked("hello", &format!(r#"{{"rooms":[{rooms}]}}"#)) {
         Ok(Request::Hello { rooms, .. }) => Ok(rooms),
         Ok(other) => panic!("{other:?}"),
@@ -248,7 +248,7 @@ fn hello_holds_each_room_once_and_a_bounded_number_of_them() {
 }
 
 #[test]
-fn an_envelope_is_an_object_with_a_type_and_perhaps_a_reference() {
+fn an_envelope_is_an_object_with_a_type_and_an_optional_id() {
     let check = |text: &str, expect| assert_eq!(read_envelope(text), expect, "{text:.80}");
     let beat = |id: Option<&str>| Ok(RequestEnvelope { id: id.map(str::to_owned), request: Request::Heartbeat {} });
     let unknown = |id: Option<&str>| Err(RequestError { id: id.map(str::to_owned), fault: RequestFault::UnknownType });
@@ -311,7 +311,7 @@ fn an_envelope_is_an_object_with_a_type_and_perhaps_a_reference() {
 }
 
 #[test]
-fn history_has_one_place_to_begin_at() {
+fn history_begins_at_one_position() {
     let check = |before, after, around, expect| {
         assert_eq!(Request::history_from(before, after, around), expect, "{before:?} {after:?} {around:?}");
     };

@@ -8,13 +8,13 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use teahouse_core::{Revocation, UserId};
 
-use super::stage::*;
+use super::fixture::*;
 
 #[tokio::test]
 async fn registering_logs_in_and_sets_the_cookie() {
-    let stage = stage();
+    let fixture = fixture();
     let body = json!({ "username": " amy ", "password": PASSWORD, "email": "amy@example.org", "confirmPassword": PASSWORD, "agreeToTerms": true });
-    let answer = stage.post("/api/auth/register", None, body).await;
+    let answer = fixture.post("/api/auth/register", None, body).await;
     assert_eq!(answer.status, 201);
     let user = answer.data("user");
     assert_eq!(
@@ -27,21 +27,21 @@ async fn registering_logs_in_and_sets_the_cookie() {
         assert!(cookie.contains(part), "{cookie}");
     }
     assert!(!cookie.contains("Secure"));
-    assert_eq!(stage.get("/api/auth/me", Some(&Person::of(&answer))).await.status, 200);
+    assert_eq!(fixture.get("/api/auth/me", Some(&TestUser::of(&answer))).await.status, 200);
 }
 
 #[tokio::test]
 async fn the_cookie_is_secure_where_the_site_is() {
-    let stage = stage_with(&[("TEAHOUSE_SERVER__PUBLIC_URL", "https://chat.example.org")]);
-    stage.join("amy").await;
-    let answer = stage.log_in("amy", PASSWORD).await;
+    let fixture = fixture_with(&[("TEAHOUSE_SERVER__PUBLIC_URL", "https://chat.example.org")]);
+    fixture.join("amy").await;
+    let answer = fixture.log_in("amy", PASSWORD).await;
     assert!(answer.headers["set-cookie"].to_str().unwrap().ends_with("; Secure"));
 }
 
 #[tokio::test]
-async fn what_was_typed_wrong_is_named() {
-    let stage = stage();
-    stage.join("amy").await;
+async fn invalid_input_is_named() {
+    let fixture = fixture();
+    fixture.join("amy").await;
     let good = json!({ "username": "bob", "password": PASSWORD, "email": "bob@example.org" });
     for (field, value, expect) in [
         ("username", json!("ab"), (422, "bad_request", Some("username"))),
@@ -66,248 +66,249 @@ async fn what_was_typed_wrong_is_named() {
             body["username"] = json!("carl");
             body["email"] = json!("carl@example.org");
         }
-        let answer = stage.post("/api/auth/register", None, body).await;
-        assert_eq!(answer.refusal(), expect, "{field} {value} {answer:?}");
+        let answer = fixture.post("/api/auth/register", None, body).await;
+        assert_eq!(answer.error(), expect, "{field} {value} {answer:?}");
     }
-    let answer = stage.post("/api/auth/register", None, json!({ "username": "bob" })).await;
-    assert_eq!(answer.refusal(), (422, "bad_request", Some("password")));
+    let answer = fixture.post("/api/auth/register", None, json!({ "username": "bob" })).await;
+    assert_eq!(answer.error(), (422, "bad_request", Some("password")));
 }
 
 #[tokio::test]
-async fn where_a_sites_tokens_are_in_use_nobody_registers_here() {
-    let stage = stage_with(&[("TEAHOUSE_AUTH__JWT_SECRET", "a site's own secret, long enough for anybody")]);
+async fn registration_is_closed_where_site_tokens_are_configured() {
+    let fixture = fixture_with(&[("TEAHOUSE_AUTH__JWT_SECRET", "a site's own secret, long enough for anybody")]);
     let body = json!({ "username": "amy", "password": PASSWORD, "email": "amy@example.org" });
-    let answer = stage.post("/api/auth/register", None, body).await;
-    assert_eq!(answer.refusal(), (403, "forbidden", None));
+    let answer = fixture.post("/api/auth/register", None, body).await;
+    assert_eq!(answer.error(), (403, "forbidden", None));
 }
 
 #[tokio::test]
-async fn a_sites_token_brings_its_user_along() {
+async fn a_sites_token_creates_its_user() {
     let secret = "a site's own secret, long enough for anybody";
-    let stage = stage_with(&[("TEAHOUSE_AUTH__JWT_SECRET", secret)]);
+    let fixture = fixture_with(&[("TEAHOUSE_AUTH__JWT_SECRET", secret)]);
     let token = |sub: &str, username: &str| {
-        let now = stage.app.now().seconds();
+        let now = fixture.app.now().seconds();
         let claims = json!({ "sub": sub, "user_id": 7, "username": username, "email": "amy@example.org",
             "iss": "community-api", "aud": ["community-api"], "exp": now + 60, "nbf": now, "iat": now, "jti": sub });
         let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
         jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
     };
-    let person = |token: String| Person { id: 7, token, cookie: String::new() };
-    let me = stage.get("/api/auth/me", Some(&person(token("7", "amy@work!")))).await;
+    let person = |token: String| TestUser { id: 7, token, cookie: String::new() };
+    let me = fixture.get("/api/auth/me", Some(&person(token("7", "amy@work!")))).await;
     assert_eq!((me.data("id"), me.data("username")), (&json!(7), &json!("amy@work!")));
-    let other = stage.get("/api/auth/me", Some(&person(token("auth0|x", "amy@work!")))).await;
+    let other = fixture.get("/api/auth/me", Some(&person(token("auth0|x", "amy@work!")))).await;
     assert!(other.data("id").as_u64().unwrap() >= 1 << 40);
     assert_ne!(other.data("username"), "amy@work!");
-    let again = stage.get("/api/auth/me", Some(&person(token("auth0|x", "amy@work!")))).await;
+    let again = fixture.get("/api/auth/me", Some(&person(token("auth0|x", "amy@work!")))).await;
     assert_eq!(again.data("id"), other.data("id"));
-    // Ids of our own are nobody's until we give them away.
-    let forged = stage.get("/api/auth/me", Some(&person(token(&((1_u64 << 40) + 77).to_string(), "eve")))).await;
+    // An id of the server's own range that no account has is refused.
+    let forged = fixture.get("/api/auth/me", Some(&person(token(&((1_u64 << 40) + 77).to_string(), "eve")))).await;
     assert_ne!(forged.body["data"]["id"], (1_u64 << 40) + 77);
 }
 
 #[tokio::test]
-async fn one_logs_in_by_name_or_address_and_wrong_is_the_same_for_all() {
-    let stage = stage();
-    stage.join("amy").await;
+async fn login_takes_name_or_address_and_every_failure_looks_the_same() {
+    let fixture = fixture();
+    fixture.join("amy").await;
     for name in ["amy", " AMY ", "amy@example.org", "Amy@Example.ORG"] {
-        let answer = stage.log_in(name, PASSWORD).await;
+        let answer = fixture.log_in(name, PASSWORD).await;
         assert_eq!(answer.status, 200, "{name}");
         assert_eq!(answer.fields(), ["token", "user"]);
     }
-    let mut wrong = stage.log_in("amy", "wrong1234").await;
-    let mut unknown = stage.log_in("nobody", "wrong1234").await;
-    assert_eq!(wrong.refusal(), (401, "unauthorized", None));
+    let mut wrong = fixture.log_in("amy", "wrong1234").await;
+    let mut unknown = fixture.log_in("nobody", "wrong1234").await;
+    assert_eq!(wrong.error(), (401, "unauthorized", None));
     for answer in [&mut wrong, &mut unknown] {
         answer.body["request_id"] = Value::Null;
         answer.headers.remove("x-request-id");
     }
     assert_eq!((wrong.body, wrong.headers), (unknown.body, unknown.headers));
-    let answer = stage.post("/api/auth/login", None, json!({ "username": "amy" })).await;
-    assert_eq!(answer.refusal(), (422, "bad_request", Some("password")));
+    let answer = fixture.post("/api/auth/login", None, json!({ "username": "amy" })).await;
+    assert_eq!(answer.error(), (422, "bad_request", Some("password")));
 }
 
 #[tokio::test]
 async fn p26_wrong_passwords_never_lock_anybody_out() {
-    // The waiting is made short; that there is one is `limits`' own test.
-    let stage = stage_with(&[("TEAHOUSE_LIMITS__WRONG_PASSWORDS_PER_MINUTE", "6000")]);
-    stage.join("amy").await;
+    // The wait is short here; the tests of `limits` cover it.
+    let fixture = fixture_with(&[("TEAHOUSE_LIMITS__WRONG_PASSWORDS_PER_MINUTE", "6000")]);
+    fixture.join("amy").await;
     for _ in 0..15 {
-        assert_eq!(stage.log_in("amy", "wrong1234").await.status, 401);
+        assert_eq!(fixture.log_in("amy", "wrong1234").await.status, 401);
     }
-    assert_eq!(stage.log_in("amy", PASSWORD).await.status, 200);
+    assert_eq!(fixture.log_in("amy", PASSWORD).await.status, 200);
 }
 
 #[tokio::test]
-async fn logins_from_one_address_are_limited_and_say_when_to_come_back() {
-    let stage = stage_with(&[("TEAHOUSE_LIMITS__LOGINS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__LOGINS_BURST", "1")]);
-    assert_eq!(stage.log_in("amy", PASSWORD).await.status, 401);
-    let answer = stage.log_in("amy", PASSWORD).await;
-    assert_eq!(answer.refusal(), (429, "rate_limited", None));
+async fn logins_from_one_address_are_limited_with_a_retry_time() {
+    let fixture = fixture_with(&[("TEAHOUSE_LIMITS__LOGINS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__LOGINS_BURST", "1")]);
+    assert_eq!(fixture.log_in("amy", PASSWORD).await.status, 401);
+    let answer = fixture.log_in("amy", PASSWORD).await;
+    assert_eq!(answer.error(), (429, "rate_limited", None));
     assert_eq!(answer.headers["retry-after"], "1");
     let body = json!({ "username": "amy", "password": PASSWORD }).to_string();
     let elsewhere = from("198.51.100.1", request("POST", "/api/auth/login", None).body(body.into()).unwrap());
-    assert_eq!(stage.ask(elsewhere).await.status, 401);
+    assert_eq!(fixture.ask(elsewhere).await.status, 401);
 }
 
 #[tokio::test]
-async fn a_disabled_user_is_nobody_and_hears_why_only_by_the_password() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
-    stage.app.store.set_disabled("amy", true).await.unwrap();
-    assert_eq!(stage.get("/api/auth/me", Some(&amy)).await.refusal(), (401, "unauthorized", None));
-    let (right, wrong) = (stage.log_in("amy", PASSWORD).await, stage.log_in("amy", "wrong1234").await);
-    assert_eq!(right.refusal(), (401, "unauthorized", None));
+async fn a_disabled_user_learns_why_only_with_the_right_password() {
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
+    fixture.app.store.set_disabled("amy", true).await.unwrap();
+    assert_eq!(fixture.get("/api/auth/me", Some(&amy)).await.error(), (401, "unauthorized", None));
+    let (right, wrong) = (fixture.log_in("amy", PASSWORD).await, fixture.log_in("amy", "wrong1234").await);
+    assert_eq!(right.error(), (401, "unauthorized", None));
     assert_ne!(right.body["message"], wrong.body["message"]);
-    assert_eq!(stage.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await.status, UNAUTHORIZED);
+    assert_eq!(fixture.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await.status, UNAUTHORIZED);
 }
 
 #[tokio::test]
 async fn a_refresh_gives_a_token_and_the_next_cookie_once() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
-    let answer = stage.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await;
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
+    let answer = fixture.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await;
     assert_eq!(answer.fields(), ["expires_at", "token"]);
     assert_eq!(answer.data("expires_at"), "2026-11-23T06:25:36.000Z");
-    let next = Person { token: answer.data("token").as_str().unwrap().into(), cookie: answer.cookie(), ..amy.clone() };
+    let next =
+        TestUser { token: answer.data("token").as_str().unwrap().into(), cookie: answer.cookie(), ..amy.clone() };
     assert_ne!(next.cookie, amy.cookie);
-    assert_eq!(stage.get("/api/auth/me", Some(&next)).await.status, 200);
-    assert_eq!(stage.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await.status, UNAUTHORIZED);
-    assert_eq!(stage.ask(with_cookie("/api/auth/refresh", &next.cookie)).await.status, 200);
+    assert_eq!(fixture.get("/api/auth/me", Some(&next)).await.status, 200);
+    assert_eq!(fixture.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await.status, UNAUTHORIZED);
+    assert_eq!(fixture.ask(with_cookie("/api/auth/refresh", &next.cookie)).await.status, 200);
     for cookie in ["teahouse_refresh=", "teahouse_refresh=forged", "other=1"] {
-        let refused = stage.ask(with_cookie("/api/auth/refresh", cookie)).await;
-        assert_eq!(refused.refusal(), (401, "unauthorized", None), "{cookie}");
+        let refused = fixture.ask(with_cookie("/api/auth/refresh", cookie)).await;
+        assert_eq!(refused.error(), (401, "unauthorized", None), "{cookie}");
     }
 }
 
 #[tokio::test]
-async fn an_expired_cookie_is_worth_nothing() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
-    stage.now.fetch_add(31 * 24 * 3600 * 1000, Ordering::Relaxed);
-    assert_eq!(stage.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await.status, UNAUTHORIZED);
-    assert_eq!(stage.get("/api/auth/me", Some(&amy)).await.status, UNAUTHORIZED);
+async fn an_expired_cookie_is_refused() {
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
+    fixture.now.fetch_add(31 * 24 * 3600 * 1000, Ordering::Relaxed);
+    assert_eq!(fixture.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await.status, UNAUTHORIZED);
+    assert_eq!(fixture.get("/api/auth/me", Some(&amy)).await.status, UNAUTHORIZED);
 }
 
 #[tokio::test]
 async fn p19_logging_out_ends_token_cookie_and_everything_refreshed_from_them() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
-    let other = Person::of(&stage.log_in("amy", PASSWORD).await);
-    let refreshed = stage.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await;
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
+    let other = TestUser::of(&fixture.log_in("amy", PASSWORD).await);
+    let refreshed = fixture.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await;
     let refreshed =
-        Person { token: refreshed.data("token").as_str().unwrap().into(), cookie: refreshed.cookie(), ..amy.clone() };
+        TestUser { token: refreshed.data("token").as_str().unwrap().into(), cookie: refreshed.cookie(), ..amy.clone() };
 
-    let answer = stage.ask(request("POST", "/api/auth/logout", Some(&amy)).body(Body::empty()).unwrap()).await;
+    let answer = fixture.ask(request("POST", "/api/auth/logout", Some(&amy)).body(Body::empty()).unwrap()).await;
     assert_eq!(answer.body["data"], json!({ "ok": true }));
     assert!(answer.headers["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
     for ended in [&amy, &refreshed] {
-        assert_eq!(stage.get("/api/auth/me", Some(ended)).await.status, UNAUTHORIZED);
+        assert_eq!(fixture.get("/api/auth/me", Some(ended)).await.status, UNAUTHORIZED);
     }
-    assert_eq!(stage.ask(with_cookie("/api/auth/refresh", &refreshed.cookie)).await.status, UNAUTHORIZED);
-    assert_eq!(stage.get("/api/auth/me", Some(&other)).await.status, 200, "another login is another login");
-    let revoked = stage.live.revoked.lock().unwrap().clone();
+    assert_eq!(fixture.ask(with_cookie("/api/auth/refresh", &refreshed.cookie)).await.status, UNAUTHORIZED);
+    assert_eq!(fixture.get("/api/auth/me", Some(&other)).await.status, 200, "another login stays");
+    let revoked = fixture.live.revoked.lock().unwrap().clone();
     assert!(matches!(revoked[..], [revoked] if revoked.user.0 == amy.id && matches!(revoked.what, Revocation::Key(_))));
 }
 
 #[tokio::test]
-async fn the_cookie_alone_logs_out_when_the_token_expired_over_night() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
-    stage.now.fetch_add(25 * 3600 * 1000, Ordering::Relaxed);
+async fn the_cookie_alone_logs_out_when_the_token_has_expired() {
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
+    fixture.now.fetch_add(25 * 3600 * 1000, Ordering::Relaxed);
     let both =
         request("POST", "/api/auth/logout", Some(&amy)).header("cookie", &amy.cookie).body(Body::empty()).unwrap();
-    assert_eq!(stage.ask(both).await.status, 200);
-    assert_eq!(stage.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await.status, UNAUTHORIZED);
-    assert_eq!(stage.ask(with_cookie("/api/auth/logout", &amy.cookie)).await.status, UNAUTHORIZED);
-    assert_eq!(stage.post("/api/auth/logout", None, json!({})).await.status, UNAUTHORIZED);
+    assert_eq!(fixture.ask(both).await.status, 200);
+    assert_eq!(fixture.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await.status, UNAUTHORIZED);
+    assert_eq!(fixture.ask(with_cookie("/api/auth/logout", &amy.cookie)).await.status, UNAUTHORIZED);
+    assert_eq!(fixture.post("/api/auth/logout", None, json!({})).await.status, UNAUTHORIZED);
 }
 
 #[tokio::test]
 async fn h17_a_new_password_ends_every_other_token() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
-    let other = Person::of(&stage.log_in("amy", PASSWORD).await);
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
+    let other = TestUser::of(&fixture.log_in("amy", PASSWORD).await);
     let change = |current: &str, new: &str| json!({ "currentPassword": current, "newPassword": new });
     for (body, expect) in [
         (change("wrong1234", "better123"), (422, "bad_request", Some("currentPassword"))),
         (change(PASSWORD, "short"), (422, "bad_request", Some("newPassword"))),
         (json!({ "currentPassword": PASSWORD }), (422, "bad_request", Some("newPassword"))),
     ] {
-        assert_eq!(stage.post("/api/auth/change-password", Some(&amy), body).await.refusal(), expect);
+        assert_eq!(fixture.post("/api/auth/change-password", Some(&amy), body).await.error(), expect);
     }
-    // All within one second of the clock, and twice: nothing of it may undo anything else.
+    // All of this happens within one second of the clock, twice: no step may undo another.
     for new in ["better123", "better124"] {
         let current = if new == "better123" { PASSWORD } else { "better123" };
-        let between = Person::of(&stage.log_in("amy", current).await);
-        let answer = stage.post("/api/auth/change-password", Some(&amy), change(current, new)).await;
+        let between = TestUser::of(&fixture.log_in("amy", current).await);
+        let answer = fixture.post("/api/auth/change-password", Some(&amy), change(current, new)).await;
         assert_eq!(answer.body["data"], json!({ "ok": true }));
         for ended in [&other, &between] {
-            assert_eq!(stage.get("/api/auth/me", Some(ended)).await.status, UNAUTHORIZED);
-            assert_eq!(stage.ask(with_cookie("/api/auth/refresh", &ended.cookie)).await.status, UNAUTHORIZED);
+            assert_eq!(fixture.get("/api/auth/me", Some(ended)).await.status, UNAUTHORIZED);
+            assert_eq!(fixture.ask(with_cookie("/api/auth/refresh", &ended.cookie)).await.status, UNAUTHORIZED);
         }
-        assert_eq!(stage.get("/api/auth/me", Some(&amy)).await.status, 200);
-        assert_eq!(stage.log_in("amy", current).await.status, UNAUTHORIZED);
+        assert_eq!(fixture.get("/api/auth/me", Some(&amy)).await.status, 200);
+        assert_eq!(fixture.log_in("amy", current).await.status, UNAUTHORIZED);
     }
-    let fresh = Person::of(&stage.log_in("amy", "better124").await);
-    assert_eq!(stage.get("/api/auth/me", Some(&fresh)).await.status, 200);
-    assert_eq!(stage.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await.status, 200);
-    assert_eq!(stage.live.revoked.lock().unwrap().len(), 2);
+    let fresh = TestUser::of(&fixture.log_in("amy", "better124").await);
+    assert_eq!(fixture.get("/api/auth/me", Some(&fresh)).await.status, 200);
+    assert_eq!(fixture.ask(with_cookie("/api/auth/refresh", &amy.cookie)).await.status, 200);
+    assert_eq!(fixture.live.revoked.lock().unwrap().len(), 2);
 }
 
-/// The story: a login read the old hash and waited for its turn to be hashed; meanwhile the password was
-/// changed, which ended all logins; then the waiting one began, and outlived the change.
+/// A login reads the old hash and waits for its turn to hash. Meanwhile a password change ends all logins. The waiting
+/// login must not begin after that.
 #[tokio::test]
-async fn p19_an_old_password_does_not_outlive_its_change_in_the_line_for_hashing() {
-    let stage = stage_with(&[("TEAHOUSE_AUTH__PASSWORD_HASHES_PARALLEL", "1")]);
-    let amy = stage.join("amy").await;
-    let hash = stage.app.passwords.hash("better123".to_owned()).await.unwrap();
-    let mut logins: FuturesUnordered<_> = (0..3).map(|_| stage.log_in("amy", PASSWORD)).collect();
-    // With one turn for hashing, whoever is not first has read the old hash by the time that the first is through.
+async fn p19_a_login_that_waits_for_hashing_does_not_survive_a_password_change() {
+    let fixture = fixture_with(&[("TEAHOUSE_AUTH__PASSWORD_HASHES_PARALLEL", "1")]);
+    let amy = fixture.join("amy").await;
+    let hash = fixture.app.passwords.hash("better123".to_owned()).await.unwrap();
+    let mut logins: FuturesUnordered<_> = (0..3).map(|_| fixture.log_in("amy", PASSWORD)).collect();
+    // With one hashing slot, all but the first login have read the old hash when the first one finishes.
     let mut answers = vec![logins.next().await.unwrap()];
-    stage.app.store.change_password(UserId(amy.id), &hash, stage.app.now(), None).await.unwrap();
+    fixture.app.store.change_password(UserId(amy.id), &hash, fixture.app.now(), None).await.unwrap();
     while let Some(answer) = logins.next().await {
         answers.push(answer);
     }
     assert_eq!(answers[0].status, 200);
     for answer in answers {
-        // One that was through before the change was right, and is void now.
+        // A login that finished before the change was valid and has ended now.
         if answer.status == 200 {
-            let login = Person::of(&answer);
-            assert_eq!(stage.get("/api/auth/me", Some(&login)).await.status, UNAUTHORIZED);
-            assert_eq!(stage.ask(with_cookie("/api/auth/refresh", &login.cookie)).await.status, UNAUTHORIZED);
+            let login = TestUser::of(&answer);
+            assert_eq!(fixture.get("/api/auth/me", Some(&login)).await.status, UNAUTHORIZED);
+            assert_eq!(fixture.ask(with_cookie("/api/auth/refresh", &login.cookie)).await.status, UNAUTHORIZED);
         } else {
             assert_eq!(answer.status, UNAUTHORIZED);
         }
     }
-    assert_eq!(stage.log_in("amy", "better123").await.status, 200);
+    assert_eq!(fixture.log_in("amy", "better123").await.status, 200);
 }
 
 #[tokio::test]
-async fn an_older_hash_is_renewed_when_its_password_comes_by() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
+async fn an_older_hash_is_renewed_at_login() {
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
     let old = bcrypt::hash(PASSWORD, 4).unwrap();
     let id = teahouse_core::UserId(amy.id);
-    let now = stage.app.now();
-    stage.app.store.change_password(id, &old, now, None).await.unwrap();
-    assert_eq!(stage.log_in("amy", PASSWORD).await.status, 200);
-    assert!(stage.app.store.password_hash(id).await.unwrap().unwrap().starts_with("$argon2id$"));
-    assert_eq!(stage.log_in("amy", PASSWORD).await.status, 200);
+    let now = fixture.app.now();
+    fixture.app.store.change_password(id, &old, now, None).await.unwrap();
+    assert_eq!(fixture.log_in("amy", PASSWORD).await.status, 200);
+    assert!(fixture.app.store.password_hash(id).await.unwrap().unwrap().starts_with("$argon2id$"));
+    assert_eq!(fixture.log_in("amy", PASSWORD).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_profile_changes_where_it_is_asked_to() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
-    let put = |body: Value| stage.put("/api/auth/me", &amy, body);
+async fn a_profile_changes_only_the_given_fields() {
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
+    let put = |body: Value| fixture.put("/api/auth/me", &amy, body);
     let answer =
         put(json!({ "avatar": "/a.png", "profile": { "nickname": "Amy\u{202e}", "bio": "tea" }, "province": "x" }))
             .await;
     assert_eq!(answer.data("nickname"), "Amy");
     assert_eq!(answer.data("profile"), &json!({ "nickname": "Amy", "bio": "tea", "avatar_url": "/a.png" }));
-    let unchanged = stage.ask(request("PUT", "/api/auth/me", Some(&amy)).body(Body::empty()).unwrap()).await;
+    let unchanged = fixture.ask(request("PUT", "/api/auth/me", Some(&amy)).body(Body::empty()).unwrap()).await;
     assert_eq!(unchanged.body["data"], answer.body["data"]);
-    assert_eq!(stage.get("/api/auth/me", Some(&amy)).await.body["data"], answer.body["data"]);
+    assert_eq!(fixture.get("/api/auth/me", Some(&amy)).await.body["data"], answer.body["data"]);
     assert_eq!(put(json!({ "profile": { "nickname": " " } })).await.data("nickname"), "amy");
     for (body, expect) in [
         (json!({ "profile": { "nickname": "a".repeat(51) } }), (422, "too_long", Some("profile.nickname"))),
@@ -317,15 +318,15 @@ async fn a_profile_changes_where_it_is_asked_to() {
         (json!({ "profile": 7 }), (422, "bad_request", Some("profile"))),
         (json!({ "profile": { "bio": 7 } }), (422, "bad_request", Some("profile.bio"))),
     ] {
-        assert_eq!(put(body).await.refusal(), expect);
+        assert_eq!(put(body).await.error(), expect);
     }
 }
 
 #[tokio::test]
-async fn others_see_a_profile_without_an_address() {
-    let stage = stage();
-    let (amy, bo) = (stage.join("amy").await, stage.join("bob").await);
-    let answer = stage.get(&format!("/api/user/{}", amy.id), Some(&bo)).await;
+async fn others_see_a_profile_without_an_email_address() {
+    let fixture = fixture();
+    let (amy, bo) = (fixture.join("amy").await, fixture.join("bob").await);
+    let answer = fixture.get(&format!("/api/user/{}", amy.id), Some(&bo)).await;
     assert_eq!(answer.data("profile"), &json!({ "nickname": "amy", "bio": "", "avatar_url": "" }));
     assert!(!answer.body.to_string().contains("example.org"));
     for (path, expect) in [
@@ -337,6 +338,6 @@ async fn others_see_a_profile_without_an_address() {
         ("/api/user/9007199254740992", (400, "bad_request", Some("id"))),
         ("/api/user/9007199254740991", (404, "not_found", None)),
     ] {
-        assert_eq!(stage.get(path, Some(&bo)).await.refusal(), expect, "{path}");
+        assert_eq!(fixture.get(path, Some(&bo)).await.error(), expect, "{path}");
     }
 }

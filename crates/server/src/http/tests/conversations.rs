@@ -1,16 +1,16 @@
-//! Private messages over HTTP: writing, the list, reading and what it marks.
+//! Private messages over HTTP: sending, the list, reading, read marks.
 
 use serde_json::{Value, json};
 use teahouse_core::{Change, Seq, UserId};
 
-use super::stage::*;
+use super::fixture::*;
 
 #[tokio::test]
 async fn p2_a_private_message_is_stored_whole_or_not_at_all() {
-    let stage = stage();
-    let (amy, bob) = (stage.join("amy").await, stage.join("bob").await);
+    let fixture = fixture();
+    let (amy, bob) = (fixture.join("amy").await, fixture.join("bob").await);
     let send = |receiver: Value, content: String| {
-        stage.post("/api/messages/send", Some(&amy), json!({ "receiver_id": receiver, "content": content }))
+        fixture.post("/api/messages/send", Some(&amy), json!({ "receiver_id": receiver, "content": content }))
     };
     let long = send(json!(bob.id), "茶".repeat(1000)).await;
     assert_eq!((long.status, long.fields()), (201, vec!["conversation_id", "message_id"]));
@@ -24,18 +24,18 @@ async fn p2_a_private_message_is_stored_whole_or_not_at_all() {
         (json!(1_u64 << 60), "hi".into(), (422, "bad_request", Some("receiver_id"))),
     ] {
         let answer = send(receiver.clone(), content).await;
-        assert_eq!(answer.refusal(), expect, "{receiver}");
+        assert_eq!(answer.error(), expect, "{receiver}");
     }
-    assert_eq!(stage.told.messages().len(), 1);
+    assert_eq!(fixture.commits.messages().len(), 1);
 }
 
 #[tokio::test]
 async fn p12_a_key_holds_for_private_messages_as_well() {
-    let stage = stage();
-    let (amy, bob) = (stage.join("amy").await, stage.join("bob").await);
+    let fixture = fixture();
+    let (amy, bob) = (fixture.join("amy").await, fixture.join("bob").await);
     let send = |content: &str| {
         let request = request("POST", "/api/messages/send", Some(&amy)).header("idempotency-key", "k");
-        stage.ask(request.body(json!({ "receiver_id": bob.id, "content": content }).to_string().into()).unwrap())
+        fixture.ask(request.body(json!({ "receiver_id": bob.id, "content": content }).to_string().into()).unwrap())
     };
     let (first, again) = (send("hi").await, send("hi").await);
     assert_eq!((first.status, &first.body["data"]), (again.status, &again.body["data"]));
@@ -44,98 +44,98 @@ async fn p12_a_key_holds_for_private_messages_as_well() {
 
 #[tokio::test]
 async fn p5_a_conversation_is_the_same_from_either_side_also_at_once() {
-    let stage = stage();
-    let (amy, bob) = (stage.join("amy").await, stage.join("bob").await);
+    let fixture = fixture();
+    let (amy, bob) = (fixture.join("amy").await, fixture.join("bob").await);
     let (there, back) =
         (format!("/api/conversations/start/{}", bob.id), format!("/api/conversations/start/{}", amy.id));
     let (one, other) =
-        tokio::join!(stage.post(&there, Some(&amy), json!({})), stage.post(&back, Some(&bob), json!({})));
+        tokio::join!(fixture.post(&there, Some(&amy), json!({})), fixture.post(&back, Some(&bob), json!({})));
     assert_eq!(one.data("conversation_id"), other.data("conversation_id"));
-    let written = stage.write(&amy, &bob, "hi").await;
+    let written = fixture.write(&amy, &bob, "hi").await;
     assert_eq!(one.data("conversation_id"), written);
     for (path, expect) in [
         (back.as_str(), (422, "bad_request", Some("userId"))),
         ("/api/conversations/start/999", (404, "not_found", None)),
         ("/api/conversations/start/x", (400, "bad_request", Some("userId"))),
     ] {
-        assert_eq!(stage.post(path, Some(&amy), json!({})).await.refusal(), expect, "{path}");
+        assert_eq!(fixture.post(path, Some(&amy), json!({})).await.error(), expect, "{path}");
     }
 }
 
 #[tokio::test]
-async fn the_other_one_sees_a_conversation_with_its_first_message() {
-    let stage = stage();
-    let (amy, bob) = (stage.join("amy").await, stage.join("bob").await);
-    stage.post(&format!("/api/conversations/start/{}", bob.id), Some(&amy), json!({})).await;
-    let opened = stage.get("/api/conversations", Some(&amy)).await;
+async fn the_peer_sees_a_conversation_with_its_first_message() {
+    let fixture = fixture();
+    let (amy, bob) = (fixture.join("amy").await, fixture.join("bob").await);
+    fixture.post(&format!("/api/conversations/start/{}", bob.id), Some(&amy), json!({})).await;
+    let opened = fixture.get("/api/conversations", Some(&amy)).await;
     let entry = &opened.data("conversations")[0];
     assert_eq!((&entry["last_message"], &entry["last_message_time"]), (&json!(""), &Value::Null));
     assert_eq!(entry["other_user"], json!({ "id": bob.id, "username": "bob", "nickname": "bob", "avatar": "" }));
-    let list = stage.get("/api/conversations", Some(&bob)).await;
+    let list = fixture.get("/api/conversations", Some(&bob)).await;
     assert_eq!(list.body["data"], json!({ "conversations": [], "total_unread": 0 }));
 
-    stage.write(&amy, &bob, "hi").await;
-    stage.write(&amy, &bob, "there").await;
-    let list = stage.get("/api/conversations", Some(&bob)).await;
+    fixture.write(&amy, &bob, "hi").await;
+    fixture.write(&amy, &bob, "there").await;
+    let list = fixture.get("/api/conversations", Some(&bob)).await;
     let entry = &list.data("conversations")[0];
     assert_eq!((&entry["last_message"], &entry["unread_count"]), (&json!("there"), &json!(2)));
     assert_eq!(list.data("total_unread"), 2);
-    let unread = stage.get("/api/conversations/unread-count", Some(&bob)).await;
+    let unread = fixture.get("/api/conversations/unread-count", Some(&bob)).await;
     assert_eq!(unread.body["data"], json!({ "unread_count": 2 }));
 }
 
 #[tokio::test]
-async fn p3_p11_reading_marks_up_to_what_was_read_and_tells_the_author() {
-    let stage = stage();
-    let (amy, bob) = (stage.join("amy").await, stage.join("bob").await);
-    let room = stage.write(&amy, &bob, "one").await;
-    stage.write(&bob, &amy, "two").await;
-    stage.write(&amy, &bob, "three").await;
+async fn p3_p11_reading_marks_messages_read_and_notifies_the_author() {
+    let fixture = fixture();
+    let (amy, bob) = (fixture.join("amy").await, fixture.join("bob").await);
+    let room = fixture.write(&amy, &bob, "one").await;
+    fixture.write(&bob, &amy, "two").await;
+    fixture.write(&amy, &bob, "three").await;
     let path = format!("/api/conversations/{room}/messages");
-    let read = async |query: &str, who: &Person| {
-        let page = stage.get(&format!("{path}{query}"), Some(who)).await;
+    let read = async |query: &str, who: &TestUser| {
+        let page = fixture.get(&format!("{path}{query}"), Some(who)).await;
         let one = |m: &Value| format!("{} {} {}", m["content"].as_str().unwrap(), m["is_self"], m["is_read"]);
         let lines: Vec<String> = page.data("messages").as_array().unwrap().iter().map(one).collect();
         assert_eq!(page.data("total"), lines.len());
         lines
     };
-    // Bob reads the oldest message only, then amy sees just that one as read.
-    let messages = stage.get(&path, Some(&amy)).await;
+    // Bob reads only the oldest message, so amy sees only that one as read.
+    let messages = fixture.get(&path, Some(&amy)).await;
     let second = messages.data("messages")[1]["id"].as_u64().unwrap();
     assert_eq!(read(&format!("?before_id={second}"), &bob).await, ["one false true"]);
     assert_eq!(read("", &amy).await, ["one true true", "two false true", "three true false"]);
     assert_eq!(read("?limit=1", &bob).await, ["three false true"]);
     assert_eq!(read("?limit=2", &amy).await, ["two false true", "three true true"]);
-    let marks = stage.told.of(|change| match change {
+    let marks = fixture.commits.of(|change| match change {
         Change::Read { reader, seq, .. } => Some((*reader, *seq)),
         _ => None,
     });
     let (amy_id, bob_id) = (UserId(amy.id), UserId(bob.id));
     assert_eq!(marks, [(amy_id, Seq(3)), (bob_id, Seq(1)), (bob_id, Seq(3))]);
 
-    stage.write(&amy, &bob, "four").await;
-    let done = stage.post(&format!("/api/conversations/{room}/mark-read"), Some(&bob), json!({})).await;
+    fixture.write(&amy, &bob, "four").await;
+    let done = fixture.post(&format!("/api/conversations/{room}/mark-read"), Some(&bob), json!({})).await;
     assert_eq!((done.status, &done.body["data"]), (200, &Value::Null));
-    let unread = stage.get("/api/conversations/unread-count", Some(&bob)).await;
+    let unread = fixture.get("/api/conversations/unread-count", Some(&bob)).await;
     assert_eq!(unread.data("unread_count"), 0);
     assert_eq!(read("?limit=1", &amy).await, ["four true true"]);
 }
 
 #[tokio::test]
-async fn a_conversation_is_nobody_elses() {
-    let stage = stage();
-    let (amy, bob, eve) = (stage.join("amy").await, stage.join("bob").await, stage.join("eve").await);
-    let room = stage.write(&amy, &bob, "hi").await;
+async fn a_conversation_is_hidden_from_other_users() {
+    let fixture = fixture();
+    let (amy, bob, eve) = (fixture.join("amy").await, fixture.join("bob").await, fixture.join("eve").await);
+    let room = fixture.write(&amy, &bob, "hi").await;
     let paths =
         |room: u64| (format!("/api/conversations/{room}/messages"), format!("/api/conversations/{room}/mark-read"));
     let (messages, mark) = paths(room);
-    assert_eq!(stage.get(&messages, Some(&eve)).await.refusal(), (403, "forbidden", None));
-    assert_eq!(stage.post(&mark, Some(&eve), json!({})).await.refusal(), (403, "forbidden", None));
-    // Neither the lobby nor what does not exist is a conversation.
+    assert_eq!(fixture.get(&messages, Some(&eve)).await.error(), (403, "forbidden", None));
+    assert_eq!(fixture.post(&mark, Some(&eve), json!({})).await.error(), (403, "forbidden", None));
+    // Neither the lobby nor an unknown room is a conversation.
     for room in [1, 999] {
         let (messages, mark) = paths(room);
-        assert_eq!(stage.get(&messages, Some(&amy)).await.refusal(), (404, "not_found", None), "{room}");
-        assert_eq!(stage.post(&mark, Some(&amy), json!({})).await.refusal(), (404, "not_found", None), "{room}");
+        assert_eq!(fixture.get(&messages, Some(&amy)).await.error(), (404, "not_found", None), "{room}");
+        assert_eq!(fixture.post(&mark, Some(&amy), json!({})).await.error(), (404, "not_found", None), "{room}");
     }
-    assert_eq!(stage.get(&messages, None).await.status, UNAUTHORIZED);
+    assert_eq!(fixture.get(&messages, None).await.status, UNAUTHORIZED);
 }

@@ -1,27 +1,27 @@
-//! The lobby over HTTP: saying, reading, deleting, who is there.
+//! The lobby over HTTP: sending, reading, deleting, online users.
 
 use axum::body::Body;
 use serde_json::{Value, json};
 use teahouse_core::{MessageChange, UserId, UserRole};
 
-use super::stage::*;
+use super::fixture::*;
 
-/// Everybody may say as much as the test wants.
-fn talkative() -> Stage {
-    stage_with(&[("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "1000"), ("TEAHOUSE_LIMITS__SENDS_BURST", "1000")])
+/// Removes the rate limit of sending.
+fn talkative() -> Fixture {
+    fixture_with(&[("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "1000"), ("TEAHOUSE_LIMITS__SENDS_BURST", "1000")])
 }
 
 #[tokio::test]
-async fn p1_what_is_said_over_http_is_trimmed_limited_stored_and_told_like_anything_else() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
-    let answer = stage.post("/api/chat/send", Some(&amy), json!({ "content": "  hi\n", "_t": 1 })).await;
+async fn p1_a_message_over_http_is_trimmed_limited_stored_and_delivered_like_any_other() {
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
+    let answer = fixture.post("/api/chat/send", Some(&amy), json!({ "content": "  hi\n", "_t": 1 })).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.fields(), ["message_id", "send_time"]);
-    let told = stage.told.messages();
+    let messages = fixture.commits.messages();
     assert!(
-        matches!(&told[..], [(m, MessageChange::New)] if m.content == "hi" && m.sender.id == UserId(amy.id)),
-        "{told:?}"
+        matches!(&messages[..], [(m, MessageChange::New)] if m.content == "hi" && m.sender.id == UserId(amy.id)),
+        "{messages:?}"
     );
     for (content, expect) in [
         (json!(""), (422, "empty", Some("content"))),
@@ -29,76 +29,76 @@ async fn p1_what_is_said_over_http_is_trimmed_limited_stored_and_told_like_anyth
         (json!("茶".repeat(501)), (422, "too_long", Some("content"))),
         (json!(7), (422, "bad_request", Some("content"))),
     ] {
-        assert_eq!(stage.post("/api/chat/send", Some(&amy), json!({ "content": content })).await.refusal(), expect);
+        assert_eq!(fixture.post("/api/chat/send", Some(&amy), json!({ "content": content })).await.error(), expect);
     }
-    assert_eq!(stage.post("/api/chat/send", Some(&amy), json!({})).await.refusal().2, Some("content"));
-    assert_eq!(stage.post("/api/chat/send", None, json!({ "content": "hi" })).await.status, UNAUTHORIZED);
-    assert_eq!(stage.told.messages().len(), 1);
+    assert_eq!(fixture.post("/api/chat/send", Some(&amy), json!({})).await.error().2, Some("content"));
+    assert_eq!(fixture.post("/api/chat/send", None, json!({ "content": "hi" })).await.status, UNAUTHORIZED);
+    assert_eq!(fixture.commits.messages().len(), 1);
 }
 
 #[tokio::test]
-async fn h15_sends_are_limited_per_user_and_refused_ones_say_when() {
-    let stage = stage();
-    let (amy, bob) = (stage.join("amy").await, stage.join("bob").await);
+async fn h15_sends_are_limited_per_user_and_errors_have_a_retry_time() {
+    let fixture = fixture();
+    let (amy, bob) = (fixture.join("amy").await, fixture.join("bob").await);
     for n in 0..5 {
-        stage.say(&amy, &format!("{n}")).await;
+        fixture.say(&amy, &format!("{n}")).await;
     }
-    let refused = stage.post("/api/chat/send", Some(&amy), json!({ "content": "one more" })).await;
-    assert_eq!(refused.refusal(), (429, "rate_limited", None));
+    let refused = fixture.post("/api/chat/send", Some(&amy), json!({ "content": "one more" })).await;
+    assert_eq!(refused.error(), (429, "rate_limited", None));
     assert_eq!(refused.headers["retry-after"], "1");
     let private = json!({ "receiver_id": bob.id, "content": "hi" });
-    assert_eq!(stage.post("/api/messages/send", Some(&amy), private).await.status, 429);
-    stage.say(&bob, "not me").await;
+    assert_eq!(fixture.post("/api/messages/send", Some(&amy), private).await.status, 429);
+    fixture.say(&bob, "not me").await;
 }
 
 #[tokio::test]
-async fn p12_a_key_stores_once_however_often_and_fast_it_comes() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
+async fn p12_an_idempotency_key_stores_once_at_any_rate_of_repeats() {
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
     let send = |key: &str, content: &str| {
         let request = request("POST", "/api/chat/send", Some(&amy)).header("idempotency-key", key);
-        stage.ask(request.body(json!({ "content": content }).to_string().into()).unwrap())
+        fixture.ask(request.body(json!({ "content": content }).to_string().into()).unwrap())
     };
     let first = send("k-1", "hi").await;
     assert_eq!(first.status, 200);
     for n in 0..4 {
-        stage.say(&amy, &format!("{n}")).await;
+        fixture.say(&amy, &format!("{n}")).await;
     }
     for _ in 0..10 {
         assert_eq!(send("k-1", " hi ").await.body["data"], first.body["data"]);
     }
-    assert_eq!(send("k-1", "ho").await.refusal(), (409, "conflict", Some("Idempotency-Key")));
-    assert_eq!(send("k-2", "hi").await.status, 429, "a new one is held to the rate");
+    assert_eq!(send("k-1", "ho").await.error(), (409, "conflict", Some("Idempotency-Key")));
+    assert_eq!(send("k-2", "hi").await.status, 429, "the rate applies to a new message");
     for key in [&"k".repeat(65), ""] {
-        assert_eq!(send(key, "hi").await.refusal(), (400, "bad_request", Some("Idempotency-Key")));
+        assert_eq!(send(key, "hi").await.error(), (400, "bad_request", Some("Idempotency-Key")));
     }
-    assert_eq!(stage.told.messages().len(), 5);
+    assert_eq!(fixture.commits.messages().len(), 5);
 }
 
 #[tokio::test]
-async fn p12_a_hundred_times_the_same_at_once_is_one_message() {
-    let stage = talkative();
-    let amy = stage.join("amy").await;
+async fn p12_a_hundred_concurrent_repeats_are_one_message() {
+    let fixture = talkative();
+    let amy = fixture.join("amy").await;
     let mut sends = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let request = request("POST", "/api/chat/send", Some(&amy)).header("idempotency-key", "k");
-        let (router, request) = (stage.router.clone(), request.body(Body::from(r#"{"content":"hi"}"#)).unwrap());
+        let (router, request) = (fixture.router.clone(), request.body(Body::from(r#"{"content":"hi"}"#)).unwrap());
         sends.spawn(async move { ask(&router, request).await.data("message_id").clone() });
     }
     let ids: std::collections::HashSet<String> = sends.join_all().await.iter().map(Value::to_string).collect();
     assert_eq!(ids.len(), 1);
-    assert_eq!(stage.told.messages().len(), 1);
+    assert_eq!(fixture.commits.messages().len(), 1);
 }
 
 #[tokio::test]
-async fn a_send_that_began_is_stored_though_its_client_hangs_up() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
+async fn a_send_that_began_is_stored_though_its_client_disconnects() {
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
     let request = request("POST", "/api/chat/send", Some(&amy)).body(Body::from(r#"{"content":"hi"}"#)).unwrap();
-    // Polled until the message lies in the store's queue, then dropped like the request of somebody who left.
-    let app = std::sync::Arc::clone(&stage.app);
+    // Polled until the message is in the store's queue, then dropped as the request of a client that disconnects.
+    let app = std::sync::Arc::clone(&fixture.app);
     {
-        let asking = ask(&stage.router, request);
+        let asking = ask(&fixture.router, request);
         tokio::pin!(asking);
         while app.unfinished_tasks() == 0 {
             tokio::select! {
@@ -109,20 +109,20 @@ async fn a_send_that_began_is_stored_though_its_client_hangs_up() {
         }
     }
     app.finish_tasks().await;
-    assert_eq!(stage.told.messages().len(), 1);
+    assert_eq!(fixture.commits.messages().len(), 1);
 }
 
 #[tokio::test]
-async fn history_goes_by_pages_oldest_first_and_shows_names_as_they_are_now() {
-    let stage = talkative();
-    let amy = stage.join("amy").await;
+async fn history_comes_in_pages_oldest_first_with_current_names() {
+    let fixture = talkative();
+    let amy = fixture.join("amy").await;
     let mut ids = Vec::new();
     for n in 0..5 {
-        ids.push(stage.say(&amy, &format!("{n}")).await);
+        ids.push(fixture.say(&amy, &format!("{n}")).await);
     }
-    stage.put("/api/auth/me", &amy, json!({ "profile": { "nickname": "Amy" } })).await;
+    fixture.put("/api/auth/me", &amy, json!({ "profile": { "nickname": "Amy" } })).await;
     let page = async |query: &str| {
-        let answer = stage.get(&format!("/api/chat/messages{query}"), Some(&amy)).await;
+        let answer = fixture.get(&format!("/api/chat/messages{query}"), Some(&amy)).await;
         let texts: Vec<String> =
             answer.data("messages").as_array().unwrap().iter().map(|m| m["content"].as_str().unwrap().into()).collect();
         (texts.concat(), answer.data("has_more").as_bool().unwrap())
@@ -136,7 +136,7 @@ async fn history_goes_by_pages_oldest_first_and_shows_names_as_they_are_now() {
     assert_eq!(page(&format!("/new?limit=1&after_id={}", ids[2])).await, ("3".into(), true));
     assert_eq!(page("/new?after_id=0&limit=2").await, ("01".into(), true));
     assert_eq!(page(&format!("/new?after_id={}", ids[4])).await, (String::new(), false));
-    let newest = stage.get("/api/chat/messages?limit=1", Some(&amy)).await;
+    let newest = fixture.get("/api/chat/messages?limit=1", Some(&amy)).await;
     let message = &newest.data("messages")[0];
     assert_eq!((&message["nickname"], &message["username"]), (&json!("Amy"), &json!("amy")), "h16");
     let keys: Vec<&String> = message.as_object().unwrap().keys().collect();
@@ -159,14 +159,14 @@ async fn history_goes_by_pages_oldest_first_and_shows_names_as_they_are_now() {
 
 #[tokio::test]
 async fn p14_catching_up_by_pages_is_complete() {
-    let stage = talkative();
-    let amy = stage.join("amy").await;
+    let fixture = talkative();
+    let amy = fixture.join("amy").await;
     for n in 0..230 {
-        stage.say(&amy, &format!("{n}")).await;
+        fixture.say(&amy, &format!("{n}")).await;
     }
     let (mut after, mut seen, mut more) = (0, 0, true);
     while more {
-        let page = stage.get(&format!("/api/chat/messages/new?limit=100&after_id={after}"), Some(&amy)).await;
+        let page = fixture.get(&format!("/api/chat/messages/new?limit=100&after_id={after}"), Some(&amy)).await;
         let messages = page.data("messages").as_array().unwrap();
         seen += messages.len();
         after = messages.last().unwrap()["id"].as_u64().unwrap();
@@ -177,8 +177,8 @@ async fn p14_catching_up_by_pages_is_complete() {
 
 #[tokio::test]
 async fn p6_p7_bad_limits_are_400_naming_the_field() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
     for (path, field) in [
         ("/api/chat/messages?limit=0", "limit"),
         ("/api/chat/messages?limit=-1", "limit"),
@@ -190,52 +190,51 @@ async fn p6_p7_bad_limits_are_400_naming_the_field() {
         ("/api/chat/messages/new?after_id=1.5", "after_id"),
         ("/api/conversations/x/messages", "id"),
     ] {
-        assert_eq!(stage.get(path, Some(&amy)).await.refusal(), (400, "bad_request", Some(field)), "{path}");
+        assert_eq!(fixture.get(path, Some(&amy)).await.error(), (400, "bad_request", Some(field)), "{path}");
     }
-    assert_eq!(stage.delete("/api/chat/messages/x", &amy).await.refusal().2, Some("id"));
+    assert_eq!(fixture.delete("/api/chat/messages/x", &amy).await.error().2, Some("id"));
 }
 
 #[tokio::test]
-async fn p15_deleting_is_told_and_its_refusals_are_told_apart() {
-    let stage = stage();
-    let (amy, bob, may) = (stage.join("amy").await, stage.join("bob").await, stage.join("may").await);
-    stage.app.store.set_role("may", UserRole::Moderator).await.unwrap();
-    let (first, second) = (stage.say(&amy, "first").await, stage.say(&amy, "second").await);
-    let delete = async |id: u64, who: &Person| stage.delete(&format!("/api/chat/messages/{id}"), who).await;
-    assert_eq!(delete(first, &bob).await.refusal(), (403, "forbidden", None));
-    assert_eq!(delete(999, &amy).await.refusal(), (404, "not_found", None));
+async fn p15_a_deletion_is_published_and_its_errors_are_distinct() {
+    let fixture = fixture();
+    let (amy, bob, may) = (fixture.join("amy").await, fixture.join("bob").await, fixture.join("may").await);
+    fixture.app.store.set_role("may", UserRole::Moderator).await.unwrap();
+    let (first, second) = (fixture.say(&amy, "first").await, fixture.say(&amy, "second").await);
+    let delete = async |id: u64, who: &TestUser| fixture.delete(&format!("/api/chat/messages/{id}"), who).await;
+    assert_eq!(delete(first, &bob).await.error(), (403, "forbidden", None));
+    assert_eq!(delete(999, &amy).await.error(), (404, "not_found", None));
     assert_eq!(delete(first, &amy).await.status, 200);
-    assert_eq!(delete(first, &amy).await.status, 200, "already gone");
+    assert_eq!(delete(first, &amy).await.status, 200, "already deleted");
     assert_eq!(delete(second, &may).await.status, 200);
-    let deleted: Vec<(u64, u64)> = (stage.told.messages().iter())
+    let deleted: Vec<(u64, u64)> = (fixture.commits.messages().iter())
         .filter_map(|(message, what)| match what {
             MessageChange::Delete { by } => Some((message.id.0, by.0)),
             _ => None,
         })
         .collect();
     assert_eq!(deleted, [(first, amy.id), (second, may.id)]);
-    let left = stage.get("/api/chat/messages", Some(&bob)).await;
+    let left = fixture.get("/api/chat/messages", Some(&bob)).await;
     assert_eq!(left.data("messages"), &json!([]));
 }
 
 #[tokio::test]
-async fn a_private_message_is_not_deleted_through_the_lobby() {
-    let stage = stage();
-    let (amy, bob) = (stage.join("amy").await, stage.join("bob").await);
+async fn a_private_message_cannot_be_deleted_through_the_lobby() {
+    let fixture = fixture();
+    let (amy, bob) = (fixture.join("amy").await, fixture.join("bob").await);
     let body = json!({ "receiver_id": bob.id, "content": "hi" });
-    let id = stage.post("/api/messages/send", Some(&amy), body).await.data("message_id").as_u64().unwrap();
-    assert_eq!(stage.delete(&format!("/api/chat/messages/{id}"), &amy).await.status, 404);
+    let id = fixture.post("/api/messages/send", Some(&amy), body).await.data("message_id").as_u64().unwrap();
+    assert_eq!(fixture.delete(&format!("/api/chat/messages/{id}"), &amy).await.status, 404);
 }
 
 #[tokio::test]
-async fn who_is_online_agrees_with_the_live_half() {
-    let stage = stage();
-    let (amy, bob) = (stage.join("amy").await, stage.join("bob").await);
-    *stage.live.online.lock().unwrap() = vec![UserId(amy.id), UserId(bob.id)];
-    let count = stage.get("/api/chat/online-count", Some(&amy)).await;
+async fn the_list_of_online_users_agrees_with_the_hub() {
+    let fixture = fixture();
+    let (amy, bob) = (fixture.join("amy").await, fixture.join("bob").await);
+    *fixture.live.online.lock().unwrap() = vec![UserId(amy.id), UserId(bob.id)];
+    let count = fixture.get("/api/chat/online-count", Some(&amy)).await;
     assert_eq!(count.body["data"], json!({ "count": 2 }));
-    let users = stage.get("/api/chat/online-users", Some(&amy)).await;
-    let user =
-        |person: &Person, name: &str| json!({ "user_id": person.id, "username": name, "nickname": name, "avatar": "" });
+    let users = fixture.get("/api/chat/online-users", Some(&amy)).await;
+    let user = |person: &TestUser, name: &str| json!({ "user_id": person.id, "username": name, "nickname": name, "avatar": "" });
     assert_eq!(users.body["data"], json!({ "users": [user(&amy, "amy"), user(&bob, "bob")], "count": 2 }));
 }

@@ -1,26 +1,28 @@
-//! The routes of a site's backend: what they take, what they refuse, what they tell whom.
+//! The server API: what its routes accept and refuse, and to whom they deliver.
 
 use axum::body::Body;
 use serde_json::{Value, json};
 use teahouse_core::{MessageKind, RoomId, Timestamp, UserId};
 use teahouse_hub::{Publication, PublishTo};
+use teahouse_protocol::routes::{Auth, ROUTES};
 use teahouse_protocol::server_api::check_published_type;
 use teahouse_store::{Membership, MembershipChange, NewRoom};
 
-use super::stage::*;
+use super::fixture::*;
+use super::v1::filled;
 use crate::secrets::ApiKey;
 
-/// A server that has given its site's backend a key.
+/// A server whose site's backend has an API key.
 struct Site {
-    stage: Stage,
+    fixture: Fixture,
     key: String,
 }
 
 impl std::ops::Deref for Site {
-    type Target = Stage;
+    type Target = Fixture;
 
-    fn deref(&self) -> &Stage {
-        &self.stage
+    fn deref(&self) -> &Fixture {
+        &self.fixture
     }
 }
 
@@ -29,51 +31,44 @@ async fn site() -> Site {
 }
 
 async fn site_with(keys: &[(&str, &str)]) -> Site {
-    let stage = stage_with(keys);
+    let fixture = fixture_with(keys);
     let key = ApiKey::random();
-    stage.app.store.add_api_key("backend", key.fingerprint(), stage.app.now()).await.unwrap();
-    Site { stage, key: key.expose().to_owned() }
+    fixture.app.store.add_api_key("backend", key.fingerprint(), fixture.app.now()).await.unwrap();
+    Site { fixture, key: key.expose().to_owned() }
 }
 
 impl Site {
-    /// What the backend asks.
-    async fn call(&self, method: &str, path: &str, body: impl Into<Body>) -> Answered {
+    /// Sends a request of the backend.
+    async fn call(&self, method: &str, path: &str, body: impl Into<Body>) -> TestResponse {
         let request = request(method, path, None).header("authorization", format!("ApiKey {}", self.key));
         self.ask(request.body(body.into()).unwrap()).await
     }
 
-    async fn posts(&self, path: &str, body: &Value) -> Answered {
+    async fn posts(&self, path: &str, body: &Value) -> TestResponse {
         self.call("POST", path, body.to_string()).await
     }
 
-    async fn publish(&self, body: &Value) -> Answered {
+    async fn publish(&self, body: &Value) -> TestResponse {
         self.posts("/api/server/publish", body).await
     }
 
-    async fn message(&self, room: u64, body: &Value) -> Answered {
+    async fn message(&self, room: u64, body: &Value) -> TestResponse {
         self.posts(&format!("/api/server/rooms/{room}/messages"), body).await
     }
 
-    /// What was published, in order.
+    /// The published events, in order.
     fn published(&self) -> Vec<Publication> {
         self.live.published.lock().unwrap().clone()
     }
 }
 
-const ROUTES: [(&str, &str); 5] = [
-    ("POST", "/api/server/publish"),
-    ("POST", "/api/server/rooms/1/messages"),
-    ("POST", "/api/server/users"),
-    ("POST", "/api/server/disconnect"),
-    ("GET", "/api/server/presence?user_ids=1"),
-];
-
 #[tokio::test]
-async fn nobody_comes_in_without_a_key() {
+async fn every_route_requires_a_key() {
     let site = site().await;
     let amy = site.join("amy").await;
     let other = ApiKey::random();
-    for (method, path) in ROUTES {
+    for route in ROUTES.iter().filter(|route| route.auth == Auth::ApiKey) {
+        let (method, path) = (route.method.as_str(), filled(route.path, "1"));
         for authorization in [
             String::new(),
             format!("Bearer {}", amy.token),
@@ -83,14 +78,14 @@ async fn nobody_comes_in_without_a_key() {
             "ApiKey".to_owned(),
             "ApiKey thk_".to_owned(),
         ] {
-            // Who is refused is refused before anything of what they say is read.
-            let request = request(method, path, None).header("authorization", &authorization);
+            // The key is checked before the body is read.
+            let request = request(method, &path, None).header("authorization", &authorization);
             let answer = site.ask(request.body(Body::from("{")).unwrap()).await;
-            assert_eq!(answer.refusal(), (401, "unauthorized", None), "{method} {path} {authorization}");
+            assert_eq!(answer.error(), (401, "unauthorized", None), "{method} {path} {authorization}");
             assert_eq!(answer.headers["www-authenticate"], "ApiKey");
         }
     }
-    // The scheme is a word whatever its case; and a key is not a person.
+    // The scheme is case-insensitive, and a key is not a user's token.
     let small =
         request("GET", "/api/server/presence?user_ids=", None).header("authorization", format!("apikey {}", site.key));
     assert_eq!(site.ask(small.body(Body::empty()).unwrap()).await.status, 200);
@@ -98,7 +93,7 @@ async fn nobody_comes_in_without_a_key() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_revoked_is_worth_nothing_from_the_next_request_on() {
+async fn a_revoked_key_is_refused_from_the_next_request_on() {
     let site = site().await;
     let ask = || site.call("GET", "/api/server/presence?user_ids=1", "");
     assert_eq!(ask().await.status, 200);
@@ -107,7 +102,7 @@ async fn a_key_that_was_revoked_is_worth_nothing_from_the_next_request_on() {
 }
 
 #[tokio::test]
-async fn bad_keys_are_counted_by_address_and_good_ones_are_not_held_to_it() {
+async fn invalid_keys_count_by_address_and_valid_ones_are_exempt() {
     let site =
         site_with(&[("TEAHOUSE_LIMITS__BAD_TOKENS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__BAD_TOKENS_BURST", "2")]).await;
     let with = |key: &str| {
@@ -122,7 +117,7 @@ async fn bad_keys_are_counted_by_address_and_good_ones_are_not_held_to_it() {
 }
 
 #[tokio::test]
-async fn what_is_published_goes_to_whom_it_is_for_on_one_line() {
+async fn an_event_goes_to_its_target_on_one_line() {
     let site = site().await;
     let bodies = [
         (json!({ "all": true }), PublishTo::All),
@@ -146,11 +141,11 @@ async fn what_is_published_goes_to_whom_it_is_for_on_one_line() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_published_is_refused_with_the_field_and_nobody_hears_of_it() {
+async fn an_invalid_event_is_refused_with_its_field_and_not_delivered() {
     let site = site().await;
     let check = async |body: Value, expect: (u16, &str, Option<&str>)| {
         let answer = site.publish(&body).await;
-        assert_eq!(answer.refusal(), expect, "{body:.200}");
+        assert_eq!(answer.error(), expect, "{body:.200}");
     };
     let wrong = |field| (422, "bad_request", Some(field));
     for to in [
@@ -188,11 +183,11 @@ async fn what_cannot_be_published_is_refused_with_the_field_and_nobody_hears_of_
         assert_eq!(status, if broken.is_empty() { 422 } else { 400 }, "{broken}");
     }
     let large = vec![b' '; 4 * 1024 * 1024 + 1];
-    assert_eq!(site.call("POST", "/api/server/publish", large).await.refusal(), (413, "too_long", None));
+    assert_eq!(site.call("POST", "/api/server/publish", large).await.error(), (413, "too_long", None));
 }
 
 #[tokio::test]
-async fn a_message_of_the_site_is_a_notice_and_one_of_a_user_is_theirs() {
+async fn a_message_without_a_sender_is_a_system_notice() {
     let site = site().await;
     let amy = site.join("amy").await;
     let notice = site.message(1, &json!({ "content": " closed on Monday\n", "client_id": "n-1" })).await;
@@ -201,11 +196,11 @@ async fn a_message_of_the_site_is_a_notice_and_one_of_a_user_is_theirs() {
     assert_eq!(notice.data("id"), notice.data("message_id"));
     let said = site.message(1, &json!({ "content": "hi", "client_id": "b-1", "as": amy.id })).await;
     assert_eq!((said.data("seq"), said.data("version")), (&json!(2), &json!(2)));
-    let told = site.told.messages();
-    let what: Vec<_> = told.iter().map(|(m, _)| (m.content.as_str(), m.kind, m.sender.username.as_str())).collect();
+    let messages = site.commits.messages();
+    let what: Vec<_> = messages.iter().map(|(m, _)| (m.content.as_str(), m.kind, m.sender.username.as_str())).collect();
     let expect = [("closed on Monday", MessageKind::System, "system"), ("hi", MessageKind::Text, "amy")];
     assert_eq!(what, expect);
-    // The same again is the same answer, also by the other way of naming it, and nothing is told twice.
+    // A repeat gets the same response, by either name of the key, and is not published again.
     let again = site.message(1, &json!({ "content": "closed on Monday", "client_id": "n-1" })).await;
     assert_eq!((again.status, again.data("id"), again.data("duplicate")), (201, notice.data("id"), &json!(true)));
     let request = request("POST", "/api/server/rooms/1/messages", None)
@@ -214,15 +209,15 @@ async fn a_message_of_the_site_is_a_notice_and_one_of_a_user_is_theirs() {
     let again = site.ask(request.body(json!({ "content": "hi", "as": amy.id }).to_string().into()).unwrap()).await;
     assert_eq!(again.data("id"), said.data("id"));
     let conflict = site.message(1, &json!({ "content": "another", "client_id": "n-1" })).await;
-    assert_eq!(conflict.refusal(), (409, "conflict", Some("client_id")));
-    assert_eq!(site.told.messages().len(), 2);
-    // It is in the history that everybody reads.
+    assert_eq!(conflict.error(), (409, "conflict", Some("client_id")));
+    assert_eq!(site.commits.messages().len(), 2);
+    // The message is in the history.
     let history = site.get("/api/chat/messages", Some(&amy)).await;
     assert_eq!(history.data("messages").as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn a_backend_is_not_held_to_the_rate_of_people_and_may_say_more() {
+async fn a_backend_has_no_rate_limit_and_a_larger_content_limit() {
     let site = site().await;
     for number in 0..30 {
         let body = json!({ "content": "茶".repeat(4000), "client_id": format!("n-{number}") });
@@ -231,13 +226,13 @@ async fn a_backend_is_not_held_to_the_rate_of_people_and_may_say_more() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_said_on_behalf_of_a_site_is_refused() {
+async fn an_invalid_message_of_a_site_is_refused() {
     let site = site().await;
     let (amy, bob) = (site.join("amy").await, site.join("bob").await);
     let direct = site.write(&amy, &bob, "between us").await;
-    let told = site.told.messages().len();
+    let messages = site.commits.messages().len();
     let check = async |room: u64, body: Value, expect: (u16, &str, Option<&str>)| {
-        assert_eq!(site.message(room, &body).await.refusal(), expect, "{room} {body:.200}");
+        assert_eq!(site.message(room, &body).await.error(), expect, "{room} {body:.200}");
     };
     check(1, json!({ "content": " ", "client_id": "1" }), (422, "empty", Some("content"))).await;
     let long = json!({ "content": "茶".repeat(4001), "client_id": "1" });
@@ -257,12 +252,12 @@ async fn what_cannot_be_said_on_behalf_of_a_site_is_refused() {
     check(1, json!({ "content": "hi", "client_id": "1", "as": amy.id }), (403, "muted", None)).await;
     site.app.store.set_disabled("bob", true).await.unwrap();
     check(1, json!({ "content": "hi", "client_id": "1", "as": bob.id }), (403, "forbidden", None)).await;
-    assert_eq!(site.call("POST", "/api/server/rooms/x/messages", "{}").await.refusal().0, 400);
-    assert_eq!(site.told.messages().len(), told);
+    assert_eq!(site.call("POST", "/api/server/rooms/x/messages", "{}").await.error().0, 400);
+    assert_eq!(site.commits.messages().len(), messages);
 }
 
 #[tokio::test]
-async fn a_user_speaks_in_public_rooms_and_in_those_they_are_in_and_a_notice_in_all_of_them() {
+async fn a_user_posts_to_public_and_own_rooms_and_a_notice_goes_to_all_of_them() {
     let site = site().await;
     let (amy, bob) = (site.join("amy").await, site.join("bob").await);
     let room = async |kind, name: &str| {
@@ -280,7 +275,7 @@ async fn a_user_speaks_in_public_rooms_and_in_those_they_are_in_and_a_notice_in_
         site.message(room.0, &body).await.status
     };
     assert_eq!(say(open, "1", Some(bob.id)).await, 201);
-    assert!(site.app.store.member_ids(open).await.unwrap().contains(&UserId(bob.id)), "who speaks there is in it");
+    assert!(site.app.store.member_ids(open).await.unwrap().contains(&UserId(bob.id)), "the sender has joined the room");
     assert_eq!(say(closed, "2", Some(bob.id)).await, 403);
     assert_eq!(say(closed, "2", Some(amy.id)).await, 201);
     let invite = MembershipChange {
@@ -291,21 +286,21 @@ async fn a_user_speaks_in_public_rooms_and_in_those_they_are_in_and_a_notice_in_
         requester: None,
     };
     site.app.store.change_membership(invite).await.unwrap();
-    assert_eq!(say(closed, "2", Some(bob.id)).await, 201, "a key that was used by amy is free for bob");
+    assert_eq!(say(closed, "2", Some(bob.id)).await, 201, "keys are separate for each sender");
     for (room, id) in [(open, "n1"), (closed, "n2")] {
         assert_eq!(say(room, id, None).await, 201);
         let members = site.app.store.member_ids(room).await.unwrap();
-        assert_eq!(members, [UserId(amy.id), UserId(bob.id)], "a notice makes nobody a member");
+        assert_eq!(members, [UserId(amy.id), UserId(bob.id)], "a notice does not join the room");
     }
 }
 
-/// A site that keeps its accounts itself.
+/// A site that manages its own accounts.
 async fn own_accounts() -> Site {
     site_with(&[("TEAHOUSE_AUTH__JWT_SECRET", "the secret of the site")]).await
 }
 
 #[tokio::test]
-async fn a_site_puts_its_users_here_one_or_many_and_they_are_made_inert() {
+async fn a_site_puts_one_or_many_users_and_their_texts_are_made_inert() {
     let site = own_accounts().await;
     let one = site.posts("/api/server/users", &json!({ "id": 7, "username": "amy", "email": "amy@example.org" })).await;
     assert_eq!(one.status, 200);
@@ -320,11 +315,11 @@ async fn a_site_puts_its_users_here_one_or_many_and_they_are_made_inert() {
     let answer = site.posts("/api/server/users", &many).await;
     let users = answer.data("users").as_array().unwrap().clone();
     assert_eq!(users[0], amy("Amy", "/a.png"));
-    assert!(users[1]["id"].as_u64().unwrap() >= 1 << 40, "a name gets an id of ours");
-    assert_eq!((&users[2]["id"], &users[2]["username"]), (&json!(8), &json!("may")), "a number is a number");
+    assert!(users[1]["id"].as_u64().unwrap() >= 1 << 40, "a subject gets an id of the server's range");
+    assert_eq!((&users[2]["id"], &users[2]["username"]), (&json!(8), &json!("may")), "a numeric subject is an id");
     let known = site.app.store.user(UserId(7)).await.unwrap().unwrap();
     assert_eq!((known.email.as_deref(), known.bio.as_str()), (Some("amy@example.org"), "tea"));
-    // What is not said stays.
+    // Absent fields stay unchanged.
     site.posts("/api/server/users", &json!({ "id": 7, "username": "amy" })).await;
     let kept = site.app.store.user(UserId(7)).await.unwrap().unwrap();
     assert_eq!((kept.profile.nickname.as_str(), kept.bio.as_str()), ("Amy", "tea"));
@@ -332,11 +327,11 @@ async fn a_site_puts_its_users_here_one_or_many_and_they_are_made_inert() {
 }
 
 #[tokio::test]
-async fn users_that_cannot_be_are_refused_with_their_place_and_none_is_made() {
+async fn an_invalid_user_is_refused_with_its_index_and_none_is_created() {
     let site = own_accounts().await;
     let check = async |body: Value, expect: (u16, &str, Option<&str>)| {
         let answer = site.posts("/api/server/users", &body).await;
-        assert_eq!(answer.refusal(), expect, "{body:.200}");
+        assert_eq!(answer.error(), expect, "{body:.200}");
     };
     let wrong = |field| (422, "bad_request", Some(field));
     check(json!({ "username": "amy" }), wrong("id")).await;
@@ -379,19 +374,19 @@ async fn a_thousand_users_with_long_names_fit_into_one_request() {
 }
 
 #[tokio::test]
-async fn a_server_with_accounts_of_its_own_takes_no_users_and_says_why() {
+async fn a_server_without_site_tokens_accepts_no_users_and_reports_why() {
     let site = site().await;
     let answer = site.posts("/api/server/users", &json!({ "id": 7, "username": "amy" })).await;
-    assert_eq!(answer.refusal(), (403, "forbidden", None));
+    assert_eq!(answer.error(), (403, "forbidden", None));
     assert!(answer.body["message"].as_str().unwrap().contains("auth.jwt_secret"), "{answer:?}");
 }
 
 #[tokio::test]
-async fn disconnecting_says_why_and_keeps_nobody_out() {
+async fn disconnecting_sends_the_reason_and_does_not_disable_the_user() {
     let site = site().await;
     let amy = site.join("amy").await;
     let check = async |body: Value, expect: (u16, &str, Option<&str>)| {
-        assert_eq!(site.posts("/api/server/disconnect", &body).await.refusal(), expect, "{body}");
+        assert_eq!(site.posts("/api/server/disconnect", &body).await.error(), expect, "{body}");
     };
     check(json!({}), (422, "bad_request", Some("user_id"))).await;
     check(json!({ "user_id": "7" }), (422, "bad_request", Some("user_id"))).await;
@@ -413,7 +408,7 @@ async fn disconnecting_says_why_and_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn presence_is_told_of_those_who_are_asked_for() {
+async fn presence_lists_the_requested_users_only() {
     let site = site().await;
     *site.live.online.lock().unwrap() = vec![UserId(7), UserId(9), UserId(11)];
     let ask = async |ids: &str| site.call("GET", &format!("/api/server/presence?{ids}"), "").await;
@@ -426,15 +421,15 @@ async fn presence_is_told_of_those_who_are_asked_for() {
         assert_eq!(ask(ids).await.body["data"], json!({ "online": expect }), "{ids}");
     }
     for ids in ["", "user_ids=x", "user_ids=1,,2", "user_ids=-1", "user_ids=9007199254740992"] {
-        assert_eq!(ask(ids).await.refusal(), (400, "bad_request", Some("user_ids")), "{ids}");
+        assert_eq!(ask(ids).await.error(), (400, "bad_request", Some("user_ids")), "{ids}");
     }
     let many = |count: usize| format!("user_ids={}", vec!["7"; count].join(","));
     assert_eq!(ask(&many(1000)).await.body["data"], json!({ "online": [7] }));
-    assert_eq!(ask(&many(1001)).await.refusal(), (400, "bad_request", Some("user_ids")));
+    assert_eq!(ask(&many(1001)).await.error(), (400, "bad_request", Some("user_ids")));
 }
 
 #[tokio::test]
-async fn a_backend_is_answered_in_its_language_too() {
+async fn a_backend_gets_messages_in_its_language() {
     let site = site().await;
     let request = request("POST", "/api/server/publish", None)
         .header("authorization", format!("ApiKey {}", site.key))

@@ -7,10 +7,10 @@ use axum::body::Body;
 use serde_json::json;
 use teahouse_protocol::routes::{Auth, Endpoint, Handler, Input, ROUTES, RateClass, Route};
 
-use super::stage::*;
+use super::fixture::*;
 
 /// A path with something in the place of its parameters.
-fn filled(path: &str, with: &str) -> String {
+pub(super) fn filled(path: &str, with: &str) -> String {
     let filled = path.split('/').map(|part| if part.starts_with('{') { with } else { part });
     filled.collect::<Vec<_>>().join("/")
 }
@@ -23,10 +23,10 @@ fn mounted() -> impl Iterator<Item = &'static Route> {
 
 #[tokio::test]
 async fn every_route_is_mounted_and_wants_the_credentials_of_the_table() {
-    let stage = stage();
+    let fixture = fixture();
     for route in mounted() {
         let (method, path) = (route.method.as_str(), filled(route.path, "1"));
-        let answer = stage.ask(request(method, &path, None).body(Body::empty()).unwrap()).await;
+        let answer = fixture.ask(request(method, &path, None).body(Body::empty()).unwrap()).await;
         let scheme = match route.auth {
             Auth::None => {
                 // Nothing is wrong with the request but its body.
@@ -45,13 +45,14 @@ async fn every_route_is_mounted_and_wants_the_credentials_of_the_table() {
 
 #[tokio::test]
 async fn a_path_that_cannot_be_read_is_400_with_its_name() {
-    let stage = stage_with(&[("TEAHOUSE_LIMITS__ENVELOPES_BURST", "1000"), ("TEAHOUSE_LIMITS__SENDS_BURST", "1000")]);
-    let amy = stage.join("amy").await;
+    let fixture =
+        fixture_with(&[("TEAHOUSE_LIMITS__ENVELOPES_BURST", "1000"), ("TEAHOUSE_LIMITS__SENDS_BURST", "1000")]);
+    let amy = fixture.join("amy").await;
     for route in mounted().filter(|route| route.path.contains('{') && route.auth == Auth::Bearer) {
         for wrong in ["x", "-1", "1.5", "9007199254740992"] {
             let (method, path) = (route.method.as_str(), filled(route.path, wrong));
-            let answer = stage.ask(request(method, &path, Some(&amy)).body(Body::empty()).unwrap()).await;
-            let (status, code, field) = answer.refusal();
+            let answer = fixture.ask(request(method, &path, Some(&amy)).body(Body::empty()).unwrap()).await;
+            let (status, code, field) = answer.error();
             assert_eq!((status, code), (400, "bad_request"), "{method} {path}");
             assert!(field.is_some_and(|field| route.has_path_parameter(field)), "{answer:?}");
         }
@@ -60,7 +61,7 @@ async fn a_path_that_cannot_be_read_is_400_with_its_name() {
 
 #[tokio::test]
 async fn every_route_counts_against_the_limit_of_the_table() {
-    let stage = stage_with(&[
+    let fixture = fixture_with(&[
         ("TEAHOUSE_LIMITS__READS_PER_SECOND", "1"),
         ("TEAHOUSE_LIMITS__READS_BURST", "1"),
         ("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "1"),
@@ -70,9 +71,9 @@ async fn every_route_counts_against_the_limit_of_the_table() {
     ]);
     let body = r#"{"content":"hi","receiver_id":1}"#;
     for (at, route) in mounted().filter(|route| route.auth == Auth::Bearer).enumerate() {
-        let someone = stage.join(&format!("user{at}")).await;
+        let someone = fixture.join(&format!("user{at}")).await;
         let ask = async |method: &str, path: &str| {
-            stage.ask(request(method, path, Some(&someone)).body(Body::from(body)).unwrap()).await.status
+            fixture.ask(request(method, path, Some(&someone)).body(Body::from(body)).unwrap()).await.status
         };
         // One call of each class empties it; the other classes stay as they are.
         let (method, path) = (route.method.as_str(), filled(route.path, "1"));
@@ -90,8 +91,8 @@ async fn every_route_counts_against_the_limit_of_the_table() {
 
 #[tokio::test]
 async fn what_is_wrong_in_a_query_is_400_and_in_a_body_422() {
-    let stage = stage_with(&[("TEAHOUSE_LIMITS__SENDS_BURST", "1000")]);
-    let amy = stage.join("amy").await;
+    let fixture = fixture_with(&[("TEAHOUSE_LIMITS__SENDS_BURST", "1000")]);
+    let amy = fixture.join("amy").await;
     for (method, path, body, expect) in [
         ("GET", "/api/v1/rooms/1/messages?limit=0", "", (400, "bad_request", Some("limit"))),
         ("GET", "/api/v1/rooms/1/messages?limit=x", "", (400, "bad_request", Some("limit"))),
@@ -143,41 +144,41 @@ async fn what_is_wrong_in_a_query_is_400_and_in_a_body_422() {
         ("PUT", "/api/v1/rooms/1/members/1/role", r#"{"role":"king"}"#, (422, "bad_request", Some("role"))),
     ] {
         let asked = request(method, path, Some(&amy)).body(Body::from(body)).unwrap();
-        assert_eq!(stage.ask(asked).await.refusal(), expect, "{method} {path} {body}");
+        assert_eq!(fixture.ask(asked).await.error(), expect, "{method} {path} {body}");
     }
     for (path, body, field) in [
         ("/api/v1/rooms", json!({ "kind": "public", "name": "茶".repeat(51) }), "name"),
         ("/api/v1/rooms", json!({ "kind": "public", "name": "tea", "title": "茶".repeat(201) }), "title"),
         ("/api/v1/rooms/1/messages", json!({ "content": "茶".repeat(4001) }), "content"),
     ] {
-        assert_eq!(stage.post(path, Some(&amy), body).await.refusal(), (422, "too_long", Some(field)), "{path}");
+        assert_eq!(fixture.post(path, Some(&amy), body).await.error(), (422, "too_long", Some(field)), "{path}");
     }
     let long = format!("?query={}", "a".repeat(51));
     for path in ["/api/v1/rooms/browse", "/api/v1/users"] {
-        let answer = stage.get(&format!("{path}{long}"), Some(&amy)).await;
-        assert_eq!(answer.refusal(), (422, "too_long", Some("query")), "{path}");
+        let answer = fixture.get(&format!("{path}{long}"), Some(&amy)).await;
+        assert_eq!(answer.error(), (422, "too_long", Some("query")), "{path}");
     }
-    assert!(stage.told.messages().is_empty(), "nothing of it half happened");
+    assert!(fixture.commits.messages().is_empty(), "nothing was stored");
 }
 
 #[tokio::test]
 async fn what_the_address_says_is_not_overruled_and_what_nobody_knows_is_ignored() {
-    let stage = stage();
-    let amy = stage.join("amy").await;
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
     let body = format!(r#"{{"content":"hi","room":999,"x":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     let asked = request("POST", "/api/v1/rooms/1/messages?room=998&_t=1", Some(&amy)).body(body.into()).unwrap();
-    assert_eq!(stage.ask(asked).await.status, 201);
-    assert_eq!(stage.told.messages()[0].0.room.0, 1);
-    // What takes nothing takes an empty body, or none at all.
+    assert_eq!(fixture.ask(asked).await.status, 201);
+    assert_eq!(fixture.commits.messages()[0].0.room.0, 1);
+    // A route without fields accepts any object, and no body.
     for body in ["", "{}", r#"{"room":999}"#, r#"{"room":998,"room":999,"x":1,"x":2}"#] {
         let asked = request("POST", "/api/v1/rooms/1/join", Some(&amy)).body(Body::from(body)).unwrap();
-        assert_eq!(stage.ask(asked).await.status, 200, "{body:?}");
+        assert_eq!(fixture.ask(asked).await.status, 200, "{body:?}");
     }
 }
 
 #[tokio::test]
 async fn each_kind_of_request_has_its_rate() {
-    let stage = stage_with(&[
+    let fixture = fixture_with(&[
         ("TEAHOUSE_LIMITS__READS_PER_SECOND", "1"),
         ("TEAHOUSE_LIMITS__READS_BURST", "2"),
         ("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "1"),
@@ -185,7 +186,7 @@ async fn each_kind_of_request_has_its_rate() {
         ("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "1"),
         ("TEAHOUSE_LIMITS__SENDS_BURST", "2"),
     ]);
-    let amy = stage.join("amy").await;
+    let amy = fixture.join("amy").await;
     for (method, path, body, good) in [
         ("GET", "/api/v1/rooms", "", 200),
         ("POST", "/api/v1/rooms/1/join", "", 200),
@@ -193,7 +194,7 @@ async fn each_kind_of_request_has_its_rate() {
     ] {
         for expect in [good, good, 429, 429] {
             let asked = request(method, path, Some(&amy)).body(Body::from(body)).unwrap();
-            let answer = stage.ask(asked).await;
+            let answer = fixture.ask(asked).await;
             assert_eq!(answer.status, expect, "{method} {path} {answer:?}");
             assert_eq!(answer.headers.contains_key("retry-after"), expect == 429);
         }
@@ -202,19 +203,19 @@ async fn each_kind_of_request_has_its_rate() {
 
 #[tokio::test]
 async fn listed_origins_may_patch_too() {
-    let stage = stage_with(&[("TEAHOUSE_SERVER__ALLOWED_ORIGINS", "https://www.example.org")]);
+    let fixture = fixture_with(&[("TEAHOUSE_SERVER__ALLOWED_ORIGINS", "https://www.example.org")]);
     let preflight = request("OPTIONS", "/api/v1/messages/1", None)
         .header("origin", "https://www.example.org")
         .header("access-control-request-method", "PATCH");
-    let answer = stage.ask(preflight.body(Body::empty()).unwrap()).await;
+    let answer = fixture.ask(preflight.body(Body::empty()).unwrap()).await;
     let methods = answer.headers["access-control-allow-methods"].to_str().unwrap();
     assert!(methods.split(',').any(|method| method == "PATCH"), "{methods}");
 }
 
 #[tokio::test]
 async fn the_description_has_every_route_and_no_other() {
-    let stage = stage();
-    let description = stage.get("/api/v1/openapi.json", None).await;
+    let fixture = fixture();
+    let description = fixture.get("/api/v1/openapi.json", None).await;
     assert_eq!(description.headers["content-type"], "application/json");
     assert!(description.body["openapi"].as_str().unwrap().starts_with("3.1."));
     let mut described = BTreeSet::new();
@@ -230,8 +231,8 @@ async fn the_description_has_every_route_and_no_other() {
 
 #[tokio::test]
 async fn a_whole_number_is_an_integer_however_json_writes_it() {
-    let stage = stage_with(&[("TEAHOUSE_LIMITS__SENDS_BURST", "1000")]);
-    let amy = stage.join("amy").await;
+    let fixture = fixture_with(&[("TEAHOUSE_LIMITS__SENDS_BURST", "1000")]);
+    let amy = fixture.join("amy").await;
     for (path, body, expect) in [
         ("/api/v1/rooms/1/messages", r#"{"content":"hi"}"#, 201),
         ("/api/v1/rooms/1/read", r#"{"seq":1.0}"#, 200),
@@ -242,6 +243,6 @@ async fn a_whole_number_is_an_integer_however_json_writes_it() {
         ("/api/messages/send", r#"{"content":"hi","receiver_id":1.0}"#, 422),
     ] {
         let asked = request("POST", path, Some(&amy)).body(Body::from(body)).unwrap();
-        assert_eq!(stage.ask(asked).await.status, expect, "{path} {body}");
+        assert_eq!(fixture.ask(asked).await.status, expect, "{path} {body}");
     }
 }

@@ -1,5 +1,5 @@
-//! Lists which members of a room are online, once. A session that subscribes to changes is served by the hub, by the same
-//! rule: [`RoomPresence`].
+//! Lists which members of a room are online, once. The hub serves sessions, which also subscribe to changes; it counts
+//! instead of listing in the same rooms.
 
 use teahouse_core::limits::PRESENCE_MEMBERS_MAX;
 use teahouse_core::{LOBBY, RoomId, UserId};

@@ -95,7 +95,8 @@ async fn a_failed_sync_ends_the_process_and_loses_no_acknowledged_message() {
 
 #[tokio::test]
 async fn p22_a_rolling_restart_loses_and_repeats_nothing() {
-    let fixture = server_and_users(["amy", "bea", "cid"]);
+    // The owner and the listener do not read while the server drains.
+    let fixture = server_with(&[("TEAHOUSE_SERVER__DRAIN_TIMEOUT", "1s")], ["amy", "bea", "cid"]);
     let restart = async |server: &mut Server| assert!(server.stop().await.success());
     outages("restarts with devices", fixture, restart).await;
 }

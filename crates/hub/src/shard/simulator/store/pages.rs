@@ -1,22 +1,22 @@
-//! What is read from the model store: rooms as somebody sees them, and pages of all kinds, each from one
-//! snapshot. It changes nothing.
+//! Reads of the model store: room entries and pages, each from one snapshot. It changes nothing.
 
 use teahouse_core::ErrorCode;
 use teahouse_core::{Message, MessageId, RoomEntry, RoomId, RoomKind, Seq, Timestamp, User, UserId, UserRole, Version};
 use teahouse_protocol::v1;
 
+use super::super::random::Draw;
 use super::{EPOCH, Store, profile};
 use crate::ports::{CatchUpFrom, ChangesPage, ClassicPage, WelcomeData};
 
-/// Small bounds, so that a run meets them all the time.
+/// Small limits, so that runs reach them often.
 const CHANGES_MAX: usize = 12;
 pub(in crate::shard::simulator) const RESET_MESSAGES: usize = 5;
 const PAGE_MESSAGES: usize = 3;
 
 impl Store {
-    /// Whether a read fails, now.
+    /// Draws whether a read fails.
     pub(in crate::shard::simulator) fn fails(&mut self) -> bool {
-        self.failures > 0 && self.chance.one_in(self.failures)
+        self.failures > 0 && self.rng.one_in(self.failures)
     }
 
     pub(in crate::shard::simulator) fn entry(&self, id: u64, user: u64) -> RoomEntry {
@@ -48,7 +48,7 @@ impl Store {
         }
     }
 
-    pub(in crate::shard::simulator) fn greeting(
+    pub(in crate::shard::simulator) fn welcome_data(
         &self,
         user: u64,
         id: Option<String>,
@@ -132,7 +132,7 @@ impl Store {
     ) -> Vec<(MessageId, String)> {
         let mut own = Vec::new();
         for message in messages {
-            let room = self.places.get(&message.0).and_then(|(room, _)| self.rooms.get(room));
+            let room = self.message_index.get(&message.0).and_then(|(room, _)| self.rooms.get(room));
             let mine = room.and_then(|room| room.own.get(&(message.0, user)));
             own.extend(mine.into_iter().flatten().map(|emoji| (*message, emoji.clone())));
         }

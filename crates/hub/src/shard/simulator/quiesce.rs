@@ -1,42 +1,45 @@
-//! Coming to rest: everything that can move moves, trouble ends, time passes; so that what must be so at the end
-//! can be looked at. It looks at nothing itself.
+//! Quiescing a run: faults end, everything that can progress does, and time passes, until the final checks can run. It
+//! checks nothing itself.
 
 use std::time::Duration;
 
 use super::Check;
 use super::world::World;
 
-/// Rounds in which everything that can move has moved; whoever is not at rest by then never is.
+/// Rounds after which a run that still progresses counts as livelocked.
 const ROUNDS_MAX: usize = 20_000;
-/// For longer than anybody lingers.
+/// Longer than every linger.
 const LINGER_SECONDS: u64 = 7;
 
 impl World {
-    /// Everything that can move without time moves, until nothing does.
-    fn still(&mut self) -> Check {
+    /// Takes every step that needs no time, until none makes progress.
+    fn run_until_idle(&mut self) -> Check {
         for _ in 0..ROUNDS_MAX {
-            let mut moved = self.commit() | self.hand_over();
-            while !self.knocks.is_empty() {
+            let mut moved = self.commit() | self.push_commits();
+            while !self.pending_connections.is_empty() {
                 moved |= self.arrive(0)?;
             }
             for shard in 0..self.shards.len() {
-                moved |= self.notice(shard) | self.slice(shard, || false) | self.mail(shard) | self.job(shard);
+                moved |= self.deliver_socket_event(shard)
+                    | self.slice(shard, || false)
+                    | self.process_inbox(shard)
+                    | self.poll_job(shard);
             }
             for device in 0..self.devices.len() {
                 let own = &mut self.devices[device];
-                moved |= own.send_some(&mut self.chance);
-                moved |= own.read_some(&self.store.lock(), &mut self.chance)?;
-                moved |= own.keep_up(&mut self.chance);
+                moved |= own.send_some(&mut self.rng);
+                moved |= own.read_some(&self.store.lock(), &mut self.rng)?;
+                moved |= own.do_duty(&mut self.rng);
             }
             if !moved {
                 return Ok(());
             }
         }
-        Err("it does not come to rest".to_owned())
+        Err("the run does not become quiescent".to_owned())
     }
 
-    /// Trouble ends, and enough time passes for everything to be as it should.
-    pub(super) fn settle(&mut self, seconds: u64, come_back: bool) -> Check {
+    /// Ends all faults, and lets enough time pass for the quiescent state.
+    pub(super) fn settle(&mut self, seconds: u64, may_reconnect: bool) -> Check {
         let failures = std::mem::take(&mut self.store.lock().failures);
         for device in &mut self.devices {
             if let Some(connection) = &mut device.connection {
@@ -48,25 +51,25 @@ impl World {
         }
         let mut quiet = 0;
         for second in 0.. {
-            self.still()?;
+            self.run_until_idle()?;
             if second >= seconds && quiet > LINGER_SECONDS {
                 break;
             }
             let live = self.live();
-            if come_back && second + 20 < seconds {
+            if may_reconnect && second + 20 < seconds {
                 for device in 0..self.devices.len() {
-                    if self.devices[device].connection.is_none() && self.devices[device].comes_back() {
+                    if self.devices[device].connection.is_none() && self.devices[device].may_reconnect() {
                         self.connect(device);
                     }
                 }
             }
-            self.pass(1000)?;
-            self.still()?;
-            // Tokens end when they end, and who was here lingers.
+            self.advance_time(1000)?;
+            self.run_until_idle()?;
+            // Tokens expire meanwhile, and users linger after that.
             quiet = if self.live() == live { quiet + 1 } else { 0 };
         }
         self.store.lock().failures = failures;
-        self.parted.clear();
+        self.left_cleanly.clear();
         Ok(())
     }
 
@@ -74,7 +77,7 @@ impl World {
         (0..self.devices.len()).filter(|device| self.devices[*device].is_live()).collect()
     }
 
-    /// Every shard sends everybody away, spread over this time.
+    /// Drains every shard over this time.
     pub(super) fn drain(&mut self, over_ms: u64) {
         self.is_draining = true;
         for shard in 0..self.shards.len() {
@@ -82,7 +85,7 @@ impl World {
         }
     }
 
-    /// Whether a shard waits for something.
+    /// Whether jobs of a shard are pending.
     pub(super) fn is_waiting(&self, shard: usize) -> bool {
         !self.shards[shard].waiting.is_empty()
     }

@@ -1,4 +1,4 @@
-//! A server without sockets, people who use it, and what they see.
+//! A server without sockets, its users, and their requests and responses.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -30,9 +30,9 @@ use crate::tokens::Tokens;
 
 pub const PASSWORD: &str = "secret123";
 
-/// A live half without sockets: it remembers what it was told and says what it is told to say.
+/// A hub without sockets: it records calls and reports what a test sets.
 #[derive(Default)]
-pub struct StillLife {
+pub struct FakeSessions {
     pub online: Mutex<Vec<UserId>>,
     pub revoked: Mutex<Vec<Revoked>>,
     pub published: Mutex<Vec<Publication>>,
@@ -41,7 +41,7 @@ pub struct StillLife {
 }
 
 #[async_trait]
-impl LiveSessions for StillLife {
+impl LiveSessions for FakeSessions {
     fn online_count(&self) -> u64 {
         self.online.lock().unwrap().len() as u64
     }
@@ -71,12 +71,12 @@ impl LiveSessions for StillLife {
     }
 }
 
-/// What the store told everybody.
+/// The commits of the store.
 #[derive(Clone, Default)]
-pub struct Told(pub Arc<Mutex<Vec<Commit>>>);
+pub struct RecordedCommits(pub Arc<Mutex<Vec<Commit>>>);
 
-impl Told {
-    /// What became of messages, in the order of commit.
+impl RecordedCommits {
+    /// New and changed messages, in the order of commit.
     pub fn messages(&self) -> Vec<(Message, MessageChange)> {
         self.of(|change| match change {
             Change::Message { message, what, .. } => Some((message.clone(), what.clone())),
@@ -84,43 +84,43 @@ impl Told {
         })
     }
 
-    /// What was told of one kind.
+    /// The changes of one kind.
     pub fn of<T>(&self, wanted: impl Fn(&Change) -> Option<T>) -> Vec<T> {
         self.0.lock().unwrap().iter().filter_map(|commit| wanted(&commit.change)).collect()
     }
 }
 
-impl CommitSink for Told {
+impl CommitSink for RecordedCommits {
     fn commit(&mut self, mut group: CommitGroup<'_>) {
         self.0.lock().unwrap().extend(group.take_commits());
     }
 }
 
-pub struct Stage {
+pub struct Fixture {
     pub app: Arc<App>,
     pub router: Router,
-    pub live: Arc<StillLife>,
-    pub told: Told,
+    pub live: Arc<FakeSessions>,
+    pub commits: RecordedCommits,
     pub now: Arc<AtomicI64>,
-    /// Held for as long as the store is open.
+    /// Deleted when the store is closed.
     _data: TempDir,
 }
 
-/// A server with the defaults.
-pub fn stage() -> Stage {
-    stage_with(&[])
+/// A server with the default configuration.
+pub fn fixture() -> Fixture {
+    fixture_with(&[])
 }
 
-/// A server with some keys set, as the environment sets them.
-pub fn stage_with(keys: &[(&str, &str)]) -> Stage {
+/// A server with some configuration keys set by environment variables.
+pub fn fixture_with(keys: &[(&str, &str)]) -> Fixture {
     let data = tempfile::tempdir().unwrap();
     let mut environment: Vec<_> = keys.iter().map(|(key, value)| (key.into(), value.into())).collect();
     environment.push(("TEAHOUSE_SERVER__DATA".into(), data.path().into()));
     let config = config::load(Sources { environment, ..Sources::default() }).unwrap().config;
-    let (live, told) = (Arc::new(StillLife::default()), Told::default());
+    let (live, commits) = (Arc::new(FakeSessions::default()), RecordedCommits::default());
     let now = Arc::new(AtomicI64::new(1_795_328_736_120));
     let clock = Arc::clone(&now);
-    let store = SqliteStore::open(SqliteOptions::new(data.path()), Box::new(told.clone())).unwrap();
+    let store = SqliteStore::open(SqliteOptions::new(data.path()), Box::new(commits.clone())).unwrap();
     let app = App::new(Parts {
         store: Arc::new(store),
         backups: None,
@@ -131,71 +131,71 @@ pub fn stage_with(keys: &[(&str, &str)]) -> Stage {
         clock: Arc::new(move || Timestamp(clock.load(Ordering::Relaxed))),
         config,
     });
-    Stage { router: router(Arc::clone(&app), Router::new()), app, live, told, now, _data: data }
+    Fixture { router: router(Arc::clone(&app), Router::new()), app, live, commits, now, _data: data }
 }
 
-/// Somebody with an account.
+/// A user with an account.
 #[derive(Clone)]
-pub struct Person {
+pub struct TestUser {
     pub id: u64,
     pub token: String,
     pub cookie: String,
 }
 
-impl Stage {
-    /// Makes an account.
-    pub async fn join(&self, name: &str) -> Person {
+impl Fixture {
+    /// Registers a user.
+    pub async fn join(&self, name: &str) -> TestUser {
         let body = json!({ "username": name, "password": PASSWORD, "email": format!("{name}@example.org") });
         let answer = self.post("/api/auth/register", None, body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
-        Person::of(&answer)
+        TestUser::of(&answer)
     }
 
-    /// Logs in once more.
-    pub async fn log_in(&self, name: &str, password: &str) -> Answered {
+    /// Logs in again.
+    pub async fn log_in(&self, name: &str, password: &str) -> TestResponse {
         self.post("/api/auth/login", None, json!({ "username": name, "password": password })).await
     }
 
-    pub async fn get(&self, path: &str, who: Option<&Person>) -> Answered {
+    pub async fn get(&self, path: &str, who: Option<&TestUser>) -> TestResponse {
         self.ask(request("GET", path, who).body(Body::empty()).unwrap()).await
     }
 
-    pub async fn post(&self, path: &str, who: Option<&Person>, body: Value) -> Answered {
+    pub async fn post(&self, path: &str, who: Option<&TestUser>, body: Value) -> TestResponse {
         self.ask(request("POST", path, who).body(body.to_string().into()).unwrap()).await
     }
 
-    pub async fn put(&self, path: &str, who: &Person, body: Value) -> Answered {
+    pub async fn put(&self, path: &str, who: &TestUser, body: Value) -> TestResponse {
         self.ask(request("PUT", path, Some(who)).body(body.to_string().into()).unwrap()).await
     }
 
-    pub async fn patch(&self, path: &str, who: &Person, body: Value) -> Answered {
+    pub async fn patch(&self, path: &str, who: &TestUser, body: Value) -> TestResponse {
         self.ask(request("PATCH", path, Some(who)).body(body.to_string().into()).unwrap()).await
     }
 
-    pub async fn delete(&self, path: &str, who: &Person) -> Answered {
+    pub async fn delete(&self, path: &str, who: &TestUser) -> TestResponse {
         self.ask(request("DELETE", path, Some(who)).body(Body::empty()).unwrap()).await
     }
 
-    /// Says something in the lobby; gives its id.
-    pub async fn say(&self, who: &Person, content: &str) -> u64 {
+    /// Sends a message to the lobby and returns its id.
+    pub async fn say(&self, who: &TestUser, content: &str) -> u64 {
         let answer = self.post("/api/chat/send", Some(who), json!({ "content": content })).await;
         answer.data("message_id").as_u64().unwrap()
     }
 
-    /// Writes to somebody; gives the conversation's id.
-    pub async fn write(&self, who: &Person, to: &Person, content: &str) -> u64 {
+    /// Sends a private message and returns the conversation's id.
+    pub async fn write(&self, who: &TestUser, to: &TestUser, content: &str) -> u64 {
         let body = json!({ "receiver_id": to.id, "content": content });
         let answer = self.post("/api/messages/send", Some(who), body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.data("conversation_id").as_u64().unwrap()
     }
 
-    pub async fn ask(&self, request: Request<Body>) -> Answered {
+    pub async fn ask(&self, request: Request<Body>) -> TestResponse {
         ask(&self.router, request).await
     }
 }
 
-pub fn request(method: &str, path: &str, who: Option<&Person>) -> axum::http::request::Builder {
+pub fn request(method: &str, path: &str, who: Option<&TestUser>) -> axum::http::request::Builder {
     let builder = Request::builder().method(method).uri(path).extension(PeerAddr(([203, 0, 113, 9], 4711).into()));
     match who {
         Some(person) => builder.header("authorization", format!("Bearer {}", person.token)),
@@ -203,19 +203,19 @@ pub fn request(method: &str, path: &str, who: Option<&Person>) -> axum::http::re
     }
 }
 
-/// The same request from somewhere else.
+/// The same request from another address.
 pub fn from(address: &str, mut request: Request<Body>) -> Request<Body> {
     request.extensions_mut().insert(PeerAddr(SocketAddr::new(address.parse().unwrap(), 4711)));
     request
 }
 
-pub async fn ask(router: &Router, request: Request<Body>) -> Answered {
+pub async fn ask(router: &Router, request: Request<Body>) -> TestResponse {
     let path = request.uri().path().to_owned();
     let response = router.clone().oneshot(request).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    // What is said of every answer under /api is checked of every one that a test sees.
+    // The rules for every response under /api are checked for every one that a test receives.
     let enveloped = path.starts_with("/api/") && !["/api/ws", "/api/v1/openapi.json"].contains(&path.as_str());
     if enveloped && !body.is_null() {
         assert_eq!(body["code"], status, "{body}");
@@ -226,25 +226,25 @@ pub async fn ask(router: &Router, request: Request<Body>) -> Answered {
         assert_eq!(headers["x-content-type-options"], "nosniff");
         assert!(!String::from_utf8_lossy(&bytes).contains("203.0.113."), "h11: {body}");
     }
-    Answered { status, headers, body }
+    TestResponse { status, headers, body }
 }
 
 #[derive(Debug)]
-pub struct Answered {
+pub struct TestResponse {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Value,
 }
 
-impl Answered {
+impl TestResponse {
     /// A field of `data`.
     pub fn data(&self, field: &str) -> &Value {
         assert!(self.status < 300, "{self:?}");
         &self.body["data"][field]
     }
 
-    /// What a refusal says: status, code, field.
-    pub fn refusal(&self) -> (u16, &str, Option<&str>) {
+    /// Status, code and field of an error.
+    pub fn error(&self) -> (u16, &str, Option<&str>) {
         (self.status, self.body["error_code"].as_str().unwrap_or("-"), self.body["data"]["field"].as_str())
     }
 
@@ -253,14 +253,14 @@ impl Answered {
         self.body["data"].as_object().unwrap().keys().map(String::as_str).collect()
     }
 
-    /// The refresh cookie that came with it, as a browser sends it back.
+    /// The refresh cookie of the response, as a browser sends it back.
     pub fn cookie(&self) -> String {
         self.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
     }
 }
 
-impl Person {
-    pub fn of(answer: &Answered) -> Self {
+impl TestUser {
+    pub fn of(answer: &TestResponse) -> Self {
         Self {
             id: answer.data("user")["id"].as_u64().unwrap(),
             token: answer.data("token").as_str().unwrap().to_owned(),
@@ -269,7 +269,7 @@ impl Person {
     }
 }
 
-/// Bodies that take a cookie and nothing else.
+/// A request with a cookie and no body.
 pub fn with_cookie(path: &str, cookie: &str) -> Request<Body> {
     request("POST", path, None).header("cookie", cookie).body(Body::empty()).unwrap()
 }

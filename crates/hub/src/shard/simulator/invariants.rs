@@ -1,15 +1,14 @@
-//! What must be so at every moment, looked at in passing: who is registered, and who is online. Shards are only
-//! looked into.
+//! Invariants that hold at every time: who is registered, and who is online. The checks only read the shards.
 
 use teahouse_core::{SessionId, UserId};
 
-use super::device::Speaks;
+use super::device::ClientModel;
 use super::world::World;
 use super::{Check, ensure};
 
 impl World {
-    /// The first law, by a reference of a few lines: of one device the newest stays, and of all the newest few.
-    pub(super) fn newest_won(&self, shard: usize, user: u64, id: SessionId, before: Vec<SessionId>) -> Check {
+    /// The first law, by a small reference: of one device the newest session stays, and of all devices the newest few.
+    pub(super) fn check_newest_stays(&self, shard: usize, user: u64, id: SessionId, before: Vec<SessionId>) -> Check {
         let state = &self.shards[shard].state;
         let place = state.slots.index_of(id).map(|index| &state.slots[index]);
         if self.is_draining || place.is_none_or(|slot| slot.leaving.has_left) {
@@ -26,7 +25,7 @@ impl World {
         let excess = expect.len().saturating_sub(self.options.sessions_per_user);
         expect.drain(..excess);
         let now: Vec<SessionId> = state.registry.sessions_of(UserId(user)).collect();
-        ensure!(now == expect, "registered are {now:?}, and it should be {expect:?}");
+        ensure!(now == expect, "registered: {now:?}, expected: {expect:?}");
         Ok(())
     }
 
@@ -34,16 +33,16 @@ impl World {
         self.shards[self.shard_of(user)].state.registry.sessions_of(UserId(user)).next().is_some()
     }
 
-    /// Whoever is sent away for good is offline at once.
-    pub(super) fn nobody_lingers(&self, user: u64) -> Check {
-        let is_gone = self.was_here && !self.is_registered(user);
-        ensure!(!is_gone || !self.online.contains(UserId(user)), "user {user} was sent away for good and lingers");
+    /// A user whose sessions ended for good is offline at once.
+    pub(super) fn check_no_linger(&self, user: u64) -> Check {
+        let is_gone = self.was_registered && !self.is_registered(user);
+        ensure!(!is_gone || !self.online.contains(UserId(user)), "user {user} was disconnected for good and lingers");
         Ok(())
     }
 
-    /// A user's only connection is lost without a goodbye: they stay online for the linger. Of a classic one the
-    /// shard may find out first that it is to be sent away for good.
-    pub(super) fn is_lost(&mut self, device: usize) {
+    /// Records a user whose only connection was lost without a close frame, and who has to stay online for the linger.
+    /// Classic sessions are not recorded: the shard may close them for good before it sees the loss.
+    pub(super) fn record_loss(&mut self, device: usize) {
         let lost = &self.devices[device];
         let user = lost.user;
         self.lost.remove(&user);
@@ -51,13 +50,13 @@ impl World {
         let Some(connection) = lost.connection.as_ref().filter(|_| lost.is_live() && connected == 1) else { return };
         let mut registered = self.shards[self.shard_of(user)].state.registry.sessions_of(UserId(user));
         let is_registered = registered.any(|session| self.sessions[&session].0 == connection.accepted);
-        let has_parted = self.parted.contains(&user) || self.is_draining;
-        if is_registered && matches!(lost.speaks, Speaks::V1(_)) && !has_parted {
+        let has_left_cleanly = self.left_cleanly.contains(&user) || self.is_draining;
+        if is_registered && matches!(lost.client_model, ClientModel::V1(_)) && !has_left_cleanly {
             self.lost.insert(user, self.now);
         }
     }
 
-    pub(super) fn whoever_is_lost_lingers(&mut self) -> Check {
+    pub(super) fn check_lost_users_linger(&mut self) -> Check {
         let (now, linger) = (self.now, self.options.presence_linger.as_millis() as u64);
         self.lost.retain(|_, at| now < *at + linger);
         for user in self.lost.keys() {
@@ -66,8 +65,8 @@ impl World {
         Ok(())
     }
 
-    /// A session that does not end is registered, and its user is online.
-    pub(super) fn whoever_is_here_is_online(&self) -> Check {
+    /// A session that is not ending is registered, and its user is online.
+    pub(super) fn check_registered_users_are_online(&self) -> Check {
         for state in self.shards.iter().map(|shard| &shard.state) {
             for (_, slot) in state.slots.iter().filter(|(_, slot)| !slot.leaving.has_left && !slot.session.closing) {
                 let (id, user) = (slot.session.id, slot.session.identity.user);

@@ -1,5 +1,5 @@
-//! Simulated sockets: what the kernel and the network between a shard and a client do with bytes, closes and
-//! resets, and what the kernel says of it. They decide nothing by chance; the world moves the bytes.
+//! Simulated sockets: what the kernel and the network between a shard and a client do with bytes, closes and resets, and
+//! the events of the kernel. They draw nothing; the world moves the bytes.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
@@ -10,35 +10,35 @@ use rustix::event::epoll::EventFlags;
 
 /// Both directions of one connection.
 #[derive(Default)]
-pub(super) struct Wire {
-    /// Written by the shard, not yet read by the client; all of it counts as not acknowledged.
+pub(super) struct Pipe {
+    /// Written by the shard and not read by the client; all of it counts as unacknowledged.
     pub(super) to_client: BytesMut,
-    /// Arrived at the shard's side, not yet read by it.
+    /// Arrived at the shard's side and not read by it.
     pub(super) to_server: BytesMut,
-    /// What the kernel keeps for the client at most.
+    /// The size of the send buffer.
     capacity: usize,
-    /// The connection is broken: either side finds out when it touches it.
+    /// The connection was reset. Either side sees it with its next call.
     pub(super) is_reset: bool,
-    /// The client writes nothing more.
+    /// The client shut down writing.
     client_ended: bool,
-    /// The client is gone: whatever is written to it is answered by a reset.
+    /// The client closed its socket: a write to it is answered by a reset.
     client_closed: bool,
-    /// The shard writes nothing more.
+    /// The shard shut down writing.
     pub(super) server_ended: bool,
     pub(super) server_closed: bool,
-    /// The shard gave up on a client that does not read, and has the right to cut it off.
+    /// The shard gave up on a client that does not read; closing may reset the connection.
     pub(super) cut_off: bool,
-    /// Something changed that the shard was not told of.
-    has_news: bool,
-    /// The shard had more to write than there was room for.
+    /// Something changed since the last event.
+    has_event: bool,
+    /// A write of the shard did not fit.
     wants_room: bool,
 }
 
-/// A connection as both of its sides hold it.
-pub(super) type Line = Rc<RefCell<Wire>>;
+/// A connection, shared by its two sides.
+pub(super) type SharedPipe = Rc<RefCell<Pipe>>;
 
-impl Wire {
-    pub(super) fn new(capacity: usize) -> Line {
+impl Pipe {
+    pub(super) fn new(capacity: usize) -> SharedPipe {
         Rc::new(RefCell::new(Self { capacity, ..Self::default() }))
     }
 
@@ -46,21 +46,21 @@ impl Wire {
     pub(super) fn arrive(&mut self, bytes: &[u8]) {
         if !self.server_closed && !self.is_reset {
             self.to_server.extend_from_slice(bytes);
-            self.has_news = true;
+            self.has_event = true;
         }
     }
 
-    /// The client takes so many bytes at most. That there is room again is news to a shard that wanted some.
+    /// The client reads at most this many bytes. If a write did not fit before, the shard gets an event.
     pub(super) fn take(&mut self, bytes: usize) -> BytesMut {
         let taken = self.to_client.split_to(bytes.min(self.to_client.len()));
-        self.has_news |= std::mem::take(&mut self.wants_room);
+        self.has_event |= std::mem::take(&mut self.wants_room);
         taken
     }
 
     pub(super) fn reset(&mut self) {
         self.is_reset = true;
         self.to_client.clear();
-        self.has_news = true;
+        self.has_event = true;
     }
 
     /// The client closes its socket.
@@ -68,10 +68,10 @@ impl Wire {
         self.client_ended = true;
         self.client_closed = true;
         self.to_client.clear();
-        self.has_news = true;
+        self.has_event = true;
     }
 
-    /// All that is so now, whatever of it changed, as the kernel says it.
+    /// The readiness flags, as the kernel reports them.
     fn flags(&self) -> EventFlags {
         let mut flags = EventFlags::empty();
         flags.set(EventFlags::IN, !self.to_server.is_empty() || self.client_ended || self.is_reset);
@@ -87,35 +87,35 @@ impl Wire {
     }
 }
 
-/// The kernel as one shard knows it: its sockets, each under the name that the shard gave it.
+/// The kernel of one shard: its sockets, each under the data that the shard registered.
 #[derive(Default)]
-pub(super) struct Kernel(Vec<(u64, Line)>);
+pub(super) struct Kernel(Vec<(u64, SharedPipe)>);
 
 impl Kernel {
-    /// The shard wants to hear of a socket from now on.
-    pub(super) fn watch(&mut self, line: Line, name: u64) -> SimulatedSocket {
-        line.borrow_mut().has_news = true;
+    /// Registers a socket.
+    pub(super) fn watch(&mut self, line: SharedPipe, name: u64) -> SimulatedSocket {
+        line.borrow_mut().has_event = true;
         self.0.push((name, Rc::clone(&line)));
         SimulatedSocket(line)
     }
 
-    /// How many sockets it has news of.
-    pub(super) fn news(&mut self) -> usize {
+    /// The number of sockets with an event.
+    pub(super) fn pending(&mut self) -> usize {
         self.0.retain(|(_, line)| !line.borrow().server_closed);
-        self.0.iter().filter(|(_, line)| line.borrow().has_news).count()
+        self.0.iter().filter(|(_, line)| line.borrow().has_event).count()
     }
 
-    /// The news of one of those sockets: its name, and all that is so.
+    /// Takes the event of one of those sockets.
     pub(super) fn next(&mut self, place: usize) -> Option<(u64, EventFlags)> {
-        let (name, line) = self.0.iter().filter(|(_, line)| line.borrow().has_news).nth(place)?;
+        let (name, line) = self.0.iter().filter(|(_, line)| line.borrow().has_event).nth(place)?;
         let mut wire = line.borrow_mut();
-        wire.has_news = false;
+        wire.has_event = false;
         Some((*name, wire.flags()))
     }
 }
 
 /// The shard's side of a simulated connection.
-pub(crate) struct SimulatedSocket(Line);
+pub(crate) struct SimulatedSocket(SharedPipe);
 
 impl SimulatedSocket {
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -142,7 +142,7 @@ impl SimulatedSocket {
         }
         let asked = pieces.iter().map(|piece| piece.len()).sum();
         if wire.client_closed {
-            // The kernel takes it, and is answered by a reset.
+            // The kernel accepts it, and is answered by a reset.
             wire.reset();
             return Ok(asked);
         }
@@ -174,7 +174,7 @@ impl SimulatedSocket {
 }
 
 impl Drop for SimulatedSocket {
-    /// Closing with anything unread is a reset, which takes from the client's hands what it has not read.
+    /// Closing with unread data resets the connection, which destroys what the client has not read.
     fn drop(&mut self) {
         let mut wire = self.0.borrow_mut();
         wire.server_ended = true;

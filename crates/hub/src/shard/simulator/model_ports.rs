@@ -1,5 +1,5 @@
-//! The door and the history over the model store: requests become writes in its queue, reads look at it at
-//! some moment after they were begun and answer at some moment after that.
+//! The hub's ports over the model store. Requests become writes in its queue. A read looks at the store some polls after
+//! it began, and completes some polls after that.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,11 +18,11 @@ use crate::ports::{
     RequestOutcome, Response, SessionContext, SessionEffect,
 };
 
-/// The store as all parts of a run hold it.
+/// The model store, shared by all parts of a run.
 #[derive(Clone)]
-pub(super) struct Shared(Arc<Mutex<Store>>);
+pub(super) struct SharedStore(Arc<Mutex<Store>>);
 
-impl Shared {
+impl SharedStore {
     pub(super) fn new(store: Store) -> Self {
         Self(Arc::new(Mutex::new(store)))
     }
@@ -31,36 +31,36 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A read that looks some polls after the first one, and answers some polls after that.
-    fn late<T: Send + Unpin + 'static>(&self, look: impl FnOnce(&mut Store) -> T + Send + 'static) -> BoxFuture<T> {
+    /// A read that looks at the store some polls after the first one, and completes some polls after that.
+    fn delayed<T: Send + Unpin + 'static>(&self, look: impl FnOnce(&mut Store) -> T + Send + 'static) -> BoxFuture<T> {
         let mut store = self.lock();
         let slowness = store.slowness;
-        let (before, after) = (store.chance.below(slowness + 1), store.chance.below(slowness + 1));
+        let (before, after) = (store.rng.u64(..=slowness), store.rng.u64(..=slowness));
         drop(store);
-        Box::pin(Late { store: self.clone(), before, after, look: Some(Box::new(look)), found: None })
+        Box::pin(DelayedRead { store: self.clone(), before, after, look: Some(Box::new(look)), found: None })
     }
 
-    /// The same, which may fail.
-    fn late_or_never<T: Send + Unpin + 'static>(
+    /// A delayed read that may fail.
+    fn delayed_fallible<T: Send + Unpin + 'static>(
         &self,
         look: impl FnOnce(&mut Store) -> T + Send + 'static,
     ) -> BoxFuture<Option<T>> {
-        self.late(|store| if store.fails() { None } else { Some(look(store)) })
+        self.delayed(|store| if store.fails() { None } else { Some(look(store)) })
     }
 }
 
-/// What is read of the store.
+/// What a read does with the store.
 type Look<T> = Box<dyn FnOnce(&mut Store) -> T + Send>;
 
-struct Late<T> {
-    store: Shared,
+struct DelayedRead<T> {
+    store: SharedStore,
     before: u64,
     after: u64,
     look: Option<Look<T>>,
     found: Option<T>,
 }
 
-impl<T: Unpin> Future for Late<T> {
+impl<T: Unpin> Future for DelayedRead<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
@@ -80,9 +80,9 @@ impl<T: Unpin> Future for Late<T> {
     }
 }
 
-/// A write: its first poll puts it into the store's queue, so that a session's requests keep their order.
+/// A write. Its first poll puts it into the store's queue, so that a session's requests keep their order.
 struct Written {
-    store: Shared,
+    store: SharedStore,
     asked: Option<(SessionContext, Dialect, Option<String>, Write)>,
     ticket: u64,
 }
@@ -91,9 +91,9 @@ impl Future for Written {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Response> {
-        if let Some((caller, dialect, id, write)) = self.asked.take() {
-            let requester = id.is_some().then_some(caller.session);
-            let ticket = self.store.lock().ask(caller.user.0, dialect, id, requester, write);
+        if let Some((session, dialect, id, write)) = self.asked.take() {
+            let requester = id.is_some().then_some(session.session);
+            let ticket = self.store.lock().ask(session.user.0, dialect, id, requester, write);
             self.ticket = ticket;
         }
         let outcome = self.store.lock().outcome(self.ticket);
@@ -104,35 +104,35 @@ impl Future for Written {
     }
 }
 
-pub(super) struct ModelDoor(pub(super) Shared);
+pub(super) struct ModelHandler(pub(super) SharedStore);
 
-impl ModelDoor {
-    fn write(&self, caller: &SessionContext, dialect: Dialect, id: Option<String>, write: Write) -> RequestOutcome {
-        let asked = Some((*caller, dialect, id, write));
+impl ModelHandler {
+    fn write(&self, session: &SessionContext, dialect: Dialect, id: Option<String>, write: Write) -> RequestOutcome {
+        let asked = Some((*session, dialect, id, write));
         RequestOutcome::Pending(Box::pin(Written { store: self.0.clone(), asked, ticket: 0 }))
     }
 
     fn hello(
         &self,
-        caller: &SessionContext,
+        session: &SessionContext,
         id: Option<String>,
         epoch: Option<String>,
         rooms: Vec<(RoomId, Version)>,
     ) -> RequestOutcome {
-        let user = caller.user.0;
-        RequestOutcome::Hello(self.0.late(move |store| {
+        let user = session.user.0;
+        RequestOutcome::Hello(self.0.delayed(move |store| {
             if store.fails() {
                 let body = v1::ErrorBody::new(ErrorCode::Overloaded, Language::En);
                 return Response::with_envelope(v1::error(id.as_deref(), &body));
             }
-            let greeting = store.greeting(user, id, epoch.as_deref(), rooms);
-            Response { envelope: None, effect: Some(SessionEffect::Welcome(Box::new(greeting))) }
+            let welcome = store.welcome_data(user, id, epoch.as_deref(), rooms);
+            Response { envelope: None, effect: Some(SessionEffect::Welcome(Box::new(welcome))) }
         }))
     }
 
-    fn past(&self, caller: &SessionContext, id: Option<String>, room: RoomId, before: Option<Seq>) -> RequestOutcome {
-        let (user, reference) = (caller.user.0, id.clone());
-        let work = self.0.late(move |store| {
+    fn past(&self, session: &SessionContext, id: Option<String>, room: RoomId, before: Option<Seq>) -> RequestOutcome {
+        let (user, reference) = (session.user.0, id.clone());
+        let work = self.0.delayed(move |store| {
             let found = if store.fails() {
                 Err(ErrorCode::Overloaded)
             } else {
@@ -151,30 +151,30 @@ impl ModelDoor {
     }
 }
 
-impl RequestHandler for ModelDoor {
-    fn handle_classic(&self, caller: &SessionContext, text: &str) -> RequestOutcome {
+impl RequestHandler for ModelHandler {
+    fn handle_classic(&self, session: &SessionContext, text: &str) -> RequestOutcome {
         match classic::read_request(text) {
             Ok(classic::ClassicRequest::Message { content }) => {
-                let write = Write::Say { room: LOBBY.0, content, client_id: None };
-                self.write(caller, Dialect::Classic, None, write)
+                let write = Write::Post { room: LOBBY.0, content, client_id: None };
+                self.write(session, Dialect::Classic, None, write)
             }
             Ok(classic::ClassicRequest::Heartbeat) => RequestOutcome::Reply(classic::heartbeat(Timestamp(0))),
-            Err(_) => RequestOutcome::Malformed(classic::refusal(ErrorCode::BadRequest, caller.language)),
+            Err(_) => RequestOutcome::Malformed(classic::refusal(ErrorCode::BadRequest, session.language)),
         }
     }
 
-    fn handle_v1(&self, caller: &SessionContext, greeted: bool, text: &str) -> RequestOutcome {
+    fn handle_v1(&self, session: &SessionContext, has_said_hello: bool, text: &str) -> RequestOutcome {
         let refused = |id: Option<&str>, code| v1::error(id, &v1::ErrorBody::new(code, Language::En));
         let RequestEnvelope { id, request } = match v1::read_envelope(text) {
             Ok(envelope) => envelope,
             Err(error) => return RequestOutcome::Malformed(refused(error.id.as_deref(), ErrorCode::BadRequest)),
         };
-        if matches!(request, Request::Hello { .. }) == greeted {
+        if matches!(request, Request::Hello { .. }) == has_said_hello {
             return RequestOutcome::Reply(refused(id.as_deref(), ErrorCode::BadRequest));
         }
         let write = match request {
-            Request::Hello { epoch, rooms, .. } => return self.hello(caller, id, epoch, rooms),
-            Request::History { room, before, .. } => return self.past(caller, id, room, before),
+            Request::Hello { epoch, rooms, .. } => return self.hello(session, id, epoch, rooms),
+            Request::History { room, before, .. } => return self.past(session, id, room, before),
             Request::Sync { room, since } => return RequestOutcome::Hub { id, request: HubRequest::Sync(room, since) },
             Request::Presence { room, on } => {
                 return RequestOutcome::Hub { id, request: HubRequest::Presence(room, on) };
@@ -182,15 +182,15 @@ impl RequestHandler for ModelDoor {
             Request::Typing { room, on } => return RequestOutcome::Hub { id, request: HubRequest::Typing(room, on) },
             Request::Heartbeat {} => return RequestOutcome::Reply(v1::heartbeat(id.as_deref(), Timestamp(0))),
             Request::Auth { .. } => {
-                let user = caller.user;
-                return RequestOutcome::Pending(self.0.late(move |_| Response {
+                let user = session.user;
+                return RequestOutcome::Pending(self.0.delayed(move |_| Response {
                     envelope: id.map(|id| v1::ack(&id, &v1::Renewed { expires_in_ms: 600_000 })),
                     effect: Some(SessionEffect::RenewToken(mark(user, i64::MAX / 2), Duration::from_secs(600))),
                 }));
             }
             Request::Message { content, .. } if content == "panic" => std::panic::resume_unwind(Box::new("on purpose")),
             Request::Message { room, content, client_id, .. } => {
-                Write::Say { room: room.0, content, client_id: Some(client_id) }
+                Write::Post { room: room.0, content, client_id: Some(client_id) }
             }
             Request::Edit { message, content } => Write::Edit { message: message.0, content },
             Request::Delete { message } => Write::Delete { message: message.0 },
@@ -204,32 +204,32 @@ impl RequestHandler for ModelDoor {
             Request::Open { user } => Write::Open { user: user.0 },
             _ => return RequestOutcome::Reply(refused(id.as_deref(), ErrorCode::Forbidden)),
         };
-        self.write(caller, Dialect::V1, id, write)
+        self.write(session, Dialect::V1, id, write)
     }
 }
 
-/// What is remembered of a user's token.
+/// The token of a user.
 pub(super) fn mark(user: UserId, expires_at: i64) -> TokenMark {
     TokenMark { token: TokenKey([user.0 as u8; 16]), login: None, issued_at: 0, expires_at }
 }
 
-pub(super) struct ModelHistory(pub(super) Shared);
+pub(super) struct ModelReader(pub(super) SharedStore);
 
-impl HistoryReader for ModelHistory {
+impl HistoryReader for ModelReader {
     fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {
-        self.0.late_or_never(move |store| store.classic_page(room, after))
+        self.0.delayed_fallible(move |store| store.classic_page(room, after))
     }
 
     fn changes(&self, room: RoomId, from: CatchUpFrom) -> BoxFuture<Option<ChangesPage>> {
-        self.0.late_or_never(move |store| store.changes(room, from))
+        self.0.delayed_fallible(move |store| store.changes(room, from))
     }
 
     fn own_reactions(&self, user: UserId, messages: Vec<MessageId>) -> BoxFuture<Option<Vec<(MessageId, String)>>> {
-        self.0.late_or_never(move |store| store.own_reactions(user.0, &messages))
+        self.0.delayed_fallible(move |store| store.own_reactions(user.0, &messages))
     }
 
     fn entries(&self, room: RoomId, users: Vec<UserId>) -> BoxFuture<Option<Vec<(UserId, RoomEntry)>>> {
-        self.0.late_or_never(move |store| {
+        self.0.delayed_fallible(move |store| {
             let members = &store.rooms[&room.0].members;
             let mine = users.into_iter().filter(|user| members.contains_key(&user.0));
             mine.map(|user| (user, store.entry(room.0, user.0))).collect()
@@ -237,6 +237,6 @@ impl HistoryReader for ModelHistory {
     }
 
     fn members(&self, room: RoomId) -> BoxFuture<Option<Vec<UserId>>> {
-        self.0.late_or_never(move |store| store.rooms[&room.0].members.keys().map(|user| UserId(*user)).collect())
+        self.0.delayed_fallible(move |store| store.rooms[&room.0].members.keys().map(|user| UserId(*user)).collect())
     }
 }

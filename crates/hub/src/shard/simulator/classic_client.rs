@@ -1,4 +1,4 @@
-//! What a classic client makes of what it is sent: each message once, in order, and nothing of others' business.
+//! A classic client. It checks that it receives each message once and in order, and nothing meant for others.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ struct Envelope<'a> {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Small<'a> {
+struct Data<'a> {
     id: u64,
     user_id: u64,
     message_id: u64,
@@ -32,11 +32,11 @@ struct Small<'a> {
 
 /// A classic client.
 #[derive(Default)]
-pub(super) struct Classic {
+pub(super) struct ClassicClient {
     pub(super) user: u64,
-    /// Where the lobby stood when its session began.
+    /// The lobby's seq when its session began.
     pub(super) lobby_seq: u64,
-    /// Up to which message everything was said before its session began.
+    /// The newest message before its session began.
     pub(super) begun_at: u64,
     pub(super) shown: BTreeSet<u64>,
     pub(super) deleted: BTreeSet<u64>,
@@ -47,21 +47,21 @@ pub(super) struct Classic {
     pub(super) displaced: bool,
 }
 
-impl Classic {
-    pub(super) fn read(&mut self, truth: &Store, text: &str) -> Check {
+impl ClassicClient {
+    pub(super) fn read(&mut self, store: &Store, text: &str) -> Check {
         let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| format!("{error}: {text}"))?;
-        let step = self.envelope(truth, &envelope);
-        step.map_err(|broken| format!("{broken}; it was sent {text}"))
+        let step = self.envelope(store, &envelope);
+        step.map_err(|violation| format!("{violation}; it was sent {text}"))
     }
 
-    fn envelope(&mut self, truth: &Store, envelope: &Envelope<'_>) -> Check {
-        let small: Small<'_> = serde_json::from_str(envelope.data.get()).map_err(|error| error.to_string())?;
+    fn envelope(&mut self, store: &Store, envelope: &Envelope<'_>) -> Check {
+        let small: Data<'_> = serde_json::from_str(envelope.data.get()).map_err(|error| error.to_string())?;
         match envelope.kind {
             "message" => {
-                let (room, _) = truth.places.get(&small.id).ok_or("a message that never was")?;
+                let (room, _) = store.message_index.get(&small.id).ok_or("a message that never existed")?;
                 ensure!(*room == 1, "a message of another room than the lobby");
                 ensure!(
-                    truth.rooms[room].messages[truth.places[&small.id].1].sender.id.0 == small.user_id,
+                    store.rooms[room].messages[store.message_index[&small.id].1].sender.id.0 == small.user_id,
                     "its sender"
                 );
                 let last = self.shown.last().copied().unwrap_or(0);
@@ -69,23 +69,23 @@ impl Classic {
                 self.shown.insert(small.id);
             }
             "private_message" => {
-                let (room, place) = truth.places.get(&small.message_id).ok_or("a message that never was")?;
-                let room = &truth.rooms[room];
-                ensure!(room.pair.is_some_and(|pair| pair.contains(&self.user)), "somebody else's conversation");
-                ensure!(small.sender_id != self.user, "its own words");
+                let (room, place) = store.message_index.get(&small.message_id).ok_or("a message that never existed")?;
+                let room = &store.rooms[room];
+                ensure!(room.pair.is_some_and(|pair| pair.contains(&self.user)), "a conversation of other users");
+                ensure!(small.sender_id != self.user, "its own message");
                 ensure!(room.messages[*place].sender.id.0 == small.sender_id, "its sender");
                 let of_room = room.messages.iter().map(|message| message.id.0);
                 let later = of_room.filter(|id| *id >= small.message_id && self.private.contains(id)).count();
-                ensure!(later == 0, "private message {} once more, or after a later one", small.message_id);
+                ensure!(later == 0, "private message {} again, or after a later one", small.message_id);
                 self.private.insert(small.message_id);
             }
             "message_deleted" => {
                 self.deleted.insert(small.id);
             }
             "message_read" => {
-                let room = truth.rooms.get(&small.conversation_id).ok_or("a room that never was")?;
-                let pair = room.pair.ok_or("a mark in no conversation")?;
-                ensure!(pair.contains(&self.user) && small.reader_id != self.user, "somebody else's mark");
+                let room = store.rooms.get(&small.conversation_id).ok_or("a room that never existed")?;
+                let pair = room.pair.ok_or("a read mark outside of a conversation")?;
+                ensure!(pair.contains(&self.user) && small.reader_id != self.user, "a read mark for another user");
             }
             "online_count" => self.count = Some(small.count),
             "notification" => {
@@ -103,19 +103,19 @@ impl Classic {
         Ok(())
     }
 
-    /// Whether it shows what it must, when all is still.
-    pub(super) fn is_whole(&self, truth: &Store) -> Check {
-        for message in &truth.rooms[&1].messages {
+    /// Checks in the quiescent state that the client shows every message.
+    pub(super) fn check_complete(&self, store: &Store) -> Check {
+        for message in &store.rooms[&1].messages {
             let (id, is_shown) = (message.id.0, self.shown.contains(&message.id.0));
             if message.seq.0 > self.lobby_seq && !message.deleted {
                 ensure!(is_shown, "classic message {id} is missing");
             }
             ensure!(
                 !is_shown || !message.deleted || self.deleted.contains(&id),
-                "message {id} is gone and still shown"
+                "message {id} is deleted and still shown"
             );
         }
-        let direct = truth.rooms.values().filter(|room| room.pair.is_some_and(|pair| pair.contains(&self.user)));
+        let direct = store.rooms.values().filter(|room| room.pair.is_some_and(|pair| pair.contains(&self.user)));
         for message in direct.flat_map(|room| &room.messages) {
             let must = message.id.0 > self.begun_at && !message.deleted && message.sender.id.0 != self.user;
             ensure!(!must || self.private.contains(&message.id.0), "private message {} is missing", message.id.0);

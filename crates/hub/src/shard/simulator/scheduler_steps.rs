@@ -1,4 +1,4 @@
-//! What shards, the store and time do in one step: a turn of a shard's loop, a commit, a hand-over, a tick.
+//! Steps of the shards, the store and time: a turn of a shard's event loop, a commit, a push to the feed, a tick.
 
 use std::cell::RefCell;
 use std::task::{Context, Poll, Waker};
@@ -6,24 +6,25 @@ use std::task::{Context, Poll, Waker};
 use teahouse_core::Change;
 
 use super::Check;
+use super::random::Draw;
 use super::world::World;
 use crate::shard::jobs::{Done, Job};
 use crate::shard::poll;
 
-/// Between two ticks of a shard.
+/// The interval of a shard's ticks.
 const TICK_MS: u64 = 250;
 
 impl World {
-    /// The kernel says what became of some socket of a shard.
-    pub(super) fn notice(&mut self, shard: usize) -> bool {
+    /// Delivers one event of the kernel to a shard.
+    pub(super) fn deliver_socket_event(&mut self, shard: usize) -> bool {
         let kernel = &mut self.shards[shard].kernel;
-        let place = self.chance.index(kernel.news());
+        let place = self.rng.index(kernel.pending());
         let Some((name, flags)) = kernel.next(place) else { return false };
         self.turn(shard, |state, _| state.note_socket_event(poll::decode_parts(name, flags)));
         true
     }
 
-    /// A slice of what the loop does of its own accord. Says whether there was anything to do.
+    /// Runs time slices of a shard. Returns whether there was anything to do.
     pub(super) fn slice(&mut self, shard: usize, is_over: impl FnMut() -> bool) -> bool {
         let queues = &self.shards[shard].state.queues;
         let had = queues.is_busy() || queues.is_passing();
@@ -32,7 +33,7 @@ impl World {
         had
     }
 
-    pub(super) fn mail(&mut self, shard: usize) -> bool {
+    pub(super) fn process_inbox(&mut self, shard: usize) -> bool {
         if self.inboxes[shard].is_empty() && !self.shards[shard].state.has_done() {
             return false;
         }
@@ -40,15 +41,15 @@ impl World {
         true
     }
 
-    pub(super) fn job(&mut self, shard: usize) -> bool {
+    pub(super) fn poll_job(&mut self, shard: usize) -> bool {
         let count = self.shards[shard].waiting.len();
         if count == 0 {
             return false;
         }
-        let place = self.chance.index(count);
+        let place = self.rng.index(count);
         let waiting = self.shards[shard].waiting.swap_remove(place);
         if matches!(waiting, Job::Read(..)) {
-            // What was answered by now is not overtaken by what is read from now on.
+            // Responses that are ready must not be overtaken by a read that completes now.
             let jobs = std::mem::take(&mut self.shards[shard].waiting).into_iter();
             let (answers, reads): (Vec<Job>, Vec<Job>) = jobs.partition(|other| matches!(other, Job::Request(..)));
             self.shards[shard].waiting = reads;
@@ -75,30 +76,30 @@ impl World {
 
     pub(super) fn commit(&mut self) -> bool {
         let mut store = self.store.lock();
-        if store.queue.is_empty() || store.has_to_hand_over() {
+        if store.queue.is_empty() || store.has_commits() {
             return false;
         }
-        let count = self.chance.between(1, 4) as usize;
+        let count = self.rng.u64(1..=4) as usize;
         store.commit_group(count);
         drop(store);
         true
     }
 
-    pub(super) fn hand_over(&mut self) -> bool {
+    pub(super) fn push_commits(&mut self) -> bool {
         let mut store = self.store.lock();
-        if !store.has_to_hand_over() {
+        if !store.has_commits() {
             return false;
         }
-        let commits = store.hand_over();
+        let commits = store.push_commits();
         drop(store);
         for commit in &commits {
-            self.tell(|| {
-                let told = match &commit.change {
+            self.log(|| {
+                let change = match &commit.change {
                     Change::Message { message, what, .. } => format!("version {}, {what:?}", message.version),
                     Change::Entry { user, requester, .. } => format!("user {user} is in, asked by {requester:?}"),
                     other => format!("{other:?}"),
                 };
-                format!("the feed gets of room {}: {told}", commit.room)
+                format!("the feed receives for room {}: {change}", commit.room)
             });
         }
         self.feed.push_commits(commits);
@@ -106,8 +107,8 @@ impl World {
         true
     }
 
-    /// Time passes, and what is due by then happens.
-    pub(super) fn pass(&mut self, ms: u64) -> Check {
+    /// Lets time pass, and runs the ticks that are due.
+    pub(super) fn advance_time(&mut self, ms: u64) -> Check {
         self.now += ms;
         for shard in 0..self.shards.len() {
             if self.now >= self.shards[shard].next_tick {
@@ -119,7 +120,7 @@ impl World {
                 }
             }
         }
-        self.whoever_is_lost_lingers()?;
-        self.whoever_is_here_is_online()
+        self.check_lost_users_linger()?;
+        self.check_registered_users_are_online()
     }
 }
