@@ -51,7 +51,7 @@ if [ -n "$lacking" ]; then
         sudo -n true 2>/dev/null || fail "Installing needs root. Please run: sudo apt-get install --no-install-recommends$lacking"
         as_root="sudo -n"
     fi
-    # What the package lists know already may do; fetching them anew is for when it does not.
+    # Try the package lists that are there first, and fetch new ones only if that fails.
     # shellcheck disable=SC2086 # A list of words is meant.
     install_lacking() { DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends $lacking; }
     log=$(mktemp)

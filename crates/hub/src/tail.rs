@@ -1,4 +1,5 @@
-//! A room's tail: its newest changes, encoded once for each dialect, each under its version. Pure data.
+//! A room's tail: its newest changes, encoded once for each dialect, each under its version. Each session reads it with
+//! its own cursor (`session/cursor.rs`); a cursor that is older than the tail reads pages of the store. Pure data.
 
 use std::collections::VecDeque;
 

@@ -20,7 +20,7 @@ pub struct Login {
     pub id: LoginId,
 }
 
-/// The secret half of a refresh token; whoever holds it can continue the login.
+/// The secret half of a refresh token; its holder can continue the login.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefreshSecret(String);
 
