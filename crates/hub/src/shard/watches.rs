@@ -23,6 +23,9 @@ pub(crate) struct PresenceWatches {
     newest_read: u64,
 }
 
+/// A session that waits for the list, and its request's reference.
+type Request = (SessionId, Option<String>);
+
 /// A watched room.
 #[derive(Debug, Default)]
 struct Watch {
@@ -35,8 +38,7 @@ struct Watch {
     during_read: Vec<(UserId, bool)>,
     /// The read may be older than a change that is not known, so it is repeated.
     is_read_outdated: bool,
-    /// Sessions that wait for the list, with the references of their requests.
-    waiting: Vec<(SessionId, Option<String>)>,
+    waiting: Vec<Request>,
     /// Who may have come or gone since the last tick.
     changed: HashSet<UserId>,
     /// Who is online as the watchers know it. Lists are made from it too, so that the next tick's difference is
@@ -206,11 +208,7 @@ impl PresenceWatches {
     }
 
     /// The list, and the requests that wait for it; none while members are not known.
-    pub(super) fn take_waiting(
-        &mut self,
-        room: RoomId,
-        online: &Online,
-    ) -> Option<(PresenceNow, Vec<(SessionId, Option<String>)>)> {
+    pub(super) fn take_waiting(&mut self, room: RoomId, online: &Online) -> Option<(PresenceNow, Vec<Request>)> {
         let watch = self.watches.get_mut(&room)?;
         let members = watch.members.as_ref()?;
         let mut listed: Vec<u64> = watch.known.iter().flatten().map(|user| user.0).collect();
