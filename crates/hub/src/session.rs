@@ -47,7 +47,8 @@ pub(crate) struct Session {
     pub(crate) health: Health,
     /// From here on only the close frame and what was queued before it go out.
     pub(crate) closing: bool,
-    /// Times of the recent malformed envelopes. Nearly every session has none, hence the box.
+    /// Times of the recent malformed envelopes. Nearly every session has none.
+    #[expect(clippy::box_collection, reason = "a pointer in each of many idle sessions, not a whole queue")]
     malformed: Option<Box<VecDeque<MonotonicMs>>>,
 }
 

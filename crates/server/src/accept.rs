@@ -47,14 +47,14 @@ const FIRST_REQUEST_PATIENCE: Duration = Duration::from_millis(250);
 const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listener whose backlog absorbs a reconnect storm.
-pub struct Listener(AsyncFd<std::net::TcpListener>);
+pub(crate) struct Listener(AsyncFd<std::net::TcpListener>);
 
 impl Listener {
     /// Listens on an address.
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
@@ -74,7 +74,7 @@ impl Listener {
     ///
     /// # Errors
     /// The kernel does not report it.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.get_ref().local_addr()
     }
 
@@ -102,7 +102,7 @@ struct Shared {
 
 /// Accepts connections until `closing`, then waits until every HTTP connection is answered and closed. `handshakes`
 /// gets the first bytes of each connection before HTTP does.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: Listener,
     router: Router,
     handshakes: Option<Handshakes>,

@@ -28,7 +28,7 @@ use crate::tokens::Tokens;
 
 /// The hub, as use cases see it.
 #[async_trait]
-pub trait LiveSessions: Send + Sync + 'static {
+pub(crate) trait LiveSessions: Send + Sync + 'static {
     /// Distinct users online.
     fn online_count(&self) -> u64;
 
@@ -83,10 +83,10 @@ impl LiveSessions for Hub {
 }
 
 /// A clock. Below the server crate the time is an argument, so that tests choose it.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What all requests share.
-pub struct App {
+pub(crate) struct App {
     /// The store.
     pub store: Arc<dyn Store>,
     /// Copies the store; `None` when the database has its own tools for that.
@@ -113,7 +113,7 @@ pub struct App {
 }
 
 /// What an [`App`] is made from.
-pub struct Parts {
+pub(crate) struct Parts {
     /// The store.
     pub store: Arc<dyn Store>,
     /// Copies the store; `None` when the database has its own tools for that.
@@ -135,7 +135,7 @@ pub struct Parts {
 impl App {
     /// An app that is not draining and has no tasks.
     #[must_use]
-    pub fn new(parts: Parts) -> Arc<Self> {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let Parts { store, backups, live, tokens, passwords, limits, config, clock } = parts;
         Arc::new(Self {
             store,
@@ -156,24 +156,24 @@ impl App {
 
     /// The time.
     #[must_use]
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
     }
 
     /// Whether the server is shutting down.
     #[must_use]
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
     /// Makes `/ready` fail and refuses new handshakes.
-    pub fn begin_draining(&self) {
+    pub(crate) fn begin_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
     /// Runs work to its end, even when the returned future is dropped: a client that disconnects must not leave it half
     /// done. A panic in the work is passed on to the caller. [`App::finish_tasks`] waits for the work.
-    pub async fn run_to_end<F>(&self, work: F) -> F::Output
+    pub(crate) async fn run_to_end<F>(&self, work: F) -> F::Output
     where
         F: Future<Output: Send> + Send + 'static,
     {
@@ -190,12 +190,12 @@ impl App {
     /// How many tasks must still run to their end.
     #[cfg(test)]
     #[must_use]
-    pub fn unfinished_tasks(&self) -> usize {
+    pub(crate) fn unfinished_tasks(&self) -> usize {
         self.tasks.len()
     }
 
     /// Waits until every task has run to its end. New tasks may start meanwhile.
-    pub async fn finish_tasks(&self) {
+    pub(crate) async fn finish_tasks(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -203,6 +203,6 @@ impl App {
 
 /// The lowest id of an account that the server creates itself. With site tokens these ids stay out of the site's range.
 #[must_use]
-pub fn own_ids_start(config: &Config) -> u64 {
+pub(crate) fn own_ids_start(config: &Config) -> u64 {
     if config.auth.site_tokens() { OWN_IDS_START } else { 1 }
 }

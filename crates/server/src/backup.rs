@@ -13,14 +13,14 @@ use teahouse_store_sqlite::{BackupError, Backups};
 
 use crate::secrets;
 
-pub use restore::{ExistingData, restore_backup};
+pub(crate) use restore::{ExistingData, restore_backup};
 
 /// Bytes that one read of a file copy takes.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Why no backup was created.
 #[derive(Debug, thiserror::Error)]
-pub enum CreateBackupError {
+pub(crate) enum CreateBackupError {
     /// The target is not empty.
     #[error("{0} is not empty; nothing was changed; name a directory that is empty or does not exist")]
     NotEmpty(PathBuf),
@@ -45,7 +45,7 @@ pub enum CreateBackupError {
 ///
 /// # Errors
 /// There is no backup, and the target is as it was.
-pub async fn create_backup(
+pub(crate) async fn create_backup(
     backups: Option<&Backups>,
     data: &Path,
     into: &Path,

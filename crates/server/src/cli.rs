@@ -13,7 +13,7 @@ use crate::config::{self, FlagValue, Sources};
 use crate::validation::credentials::{check_email, check_username};
 
 /// Exit status of an invalid command line or configuration (EX_USAGE of sysexits.h).
-pub const EXIT_USAGE: u8 = 64;
+pub(crate) const EXIT_USAGE: u8 = 64;
 
 /// Maximum characters of an API key's name.
 const KEY_NAME_CHARS_MAX: usize = 50;
@@ -38,7 +38,7 @@ An invalid command line or configuration exits with status 64.";
 /// A realtime chat server for community sites: one binary, one data directory, no message lost or shown twice.
 #[derive(Parser, Debug)]
 #[command(name = "teahouse", version, after_help = EXAMPLES, disable_help_subcommand = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Flags of all commands.
     #[command(flatten)]
     pub flags: Flags,
@@ -49,7 +49,7 @@ pub struct Cli {
 
 /// Flags for the most common configuration keys.
 #[derive(Args, Debug)]
-pub struct Flags {
+pub(crate) struct Flags {
     /// Configuration file (TOML); optional
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -67,7 +67,7 @@ pub struct Flags {
 impl Flags {
     /// The sources of the configuration, with these flags as the strongest.
     #[must_use]
-    pub fn sources(self) -> Sources {
+    pub(crate) fn sources(self) -> Sources {
         let table = [
             ("--listen", "server.listen", self.listen),
             ("--data", "server.data", self.data),
@@ -81,7 +81,7 @@ impl Flags {
 
 /// A command.
 #[derive(Subcommand, Debug, PartialEq, Eq, Default)]
-pub enum Command {
+pub(crate) enum Command {
     /// Serve until SIGTERM (the default)
     #[default]
     Serve,
@@ -145,7 +145,7 @@ Examples:
 
 /// A command for API keys.
 #[derive(Subcommand, Debug, PartialEq, Eq)]
-pub enum KeyCommand {
+pub(crate) enum KeyCommand {
     /// Create an API key and print it once; the server keeps only a hash
     #[command(after_help = "Example:\n  teahouse key create shop-backend > key.txt")]
     Create {
@@ -166,7 +166,7 @@ pub enum KeyCommand {
 
 /// A command for users.
 #[derive(Subcommand, Debug, PartialEq, Eq)]
-pub enum UserCommand {
+pub(crate) enum UserCommand {
     /// Create an account; asks for the password, or reads it as one line from standard input
     #[command(after_help = "\
 Examples:
@@ -250,7 +250,7 @@ Examples:
 impl Cli {
     /// The command and the flags.
     #[must_use]
-    pub fn split(self) -> (Command, Flags) {
+    pub(crate) fn split(self) -> (Command, Flags) {
         (self.command.unwrap_or_default(), self.flags)
     }
 }
@@ -259,7 +259,7 @@ impl Cli {
 ///
 /// # Errors
 /// The text to print and the exit status: 0 for help and version, [`EXIT_USAGE`] for an error.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, (clap::Error, u8)> {
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, (clap::Error, u8)> {
     Cli::try_parse_from(arguments).map_err(|error| {
         let error = if names_load(&error) { clap::Error::raw(error.kind(), LOAD_MOVED) } else { error };
         let status = if error.use_stderr() { EXIT_USAGE } else { 0 };

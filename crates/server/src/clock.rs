@@ -6,12 +6,12 @@ use teahouse_core::Timestamp;
 
 /// The wall clock.
 #[must_use]
-pub fn wall() -> Timestamp {
+pub(crate) fn wall() -> Timestamp {
     Timestamp::from(SystemTime::now())
 }
 
 /// The monotonic clock.
 #[must_use]
-pub fn monotonic() -> Instant {
+pub(crate) fn monotonic() -> Instant {
     Instant::now()
 }

@@ -12,11 +12,11 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use raw::ConfigError;
-pub use reference::{key_list, markdown};
-pub use schema::{Auth, Config, KEYS, Limits, Log, Server};
-pub use secret::{Secret, exposed_secret};
-pub use value::{LogFormat, WebOrigin};
+pub(crate) use raw::ConfigError;
+pub(crate) use reference::{key_list, markdown};
+pub(crate) use schema::{Auth, Config, KEYS, Limits, Log, Server};
+pub(crate) use secret::{Secret, exposed_secret};
+pub(crate) use value::{LogFormat, WebOrigin};
 
 use raw::RawConfig;
 
@@ -24,7 +24,7 @@ use raw::RawConfig;
 const FILE_VARIABLE: &str = "TEAHOUSE_CONFIG";
 
 /// A section of the configuration.
-pub struct Section {
+pub(crate) struct Section {
     /// Its name.
     pub name: &'static str,
     /// What its keys are about.
@@ -32,7 +32,7 @@ pub struct Section {
 }
 
 /// A key of the configuration.
-pub struct Key {
+pub(crate) struct Key {
     /// Its section.
     pub section: &'static str,
     /// Its name in the section.
@@ -54,13 +54,13 @@ impl fmt::Display for Key {
 impl Key {
     /// The environment variable that sets it.
     #[must_use]
-    pub fn variable(&self) -> String {
+    pub(crate) fn variable(&self) -> String {
         format!("TEAHOUSE_{}__{}", self.section.to_uppercase(), self.name.to_uppercase())
     }
 }
 
 /// A value from a command line flag.
-pub struct FlagValue {
+pub(crate) struct FlagValue {
     /// The flag as it is written.
     pub flag: &'static str,
     /// The key that it sets, as `section.name`.
@@ -73,13 +73,13 @@ pub struct FlagValue {
 ///
 /// # Errors
 /// A sentence that says what a valid duration is.
-pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     value::Setting::parse(text)
 }
 
 /// The sources of values, strongest first.
 #[derive(Default)]
-pub struct Sources {
+pub(crate) struct Sources {
     /// Flags of the command line.
     pub flags: Vec<FlagValue>,
     /// The environment.
@@ -91,14 +91,14 @@ pub struct Sources {
 impl Sources {
     /// These flags, over the environment of this process.
     #[must_use]
-    pub fn of_process(flags: Vec<FlagValue>, file: Option<PathBuf>) -> Self {
+    pub(crate) fn of_process(flags: Vec<FlagValue>, file: Option<PathBuf>) -> Self {
         Self { flags, environment: std::env::vars_os().collect(), file }
     }
 }
 
 /// A valid configuration and the source of each value.
 #[derive(Debug)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The configuration.
     pub config: Config,
     /// A line for each key.
@@ -113,7 +113,7 @@ impl fmt::Display for Loaded {
 
 /// All errors of a configuration. The server does not start with one (exit status 64).
 #[derive(Debug)]
-pub struct ConfigErrors(pub Vec<ConfigError>);
+pub(crate) struct ConfigErrors(pub Vec<ConfigError>);
 
 impl std::error::Error for ConfigErrors {}
 
@@ -128,7 +128,7 @@ impl fmt::Display for ConfigErrors {
 ///
 /// # Errors
 /// All errors, not only the first one.
-pub fn load(sources: Sources) -> Result<Loaded, ConfigErrors> {
+pub(crate) fn load(sources: Sources) -> Result<Loaded, ConfigErrors> {
     load_with(sources, |path| std::fs::read_to_string(path))
 }
 

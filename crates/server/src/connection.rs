@@ -11,38 +11,38 @@ use bytes::Bytes;
 use teahouse_core::AcceptOrder;
 use tokio::sync::OwnedSemaphorePermit;
 
-pub use request_order::RequestOrder;
-pub use stream::StallTimeoutStream;
+pub(crate) use request_order::RequestOrder;
+pub(crate) use stream::StallTimeoutStream;
 
 /// The order of a request's first byte among the first bytes of all requests, in the request's extensions. It decides
 /// which of a user's connections is the newest.
 #[derive(Clone, Copy, Debug)]
-pub struct FirstByteOrder(pub AcceptOrder);
+pub(crate) struct FirstByteOrder(pub AcceptOrder);
 
 /// The address of the other end of the connection, in the request's extensions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PeerAddr(pub SocketAddr);
+pub(crate) struct PeerAddr(pub SocketAddr);
 
 /// The permit of a connection under `server.connections_max`, in the request's extensions. An upgrade takes it along.
 #[derive(Clone)]
-pub struct ConnectionPermit(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+pub(crate) struct ConnectionPermit(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
 
 impl ConnectionPermit {
     /// Shares the permit among the requests of a connection.
     #[must_use]
-    pub fn new(permit: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
         Self(Arc::new(Mutex::new(Some(permit))))
     }
 
     /// Takes the permit out, so that it outlives the HTTP connection.
     #[must_use]
-    pub fn take(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn take(&self) -> Option<OwnedSemaphorePermit> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 /// A connection whose first bytes have arrived.
-pub struct FirstRequest {
+pub(crate) struct FirstRequest {
     /// The socket, nonblocking.
     pub stream: std::net::TcpStream,
     /// The order of its first byte.

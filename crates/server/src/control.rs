@@ -14,10 +14,10 @@ mod stdin;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-pub use commands::run_command;
-pub use handler::AppHandler;
-pub use protocol::{ControlRequest, ControlResponse};
-pub use server::{BindError, ControlServer};
+pub(crate) use commands::run_command;
+pub(crate) use handler::AppHandler;
+pub(crate) use protocol::{ControlRequest, ControlResponse};
+pub(crate) use server::{BindError, ControlServer};
 
 const SOCKET: &str = "control.sock";
 /// A request holds a name and a few words.
@@ -28,11 +28,11 @@ const RESPONSE_BYTES_MAX: u64 = 1024 * 1024;
 const PAGE_USERS: u32 = 100;
 
 /// Receives the share of the work that is done, from 0 to 1.
-pub type Progress = watch::Sender<f64>;
+pub(crate) type Progress = watch::Sender<f64>;
 
 /// Runs the commands that the control socket receives.
 #[async_trait]
-pub trait ControlHandler: Send + Sync + 'static {
+pub(crate) trait ControlHandler: Send + Sync + 'static {
     /// Runs one command.
     async fn handle(&self, request: ControlRequest, progress: Progress) -> ControlResponse;
 }

@@ -33,7 +33,7 @@ use crate::use_cases::rooms::update_room::update_room;
 
 /// Who sent a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RequestContext {
+pub(crate) struct RequestContext {
     /// The user.
     pub user: UserId,
     /// The client's address; kept for moderators only.
@@ -44,7 +44,7 @@ pub struct RequestContext {
 
 /// The response to a request.
 #[derive(Debug)]
-pub struct Response {
+pub(crate) struct Response {
     /// The response's `data`.
     pub body: Box<RawValue>,
     /// The room that the sender entered with this request, at the version that the body has.
@@ -56,7 +56,7 @@ pub struct Response {
 ///
 /// # Errors
 /// The request failed and changed nothing.
-pub async fn dispatch(app: Arc<App>, context: RequestContext, request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn dispatch(app: Arc<App>, context: RequestContext, request: Request) -> Result<Response, ApiError> {
     let app = &app;
     let RequestContext { user, address, session } = context;
     match request {

@@ -3,6 +3,6 @@
 
 mod api_error;
 mod error_mapping;
-pub mod messages;
+pub(crate) mod messages;
 
-pub use api_error::ApiError;
+pub(crate) use api_error::ApiError;

@@ -1,16 +1,16 @@
 //! The HTTP transport: reads requests, runs their use cases, writes responses. `teahouse_protocol` defines the bodies,
 //! `errors` the errors.
 
-pub mod address;
-pub mod caller;
-pub mod context;
-pub mod fuzzing;
-pub mod origin;
-pub mod page;
-pub mod panics;
-pub mod redaction;
-pub mod response;
-pub mod router;
+pub(crate) mod address;
+pub(crate) mod caller;
+pub(crate) mod context;
+pub(crate) mod fuzzing;
+pub(crate) mod origin;
+pub(crate) mod page;
+pub(crate) mod panics;
+pub(crate) mod redaction;
+pub(crate) mod response;
+pub(crate) mod router;
 
 mod account;
 mod body;

@@ -21,7 +21,7 @@ const PASSWORD_DELAY_MAX: Duration = Duration::from_secs(5);
 
 /// A limited action of a user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum UserLimit {
+pub(crate) enum UserLimit {
     /// Sends a message.
     Send,
     /// Sends any other envelope.
@@ -34,7 +34,7 @@ pub enum UserLimit {
 
 /// A limited action of a client address, before the user is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AddressLimit {
+pub(crate) enum AddressLimit {
     /// Logs in.
     Login,
     /// Registers.
@@ -58,7 +58,7 @@ impl RetryAfter {
 
 /// All limits.
 #[derive(Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     sends: Buckets<UserId>,
     envelopes: Buckets<UserId>,
     connects: Buckets<UserId>,
@@ -72,7 +72,7 @@ pub struct Limits {
 impl Limits {
     /// Limits with the configured rates.
     #[must_use]
-    pub fn new(config: &config::Limits) -> Self {
+    pub(crate) fn new(config: &config::Limits) -> Self {
         const SECOND: Duration = Duration::from_secs(1);
         const MINUTE: Duration = Duration::from_secs(60);
         Self {
@@ -91,12 +91,12 @@ impl Limits {
     ///
     /// # Errors
     /// Too fast; nothing is taken.
-    pub fn take_for_user(&self, what: UserLimit, user: UserId) -> Result<(), RetryAfter> {
+    pub(crate) fn take_for_user(&self, what: UserLimit, user: UserId) -> Result<(), RetryAfter> {
         self.users(what).take(user, clock::monotonic())
     }
 
     /// Refunds one token of a user.
-    pub fn refund_user(&self, what: UserLimit, user: UserId) {
+    pub(crate) fn refund_user(&self, what: UserLimit, user: UserId) {
         self.users(what).refund(&user);
     }
 
@@ -104,7 +104,7 @@ impl Limits {
     ///
     /// # Errors
     /// Too fast; nothing is taken.
-    pub fn take_for_address(&self, what: AddressLimit, address: IpAddr) -> Result<(), RetryAfter> {
+    pub(crate) fn take_for_address(&self, what: AddressLimit, address: IpAddr) -> Result<(), RetryAfter> {
         self.addresses(what).take(IpPrefix::of(address), clock::monotonic())
     }
 
@@ -114,17 +114,17 @@ impl Limits {
     ///
     /// # Errors
     /// Too many attempts are waiting.
-    pub fn password_attempt(&self, name: &str, address: IpAddr) -> Result<Duration, RetryAfter> {
+    pub(crate) fn password_attempt(&self, name: &str, address: IpAddr) -> Result<Duration, RetryAfter> {
         self.wrong_passwords.take_delayed(account_key(name, address), PASSWORD_DELAY_MAX, clock::monotonic())
     }
 
     /// Refunds the attempt of a right password.
-    pub fn refund_password_attempt(&self, name: &str, address: IpAddr) {
+    pub(crate) fn refund_password_attempt(&self, name: &str, address: IpAddr) {
         self.wrong_passwords.refund(&account_key(name, address));
     }
 
     /// Drops idle keys. Call it about once a minute; memory is bounded without it too.
-    pub fn prune(&self) {
+    pub(crate) fn prune(&self) {
         let now = clock::monotonic();
         for users in [&self.sends, &self.envelopes, &self.connects, &self.reads] {
             users.prune(now);

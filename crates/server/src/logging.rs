@@ -8,7 +8,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{Log, LogFormat};
 
 /// Starts logging in this process. A second call changes nothing.
-pub fn start(log: &Log) {
+pub(crate) fn start(log: &Log) {
     // The configuration has validated the filter.
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&log.filter.0))

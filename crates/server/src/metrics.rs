@@ -24,22 +24,22 @@ struct CodeLabel {
 
 /// Rejected requests by error code, over HTTP and WebSocket.
 #[derive(Clone, Debug, Default)]
-pub struct Rejections(Family<CodeLabel, Counter>);
+pub(crate) struct Rejections(Family<CodeLabel, Counter>);
 
 impl Rejections {
     /// Counts a rejected request.
-    pub fn count(&self, code: ErrorCode) {
+    pub(crate) fn count(&self, code: ErrorCode) {
         self.0.get_or_create(&CodeLabel { code: code.as_str() }).inc();
     }
 
     /// Registers the metric.
-    pub fn register(&self, registry: &mut Registry) {
+    pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("rejections", "Rejected requests by error code, over HTTP and WebSocket", self.0.clone());
     }
 }
 
 /// The only route of the metrics listener.
-pub fn router(registry: Registry) -> Router {
+pub(crate) fn router(registry: Registry) -> Router {
     let registry = Arc::new(registry);
     Router::new().route("/metrics", get(move || async move { text(&registry) }))
 }

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use teahouse_store::{CommitGroup, CommitSink};
-pub use teahouse_store_sqlite::{DATABASE_FILE, LOCK_FILE};
+pub(crate) use teahouse_store_sqlite::{DATABASE_FILE, LOCK_FILE};
 use teahouse_store_sqlite::{OpenError, SqliteOptions, SqliteStore};
 
 /// Drops commits: without a server there are no sessions to deliver them to.
-pub struct NullSink;
+pub(crate) struct NullSink;
 
 impl CommitSink for NullSink {
     fn commit(&mut self, _: CommitGroup<'_>) {}
@@ -17,6 +17,6 @@ impl CommitSink for NullSink {
 ///
 /// # Errors
 /// The store cannot be opened, for instance since a process has it open.
-pub fn open_store(directory: &Path) -> Result<SqliteStore, OpenError> {
+pub(crate) fn open_store(directory: &Path) -> Result<SqliteStore, OpenError> {
     SqliteStore::open(SqliteOptions::new(directory), Box::new(NullSink))
 }

@@ -20,7 +20,7 @@ const BCRYPT_BYTES_MAX: usize = 72;
 
 /// The result of checking a password.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The password is right.
     Right,
     /// The password is right, and its hash is outdated: hash it again.
@@ -42,7 +42,7 @@ pub enum PasswordError {
 
 /// Hashes and verifies passwords, a few at a time. Clones share the limit.
 #[derive(Clone, Debug)]
-pub struct Passwords {
+pub(crate) struct Passwords {
     /// Running hashes.
     running: Arc<Semaphore>,
     /// Running and waiting hashes; none left means refused.
@@ -56,7 +56,7 @@ impl Passwords {
     ///
     /// # Errors
     /// Hashing failed: no randomness or no memory.
-    pub fn new(parallel: usize) -> Result<Self, PasswordError> {
+    pub(crate) fn new(parallel: usize) -> Result<Self, PasswordError> {
         let dummy = hash(&crate::crypto::random_hex::<16>())?.into();
         let parallel = parallel.max(1);
         Ok(Self {
@@ -70,7 +70,7 @@ impl Passwords {
     ///
     /// # Errors
     /// Too many are waiting, or hashing failed.
-    pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
+    pub(crate) async fn hash(&self, password: String) -> Result<String, PasswordError> {
         self.run(move || hash(&password)).await
     }
 
@@ -79,7 +79,7 @@ impl Passwords {
     ///
     /// # Errors
     /// Too many are waiting, or the hash is invalid.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<Verdict, PasswordError> {
+    pub(crate) async fn verify(&self, password: String, hash: Option<String>) -> Result<Verdict, PasswordError> {
         let dummy = Arc::clone(&self.dummy);
         self.run(move || match hash {
             Some(hash) => verify(&password, &hash),

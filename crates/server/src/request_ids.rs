@@ -8,7 +8,7 @@ use crate::crypto::hex;
 /// Generates ids that are unique in the process, and almost certainly across processes. They are not secret, and random
 /// bytes from the kernel for every request would cost a tenth of a handshake.
 #[derive(Debug)]
-pub struct RequestIds(AtomicU64);
+pub(crate) struct RequestIds(AtomicU64);
 
 impl RequestIds {
     /// The increment of SplitMix64 (Steele et al., "Fast splittable pseudorandom number generators", 2014).
@@ -16,13 +16,13 @@ impl RequestIds {
 
     /// Starts the sequence at a random seed.
     #[must_use]
-    pub fn from_seed(seed: [u8; 8]) -> Self {
+    pub(crate) fn from_seed(seed: [u8; 8]) -> Self {
         Self(AtomicU64::new(u64::from_ne_bytes(seed)))
     }
 
     /// The next id. SplitMix64 yields every number once before it repeats.
     #[must_use]
-    pub fn next(&self) -> Arc<str> {
+    pub(crate) fn next(&self) -> Arc<str> {
         let mut number = self.0.fetch_add(Self::STEP, Ordering::Relaxed);
         number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

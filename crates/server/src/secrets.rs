@@ -16,20 +16,20 @@ use crate::crypto::{fingerprint, random_bytes, random_hex};
 
 const TOKEN_SECRET: &str = "token.secret";
 /// The files of all secrets in the data directory. A backup contains them beside the store.
-pub const FILES: &[&str] = &[TOKEN_SECRET];
+pub(crate) const FILES: &[&str] = &[TOKEN_SECRET];
 /// 32 random bytes, the most that HS256 can use (RFC 7518, section 3.2), written as 64 hexadecimal digits.
 const SECRET_BYTES: usize = 32;
 
 /// The generated secrets.
 #[derive(Debug)]
-pub struct Secrets {
+pub(crate) struct Secrets {
     /// Signs the tokens of local accounts, unless `auth.jwt_secret` is set.
     pub token: Secret,
 }
 
 /// Why the secrets cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum SecretsError {
+pub(crate) enum SecretsError {
     /// The data directory cannot be created, read or written.
     #[error("{path}: {error}")]
     Io {
@@ -56,7 +56,7 @@ impl Secrets {
     ///
     /// # Errors
     /// The directory cannot be read or written, or a secret's file is damaged.
-    pub fn load_or_create(directory: &Path) -> Result<Self, SecretsError> {
+    pub(crate) fn load_or_create(directory: &Path) -> Result<Self, SecretsError> {
         create_data_directory(directory)?;
         Ok(Self { token: load_or_create(directory, TOKEN_SECRET)? })
     }
@@ -104,7 +104,7 @@ fn create(directory: &Path, path: &Path) -> io::Result<()> {
 
 /// An API key of a site's backend. Its holder acts for the site.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ApiKey(String);
+pub(crate) struct ApiKey(String);
 
 impl ApiKey {
     /// Every key starts with this, so that scanners find a key that leaked into a log or a repository.
@@ -114,13 +114,13 @@ impl ApiKey {
 
     /// A new key of 256 random bits.
     #[must_use]
-    pub fn random() -> Self {
+    pub(crate) fn random() -> Self {
         Self(format!("{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(random_bytes::<32>())))
     }
 
     /// The key that a request presents, if it has the form of one.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix(Self::PREFIX)?;
         let plain = rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         (rest.len() == Self::CHARS && plain).then(|| Self(text.to_owned()))
@@ -128,13 +128,13 @@ impl ApiKey {
 
     /// The key itself, for its holder only.
     #[must_use]
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
     /// What the store keeps of the key.
     #[must_use]
-    pub fn fingerprint(&self) -> TokenKey {
+    pub(crate) fn fingerprint(&self) -> TokenKey {
         fingerprint(self.0.as_bytes())
     }
 }

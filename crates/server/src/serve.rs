@@ -45,7 +45,7 @@ const EXIT_KILLED: i32 = 143;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// An address cannot be bound.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -93,7 +93,7 @@ impl CommitSink for FeedSink {
 ///
 /// # Errors
 /// The server cannot start.
-pub fn run(config: Config) -> Result<ExitCode, StartError> {
+pub(crate) fn run(config: Config) -> Result<ExitCode, StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("http").enable_all().build()?;
     runtime.block_on(serve(config))
 }

@@ -9,7 +9,7 @@ use crate::app::{App, LiveSessions};
 use crate::tokens::{Issued, LoginId};
 
 /// A login that began or was continued.
-pub struct Login {
+pub(crate) struct Login {
     /// Whose login.
     pub user: User,
     /// The token and its expiry.
@@ -22,30 +22,30 @@ pub struct Login {
 
 /// The secret half of a refresh token; its holder can continue the login.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RefreshSecret(String);
+pub(crate) struct RefreshSecret(String);
 
 impl RefreshSecret {
     /// A new secret of 256 random bits.
     #[must_use]
-    pub fn random() -> Self {
+    pub(crate) fn random() -> Self {
         Self(crate::crypto::random_hex::<32>())
     }
 
     /// The secret that a client presents.
     #[must_use]
-    pub fn presented(text: &str) -> Self {
+    pub(crate) fn presented(text: &str) -> Self {
         Self(text.to_owned())
     }
 
     /// The secret itself, for its holder.
     #[must_use]
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
     /// The hash under which the store keeps it.
     #[must_use]
-    pub fn key(&self) -> TokenKey {
+    pub(crate) fn key(&self) -> TokenKey {
         crate::crypto::fingerprint(self.0.as_bytes())
     }
 }
@@ -60,7 +60,7 @@ impl std::fmt::Debug for RefreshSecret {
 ///
 /// # Errors
 /// The store failed.
-pub async fn begin_login(app: &App, user: User) -> Result<Login, StoreError> {
+pub(crate) async fn begin_login(app: &App, user: User) -> Result<Login, StoreError> {
     let (login, refresh) = (LoginId::random(), RefreshSecret::random());
     let expires_at = refresh_expiry(app);
     app.store
@@ -75,14 +75,14 @@ pub async fn begin_login(app: &App, user: User) -> Result<Login, StoreError> {
 ///
 /// # Errors
 /// The store failed.
-pub async fn issue_token(app: &App, user: &User, login: LoginId) -> Result<Issued, StoreError> {
+pub(crate) async fn issue_token(app: &App, user: &User, login: LoginId) -> Result<Issued, StoreError> {
     let not_before = app.store.issue_not_before(user.profile.id).await?;
     Ok(app.tokens.issue(user, login, app.now().seconds().max(not_before)))
 }
 
 /// When a refresh token that is made now expires.
 #[must_use]
-pub fn refresh_expiry(app: &App) -> Timestamp {
+pub(crate) fn refresh_expiry(app: &App) -> Timestamp {
     app.now().plus(app.config.auth.refresh_ttl)
 }
 
@@ -91,7 +91,7 @@ pub fn refresh_expiry(app: &App) -> Timestamp {
 ///
 /// # Errors
 /// The store failed; the password is unchanged.
-pub async fn replace_password(
+pub(crate) async fn replace_password(
     (store, live): (&dyn Store, Option<&dyn LiveSessions>),
     user: UserId,
     hash: &str,

@@ -13,17 +13,17 @@ mod classic;
 mod history;
 mod v1;
 
-pub use history::StoreHistory;
+pub(crate) use history::StoreHistory;
 
 /// Handles requests of both dialects.
-pub struct SocketHandler {
+pub(crate) struct SocketHandler {
     app: Arc<App>,
 }
 
 impl SocketHandler {
     /// A handler that runs this app's use cases.
     #[must_use]
-    pub fn new(app: Arc<App>) -> Self {
+    pub(crate) fn new(app: Arc<App>) -> Self {
         Self { app }
     }
 }

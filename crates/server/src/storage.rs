@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 use teahouse_store::{CommitSink, Store};
-pub use teahouse_store_sqlite::Backups;
+pub(crate) use teahouse_store_sqlite::Backups;
 use teahouse_store_sqlite::{OpenError, SqliteMetrics, SqliteOptions, SqliteStore};
 
 use crate::config::Config;
 
 /// An open store.
-pub struct Storage {
+pub(crate) struct Storage {
     /// The store.
     pub store: Arc<dyn Store>,
     /// Copies the store; `None` when the database has its own tools for that.
@@ -23,7 +23,7 @@ impl Storage {
     ///
     /// # Errors
     /// See [`OpenError`]; each one is a sentence for the operator.
-    pub fn open(config: &Config, sink: Box<dyn CommitSink>) -> Result<Self, OpenError> {
+    pub(crate) fn open(config: &Config, sink: Box<dyn CommitSink>) -> Result<Self, OpenError> {
         let options = SqliteOptions {
             queue_max: config.store.queue_max,
             group_max: config.store.group_max,
@@ -36,7 +36,7 @@ impl Storage {
     }
 
     /// Registers the store's metrics.
-    pub fn register_metrics(&self, registry: &mut Registry) {
+    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
         self.metrics.register(registry);
     }
 }

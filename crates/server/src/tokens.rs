@@ -14,7 +14,7 @@ use teahouse_store::Subject;
 use crate::config;
 use crate::crypto::{fingerprint, hex, random_bytes, random_hex};
 use crate::secrets::Secrets;
-pub use keys::KeyError;
+pub(crate) use keys::KeyError;
 use keys::{BoundKey, SiteKeys};
 
 /// A longer token is refused before any work is done for it.
@@ -22,7 +22,7 @@ const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// Allowed difference between the clocks of issuer and server, in seconds.
 const LEEWAY: i64 = 30;
 /// Subjects with this prefix belong to the server's own accounts; no token may name one.
-pub const RESERVED_SUBJECT_PREFIX: &str = "teahouse:";
+pub(crate) const RESERVED_SUBJECT_PREFIX: &str = "teahouse:";
 /// The last second of the year 9999. Later dates are clamped to it, so that times in milliseconds do not overflow.
 const SECONDS_MAX: i64 = 253_402_300_799;
 /// The `kid` of the tokens that this server issues.
@@ -30,7 +30,7 @@ const OWN_KID: &str = "teahouse";
 
 /// The verified claims of a token.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Claims {
+pub(crate) struct Claims {
     /// Whom the token is about.
     pub subject: Subject,
     /// The username for a new account: without control and formatting characters, held to no other rule.
@@ -73,24 +73,24 @@ pub enum TokenError {
 /// One login: all tokens that were refreshed from its first token carry it. It is not a secret; knowing it grants
 /// nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LoginId(TokenKey);
+pub(crate) struct LoginId(TokenKey);
 
 impl LoginId {
     /// A new login.
     #[must_use]
-    pub fn random() -> Self {
+    pub(crate) fn random() -> Self {
         Self(TokenKey(random_bytes()))
     }
 
     /// The login that the store keeps under this key.
     #[must_use]
-    pub fn from_key(key: TokenKey) -> Self {
+    pub(crate) fn from_key(key: TokenKey) -> Self {
         Self(key)
     }
 
     /// The key under which the store keeps it.
     #[must_use]
-    pub fn key(self) -> TokenKey {
+    pub(crate) fn key(self) -> TokenKey {
         self.0
     }
 
@@ -103,7 +103,7 @@ impl LoginId {
 
 /// An issued token.
 #[derive(Clone, Debug)]
-pub struct Issued {
+pub(crate) struct Issued {
     /// The token itself, for its bearer only.
     pub token: String,
     /// When it expires.
@@ -111,7 +111,7 @@ pub struct Issued {
 }
 
 /// Verifies and issues tokens.
-pub struct Tokens {
+pub(crate) struct Tokens {
     own_key: BoundKey,
     signing_key: EncodingKey,
     site_keys: SiteKeys,
@@ -125,7 +125,7 @@ impl Tokens {
     ///
     /// # Errors
     /// A key file cannot be read or contains no usable key.
-    pub fn new(auth: &config::Auth, secrets: &Secrets) -> Result<Self, KeyError> {
+    pub(crate) fn new(auth: &config::Auth, secrets: &Secrets) -> Result<Self, KeyError> {
         let secret = auth.jwt_secret.as_ref().unwrap_or(&secrets.token).expose().as_bytes();
         Ok(Self {
             own_key: BoundKey::secret(secret),
@@ -141,7 +141,7 @@ impl Tokens {
     ///
     /// # Errors
     /// The token is not valid.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
+    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong);
         }
@@ -181,7 +181,7 @@ impl Tokens {
     /// # Panics
     /// Never: HMAC signs with any key.
     #[must_use]
-    pub fn issue(&self, user: &User, login: LoginId, issued_at: i64) -> Issued {
+    pub(crate) fn issue(&self, user: &User, login: LoginId, issued_at: i64) -> Issued {
         let expires_at = issued_at.saturating_add(self.seconds_to_live).min(SECONDS_MAX);
         let mut header = Header::new(Algorithm::HS256);
         header.kid = Some(OWN_KID.to_owned());
@@ -272,7 +272,7 @@ impl RawClaims {
 
 /// The subject that a site's `sub` names; `None` when it is not a valid `sub`.
 #[must_use]
-pub fn site_subject(sub: &str) -> Option<Subject> {
+pub(crate) fn site_subject(sub: &str) -> Option<Subject> {
     checked_subject(sub, false)
 }
 

@@ -23,7 +23,7 @@ use teahouse_hub::{Dialect, Hub, Identity, NewConnection};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-pub use fast_handshake::PATH;
+pub(crate) use fast_handshake::PATH;
 use upgrade::{HandshakeParameters, V1_SUBPROTOCOL, accept_key, check_upgrade, wants_upgrade};
 
 use crate::app::App;
@@ -37,7 +37,7 @@ use crate::use_cases::accounts::authenticate::authenticate;
 
 /// The state of the WebSocket route.
 #[derive(Clone)]
-pub struct Handshakes {
+pub(crate) struct Handshakes {
     app: Arc<App>,
     hub: Hub,
     /// Handshakes in progress; the others wait here in order.
@@ -49,13 +49,13 @@ pub struct Handshakes {
 impl Handshakes {
     /// Handshakes into this hub, at most `server.handshakes_max` at a time.
     #[must_use]
-    pub fn new(app: Arc<App>, hub: Hub) -> Self {
+    pub(crate) fn new(app: Arc<App>, hub: Hub) -> Self {
         let permits = Arc::new(Semaphore::new(app.config.server.handshakes_max));
         Self { app, hub, permits, attaching: TaskTracker::new() }
     }
 
     /// Waits until every answered handshake has reached the hub.
-    pub async fn finished(&self) {
+    pub(crate) async fn finished(&self) {
         self.attaching.close();
         self.attaching.wait().await;
     }
@@ -98,10 +98,10 @@ impl Handshakes {
 
 /// The refusal of a fast handshake, in the request's extensions: the route answers with it.
 #[derive(Clone)]
-pub struct RefusedHandshake(pub ApiError);
+pub(crate) struct RefusedHandshake(pub ApiError);
 
 /// The route's handler.
-pub async fn handle(State(handshakes): State<Handshakes>, request: Request) -> axum::response::Response {
+pub(crate) async fn handle(State(handshakes): State<Handshakes>, request: Request) -> axum::response::Response {
     match handshake(&handshakes, request).await {
         Ok(response) => response,
         Err(error) => error.into_response(),

@@ -6,14 +6,14 @@ use std::io;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The cores of this process.
-pub struct Cores {
+pub(crate) struct Cores {
     all: CpuSet,
     numbers: Vec<usize>,
 }
 
 /// The cores of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Placement {
+pub(crate) enum Placement {
     /// The first core.
     Server,
     /// All cores but the first.
@@ -24,18 +24,18 @@ pub enum Placement {
 
 impl Cores {
     /// Reads the affinity of this process.
-    pub fn of_process() -> io::Result<Self> {
+    pub(crate) fn of_process() -> io::Result<Self> {
         let all = sched_getaffinity(None)?;
         let numbers = (0..CpuSet::MAX_CPU).filter(|&core| all.is_set(core)).collect();
         Ok(Self { all, numbers })
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.numbers.len()
     }
 
     /// Pins this thread, and every process that it starts.
-    pub fn pin(&self, placement: Placement) -> io::Result<()> {
+    pub(crate) fn pin(&self, placement: Placement) -> io::Result<()> {
         let mut set = CpuSet::new();
         match (placement, self.numbers.split_first()) {
             (Placement::Server, Some((&first, _))) => set.set(first),

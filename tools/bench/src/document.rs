@@ -9,14 +9,14 @@ const BEGIN: &str = "<!-- bench: begin -->";
 const END: &str = "<!-- bench: end -->";
 
 /// Replaces the text between the markers.
-pub fn replace(page: &str, with: &str) -> Option<String> {
+pub(crate) fn replace(page: &str, with: &str) -> Option<String> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
     Some(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", with.trim()))
 }
 
 /// Replaces the text between the markers of a file.
-pub fn write(path: &Path, with: &str) -> io::Result<()> {
+pub(crate) fn write(path: &Path, with: &str) -> io::Result<()> {
     let page = fs::read_to_string(path)?;
     let no_markers =
         || io::Error::new(io::ErrorKind::InvalidData, format!("{} has no {BEGIN} and {END}", path.display()));
@@ -24,7 +24,7 @@ pub fn write(path: &Path, with: &str) -> io::Result<()> {
 }
 
 /// Describes the machine: processor, cores, memory, kernel.
-pub fn machine(cores: usize) -> String {
+pub(crate) fn machine(cores: usize) -> String {
     let value = |path: &str, key: &str| {
         let text = fs::read_to_string(path).unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
@@ -42,7 +42,7 @@ pub fn machine(cores: usize) -> String {
 }
 
 /// The commit, and whether the tree has changes.
-pub fn version() -> String {
+pub(crate) fn version() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success());
         output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -4,7 +4,7 @@ use teahouse_load::LoadError;
 
 /// Why a measurement failed.
 #[derive(Debug, thiserror::Error)]
-pub enum BenchError {
+pub(crate) enum BenchError {
     /// A load scenario failed.
     #[error(transparent)]
     Load(#[from] LoadError),

@@ -29,7 +29,7 @@ const LIMITS: &[(&str, &str)] = &[
 ];
 
 /// The binaries to measure, and where they run.
-pub struct TestBed {
+pub(crate) struct TestBed {
     pub teahouse: PathBuf,
     pub baseline: PathBuf,
     /// Must be on a real disk, since fsync is free in memory.
@@ -39,7 +39,7 @@ pub struct TestBed {
 
 /// How the baseline sends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BaselineSend {
+pub(crate) enum BaselineSend {
     /// One call per frame.
     Frames,
     /// One call for all frames that arrived together.
@@ -47,7 +47,7 @@ pub enum BaselineSend {
 }
 
 /// A started process.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     pub target: Target,
     metrics: SocketAddr,
@@ -58,7 +58,7 @@ pub struct Process {
 
 impl TestBed {
     /// Starts a server on a new data directory.
-    pub fn server(&self, placement: Placement, environment: &[(&str, &str)]) -> Result<Process, BenchError> {
+    pub(crate) fn server(&self, placement: Placement, environment: &[(&str, &str)]) -> Result<Process, BenchError> {
         let data = tempfile::tempdir_in(&self.data)?;
         let path = data.path().to_owned();
         let mut process = self.server_on(&path, placement, environment)?;
@@ -67,7 +67,7 @@ impl TestBed {
     }
 
     /// Starts a server on an existing data directory.
-    pub fn server_on(
+    pub(crate) fn server_on(
         &self,
         data: &Path,
         placement: Placement,
@@ -83,7 +83,7 @@ impl TestBed {
     }
 
     /// Starts the baseline.
-    pub fn baseline(&self, sends: BaselineSend) -> Result<Process, BenchError> {
+    pub(crate) fn baseline(&self, sends: BaselineSend) -> Result<Process, BenchError> {
         let mut command = Command::new(&self.baseline);
         let word = match sends {
             BaselineSend::Frames => "frame",
@@ -128,12 +128,12 @@ impl TestBed {
 }
 
 impl Process {
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Number of socket writes so far.
-    pub fn writes(&self) -> Result<u64, BenchError> {
+    pub(crate) fn writes(&self) -> Result<u64, BenchError> {
         let body = get(self.metrics, "/metrics", None)?;
         let line = body.lines().find_map(|line| line.strip_prefix("teahouse_writes_total "));
         line.and_then(|number| number.trim().parse().ok()).ok_or(BenchError::Missing("the number of writes"))
@@ -148,7 +148,7 @@ impl Drop for Process {
 }
 
 /// Sends a GET on a new connection and returns head and body.
-pub fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Result<String, BenchError> {
+pub(crate) fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Result<String, BenchError> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));

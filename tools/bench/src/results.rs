@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// The unit of a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unit {
+pub(crate) enum Unit {
     PerSecond,
     Bytes,
     BytesPerSecond,
@@ -38,25 +38,25 @@ impl Unit {
 }
 
 /// Whether a value, or its ratio to the baseline, reaches the goal.
-pub type Test = fn(f64, Option<f64>) -> bool;
+pub(crate) type Test = fn(f64, Option<f64>) -> bool;
 
 /// A goal: its text and its test.
-pub type Goal = (&'static str, Test);
+pub(crate) type Goal = (&'static str, Test);
 
 /// A row of the table.
 #[derive(Clone, Debug)]
-pub struct Metric {
+pub(crate) struct Metric {
     pub name: String,
     pub unit: Unit,
     pub goal: Option<Goal>,
 }
 
 impl Metric {
-    pub fn new(name: impl Into<String>, unit: Unit) -> Self {
+    pub(crate) fn new(name: impl Into<String>, unit: Unit) -> Self {
         Self { name: name.into(), unit, goal: None }
     }
 
-    pub fn with_goal(self, words: &'static str, test: Test) -> Self {
+    pub(crate) fn with_goal(self, words: &'static str, test: Test) -> Self {
         Self { goal: Some((words, test)), ..self }
     }
 }
@@ -69,14 +69,14 @@ struct Sample {
 
 /// All measurements.
 #[derive(Default)]
-pub struct Results {
+pub(crate) struct Results {
     metrics: Vec<(Metric, Vec<Sample>)>,
     missing: Vec<String>,
 }
 
 impl Results {
     /// Adds the value of a round, and the baseline's value in the same round, if any.
-    pub fn add(&mut self, metric: Metric, value: f64, baseline: Option<f64>) {
+    pub(crate) fn add(&mut self, metric: Metric, value: f64, baseline: Option<f64>) {
         let sample = Sample { value, baseline };
         match self.metrics.iter_mut().find(|(known, _)| known.name == metric.name) {
             Some((_, samples)) => samples.push(sample),
@@ -85,7 +85,7 @@ impl Results {
     }
 
     /// Records that something could not be measured, and why.
-    pub fn record_missing(&mut self, what: &str, why: &dyn std::fmt::Display) {
+    pub(crate) fn record_missing(&mut self, what: &str, why: &dyn std::fmt::Display) {
         let line = format!("{what}: {why}");
         if !self.missing.contains(&line) {
             self.missing.push(line);
@@ -93,7 +93,7 @@ impl Results {
     }
 
     /// The table in Markdown.
-    pub fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         let mut table = String::from(
             "| what | goal | measured | lowest to highest | baseline | ratio to baseline | reached |\n\
              | --- | --- | --- | --- | --- | --- | --- |\n",
@@ -137,7 +137,7 @@ fn ratio(sample: &Sample) -> Option<f64> {
 }
 
 /// The median; the mean of the middle two for an even number of values.
-pub fn median(values: &[f64]) -> Option<f64> {
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

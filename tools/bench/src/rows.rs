@@ -15,7 +15,7 @@ use crate::process::TestBed;
 use crate::results::Results;
 
 /// The context of a round.
-pub struct Bench {
+pub(crate) struct Bench {
     pub bed: TestBed,
     pub progress: Progress,
     /// Scale of all sizes; 1 is the full size.
@@ -28,7 +28,7 @@ pub struct Bench {
 
 impl Bench {
     /// A size at the current scale, at least 2.
-    pub fn scaled(&self, full: usize) -> usize {
+    pub(crate) fn scaled(&self, full: usize) -> usize {
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
@@ -41,7 +41,7 @@ impl Bench {
 }
 
 /// A group of measurements.
-pub struct Row {
+pub(crate) struct Row {
     pub name: &'static str,
     pub about: &'static str,
     /// Whether it is measured in the first round only.
@@ -58,7 +58,7 @@ const fn row(
 }
 
 /// All rows, in the order of the table.
-pub const ROWS: &[Row] = &[
+pub(crate) const ROWS: &[Row] = &[
     row("idle", "memory of 19,000 idle connections", connections::idle),
     row("storm", "memory growth after reconnect storms of 19,000", connections::storm),
     row("fanout", "lobby messages to 1,000 and 10,000: w1, w8, deep", delivery::fanout),

@@ -392,11 +392,16 @@ mod by_id {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub fn serialize<V: Serialize, S: Serializer>(map: &BTreeMap<u64, V>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<V: Serialize, S: Serializer>(
+        map: &BTreeMap<u64, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.collect_map(map)
     }
 
-    pub fn deserialize<'de, V: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<u64, V>, D::Error> {
+    pub(super) fn deserialize<'de, V: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<u64, V>, D::Error> {
         let map = BTreeMap::<String, V>::deserialize(from)?;
         map.into_iter().map(|(key, value)| Ok((key.parse().map_err(Error::custom)?, value))).collect()
     }

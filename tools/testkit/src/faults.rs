@@ -14,14 +14,14 @@ const SOURCE: &str = include_str!("faults/shim.c");
 
 /// The indexes of the words in the file, as in the shim.
 mod word {
-    pub const DISK_ERRNO: u64 = 0;
-    pub const WRITE_MS: u64 = 1;
-    pub const SYNC_MS: u64 = 2;
-    pub const SYNCS_TO_FAIL: u64 = 3;
-    pub const CLOCK_SECONDS: u64 = 4;
-    pub const RANDOM_TO_FAIL: u64 = 5;
-    pub const FIRST_COUNTER: u64 = 16;
-    pub const ALL: u64 = 23;
+    pub(super) const DISK_ERRNO: u64 = 0;
+    pub(super) const WRITE_MS: u64 = 1;
+    pub(super) const SYNC_MS: u64 = 2;
+    pub(super) const SYNCS_TO_FAIL: u64 = 3;
+    pub(super) const CLOCK_SECONDS: u64 = 4;
+    pub(super) const RANDOM_TO_FAIL: u64 = 5;
+    pub(super) const FIRST_COUNTER: u64 = 16;
+    pub(super) const ALL: u64 = 23;
 }
 
 /// The state of the disk under the data directory.

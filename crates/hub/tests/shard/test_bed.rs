@@ -24,13 +24,13 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Wire;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-pub use v1::{CAKE, TEA, V1State, short};
+pub(crate) use v1::{CAKE, TEA, V1State, short};
 
 /// Long enough for a busy machine. Only a failing test waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Handles `echo …`, `panic`, `panic later` and `later`; everything else is malformed.
-pub struct TestHandler {
+pub(crate) struct TestHandler {
     pub history: Arc<ModelHistory>,
 }
 
@@ -57,7 +57,7 @@ impl RequestHandler for TestHandler {
 
 /// A model of the store: every message that was posted.
 #[derive(Default)]
-pub struct ModelHistory {
+pub(crate) struct ModelHistory {
     pub messages: Mutex<Vec<Message>>,
     pub pages: AtomicU64,
     /// This many reads fail first.
@@ -120,7 +120,7 @@ impl HistoryReader for ModelHistory {
     }
 }
 
-pub struct TestBed {
+pub(crate) struct TestBed {
     pub hub: Hub,
     pub feed: Feed,
     pub history: Arc<ModelHistory>,
@@ -136,7 +136,7 @@ pub struct TestBed {
 }
 
 impl TestBed {
-    pub fn start(options: HubOptions) -> Self {
+    pub(crate) fn start(options: HubOptions) -> Self {
         let (prepared, feed) = Hub::prepare(options);
         let history = Arc::new(ModelHistory::default());
         let reader = Arc::clone(&history) as Arc<dyn HistoryReader>;
@@ -155,21 +155,27 @@ impl TestBed {
         }
     }
 
-    pub fn next_order(&mut self) -> AcceptOrder {
+    pub(crate) fn next_order(&mut self) -> AcceptOrder {
         self.last_order += 1;
         AcceptOrder(self.last_order)
     }
 
-    pub async fn connect(&mut self, user: u64) -> Client {
+    pub(crate) async fn connect(&mut self, user: u64) -> Client {
         let order = self.next_order();
         self.connect_as(user, order, None, &[]).await
     }
 
-    pub async fn connect_as(&self, user: u64, accepted: AcceptOrder, device: Option<&str>, early: &[u8]) -> Client {
+    pub(crate) async fn connect_as(
+        &self,
+        user: u64,
+        accepted: AcceptOrder,
+        device: Option<&str>,
+        early: &[u8],
+    ) -> Client {
         self.connect_with(Dialect::Classic, user, accepted, device, early).await
     }
 
-    pub async fn connect_with(
+    pub(crate) async fn connect_with(
         &self,
         dialect: Dialect,
         user: u64,
@@ -205,28 +211,28 @@ impl TestBed {
     }
 
     /// Commits a message in the lobby.
-    pub fn post(&mut self, sender: u64, content: &str) {
+    pub(crate) fn post(&mut self, sender: u64, content: &str) {
         self.commit(LOBBY, Audience::Room, sender, content);
     }
 
     /// Commits a private message of user 1 to user 2.
-    pub fn post_private(&mut self, content: &str) {
+    pub(crate) fn post_private(&mut self, content: &str) {
         self.commit(RoomId(9), Audience::Direct(Box::new([profile(1), profile(2)])), 1, content);
     }
 
     /// Writes to sockets so far, of idle shards.
-    pub async fn writes(&self) -> u64 {
+    pub(crate) async fn writes(&self) -> u64 {
         assert!(self.hub.probe(Duration::from_secs(10)).await);
         self.hub.metrics().writes.get()
     }
 
-    pub fn commit(&mut self, room: RoomId, audience: Audience, sender: u64, content: &str) {
+    pub(crate) fn commit(&mut self, room: RoomId, audience: Audience, sender: u64, content: &str) {
         self.push_deferred(room, audience, sender, content);
         self.feed.flush_notify();
     }
 
     /// Commits a message without notifying the shards.
-    pub fn push_deferred(&mut self, room: RoomId, audience: Audience, sender: u64, content: &str) {
+    pub(crate) fn push_deferred(&mut self, room: RoomId, audience: Audience, sender: u64, content: &str) {
         self.next_message += 1;
         let at = self.rooms.entry(room).or_default();
         *at += 1;
@@ -252,28 +258,28 @@ impl TestBed {
     }
 }
 
-pub fn profile(id: u64) -> Profile {
+pub(crate) fn profile(id: u64) -> Profile {
     Profile { id: UserId(id), username: format!("u{id}"), nickname: format!("U{id}"), avatar: String::new() }
 }
 
-pub fn token_mark(user: u64) -> TokenMark {
+pub(crate) fn token_mark(user: u64) -> TokenMark {
     let token = TokenKey([u8::try_from(user).unwrap(); 16]);
     TokenMark { token, login: None, issued_at: 0, expires_at: i64::MAX / 2 }
 }
 
-pub struct Client {
+pub(crate) struct Client {
     pub socket: WebSocketStream<TcpStream>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Received {
+pub(crate) enum Received {
     Text(String),
     Closed(u16, String),
     Disconnected,
 }
 
 impl Client {
-    pub async fn receive(&mut self) -> Received {
+    pub(crate) async fn receive(&mut self) -> Received {
         loop {
             match tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("nothing arrived") {
                 Some(Ok(Wire::Text(text))) => return Received::Text(text.as_str().to_owned()),
@@ -286,7 +292,7 @@ impl Client {
         }
     }
 
-    pub async fn receive_text_containing(&mut self, part: &str) -> String {
+    pub(crate) async fn receive_text_containing(&mut self, part: &str) -> String {
         loop {
             match self.receive().await {
                 Received::Text(text) if text.contains(part) => return text,
@@ -296,11 +302,11 @@ impl Client {
         }
     }
 
-    pub async fn receive_count(&mut self, users: u64) {
+    pub(crate) async fn receive_count(&mut self, users: u64) {
         self.receive_text_containing(&format!(r#"{{"type":"online_count","data":{{"count":{users}}}}}"#)).await;
     }
 
-    pub async fn receive_close(&mut self) -> (u16, String) {
+    pub(crate) async fn receive_close(&mut self) -> (u16, String) {
         loop {
             match self.receive().await {
                 Received::Closed(code, reason) => return (code, reason),
@@ -310,12 +316,12 @@ impl Client {
         }
     }
 
-    pub async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         self.socket.send(Wire::text(text)).await.unwrap();
     }
 
     /// Everything that arrives before the reply to an `echo`.
-    pub async fn all_until_echo(&mut self, mark: &str) -> Vec<String> {
+    pub(crate) async fn all_until_echo(&mut self, mark: &str) -> Vec<String> {
         self.send(&format!("echo {mark}")).await;
         let mut all = Vec::new();
         loop {
@@ -328,6 +334,6 @@ impl Client {
     }
 }
 
-pub fn small_options() -> HubOptions {
+pub(crate) fn small_options() -> HubOptions {
     HubOptions { shards: 2, presence_linger: Duration::from_millis(200), ..HubOptions::default() }
 }

@@ -7,22 +7,22 @@ use teahouse_core::{
 use teahouse_protocol::v1::{self, LimitsBody};
 
 /// 2026-11-22T06:25:36.120Z
-pub const NOW: Timestamp = Timestamp(1_795_328_736_120);
+pub(crate) const NOW: Timestamp = Timestamp(1_795_328_736_120);
 
-pub fn person(id: u64, username: &str, nickname: &str) -> Profile {
+pub(crate) fn person(id: u64, username: &str, nickname: &str) -> Profile {
     Profile { id: UserId(id), username: username.into(), nickname: nickname.into(), avatar: String::new() }
 }
 
-pub fn amy() -> Profile {
+pub(crate) fn amy() -> Profile {
     person(7, "amy", "Amy")
 }
 
-pub fn bob() -> Profile {
+pub(crate) fn bob() -> Profile {
     Profile { avatar: "https://example.org/bob.png".into(), ..person(9, "bob", "Bob") }
 }
 
 /// Amy, with an e-mail address.
-pub fn user() -> User {
+pub(crate) fn user() -> User {
     User {
         profile: amy(),
         email: Some("amy@example.org".into()),
@@ -34,7 +34,7 @@ pub fn user() -> User {
     }
 }
 
-pub fn message(content: &str) -> Message {
+pub(crate) fn message(content: &str) -> Message {
     Message {
         id: MessageId(81),
         room: LOBBY,
@@ -54,7 +54,7 @@ pub fn message(content: &str) -> Message {
 }
 
 /// A message with every optional field.
-pub fn full_message() -> Message {
+pub(crate) fn full_message() -> Message {
     Message {
         reply_to: Some(MessageId(80)),
         mentions: vec![UserId(9), UserId(11)],
@@ -64,7 +64,7 @@ pub fn full_message() -> Message {
     }
 }
 
-pub fn lobby() -> RoomEntry {
+pub(crate) fn lobby() -> RoomEntry {
     RoomEntry {
         id: LOBBY,
         kind: RoomKind::Public,
@@ -83,7 +83,7 @@ pub fn lobby() -> RoomEntry {
     }
 }
 
-pub fn private_room() -> RoomEntry {
+pub(crate) fn private_room() -> RoomEntry {
     RoomEntry {
         id: RoomId(7),
         kind: RoomKind::Private,
@@ -98,11 +98,11 @@ pub fn private_room() -> RoomEntry {
     }
 }
 
-pub fn direct_room() -> RoomEntry {
+pub(crate) fn direct_room() -> RoomEntry {
     RoomEntry { id: RoomId(3), kind: RoomKind::Direct, name: None, members: 2, peer: Some((bob(), Seq(40))), ..lobby() }
 }
 
-pub const LIMITS: LimitsBody = LimitsBody {
+pub(crate) const LIMITS: LimitsBody = LimitsBody {
     content_chars_max: 4000,
     frame_bytes_max: 65_536,
     sends_per_second: 3,
@@ -112,7 +112,7 @@ pub const LIMITS: LimitsBody = LimitsBody {
     history_messages_max: 100,
 };
 
-pub fn welcome<'a>(user: &'a User, rooms: &'a [RoomEntry]) -> v1::Welcome<'a> {
+pub(crate) fn welcome<'a>(user: &'a User, rooms: &'a [RoomEntry]) -> v1::Welcome<'a> {
     v1::Welcome {
         session: SessionId(4),
         epoch: "k3f",

@@ -15,7 +15,7 @@ use teahouse_protocol::v1::*;
 use crate::fixtures::{self, NOW, amy, bob, message, person, user};
 
 /// A frame, and its expected bytes.
-pub struct Golden {
+pub(crate) struct Golden {
     pub frame: String,
     pub expect: String,
 }
@@ -25,7 +25,7 @@ fn golden(frame: String, expect: impl Into<String>) -> Golden {
 }
 
 /// The response to a request.
-pub struct GoldenAck {
+pub(crate) struct GoldenAck {
     /// The request's type.
     pub of: &'static str,
     pub frame: String,
@@ -33,7 +33,7 @@ pub struct GoldenAck {
     pub expect: &'static str,
 }
 
-pub fn events() -> Vec<Golden> {
+pub(crate) fn events() -> Vec<Golden> {
     [beginning(), messages(), marks(), rooms(), notices()].into_iter().flatten().collect()
 }
 
@@ -241,7 +241,7 @@ fn notices() -> Vec<Golden> {
     all
 }
 
-pub fn errors() -> Vec<Golden> {
+pub(crate) fn errors() -> Vec<Golden> {
     let body = |field, retry_after_ms| ErrorBody {
         field,
         retry_after_ms,
@@ -269,7 +269,7 @@ pub fn errors() -> Vec<Golden> {
     ]
 }
 
-pub fn acks() -> Vec<GoldenAck> {
+pub(crate) fn acks() -> Vec<GoldenAck> {
     let stored = |duplicate| Stored { id: 81, seq: 40, version: 57, send_time: NOW, duplicate };
     let first = r#"{"id":81,"seq":40,"version":57,"send_time":"2026-11-22T06:25:36.120Z"}"#;
     let again = r#"{"id":81,"seq":40,"version":57,"send_time":"2026-11-22T06:25:36.120Z","duplicate":true}"#;

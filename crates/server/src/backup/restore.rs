@@ -20,7 +20,7 @@ const STAGING: &str = ".restoring";
 
 /// What happens to existing data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ExistingData {
+pub(crate) enum ExistingData {
     /// The restore is refused.
     Refuse,
     /// The data is moved aside.
@@ -29,7 +29,7 @@ pub enum ExistingData {
 
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
+pub(crate) enum RestoreError {
     /// The source is not a backup.
     #[error("{0} is not a backup: it contains no {DATABASE_FILE}")]
     NoBackup(PathBuf),
@@ -68,7 +68,7 @@ pub enum RestoreError {
 impl RestoreError {
     /// Whether the restore was refused before anything failed.
     #[must_use]
-    pub fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::NoBackup(_) | Self::IsData(_) | Self::NotEmpty(_) | Self::Running(_))
     }
 }
@@ -82,7 +82,7 @@ fn io_error(path: &Path) -> impl Fn(io::Error) -> RestoreError + use<> {
 ///
 /// # Errors
 /// Nothing was restored, and existing data is as it was.
-pub async fn restore_backup(
+pub(crate) async fn restore_backup(
     backup: &Path,
     data: &Path,
     existing: ExistingData,

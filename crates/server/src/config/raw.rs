@@ -17,7 +17,7 @@ use super::{FILE_VARIABLE, KEYS, Key, Sources};
 
 /// The source of a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ValueSource {
+pub(crate) enum ValueSource {
     /// The default.
     Default,
     /// The file.
@@ -46,7 +46,7 @@ impl fmt::Display for ValueSource {
 
 /// An error of the configuration. It never contains the value of a secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ConfigError {
+pub(crate) struct ConfigError {
     /// The key, if the error belongs to one.
     pub key: Option<String>,
     /// The source of the value.

@@ -10,7 +10,7 @@ const INTRODUCTION: &str = include_str!("introduction.md");
 
 /// Every key with its variable, default and documentation, for `teahouse config --keys`.
 #[must_use]
-pub fn key_list() -> String {
+pub(crate) fn key_list() -> String {
     let mut text = String::new();
     for key in KEYS {
         let default = or_not_set((key.default)());
@@ -21,7 +21,7 @@ pub fn key_list() -> String {
 
 /// The text of docs/configuration.md, for `make docs`.
 #[must_use]
-pub fn markdown() -> String {
+pub(crate) fn markdown() -> String {
     let mut text = INTRODUCTION.to_owned();
     for section in SECTIONS {
         let _ = write!(text, "\n## `[{}]`\n\n{}\n\n", section.name, section.doc.trim());

@@ -30,14 +30,14 @@ macro_rules! schema {
         $(
             $(#[doc = $section_doc])+
             #[derive(Clone, Debug)]
-            pub struct $Section {
+            pub(crate) struct $Section {
                 $( $(#[doc = $doc])+ pub $name: $type, )+
             }
         )+
 
         /// A valid configuration.
         #[derive(Clone, Debug)]
-        pub struct Config {
+        pub(crate) struct Config {
             $( $(#[doc = $section_doc])+ pub $section: $Section, )+
         }
 
@@ -47,7 +47,7 @@ macro_rules! schema {
         ),+];
 
         /// Every key, in order.
-        pub static KEYS: &[Key] = &[$($( Key {
+        pub(crate) static KEYS: &[Key] = &[$($( Key {
             section: stringify!($section),
             name: stringify!($name),
             doc: concat!($($doc),+),
@@ -220,13 +220,13 @@ schema! {
 impl Auth {
     /// Whether a site's tokens are accepted beside those of local accounts, whose ids then start at 2^40.
     #[must_use]
-    pub fn site_tokens(&self) -> bool {
+    pub(crate) fn site_tokens(&self) -> bool {
         self.jwt_secret.is_some() || self.public_key_file.is_some() || self.jwks_file.is_some()
     }
 
     /// Whether visitors can register an account.
     #[must_use]
-    pub fn registration_open(&self) -> bool {
+    pub(crate) fn registration_open(&self) -> bool {
         self.registration.unwrap_or(!self.site_tokens())
     }
 }

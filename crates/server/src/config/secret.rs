@@ -4,18 +4,18 @@ use std::fmt;
 
 /// A secret text. `Debug` prints `(set)`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl Secret {
     /// Wraps a text.
     #[must_use]
-    pub fn new(text: String) -> Self {
+    pub(crate) fn new(text: String) -> Self {
         Self(text)
     }
 
     /// The text itself, for the one place that needs it.
     #[must_use]
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -28,16 +28,16 @@ impl fmt::Debug for Secret {
 
 /// Serializes a secret as its text. A field has to ask for it (`#[serde(with = "exposed_secret")]`), so that no secret
 /// leaves the process by accident.
-pub mod exposed_secret {
+pub(crate) mod exposed_secret {
     use serde::{Deserialize, Deserializer, Serializer};
 
     use super::Secret;
 
-    pub fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(secret.expose())
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
         String::deserialize(deserializer).map(Secret::new)
     }
 }

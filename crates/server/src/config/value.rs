@@ -39,7 +39,7 @@ impl Setting for Secret {
 
 /// A number of bytes, such as `65536`, `64KiB` or `1MiB`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct ByteCount(pub usize);
+pub(crate) struct ByteCount(pub usize);
 
 const BYTE_UNITS: [(&str, usize); 3] = [("MiB", 1 << 20), ("KiB", 1 << 10), ("", 1)];
 
@@ -84,12 +84,12 @@ impl Setting for Duration {
 
 /// The origin of a page (scheme, host, port), spelled as browsers send it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct WebOrigin(String);
+pub(crate) struct WebOrigin(String);
 
 impl WebOrigin {
     /// The text of an `Origin` header.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -218,7 +218,7 @@ impl<T: Setting> Setting for Vec<T> {
 
 /// A filter of log lines, in the syntax of `tracing_subscriber::EnvFilter`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LogFilter(pub String);
+pub(crate) struct LogFilter(pub String);
 
 impl Setting for LogFilter {
     fn parse(text: &str) -> Result<Self, String> {
@@ -235,7 +235,7 @@ impl Setting for LogFilter {
 
 /// The format of log lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line, for log collectors.

@@ -9,7 +9,7 @@ use teahouse_core::AcceptOrder;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// The order of the request whose head a connection is reading.
-pub struct RequestOrder {
+pub(crate) struct RequestOrder {
     next_accept_order: Arc<AtomicU64>,
     /// The order of the first byte of the current head; 0 while no byte of it has arrived.
     first_byte: AtomicU64,
@@ -20,7 +20,7 @@ pub struct RequestOrder {
 impl RequestOrder {
     /// The order of a connection whose first byte has arrived.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         next_accept_order: Arc<AtomicU64>,
         first_byte: AcceptOrder,
         first_request_permit: Option<OwnedSemaphorePermit>,
@@ -41,14 +41,14 @@ impl RequestOrder {
 
     /// Starts a request, whose head is complete.
     #[must_use]
-    pub fn start_request(&self) -> AcceptOrder {
+    pub(crate) fn start_request(&self) -> AcceptOrder {
         // A pipelined request arrived together with the one before it.
         self.note_bytes();
         AcceptOrder(self.first_byte.load(Ordering::Relaxed))
     }
 
     /// Ends an answered request: the next byte belongs to the next head. Bytes that arrived before were the body.
-    pub fn end_request(&self, status: StatusCode) {
+    pub(crate) fn end_request(&self, status: StatusCode) {
         self.first_byte.store(0, Ordering::Relaxed);
         if status != StatusCode::SWITCHING_PROTOCOLS {
             self.release_permit();
@@ -56,7 +56,7 @@ impl RequestOrder {
     }
 
     /// Lets another connection begin its first request.
-    pub fn release_permit(&self) {
+    pub(crate) fn release_permit(&self) {
         self.first_request_permit.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 use super::RequestOrder;
 
 /// A socket of which some bytes may have been read already.
-pub struct StallTimeoutStream {
+pub(crate) struct StallTimeoutStream {
     stream: TcpStream,
     /// Already read from the socket; hyper reads them first.
     early_bytes: Bytes,
@@ -27,13 +27,13 @@ pub struct StallTimeoutStream {
 impl StallTimeoutStream {
     /// Wraps a socket; `early_bytes` are read before its own.
     #[must_use]
-    pub fn new(stream: TcpStream, early_bytes: Bytes, order: Arc<RequestOrder>) -> Self {
+    pub(crate) fn new(stream: TcpStream, early_bytes: Bytes, order: Arc<RequestOrder>) -> Self {
         Self { stream, early_bytes, order, write_timeout: None }
     }
 
     /// The socket itself.
     #[must_use]
-    pub fn into_stream(self) -> TcpStream {
+    pub(crate) fn into_stream(self) -> TcpStream {
         self.stream
     }
 

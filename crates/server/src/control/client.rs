@@ -14,7 +14,7 @@ use crate::use_cases::admin::AdminContext;
 
 /// Why a command could be sent neither to a server nor to a store.
 #[derive(Debug, thiserror::Error)]
-pub enum ControlClientError {
+pub(super) enum ControlClientError {
     /// A server runs, but does not respond.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -27,7 +27,7 @@ pub enum ControlClientError {
 }
 
 /// A client of a running server, or of the store.
-pub struct ControlClient<'a> {
+pub(super) struct ControlClient<'a> {
     config: &'a Config,
     /// Open only when no server runs.
     storage: Option<Storage>,
@@ -38,7 +38,7 @@ impl<'a> ControlClient<'a> {
     ///
     /// # Errors
     /// There is neither.
-    pub async fn open(config: &'a Config) -> Result<Self, ControlClientError> {
+    pub(super) async fn open(config: &'a Config) -> Result<Self, ControlClientError> {
         let directory = &config.server.data;
         match connect(directory).await {
             Ok(_) => return Ok(Self { config, storage: None }),
@@ -56,7 +56,7 @@ impl<'a> ControlClient<'a> {
     ///
     /// # Errors
     /// The server does not respond.
-    pub async fn run(
+    pub(super) async fn run(
         &self,
         command: ControlRequest,
         progress: &mut dyn FnMut(f64),
@@ -82,7 +82,7 @@ impl<'a> ControlClient<'a> {
     }
 
     /// Closes the store, if this client opened it.
-    pub async fn close(self) {
+    pub(super) async fn close(self) {
         if let Some(storage) = self.storage {
             storage.store.close().await;
         }

@@ -77,7 +77,7 @@ impl PasswordSource {
 }
 
 /// Runs a command and returns its exit status.
-pub async fn run_command(config: &Config, command: Command) -> u8 {
+pub(crate) async fn run_command(config: &Config, command: Command) -> u8 {
     let outcome = match command {
         Command::User(command) => change_user(config, command).await,
         Command::Key(command) => change_keys(config, command).await,

@@ -16,7 +16,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
+pub(super) enum ConnectionError {
     /// No server runs on this data directory, so the client may open the store itself.
     #[error("no server is running on this data directory")]
     NotRunning,
@@ -32,7 +32,7 @@ pub enum ConnectionError {
 ///
 /// # Errors
 /// No server runs, or the connection failed.
-pub async fn connect(directory: &Path) -> Result<UnixStream, ConnectionError> {
+pub(super) async fn connect(directory: &Path) -> Result<UnixStream, ConnectionError> {
     let connecting = async {
         match open_directory(directory) {
             Ok(descriptor) => UnixStream::connect(short_path(&descriptor)).await,
@@ -50,7 +50,7 @@ pub async fn connect(directory: &Path) -> Result<UnixStream, ConnectionError> {
 ///
 /// # Errors
 /// No server runs, or there is no response.
-pub async fn send_command(
+pub(super) async fn send_command(
     directory: &Path,
     command: &ControlRequest,
     progress: &mut dyn FnMut(f64),

@@ -25,7 +25,11 @@ use crate::use_cases::admin::{AdminContext, ChangeUserError};
 type Outcome = Result<ControlResponse, StoreError>;
 
 /// Runs one command.
-pub async fn execute(context: &AdminContext<'_>, request: ControlRequest, progress: Progress) -> ControlResponse {
+pub(super) async fn execute(
+    context: &AdminContext<'_>,
+    request: ControlRequest,
+    progress: Progress,
+) -> ControlResponse {
     try_execute(context, request, progress).await.unwrap_or_else(|error| ControlResponse::Failed(error.to_string()))
 }
 

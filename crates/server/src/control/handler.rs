@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::use_cases::admin::AdminContext;
 
 /// Runs commands on an app.
-pub struct AppHandler {
+pub(crate) struct AppHandler {
     app: Arc<App>,
     closing: CancellationToken,
 }
@@ -19,7 +19,7 @@ pub struct AppHandler {
 impl AppHandler {
     /// A handler for this app, which shuts down when `closing` is cancelled.
     #[must_use]
-    pub fn new(app: Arc<App>, closing: CancellationToken) -> Self {
+    pub(crate) fn new(app: Arc<App>, closing: CancellationToken) -> Self {
         Self { app, closing }
     }
 }

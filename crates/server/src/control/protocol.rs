@@ -10,7 +10,7 @@ use crate::crypto::hex;
 /// A command for a running server, or for the store of one that does not run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ControlRequest {
+pub(crate) enum ControlRequest {
     /// Create an account.
     UserCreate {
         /// A valid username.
@@ -85,7 +85,7 @@ pub enum ControlRequest {
 /// The result of a command.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", content = "with", rename_all = "snake_case")]
-pub enum ControlResponse {
+pub(crate) enum ControlResponse {
     /// The command succeeded; the text says what it did.
     Done(String),
     /// A page of users.
@@ -102,7 +102,7 @@ pub enum ControlResponse {
 
 /// A page of users.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct UserPage {
+pub(crate) struct UserPage {
     /// In the order of their ids.
     pub users: Vec<UserSummary>,
     /// Whether more users may follow.
@@ -111,7 +111,7 @@ pub struct UserPage {
 
 /// A user as an administrator sees them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct UserSummary {
+pub(crate) struct UserSummary {
     /// The id.
     pub id: u64,
     /// The username.
@@ -148,7 +148,7 @@ impl From<&User> for UserSummary {
 impl ControlResponse {
     /// The command's exit status.
     #[must_use]
-    pub fn exit_status(&self) -> u8 {
+    pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Done(_) | Self::Users(_) | Self::Keys(_) => 0,
             Self::Refused(_) => 1,
@@ -161,7 +161,7 @@ impl ControlResponse {
 /// A line of the server.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Line {
+pub(super) enum Line {
     /// The share of the work that is done, from 0 to 1.
     Progress {
         /// The share.

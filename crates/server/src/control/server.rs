@@ -30,7 +30,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+pub(crate) enum BindError {
     /// Another server listens on the socket.
     #[error("another server is running on this data directory")]
     AlreadyRunning,
@@ -41,7 +41,7 @@ pub enum BindError {
 
 /// A bound control socket. Dropping it removes the socket's file.
 #[derive(Debug)]
-pub struct ControlServer {
+pub(crate) struct ControlServer {
     listener: UnixListener,
     directory: OwnedFd,
 }
@@ -52,7 +52,7 @@ impl ControlServer {
     ///
     /// # Errors
     /// Another server listens on the socket, or the directory is not writable.
-    pub async fn bind(directory: &Path) -> Result<Self, BindError> {
+    pub(crate) async fn bind(directory: &Path) -> Result<Self, BindError> {
         let directory = open_directory(directory)?;
         let path = short_path(&directory);
         match UnixStream::connect(&path).await {
@@ -67,7 +67,7 @@ impl ControlServer {
     }
 
     /// Serves until `shutdown`, and finishes the requests that it has received.
-    pub async fn serve(self, handler: Arc<dyn ControlHandler>, shutdown: CancellationToken) {
+    pub(crate) async fn serve(self, handler: Arc<dyn ControlHandler>, shutdown: CancellationToken) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {

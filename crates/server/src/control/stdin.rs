@@ -10,7 +10,7 @@ const LINE_BYTES_MAX: u64 = 4096;
 
 /// Why no password was read.
 #[derive(Debug, thiserror::Error)]
-pub enum StdinError {
+pub(super) enum StdinError {
     /// Standard input is empty.
     #[error("no password on standard input; type one, pipe one in, or use --generate")]
     Nothing,
@@ -29,7 +29,7 @@ pub enum StdinError {
 ///
 /// # Errors
 /// No password was read.
-pub async fn read_password(name: &str) -> Result<String, StdinError> {
+pub(super) async fn read_password(name: &str) -> Result<String, StdinError> {
     if !io::stdin().is_terminal() {
         return line().await;
     }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 /// A client's address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ClientAddr {
+pub(crate) struct ClientAddr {
     /// The address.
     pub address: IpAddr,
     /// Whether the peer is a trusted proxy, so that its other `X-Forwarded` headers count too.
@@ -17,7 +17,7 @@ pub struct ClientAddr {
 
 /// The address of the client behind this peer.
 #[must_use]
-pub fn resolve_client_addr(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> ClientAddr {
+pub(crate) fn resolve_client_addr(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> ClientAddr {
     let peer = peer.to_canonical();
     let trusted = |address: &IpAddr| trusted_proxies.iter().any(|network| network.contains(address));
     if !trusted(&peer) {

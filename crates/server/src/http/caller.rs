@@ -67,7 +67,7 @@ async fn within_rate(limit: UserLimit, parts: &mut Parts, app: &Arc<App>) -> Res
 
 /// The token of an `Authorization: Bearer` header.
 #[must_use]
-pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

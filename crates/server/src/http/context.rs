@@ -26,7 +26,7 @@ use crate::clock;
 use crate::connection::PeerAddr;
 
 /// The header with the id of a request.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Maximum characters of an id that the client chose.
 const REQUEST_ID_CHARS_MAX: usize = 128;
@@ -36,7 +36,7 @@ const PROBES: [&str; 3] = ["/health", "/live", "/ready"];
 
 /// The context of a request.
 #[derive(Clone, Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// The client's id of the request, or a generated one; visible ASCII.
     pub request_id: Arc<str>,
     /// The language of the answer.
@@ -50,7 +50,7 @@ pub struct Context {
 impl Context {
     /// Reads the context of a request from this peer.
     #[must_use]
-    pub fn of(headers: &HeaderMap, peer: IpAddr, app: &App) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, peer: IpAddr, app: &App) -> Self {
         let proxies = &app.config.server.trusted_proxies;
         let ClientAddr { address, through_proxy } = resolve_client_addr(peer, headers, proxies);
         let request_id = client_request_id(headers).unwrap_or_else(|| app.request_ids.next());
@@ -59,7 +59,7 @@ impl Context {
 
     /// The span of the request's log lines.
     #[must_use]
-    pub fn span(&self) -> Span {
+    pub(crate) fn span(&self) -> Span {
         tracing::info_span!("request", request_id = %self.request_id)
     }
 }
@@ -102,7 +102,14 @@ pub(super) async fn with_context(State(app): State<Arc<App>>, mut request: Reque
 }
 
 /// Writes the access log line of a request. `address` is its redacted URL.
-pub fn log_access(method: &Method, path: &str, address: &str, status: StatusCode, started: Instant, context: &Context) {
+pub(crate) fn log_access(
+    method: &Method,
+    path: &str,
+    address: &str,
+    status: StatusCode,
+    started: Instant,
+    context: &Context,
+) {
     let (status, duration_ms) = (status.as_u16(), started.elapsed().as_millis());
     let request_id = &*context.request_id;
     if PROBES.contains(&path) {

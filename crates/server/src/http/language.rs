@@ -6,7 +6,7 @@ use teahouse_core::Language;
 
 /// The supported language that the client prefers; English when it asks for none.
 #[must_use]
-pub fn preferred_language(headers: &HeaderMap) -> Language {
+pub(super) fn preferred_language(headers: &HeaderMap) -> Language {
     let mut best = (0, Language::En);
     for range in
         headers.get_all(ACCEPT_LANGUAGE).iter().filter_map(|line| line.to_str().ok()).flat_map(|l| l.split(','))

@@ -15,7 +15,7 @@ use crate::errors::messages as texts;
 
 /// The origins that may connect.
 #[derive(Clone, Copy, Debug)]
-pub struct AllowedOrigins<'a> {
+pub(crate) struct AllowedOrigins<'a> {
     /// The origin of the site (`server.public_url`).
     pub public_url: Option<&'a str>,
     /// Other configured origins (`server.allowed_origins`).
@@ -32,7 +32,7 @@ pub struct AllowedOrigins<'a> {
 ///
 /// # Errors
 /// 403, with the origin and the configuration key that would allow it.
-pub fn check(app: &App, context: &Context, headers: &HeaderMap) -> Result<(), ApiError> {
+pub(crate) fn check(app: &App, context: &Context, headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     // An origin that is not text matches none, like `null`.
     let Some(origin) = headers.get(ORIGIN).map(|value| value.to_str().unwrap_or("null")) else { return Ok(()) };
@@ -54,7 +54,7 @@ pub fn check(app: &App, context: &Context, headers: &HeaderMap) -> Result<(), Ap
 
 /// Whether a page of this origin may connect.
 #[must_use]
-pub fn may_connect(origin: &str, allowed: &AllowedOrigins<'_>) -> bool {
+pub(crate) fn may_connect(origin: &str, allowed: &AllowedOrigins<'_>) -> bool {
     let Some(page) = Site::of_origin(origin) else { return false };
     let configured = allowed.public_url.iter().chain(allowed.listed).filter_map(|origin| Site::of_origin(origin));
     // The trusted proxy wrote the last of several forwarded hosts.

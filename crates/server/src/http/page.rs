@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 struct Files;
 
 /// The page's routes: each file under its name, and `index.html` as `/`.
-pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Files::iter().filter_map(|name| Some((Files::get(&name)?.data, name))).fold(
         Router::new(),
         |router, (body, name)| {

@@ -18,7 +18,7 @@ pub(super) async fn with_panics_caught(request: Request, next: Next) -> Response
 }
 
 /// Awaits a part of a request; a panic in it becomes an error.
-pub async fn catch_panic<T>(part: impl Future<Output = T>) -> Result<T, ApiError> {
+pub(crate) async fn catch_panic<T>(part: impl Future<Output = T>) -> Result<T, ApiError> {
     let mut part = pin!(part);
     // The future is not polled again after a panic, so nothing observes its broken state.
     let outcome = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| part.as_mut().poll(context))) {

@@ -8,7 +8,7 @@ const REDACTED: &str = "[redacted]";
 
 /// A path and query in which the values of secret parameters are redacted.
 #[must_use]
-pub fn redacted(path_and_query: &str) -> String {
+pub(crate) fn redacted(path_and_query: &str) -> String {
     let mut line = String::with_capacity(path_and_query.len());
     for (index, pair) in path_and_query.split('&').enumerate() {
         if index > 0 {

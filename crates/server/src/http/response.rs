@@ -17,10 +17,10 @@ use crate::errors::ApiError;
 use crate::metrics::Rejections;
 
 /// What a handler returns.
-pub type ApiResult = Result<ApiResponse, ApiError>;
+pub(crate) type ApiResult = Result<ApiResponse, ApiError>;
 
 /// A successful response.
-pub struct ApiResponse {
+pub(crate) struct ApiResponse {
     status: StatusCode,
     data: Box<RawValue>,
     cookie: Option<HeaderValue>,
@@ -28,24 +28,24 @@ pub struct ApiResponse {
 
 impl ApiResponse {
     /// 200 with this data.
-    pub fn ok<T: Serialize>(data: &T) -> Self {
+    pub(crate) fn ok<T: Serialize>(data: &T) -> Self {
         Self::ok_json(http::raw_json(data))
     }
 
     /// 200 with data that is JSON already.
-    pub fn ok_json(data: Box<RawValue>) -> Self {
+    pub(crate) fn ok_json(data: Box<RawValue>) -> Self {
         Self { status: StatusCode::OK, data, cookie: None }
     }
 
     /// Makes it a 201: the request created something.
     #[must_use]
-    pub fn created(self) -> Self {
+    pub(crate) fn created(self) -> Self {
         Self { status: StatusCode::CREATED, ..self }
     }
 
     /// Adds a cookie.
     #[must_use]
-    pub fn with_cookie(self, cookie: HeaderValue) -> Self {
+    pub(crate) fn with_cookie(self, cookie: HeaderValue) -> Self {
         Self { cookie: Some(cookie), ..self }
     }
 }

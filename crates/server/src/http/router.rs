@@ -15,7 +15,7 @@ use super::{account, chat, context, conversations, cors, health, page, panics, s
 use crate::app::App;
 
 /// The routes of the table and of the page, with `others` beside them.
-pub fn router(app: Arc<App>, others: Router<Arc<App>>) -> Router {
+pub(crate) fn router(app: Arc<App>, others: Router<Arc<App>>) -> Router {
     let mount = |router: Router<Arc<App>>, route: &'static Route| match handler(route) {
         Some(handler) => router.route(route.path, handler),
         None => router,
@@ -114,7 +114,7 @@ pub(super) mod testing {
     use super::*;
 
     /// The layers around a route that panics.
-    pub fn router_that_panics(app: Arc<App>) -> Router {
+    pub(crate) fn router_that_panics(app: Arc<App>) -> Router {
         async fn panics() -> StatusCode {
             panic!("a bug")
         }

@@ -30,7 +30,7 @@ fn truncate_page(messages: &mut Vec<Message>) -> bool {
 }
 
 /// Serves the hub's reads from a store.
-pub struct StoreHistory {
+pub(crate) struct StoreHistory {
     store: Arc<dyn Store>,
     clock: Clock,
 }
@@ -38,7 +38,7 @@ pub struct StoreHistory {
 impl StoreHistory {
     /// Reads this store. The clock decides who is muted.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
         Self { store, clock }
     }
 

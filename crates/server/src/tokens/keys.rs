@@ -16,7 +16,7 @@ use crate::config;
 
 /// Why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyError {
+pub(crate) enum KeyError {
     /// The file cannot be read.
     #[error("{key}: {path} cannot be read: {error}")]
     Unreadable {

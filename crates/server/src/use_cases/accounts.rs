@@ -1,12 +1,12 @@
 //! Accounts and logins: who somebody is, and what they show of themselves.
 
-pub mod authenticate;
-pub mod change_password;
-pub mod log_in;
-pub mod log_out;
-pub mod read_profile;
-pub mod refresh_login;
-pub mod register;
-pub mod renew_token;
-pub mod search_users;
-pub mod update_profile;
+pub(crate) mod authenticate;
+pub(crate) mod change_password;
+pub(crate) mod log_in;
+pub(crate) mod log_out;
+pub(crate) mod read_profile;
+pub(crate) mod refresh_login;
+pub(crate) mod register;
+pub(crate) mod renew_token;
+pub(crate) mod search_users;
+pub(crate) mod update_profile;

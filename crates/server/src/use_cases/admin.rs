@@ -1,16 +1,16 @@
 //! What administrators do to accounts, API keys and the data. Live sessions feel every change at once; without a running
 //! server the same use cases change the store alone.
 
-pub mod create_key;
-pub mod create_user;
-pub mod list_keys;
-pub mod list_users;
-pub mod make_backup;
-pub mod mute_user;
-pub mod revoke_key;
-pub mod set_disabled;
-pub mod set_password;
-pub mod set_role;
+pub(crate) mod create_key;
+pub(crate) mod create_user;
+pub(crate) mod list_keys;
+pub(crate) mod list_users;
+pub(crate) mod make_backup;
+pub(crate) mod mute_user;
+pub(crate) mod revoke_key;
+pub(crate) mod set_disabled;
+pub(crate) mod set_password;
+pub(crate) mod set_role;
 
 use teahouse_core::Timestamp;
 use teahouse_store::{Store, StoreError};
@@ -21,7 +21,7 @@ use crate::storage::Backups;
 
 /// What these use cases work on.
 #[derive(Clone, Copy)]
-pub struct AdminContext<'a> {
+pub(crate) struct AdminContext<'a> {
     /// The store.
     pub store: &'a dyn Store,
     /// Copies the store; `None` when the database has its own tools for that.
@@ -48,7 +48,7 @@ impl<'a> From<&'a App> for AdminContext<'a> {
 
 /// Why a user was not changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ChangeUserError {
+pub(crate) enum ChangeUserError {
     /// No user has this name.
     #[error("no such user")]
     NoSuchUser,

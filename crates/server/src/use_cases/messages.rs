@@ -1,10 +1,10 @@
 //! Messages: writing, changing and reading them.
 
-pub mod delete_message;
-pub mod edit_message;
-pub mod react;
-pub mod read_changes;
-pub mod read_conversation;
-pub mod read_history;
-pub mod read_lobby;
-pub mod send_message;
+pub(crate) mod delete_message;
+pub(crate) mod edit_message;
+pub(crate) mod react;
+pub(crate) mod read_changes;
+pub(crate) mod read_conversation;
+pub(crate) mod read_history;
+pub(crate) mod read_lobby;
+pub(crate) mod send_message;

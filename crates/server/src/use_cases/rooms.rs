@@ -1,14 +1,14 @@
 //! Rooms and their members, direct rooms included.
 
-pub mod browse_rooms;
-pub mod change_membership;
-pub mod count_unread;
-pub mod create_room;
-pub mod list_conversations;
-pub mod list_members;
-pub mod list_rooms;
-pub mod load_welcome;
-pub mod mark_read;
-pub mod open_direct_room;
-pub mod read_room;
-pub mod update_room;
+pub(crate) mod browse_rooms;
+pub(crate) mod change_membership;
+pub(crate) mod count_unread;
+pub(crate) mod create_room;
+pub(crate) mod list_conversations;
+pub(crate) mod list_members;
+pub(crate) mod list_rooms;
+pub(crate) mod load_welcome;
+pub(crate) mod mark_read;
+pub(crate) mod open_direct_room;
+pub(crate) mod read_room;
+pub(crate) mod update_room;

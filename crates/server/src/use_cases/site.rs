@@ -1,6 +1,6 @@
 //! What the backend of a site does through the server API.
 
-pub mod disconnect_user;
-pub mod post_message;
-pub mod publish;
-pub mod put_users;
+pub(crate) mod disconnect_user;
+pub(crate) mod post_message;
+pub(crate) mod publish;
+pub(crate) mod put_users;

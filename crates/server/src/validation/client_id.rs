@@ -12,6 +12,6 @@ pub struct InvalidClientId;
 ///
 /// # Errors
 /// The `client_id` is empty or too long.
-pub fn check_client_id(client_id: &str) -> Result<(), InvalidClientId> {
+pub(crate) fn check_client_id(client_id: &str) -> Result<(), InvalidClientId> {
     if client_id.is_empty() || longer_than(client_id, CLIENT_ID_CHARS_MAX) { Err(InvalidClientId) } else { Ok(()) }
 }

@@ -34,7 +34,7 @@ pub struct InvalidEmail;
 ///
 /// # Errors
 /// The username is invalid.
-pub fn check_username(raw: &str) -> Result<&str, InvalidUsername> {
+pub(crate) fn check_username(raw: &str) -> Result<&str, InvalidUsername> {
     let name = raw.trim();
     if longer_than(name, *USERNAME_CHARS.end()) || name.chars().count() < *USERNAME_CHARS.start() {
         return Err(InvalidUsername::Length);
@@ -46,7 +46,7 @@ pub fn check_username(raw: &str) -> Result<&str, InvalidUsername> {
 ///
 /// # Errors
 /// The password is invalid.
-pub fn check_password(password: &str) -> Result<(), InvalidPassword> {
+pub(crate) fn check_password(password: &str) -> Result<(), InvalidPassword> {
     if longer_than(password, *PASSWORD_CHARS.end()) || password.chars().count() < *PASSWORD_CHARS.start() {
         return Err(InvalidPassword::Length);
     }
@@ -59,7 +59,7 @@ pub fn check_password(password: &str) -> Result<(), InvalidPassword> {
 ///
 /// # Errors
 /// The address is invalid.
-pub fn check_email(raw: &str) -> Result<&str, InvalidEmail> {
+pub(crate) fn check_email(raw: &str) -> Result<&str, InvalidEmail> {
     let email = raw.trim();
     let plain = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control());
     match email.split_once('@') {

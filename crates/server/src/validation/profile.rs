@@ -24,7 +24,7 @@ pub enum InvalidProfile {
 
 /// What to change, as it was typed; `None` changes nothing.
 #[derive(Default)]
-pub struct ProfileUpdate {
+pub(crate) struct ProfileUpdate {
     /// The name to show; an empty one resets it to the username.
     pub nickname: Option<String>,
     /// The URL of a picture; may be empty.
@@ -37,7 +37,7 @@ pub struct ProfileUpdate {
 ///
 /// # Errors
 /// A part of it is invalid.
-pub fn check_profile(username: &str, update: ProfileUpdate) -> Result<ProfileChange, InvalidProfile> {
+pub(crate) fn check_profile(username: &str, update: ProfileUpdate) -> Result<ProfileChange, InvalidProfile> {
     let nickname = update.nickname.map(|raw| match inert(&raw) {
         empty if empty.is_empty() => username.to_owned(),
         nickname => nickname,

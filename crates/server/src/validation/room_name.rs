@@ -19,7 +19,7 @@ pub enum InvalidRoomName {
 ///
 /// # Errors
 /// The name is empty or too long.
-pub fn check_name(raw: &str) -> Result<String, InvalidRoomName> {
+pub(crate) fn check_name(raw: &str) -> Result<String, InvalidRoomName> {
     let name = inert(raw);
     check_content(&name, *ROOM_NAME_CHARS.end()).map(str::to_owned).map_err(InvalidRoomName::Name)
 }
@@ -28,7 +28,7 @@ pub fn check_name(raw: &str) -> Result<String, InvalidRoomName> {
 ///
 /// # Errors
 /// The title is too long.
-pub fn check_title(raw: &str) -> Result<String, InvalidRoomName> {
+pub(crate) fn check_title(raw: &str) -> Result<String, InvalidRoomName> {
     let title = inert(raw);
     if longer_than(&title, ROOM_TITLE_CHARS_MAX) { Err(InvalidRoomName::Title) } else { Ok(title) }
 }

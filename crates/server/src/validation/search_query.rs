@@ -12,7 +12,7 @@ pub struct InvalidQuery;
 ///
 /// # Errors
 /// The query is too long.
-pub fn check_query(raw: Option<&str>) -> Result<&str, InvalidQuery> {
+pub(crate) fn check_query(raw: Option<&str>) -> Result<&str, InvalidQuery> {
     let query = raw.unwrap_or_default().trim();
     if longer_than(query, QUERY_CHARS_MAX) { Err(InvalidQuery) } else { Ok(query) }
 }

@@ -15,14 +15,14 @@ use crate::http::panics::catch_panic;
 use crate::http::redaction::redacted;
 
 /// The path of the WebSocket route.
-pub const PATH: &str = "/api/chat/ws";
+pub(crate) const PATH: &str = "/api/chat/ws";
 /// Maximum header lines of a request, as in hyper.
 const HEADERS_MAX: usize = 100;
 
 impl Handshakes {
     /// Attaches a connection whose first bytes are a complete handshake that passes all checks. Otherwise it returns
     /// the connection for HTTP, with the refusal if there is one.
-    pub async fn try_attach(&self, first: FirstRequest) -> Option<(FirstRequest, Option<RefusedHandshake>)> {
+    pub(crate) async fn try_attach(&self, first: FirstRequest) -> Option<(FirstRequest, Option<RefusedHandshake>)> {
         let started = clock::monotonic();
         let Some((head, length)) = read_head(&first.bytes) else { return Some((first, None)) };
         let context = Context::of(&head.headers, first.peer.ip(), &self.app);

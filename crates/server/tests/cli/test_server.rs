@@ -14,11 +14,11 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-pub use teahouse_testkit::PATIENCE;
+pub(crate) use teahouse_testkit::PATIENCE;
 
 /// The output and exit status of a command.
 #[derive(Debug)]
-pub struct CommandOutput {
+pub(crate) struct CommandOutput {
     pub status: Option<i32>,
     pub out: String,
     pub err: String,
@@ -27,7 +27,7 @@ pub struct CommandOutput {
 impl CommandOutput {
     /// Asserts the exit status, and that the output contains a text.
     #[track_caller]
-    pub fn assert_output(self, status: i32, text: &str) -> Self {
+    pub(crate) fn assert_output(self, status: i32, text: &str) -> Self {
         let contains = self.out.contains(text) || self.err.contains(text);
         assert!(self.status == Some(status) && contains, "expected {status} and {text:?}, got {self:?}");
         self
@@ -35,7 +35,7 @@ impl CommandOutput {
 }
 
 /// Runs the binary with only these environment variables, and this text on standard input.
-pub fn run(directory: &Path, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> CommandOutput {
+pub(crate) fn run(directory: &Path, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> CommandOutput {
     let mut child = Command::new(env!("CARGO_BIN_EXE_teahouse"))
         .args(arguments)
         .current_dir(directory)
@@ -54,7 +54,7 @@ pub fn run(directory: &Path, arguments: &[&str], environment: &[(&str, &str)], i
 }
 
 /// A directory with the data directory `data`.
-pub struct TestServer {
+pub(crate) struct TestServer {
     pub directory: tempfile::TempDir,
     environment: Vec<(&'static str, &'static str)>,
     server: Option<teahouse_testkit::Server>,
@@ -62,14 +62,14 @@ pub struct TestServer {
 
 /// Whether the server runs during a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ServerState {
+pub(crate) enum ServerState {
     Running,
     Stopped,
 }
 
 impl TestServer {
     /// Starts a server on new data.
-    pub fn open(environment: &[(&'static str, &'static str)]) -> Self {
+    pub(crate) fn open(environment: &[(&'static str, &'static str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut server = Self { directory, environment: environment.to_vec(), server: None };
         server.start();
@@ -77,26 +77,26 @@ impl TestServer {
     }
 
     /// Starts the server.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.start_on("data");
     }
 
     /// Starts the server on another data directory.
-    pub fn start_on(&mut self, data: &str) {
+    pub(crate) fn start_on(&mut self, data: &str) {
         assert!(self.server.is_none(), "the server is running already");
         let binary = env!("CARGO_BIN_EXE_teahouse");
         self.server = Some(teahouse_testkit::Server::start_on(binary, &self.environment, &self.path(data)));
     }
 
     /// Stops the server with SIGTERM.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let mut server = self.server.take().unwrap();
         server.terminate();
         assert!(server.wait_for_exit_blocking(PATIENCE).success());
     }
 
     /// Calls `run` with the server running or stopped; afterwards it runs again.
-    pub fn with_state<T>(&mut self, state: ServerState, run: impl FnOnce(&Self) -> T) -> T {
+    pub(crate) fn with_state<T>(&mut self, state: ServerState, run: impl FnOnce(&Self) -> T) -> T {
         if state == ServerState::Stopped {
             self.stop();
         }
@@ -108,27 +108,27 @@ impl TestServer {
     }
 
     /// Runs a command.
-    pub fn command(&self, arguments: &[&str]) -> CommandOutput {
+    pub(crate) fn command(&self, arguments: &[&str]) -> CommandOutput {
         self.command_with_input("", arguments)
     }
 
     /// Runs a command with this text on standard input.
-    pub fn command_with_input(&self, input: &str, arguments: &[&str]) -> CommandOutput {
+    pub(crate) fn command_with_input(&self, input: &str, arguments: &[&str]) -> CommandOutput {
         let arguments = [arguments, &["--data", "data"]].concat();
         run(self.directory.path(), &arguments, &self.environment, input)
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// The URL of a path of the running server.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         self.server.as_ref().unwrap().url(path)
     }
 
     /// Sends an HTTP request; returns the status and the body's `data`.
-    pub async fn request(&self, method: Method, path: &str, authorization: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn request(&self, method: Method, path: &str, authorization: &str, body: Value) -> (u16, Value) {
         // No connection pool: a pooled connection of a stopped server would fail the next request.
         let client = Client::builder().pool_max_idle_per_host(0).timeout(PATIENCE).build().unwrap();
         let request = client.request(method, self.url(path)).header("authorization", authorization);
@@ -138,7 +138,7 @@ impl TestServer {
     }
 
     /// Logs in; returns the token if the password is right.
-    pub async fn log_in(&self, name: &str, password: &str) -> Option<String> {
+    pub(crate) async fn log_in(&self, name: &str, password: &str) -> Option<String> {
         let body = json!({ "username": name, "password": password });
         let (status, data) = self.request(Method::POST, "/api/auth/login", "", body).await;
         assert!([200, 401].contains(&status), "{status} {data}");
@@ -146,18 +146,18 @@ impl TestServer {
     }
 
     /// Requests the token's own account.
-    pub async fn own_account(&self, token: &str) -> (u16, Value) {
+    pub(crate) async fn own_account(&self, token: &str) -> (u16, Value) {
         self.request(Method::GET, "/api/auth/me", &format!("Bearer {token}"), Value::Null).await
     }
 
     /// Sends a message to the lobby.
-    pub async fn send_message(&self, token: &str, content: &str) -> (u16, Value) {
+    pub(crate) async fn send_message(&self, token: &str, content: &str) -> (u16, Value) {
         let body = json!({ "content": content });
         self.request(Method::POST, "/api/chat/send", &format!("Bearer {token}"), body).await
     }
 
     /// Connects a classic client and waits for its first envelope.
-    pub async fn connect_classic(&self, token: &str) -> TestSocket {
+    pub(crate) async fn connect_classic(&self, token: &str) -> TestSocket {
         let url = self.url(&format!("/api/chat/ws?token={token}")).replacen("http", "ws", 1);
         let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
         let mut socket = TestSocket(socket);
@@ -167,7 +167,7 @@ impl TestServer {
 }
 
 /// Connects a v1 client and waits for its welcome.
-pub async fn connect_v1(server: &TestServer, token: &str) -> TestSocket {
+pub(crate) async fn connect_v1(server: &TestServer, token: &str) -> TestSocket {
     let mut request = server.url("/api/chat/ws").replacen("http", "ws", 1).into_client_request().unwrap();
     let protocols = format!("teahouse.v1, bearer.{token}");
     request.headers_mut().insert("sec-websocket-protocol", protocols.parse().unwrap());
@@ -179,11 +179,11 @@ pub async fn connect_v1(server: &TestServer, token: &str) -> TestSocket {
 }
 
 /// An open socket.
-pub struct TestSocket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct TestSocket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl TestSocket {
     /// Reads until an envelope of this type, and returns its text. A v1 frame may contain several envelopes.
-    pub async fn read_until(&mut self, kind: &str) -> String {
+    pub(crate) async fn read_until(&mut self, kind: &str) -> String {
         let prefix = format!("{{\"type\":\"{kind}\"");
         loop {
             match self.next().await {
@@ -199,7 +199,7 @@ impl TestSocket {
     }
 
     /// Reads until the close frame, and returns its code and reason.
-    pub async fn read_close(&mut self) -> (u16, String) {
+    pub(crate) async fn read_close(&mut self) -> (u16, String) {
         loop {
             if let Message::Close(close) = self.next().await {
                 let close = close.unwrap();
@@ -214,6 +214,6 @@ impl TestSocket {
 }
 
 /// The permissions of a file or directory.
-pub fn mode(path: &Path) -> u32 {
+pub(crate) fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }

@@ -12,7 +12,7 @@ use crate::fixture::{
 };
 
 /// Lets the server read what clients wrote before: it has done so after it answered a few requests.
-pub async fn settle(server: &Server) {
+pub(crate) async fn settle(server: &Server) {
     for _ in 0..5 {
         reqwest::get(server.url("/live")).await.unwrap();
     }

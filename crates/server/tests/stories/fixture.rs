@@ -4,29 +4,29 @@
 mod backend;
 mod device;
 mod raw_socket;
-pub mod schema;
+pub(crate) mod schema;
 mod server;
 mod tab;
 mod user;
 mod view;
 
-pub use backend::Backend;
-pub use device::Device;
-pub use raw_socket::{Frame, RawSocket, masked};
-pub use server::{BINARY, Server};
-pub use tab::{Received, Tab, of_type};
-pub use user::User;
-pub use view::View;
+pub(crate) use backend::Backend;
+pub(crate) use device::Device;
+pub(crate) use raw_socket::{Frame, RawSocket, masked};
+pub(crate) use server::{BINARY, Server};
+pub(crate) use tab::{Received, Tab, of_type};
+pub(crate) use user::User;
+pub(crate) use view::View;
 
-pub use teahouse_testkit::tokens::{SITE_SECRET, claims, now_seconds, sign, site_token};
-pub use teahouse_testkit::ws::request_head;
-pub use teahouse_testkit::{PATIENCE, Random};
+pub(crate) use teahouse_testkit::tokens::{SITE_SECRET, claims, now_seconds, sign, site_token};
+pub(crate) use teahouse_testkit::ws::request_head;
+pub(crate) use teahouse_testkit::{PATIENCE, Random};
 
 /// The password of everybody who registers.
-pub const PASSWORD: &str = "oolong7";
+pub(crate) const PASSWORD: &str = "oolong7";
 
 /// Raises all limits, for stories that are not about limits.
-pub const NO_LIMITS: &[(&str, &str)] = &[
+pub(crate) const NO_LIMITS: &[(&str, &str)] = &[
     ("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "100000"),
     ("TEAHOUSE_LIMITS__SENDS_BURST", "100000"),
     ("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "100000"),
@@ -38,10 +38,10 @@ pub const NO_LIMITS: &[(&str, &str)] = &[
 ];
 
 /// Allows many devices of one user.
-pub const DEVICES: &[(&str, &str)] = &[("TEAHOUSE_SESSIONS__PER_USER", "20")];
+pub(crate) const DEVICES: &[(&str, &str)] = &[("TEAHOUSE_SESSIONS__PER_USER", "20")];
 
 /// Waits for a future, and panics after [`PATIENCE`].
-pub async fn within_patience<F: Future>(what: &str, future: F) -> F::Output {
+pub(crate) async fn within_patience<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(output) => output,
         Err(_) => panic!("waited {PATIENCE:?} for {what}"),
@@ -49,6 +49,6 @@ pub async fn within_patience<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 /// Polls a condition until it holds. The server notifies nobody when the task of a socket ends.
-pub async fn wait_until(mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn wait_until(mut is_so: impl AsyncFnMut() -> bool) {
     within_patience("a condition", async { while !is_so().await {} }).await;
 }

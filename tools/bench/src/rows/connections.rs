@@ -14,7 +14,7 @@ use crate::results::{Metric, Results, Unit};
 
 const MANY: usize = 19_000;
 
-pub fn idle(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn idle(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let connections = bench.scaled(MANY);
     let baseline = {
         let baseline = bench.bed.baseline(BaselineSend::Batches)?;
@@ -46,7 +46,7 @@ pub fn idle(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> 
     Ok(())
 }
 
-pub fn storm(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn storm(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let connections = bench.scaled(MANY);
     let server = bench.bed.server(Placement::Server, &[])?;
     let params = Storm { connections, rounds: 2, dialect: Dialect::Classic, rate: 0, server_pid: Some(server.pid()) };
@@ -61,7 +61,7 @@ pub fn storm(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError>
     Ok(())
 }
 
-pub fn connect(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn connect(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let connections = bench.scaled(10_000);
     let params =
         |pid| Connect { connections, in_flight_max: IN_FLIGHT_MAX, dialect: Dialect::Classic, server_pid: Some(pid) };
@@ -93,7 +93,7 @@ pub fn connect(bench: &mut Bench, results: &mut Results) -> Result<(), BenchErro
     Ok(())
 }
 
-pub fn resume_storm(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn resume_storm(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let connections = bench.scaled(MANY);
     let server = bench.bed.server(Placement::Server, &[])?;
     let params = Storm { connections, rounds: 1, dialect: Dialect::V1, rate: 2, server_pid: None };
@@ -111,7 +111,7 @@ pub fn resume_storm(bench: &mut Bench, results: &mut Results) -> Result<(), Benc
     Ok(())
 }
 
-pub fn observer(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn observer(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     for full in [1000, 10_000] {
         let connections = bench.scaled(full);
         // Without linger, every disconnect and reconnect changes the count.

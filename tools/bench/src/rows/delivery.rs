@@ -36,7 +36,7 @@ fn write_cost(batch: f64, measured: &[(f64, f64)]) -> Option<f64> {
     Some(low + (high - low) * (batch - smaller) / (larger - smaller))
 }
 
-pub fn fanout_params(bench: &Bench, pace: Pace, pid: u32) -> Fanout {
+pub(super) fn fanout_params(bench: &Bench, pace: Pace, pid: u32) -> Fanout {
     Fanout {
         subscribers: 0,
         pace,
@@ -65,7 +65,7 @@ fn wrong(report: &FanoutReport) -> f64 {
     wrong
 }
 
-pub fn fanout(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn fanout(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let mut failures = 0.0;
     for full in [1000, 10_000] {
         failures += fanout_to(bench, results, full)?;
@@ -121,7 +121,7 @@ fn fanout_to(bench: &mut Bench, results: &mut Results, full: usize) -> Result<f6
     Ok(failures)
 }
 
-pub fn latency(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn latency(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let subscribers = bench.scaled(1000);
     let pace = Pace::Rate(400);
     let baseline = {
@@ -146,7 +146,7 @@ pub fn latency(bench: &mut Bench, results: &mut Results) -> Result<(), BenchErro
     Ok(())
 }
 
-pub fn shards(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn shards(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let subscribers = bench.scaled(1000);
     if bench.bed.cores.count() < 2 {
         results.record_missing("shards", &"the machine has only one core");

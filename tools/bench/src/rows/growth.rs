@@ -23,7 +23,7 @@ struct Figures {
     latency: f64,
 }
 
-pub fn growth(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn growth(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let mut all = Vec::new();
     for full in SIZES {
         let size = bench.scaled(full);

@@ -12,7 +12,7 @@ use crate::results::{Goal, Metric, Results, Unit};
 
 const CHARS: usize = 200;
 
-pub fn durable(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn durable(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let goals: [(usize, Places, &str, Option<Goal>); 3] = [
         (100, Places::Each, "a room each", Some(("≥ 10 k/s", |rate, _| rate >= 10e3))),
         (1000, Places::Each, "a room each", Some(("≥ 20 k/s", |rate, _| rate >= 20e3))),
@@ -42,7 +42,7 @@ pub fn durable(bench: &mut Bench, results: &mut Results) -> Result<(), BenchErro
     Ok(())
 }
 
-pub fn rooms(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn rooms(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let count = bench.scaled(10_000);
     let server = bench.bed.server(Placement::Server, &[])?;
     let params = |busy| Rooms {
@@ -81,7 +81,7 @@ pub fn rooms(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError>
     Ok(())
 }
 
-pub fn resume(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn resume(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let sessions = bench.scaled(1000);
     let changes = bench.scaled(500);
     let server = bench.bed.server(Placement::Server, &[])?;

@@ -30,7 +30,7 @@ impl CommitSink for NullSink {
     fn commit(&mut self, _: CommitGroup<'_>) {}
 }
 
-pub fn past(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn past(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let many = bench.past;
     let mut pages = Vec::new();
     for messages in [FEW.min(many), many] {
@@ -151,7 +151,7 @@ fn now() -> Timestamp {
     std::time::SystemTime::now().into()
 }
 
-pub fn size(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn size(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let bytes = std::fs::metadata(&bench.bed.teahouse)?.len();
     #[expect(clippy::cast_precision_loss, reason = "bytes of a file")]
     let megabytes = bytes as f64 / 1e6;
@@ -161,7 +161,7 @@ pub fn size(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> 
 }
 
 /// Reads the counts of the allocation test, which `make bench` runs before.
-pub fn allocations(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
+pub(super) fn allocations(bench: &mut Bench, results: &mut Results) -> Result<(), BenchError> {
     let path = bench.bed.data.join("allocations.txt");
     let Ok(text) = std::fs::read_to_string(&path) else {
         results.record_missing("allocations", &"the allocation test was not run; make bench runs it");

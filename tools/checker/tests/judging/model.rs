@@ -11,14 +11,14 @@ use teahouse_checker::wire::{
 };
 use teahouse_checker::{Bounds, DeviceView, Dialect, End, Fact, History, ServerEvent, Socket};
 
-pub const LINGER_US: u64 = 5_000_000;
-pub const BOUNDS: Bounds =
+pub(crate) const LINGER_US: u64 = 5_000_000;
+pub(crate) const BOUNDS: Bounds =
     Bounds { sessions_per_user: 2, linger_us: LINGER_US, slack_us: 500_000, arrival_us: 1_000_000 };
 
 /// The lobby, a private room of users 1 and 2, and the direct room of users 1 and 2.
-pub const LOBBY: u64 = 1;
-pub const PRIVATE: u64 = 2;
-pub const DIRECT: u64 = 3;
+pub(crate) const LOBBY: u64 = 1;
+pub(crate) const PRIVATE: u64 = 2;
+pub(crate) const DIRECT: u64 = 3;
 
 /// A live session.
 struct Session {
@@ -28,7 +28,7 @@ struct Session {
 }
 
 /// The server and its clients.
-pub struct Model {
+pub(crate) struct Model {
     pub history: History,
     pub db: DbState,
     pub now_us: u64,
@@ -40,7 +40,7 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let room = |kind: &str, members: &[u64]| db_state::Room {
             kind: kind.to_owned(),
             members: members.iter().map(|user| (*user, 0)).collect(),
@@ -67,7 +67,7 @@ impl Model {
 
     // ── Time ──
 
-    pub fn advance(&mut self, us: u64) {
+    pub(crate) fn advance(&mut self, us: u64) {
         let until = self.now_us + us;
         while let Some((&user, &at)) = self.lingers.iter().filter(|(_, at)| **at <= until).min_by_key(|(_, at)| **at) {
             self.now_us = self.now_us.max(at);
@@ -79,19 +79,19 @@ impl Model {
         self.broadcast_counts();
     }
 
-    pub fn record(&mut self, socket: &Socket, fact: Fact) {
+    pub(crate) fn record(&mut self, socket: &Socket, fact: Fact) {
         self.now_us += 100;
         self.history.record(self.now_us, Some(socket), fact);
     }
 
-    pub fn deliver(&mut self, socket: &Socket, id: Option<&str>, body: ServerBody) {
+    pub(crate) fn deliver(&mut self, socket: &Socket, id: Option<&str>, body: ServerBody) {
         let envelope = ServerEnvelope { id: id.map(str::to_owned), body };
         let view = self.views.get_mut(&(socket.user, socket.device.to_string())).unwrap();
         view.apply(&envelope).unwrap();
         self.record(socket, Fact::EnvelopeReceived(envelope));
     }
 
-    pub fn send_request(&mut self, socket: &Socket, body: RequestBody) -> String {
+    pub(crate) fn send_request(&mut self, socket: &Socket, body: RequestBody) -> String {
         self.number += 1;
         let id = format!("c-{}", self.number);
         let request = Request { id: Some(id.clone()), body };
@@ -140,16 +140,16 @@ impl Model {
     // ── Sessions ──
 
     /// The live session of a device.
-    pub fn live(&self, user: u64, device: &str) -> Option<Socket> {
+    pub(crate) fn live(&self, user: u64, device: &str) -> Option<Socket> {
         let session = self.sessions.iter().find(|one| one.socket.user == user && &*one.socket.device == device);
         session.map(|session| session.socket.clone())
     }
 
-    pub fn live_all(&self) -> Vec<Socket> {
+    pub(crate) fn live_all(&self) -> Vec<Socket> {
         self.sessions.iter().map(|session| session.socket.clone()).collect()
     }
 
-    pub fn connect(&mut self, user: u64, device: &str, dialect: Dialect) -> Socket {
+    pub(crate) fn connect(&mut self, user: u64, device: &str, dialect: Dialect) -> Socket {
         self.number += 1;
         let socket = Socket { user, device: device.into(), dialect, number: self.number };
         self.record(&socket, Fact::HandshakeSent { device: None });
@@ -172,7 +172,7 @@ impl Model {
         socket
     }
 
-    pub fn close(&mut self, socket: &Socket, code: u16) {
+    pub(crate) fn close(&mut self, socket: &Socket, code: u16) {
         self.sessions.retain(|session| session.socket.number != socket.number);
         let reason = "why".to_owned();
         if socket.dialect == Dialect::V1 {
@@ -246,13 +246,13 @@ impl Model {
     }
 
     /// Cuts the connection; the user lingers.
-    pub fn cut(&mut self, socket: &Socket) {
+    pub(crate) fn cut(&mut self, socket: &Socket) {
         self.record(socket, Fact::Ended(End::Cut));
         self.remove_session(socket, true);
     }
 
     /// Closes the connection; the user does not linger.
-    pub fn leave(&mut self, socket: &Socket) {
+    pub(crate) fn leave(&mut self, socket: &Socket) {
         self.record(socket, Fact::Ended(End::Left { code: 1000 }));
         self.remove_session(socket, false);
     }
@@ -274,11 +274,11 @@ impl Model {
     // ── Messages ──
 
     /// Sends a message under a key of its own; classic has no keys.
-    pub fn send_message(&mut self, socket: &Socket, room: u64, content: &str) -> u64 {
+    pub(crate) fn send_message(&mut self, socket: &Socket, room: u64, content: &str) -> u64 {
         self.send_message_as(socket, room, content, &format!("key of {content}"))
     }
 
-    pub fn send_message_as(&mut self, socket: &Socket, room: u64, content: &str, key: &str) -> u64 {
+    pub(crate) fn send_message_as(&mut self, socket: &Socket, room: u64, content: &str, key: &str) -> u64 {
         let client_id = (socket.dialect == Dialect::V1).then(|| key.to_owned());
         let body =
             RequestBody::Message { room, content: content.to_owned(), client_id: client_id.clone(), reply_to: None };
@@ -301,7 +301,7 @@ impl Model {
         row.id
     }
 
-    pub fn store_message(
+    pub(crate) fn store_message(
         &mut self,
         sender: u64,
         room: u64,
@@ -326,7 +326,7 @@ impl Model {
         row
     }
 
-    pub fn broadcast_change(&mut self, id: u64, change: &Change) {
+    pub(crate) fn broadcast_change(&mut self, id: u64, change: &Change) {
         let row = self.row(id).clone();
         for socket in self.live_all() {
             if !self.db.rooms[&row.room].members.contains_key(&socket.user) {
@@ -345,7 +345,7 @@ impl Model {
         }
     }
 
-    pub fn row(&mut self, id: u64) -> &mut db_state::Message {
+    pub(crate) fn row(&mut self, id: u64) -> &mut db_state::Message {
         self.db.messages.iter_mut().find(|row| row.id == id).unwrap()
     }
 
@@ -369,13 +369,13 @@ impl Model {
         self.broadcast_change(id, change);
     }
 
-    pub fn edit(&mut self, socket: &Socket, id: u64, content: &str) {
+    pub(crate) fn edit(&mut self, socket: &Socket, id: u64, content: &str) {
         let (user, content) = (socket.user, content.to_owned());
         let body = RequestBody::Edit { message: id, content: content.clone() };
         self.change(socket, id, body, &Change::Edit { user }, |row| (row.content, row.edited) = (content, true));
     }
 
-    pub fn delete(&mut self, socket: &Socket, id: u64) {
+    pub(crate) fn delete(&mut self, socket: &Socket, id: u64) {
         let change = Change::Delete { user: socket.user };
         self.change(socket, id, RequestBody::Delete { message: id }, &change, |row| {
             row.deleted = true;
@@ -384,7 +384,7 @@ impl Model {
         });
     }
 
-    pub fn react(&mut self, socket: &Socket, id: u64, on: bool) {
+    pub(crate) fn react(&mut self, socket: &Socket, id: u64, on: bool) {
         let (user, emoji) = (socket.user, "👍".to_owned());
         let body = RequestBody::React { message: id, emoji: emoji.clone(), on };
         self.change(socket, id, body, &Change::React { user, emoji: emoji.clone(), on }, |row| {
@@ -396,7 +396,7 @@ impl Model {
         });
     }
 
-    pub fn mark_read(&mut self, socket: &Socket, room: u64, seq: u64) {
+    pub(crate) fn mark_read(&mut self, socket: &Socket, room: u64, seq: u64) {
         let user = socket.user;
         let request_id = self.send_request(socket, RequestBody::Read { room, seq });
         let there = self.db.rooms.get_mut(&room).unwrap();
@@ -413,7 +413,7 @@ impl Model {
         }
     }
 
-    pub fn watch_presence(&mut self, socket: &Socket, room: u64) {
+    pub(crate) fn watch_presence(&mut self, socket: &Socket, room: u64) {
         let request_id = self.send_request(socket, RequestBody::Presence { room, on: true });
         let online: Vec<u64> =
             self.db.rooms[&room].members.keys().copied().filter(|user| self.online.contains(user)).collect();
@@ -422,7 +422,7 @@ impl Model {
         self.deliver(socket, Some(&request_id), ServerBody::Ack(ack));
     }
 
-    pub fn list_online(&mut self, user: u64) {
+    pub(crate) fn list_online(&mut self, user: u64) {
         self.number += 1;
         let socket = Socket { user, device: "http".into(), dialect: Dialect::Http, number: self.number };
         let id = self.send_request(&socket, RequestBody::OnlineUsers {});
@@ -432,7 +432,7 @@ impl Model {
 }
 
 /// A stored message as an envelope shows it.
-pub fn message(row: &db_state::Message, change: Option<Change>) -> Message {
+pub(crate) fn message(row: &db_state::Message, change: Option<Change>) -> Message {
     let mut reactions = BTreeMap::new();
     row.reactions.iter().for_each(|(emoji, _)| *reactions.entry(emoji.clone()).or_insert(0) += 1);
     Message {

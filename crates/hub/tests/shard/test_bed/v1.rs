@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::*;
 
 /// Members of rooms besides the lobby, and gates that hold back replies and reads.
-pub struct V1State {
+pub(crate) struct V1State {
     members: Mutex<BTreeMap<RoomId, Vec<u64>>>,
     moderators: Mutex<BTreeSet<(RoomId, u64)>>,
     /// Hellos whose snapshot was read.
@@ -43,19 +43,19 @@ impl Default for V1State {
     }
 }
 
-pub const TEA: RoomId = RoomId(7);
-pub const CAKE: RoomId = RoomId(8);
+pub(crate) const TEA: RoomId = RoomId(7);
+pub(crate) const CAKE: RoomId = RoomId(8);
 
 impl V1State {
-    pub fn members(&self, room: RoomId) -> Vec<UserId> {
+    pub(crate) fn members(&self, room: RoomId) -> Vec<UserId> {
         self.members.lock().unwrap().get(&room).into_iter().flatten().map(|user| UserId(*user)).collect()
     }
 
-    pub fn record_entry_read(&self) {
+    pub(crate) fn record_entry_read(&self) {
         self.entry_reads.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn changes(&self, all: &[Message], room: RoomId, from: CatchUpFrom) -> ChangesPage {
+    pub(crate) fn changes(&self, all: &[Message], room: RoomId, from: CatchUpFrom) -> ChangesPage {
         let (CatchUpFrom::Since(since) | CatchUpFrom::Held(since)) = from else {
             return ChangesPage { reset: true, ..self.changes(all, room, CatchUpFrom::Since(Version(0))) };
         };
@@ -67,7 +67,7 @@ impl V1State {
     }
 }
 
-pub fn entry(history: &ModelHistory, room: RoomId, user: UserId) -> RoomEntry {
+pub(super) fn entry(history: &ModelHistory, room: RoomId, user: UserId) -> RoomEntry {
     let is_moderator = history.v1.moderators.lock().unwrap().contains(&(room, user.0));
     let at = history.messages.lock().unwrap().iter().filter(|m| m.room == room).count() as u64;
     RoomEntry {
@@ -124,7 +124,7 @@ fn welcome_data(
 }
 
 /// Handles v1 requests: it welcomes, passes on what the hub performs itself, and lets users join.
-pub fn handle(
+pub(super) fn handle(
     history: &Arc<ModelHistory>,
     session: &SessionContext,
     has_said_hello: bool,
@@ -187,12 +187,12 @@ pub fn handle(
 }
 
 impl TestBed {
-    pub async fn connect_v1(&mut self, user: u64) -> Client {
+    pub(crate) async fn connect_v1(&mut self, user: u64) -> Client {
         let order = self.next_order();
         self.connect_with(Dialect::V1, user, order, None, &[]).await
     }
 
-    pub async fn connect_welcomed(&mut self, user: u64, held: Value) -> Client {
+    pub(crate) async fn connect_welcomed(&mut self, user: u64, held: Value) -> Client {
         let mut tab = self.connect_v1(user).await;
         tab.send_json(json!({"type": "hello", "id": "h", "data": {"rooms": held}})).await;
         let welcome = tab.envelope().await;
@@ -200,16 +200,16 @@ impl TestBed {
         tab
     }
 
-    pub fn post_in(&mut self, room: RoomId, content: &str) {
+    pub(crate) fn post_in(&mut self, room: RoomId, content: &str) {
         self.commit(room, Audience::Room, 1, content);
     }
 
-    pub fn add_member(&mut self, room: RoomId, user: u64, requester: Option<SessionId>) {
+    pub(crate) fn add_member(&mut self, room: RoomId, user: u64, requester: Option<SessionId>) {
         self.history.v1.members.lock().unwrap().entry(room).or_default().push(user);
         self.push_entry(room, user, requester);
     }
 
-    pub fn make_moderator(&mut self, room: RoomId, user: u64) {
+    pub(crate) fn make_moderator(&mut self, room: RoomId, user: u64) {
         self.history.v1.moderators.lock().unwrap().insert((room, user));
         self.push_entry(room, user, None);
     }
@@ -219,11 +219,11 @@ impl TestBed {
         self.push_change(room, Change::Entry { user: UserId(user), entry, requester });
     }
 
-    pub fn set_title(&mut self, room: RoomId, title: &str) {
+    pub(crate) fn set_title(&mut self, room: RoomId, title: &str) {
         self.push_change(room, Change::Room { name: None, title: title.into() });
     }
 
-    pub fn rename_user(&mut self, user: u64) {
+    pub(crate) fn rename_user(&mut self, user: u64) {
         self.push_change(LOBBY, Change::Profile(profile(user)));
     }
 
@@ -232,26 +232,26 @@ impl TestBed {
         self.feed.flush_notify();
     }
 
-    pub fn remove_member(&mut self, room: RoomId, user: u64) {
+    pub(crate) fn remove_member(&mut self, room: RoomId, user: u64) {
         self.history.v1.members.lock().unwrap().get_mut(&room).unwrap().retain(|other| *other != user);
         self.push_change(room, Change::Left { user: UserId(user), members: 1 });
     }
 
     /// Waits until this many joins have read their room.
-    pub async fn wait_for_joins(&self, count: u64) {
+    pub(crate) async fn wait_for_joins(&self, count: u64) {
         while self.history.v1.joins.load(Ordering::Relaxed) < count {
             tokio::task::yield_now().await;
         }
     }
 
     /// Waits until this many reads of entries began.
-    pub async fn wait_for_entry_reads(&self, count: u64) {
+    pub(crate) async fn wait_for_entry_reads(&self, count: u64) {
         while self.history.v1.entry_reads.load(Ordering::Relaxed) < count {
             tokio::task::yield_now().await;
         }
     }
 
-    pub async fn wait_for_snapshots(&self, count: u64) {
+    pub(crate) async fn wait_for_snapshots(&self, count: u64) {
         while self.history.v1.hellos.load(Ordering::Relaxed) < count {
             tokio::task::yield_now().await;
         }
@@ -259,11 +259,11 @@ impl TestBed {
 }
 
 impl Client {
-    pub async fn send_json(&mut self, envelope: Value) {
+    pub(crate) async fn send_json(&mut self, envelope: Value) {
         self.send(&envelope.to_string()).await;
     }
 
-    pub async fn envelope(&mut self) -> Value {
+    pub(crate) async fn envelope(&mut self) -> Value {
         match self.receive().await {
             Received::Text(text) => serde_json::from_str(&text).unwrap(),
             other => panic!("{other:?}"),
@@ -271,7 +271,7 @@ impl Client {
     }
 
     /// The next envelope that is no online count.
-    pub async fn next_event(&mut self) -> Value {
+    pub(crate) async fn next_event(&mut self) -> Value {
         loop {
             let envelope = self.envelope().await;
             if envelope["type"] != "online_count" {
@@ -280,7 +280,7 @@ impl Client {
         }
     }
 
-    pub async fn next_of(&mut self, kind: &str) -> Value {
+    pub(crate) async fn next_of(&mut self, kind: &str) -> Value {
         loop {
             let envelope = self.envelope().await;
             if envelope["type"] == kind {
@@ -290,7 +290,7 @@ impl Client {
     }
 
     /// Everything that arrives before the reply to a heartbeat, in short.
-    pub async fn until_heartbeat(&mut self) -> Vec<String> {
+    pub(crate) async fn until_heartbeat(&mut self) -> Vec<String> {
         self.send_json(json!({"type": "heartbeat", "id": "beat"})).await;
         let mut all = Vec::new();
         loop {
@@ -303,7 +303,7 @@ impl Client {
     }
 }
 
-pub fn short(envelope: &Value) -> String {
+pub(crate) fn short(envelope: &Value) -> String {
     let data = &envelope["data"];
     match envelope["type"].as_str().unwrap() {
         "message" => format!("{}@{}: {}", data["room"], data["version"], data["content"].as_str().unwrap()),

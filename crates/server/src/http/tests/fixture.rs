@@ -28,11 +28,11 @@ use crate::passwords::Passwords;
 use crate::secrets::Secrets;
 use crate::tokens::Tokens;
 
-pub const PASSWORD: &str = "secret123";
+pub(crate) const PASSWORD: &str = "secret123";
 
 /// A hub without sockets: it records calls and reports what a test sets.
 #[derive(Default)]
-pub struct FakeSessions {
+pub(crate) struct FakeSessions {
     pub online: Mutex<Vec<UserId>>,
     pub revoked: Mutex<Vec<Revoked>>,
     pub published: Mutex<Vec<Publication>>,
@@ -73,11 +73,11 @@ impl LiveSessions for FakeSessions {
 
 /// The commits of the store.
 #[derive(Clone, Default)]
-pub struct RecordedCommits(pub Arc<Mutex<Vec<Commit>>>);
+pub(crate) struct RecordedCommits(pub Arc<Mutex<Vec<Commit>>>);
 
 impl RecordedCommits {
     /// New and changed messages, in the order of commit.
-    pub fn messages(&self) -> Vec<(Message, MessageChange)> {
+    pub(crate) fn messages(&self) -> Vec<(Message, MessageChange)> {
         self.of(|change| match change {
             Change::Message { message, what, .. } => Some((message.clone(), what.clone())),
             _ => None,
@@ -85,7 +85,7 @@ impl RecordedCommits {
     }
 
     /// The changes of one kind.
-    pub fn of<T>(&self, wanted: impl Fn(&Change) -> Option<T>) -> Vec<T> {
+    pub(crate) fn of<T>(&self, wanted: impl Fn(&Change) -> Option<T>) -> Vec<T> {
         self.0.lock().unwrap().iter().filter_map(|commit| wanted(&commit.change)).collect()
     }
 }
@@ -96,7 +96,7 @@ impl CommitSink for RecordedCommits {
     }
 }
 
-pub struct Fixture {
+pub(crate) struct Fixture {
     pub app: Arc<App>,
     pub router: Router,
     pub live: Arc<FakeSessions>,
@@ -107,12 +107,12 @@ pub struct Fixture {
 }
 
 /// A server with the default configuration.
-pub fn fixture() -> Fixture {
+pub(crate) fn fixture() -> Fixture {
     fixture_with(&[])
 }
 
 /// A server with some configuration keys set by environment variables.
-pub fn fixture_with(keys: &[(&str, &str)]) -> Fixture {
+pub(crate) fn fixture_with(keys: &[(&str, &str)]) -> Fixture {
     let data = tempfile::tempdir().unwrap();
     let mut environment: Vec<_> = keys.iter().map(|(key, value)| (key.into(), value.into())).collect();
     environment.push(("TEAHOUSE_SERVER__DATA".into(), data.path().into()));
@@ -136,7 +136,7 @@ pub fn fixture_with(keys: &[(&str, &str)]) -> Fixture {
 
 /// A user with an account.
 #[derive(Clone)]
-pub struct TestUser {
+pub(crate) struct TestUser {
     pub id: u64,
     pub token: String,
     pub cookie: String,
@@ -144,7 +144,7 @@ pub struct TestUser {
 
 impl Fixture {
     /// Registers a user.
-    pub async fn join(&self, name: &str) -> TestUser {
+    pub(crate) async fn join(&self, name: &str) -> TestUser {
         let body = json!({ "username": name, "password": PASSWORD, "email": format!("{name}@example.org") });
         let answer = self.post("/api/auth/register", None, body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
@@ -152,50 +152,50 @@ impl Fixture {
     }
 
     /// Logs in again.
-    pub async fn log_in(&self, name: &str, password: &str) -> TestResponse {
+    pub(crate) async fn log_in(&self, name: &str, password: &str) -> TestResponse {
         self.post("/api/auth/login", None, json!({ "username": name, "password": password })).await
     }
 
-    pub async fn get(&self, path: &str, who: Option<&TestUser>) -> TestResponse {
+    pub(crate) async fn get(&self, path: &str, who: Option<&TestUser>) -> TestResponse {
         self.ask(request("GET", path, who).body(Body::empty()).unwrap()).await
     }
 
-    pub async fn post(&self, path: &str, who: Option<&TestUser>, body: Value) -> TestResponse {
+    pub(crate) async fn post(&self, path: &str, who: Option<&TestUser>, body: Value) -> TestResponse {
         self.ask(request("POST", path, who).body(body.to_string().into()).unwrap()).await
     }
 
-    pub async fn put(&self, path: &str, who: &TestUser, body: Value) -> TestResponse {
+    pub(crate) async fn put(&self, path: &str, who: &TestUser, body: Value) -> TestResponse {
         self.ask(request("PUT", path, Some(who)).body(body.to_string().into()).unwrap()).await
     }
 
-    pub async fn patch(&self, path: &str, who: &TestUser, body: Value) -> TestResponse {
+    pub(crate) async fn patch(&self, path: &str, who: &TestUser, body: Value) -> TestResponse {
         self.ask(request("PATCH", path, Some(who)).body(body.to_string().into()).unwrap()).await
     }
 
-    pub async fn delete(&self, path: &str, who: &TestUser) -> TestResponse {
+    pub(crate) async fn delete(&self, path: &str, who: &TestUser) -> TestResponse {
         self.ask(request("DELETE", path, Some(who)).body(Body::empty()).unwrap()).await
     }
 
     /// Sends a message to the lobby and returns its id.
-    pub async fn say(&self, who: &TestUser, content: &str) -> u64 {
+    pub(crate) async fn say(&self, who: &TestUser, content: &str) -> u64 {
         let answer = self.post("/api/chat/send", Some(who), json!({ "content": content })).await;
         answer.data("message_id").as_u64().unwrap()
     }
 
     /// Sends a private message and returns the conversation's id.
-    pub async fn write(&self, who: &TestUser, to: &TestUser, content: &str) -> u64 {
+    pub(crate) async fn write(&self, who: &TestUser, to: &TestUser, content: &str) -> u64 {
         let body = json!({ "receiver_id": to.id, "content": content });
         let answer = self.post("/api/messages/send", Some(who), body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.data("conversation_id").as_u64().unwrap()
     }
 
-    pub async fn ask(&self, request: Request<Body>) -> TestResponse {
+    pub(crate) async fn ask(&self, request: Request<Body>) -> TestResponse {
         ask(&self.router, request).await
     }
 }
 
-pub fn request(method: &str, path: &str, who: Option<&TestUser>) -> axum::http::request::Builder {
+pub(crate) fn request(method: &str, path: &str, who: Option<&TestUser>) -> axum::http::request::Builder {
     let builder = Request::builder().method(method).uri(path).extension(PeerAddr(([203, 0, 113, 9], 4711).into()));
     match who {
         Some(person) => builder.header("authorization", format!("Bearer {}", person.token)),
@@ -204,12 +204,12 @@ pub fn request(method: &str, path: &str, who: Option<&TestUser>) -> axum::http::
 }
 
 /// The same request from another address.
-pub fn from(address: &str, mut request: Request<Body>) -> Request<Body> {
+pub(crate) fn from(address: &str, mut request: Request<Body>) -> Request<Body> {
     request.extensions_mut().insert(PeerAddr(SocketAddr::new(address.parse().unwrap(), 4711)));
     request
 }
 
-pub async fn ask(router: &Router, request: Request<Body>) -> TestResponse {
+pub(crate) async fn ask(router: &Router, request: Request<Body>) -> TestResponse {
     let path = request.uri().path().to_owned();
     let response = router.clone().oneshot(request).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -230,7 +230,7 @@ pub async fn ask(router: &Router, request: Request<Body>) -> TestResponse {
 }
 
 #[derive(Debug)]
-pub struct TestResponse {
+pub(crate) struct TestResponse {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Value,
@@ -238,29 +238,29 @@ pub struct TestResponse {
 
 impl TestResponse {
     /// A field of `data`.
-    pub fn data(&self, field: &str) -> &Value {
+    pub(crate) fn data(&self, field: &str) -> &Value {
         assert!(self.status < 300, "{self:?}");
         &self.body["data"][field]
     }
 
     /// Status, code and field of an error.
-    pub fn error(&self) -> (u16, &str, Option<&str>) {
+    pub(crate) fn error(&self) -> (u16, &str, Option<&str>) {
         (self.status, self.body["error_code"].as_str().unwrap_or("-"), self.body["data"]["field"].as_str())
     }
 
     /// The names of the fields of `data`, in order.
-    pub fn fields(&self) -> Vec<&str> {
+    pub(crate) fn fields(&self) -> Vec<&str> {
         self.body["data"].as_object().unwrap().keys().map(String::as_str).collect()
     }
 
     /// The refresh cookie of the response, as a browser sends it back.
-    pub fn cookie(&self) -> String {
+    pub(crate) fn cookie(&self) -> String {
         self.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
     }
 }
 
 impl TestUser {
-    pub fn of(answer: &TestResponse) -> Self {
+    pub(crate) fn of(answer: &TestResponse) -> Self {
         Self {
             id: answer.data("user")["id"].as_u64().unwrap(),
             token: answer.data("token").as_str().unwrap().to_owned(),
@@ -270,8 +270,8 @@ impl TestUser {
 }
 
 /// A request with a cookie and no body.
-pub fn with_cookie(path: &str, cookie: &str) -> Request<Body> {
+pub(crate) fn with_cookie(path: &str, cookie: &str) -> Request<Body> {
     request("POST", path, None).header("cookie", cookie).body(Body::empty()).unwrap()
 }
 
-pub const UNAUTHORIZED: u16 = StatusCode::UNAUTHORIZED.as_u16();
+pub(crate) const UNAUTHORIZED: u16 = StatusCode::UNAUTHORIZED.as_u16();

@@ -12,7 +12,7 @@ use crate::tokens::{Claims, TokenError};
 
 /// A user whose token is valid.
 #[derive(Clone, Debug)]
-pub struct Authenticated {
+pub(crate) struct Authenticated {
     /// The user as the store has it now.
     pub user: User,
     /// What the server remembers of the token.
@@ -51,7 +51,11 @@ pub enum AuthenticateError {
 ///
 /// # Errors
 /// The request has no user.
-pub async fn authenticate(app: &App, token: Option<&str>, address: IpAddr) -> Result<Authenticated, AuthenticateError> {
+pub(crate) async fn authenticate(
+    app: &App,
+    token: Option<&str>,
+    address: IpAddr,
+) -> Result<Authenticated, AuthenticateError> {
     let token = token.ok_or(AuthenticateError::Missing)?;
     let outcome = verify(app, token).await;
     if let Err(error) = &outcome

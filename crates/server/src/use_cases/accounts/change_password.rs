@@ -10,11 +10,11 @@ use crate::app::App;
 use crate::limits::RetryAfter;
 use crate::passwords::{PasswordError, Verdict};
 use crate::session_tokens::replace_password;
-pub use crate::validation::credentials::InvalidPassword;
+pub(crate) use crate::validation::credentials::InvalidPassword;
 use crate::validation::credentials::check_password;
 
 /// A request for another password, as it was typed.
-pub struct PasswordChange {
+pub(crate) struct PasswordChange {
     /// The current password.
     pub current: String,
     /// The new password.
@@ -47,7 +47,7 @@ pub enum ChangePasswordError {
 ///
 /// # Errors
 /// The password was not changed.
-pub async fn change_password(
+pub(crate) async fn change_password(
     app: &Arc<App>,
     caller: Authenticated,
     change: PasswordChange,

@@ -11,7 +11,7 @@ use super::log_out;
 use crate::app::App;
 use crate::limits::{AddressLimit, RetryAfter};
 use crate::passwords::{PasswordError, Verdict};
-pub use crate::session_tokens::Login;
+pub(crate) use crate::session_tokens::Login;
 use crate::session_tokens::begin_login;
 
 /// Why the login failed.
@@ -38,7 +38,7 @@ pub enum LogInError {
 ///
 /// # Errors
 /// The login failed.
-pub async fn log_in(app: &Arc<App>, name: &str, password: String, address: IpAddr) -> Result<Login, LogInError> {
+pub(crate) async fn log_in(app: &Arc<App>, name: &str, password: String, address: IpAddr) -> Result<Login, LogInError> {
     let name = name.trim();
     app.limits.take_for_address(AddressLimit::Login, address).map_err(LogInError::RateLimited)?;
     let wait = app.limits.password_attempt(name, address).map_err(LogInError::RateLimited)?;

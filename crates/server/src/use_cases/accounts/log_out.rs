@@ -9,7 +9,7 @@ use teahouse_store::StoreError;
 
 use super::authenticate::Authenticated;
 use crate::app::App;
-pub use crate::session_tokens::RefreshSecret;
+pub(crate) use crate::session_tokens::RefreshSecret;
 use crate::tokens::LoginId;
 
 /// How much longer than the token itself the store remembers its revocation: verifying a token grants leeway.
@@ -31,7 +31,7 @@ pub enum LogOutError {
 ///
 /// # Errors
 /// No login was ended.
-pub async fn log_out(
+pub(crate) async fn log_out(
     app: &Arc<App>,
     token: Option<Authenticated>,
     refresh: Option<RefreshSecret>,

@@ -20,6 +20,6 @@ pub enum ReadProfileError {
 ///
 /// # Errors
 /// There is no such user.
-pub async fn read_profile(app: &App, id: UserId) -> Result<User, ReadProfileError> {
+pub(crate) async fn read_profile(app: &App, id: UserId) -> Result<User, ReadProfileError> {
     app.store.user(id).await?.ok_or(ReadProfileError::NotFound)
 }

@@ -7,7 +7,7 @@ use teahouse_store::StoreError;
 
 use crate::app::App;
 use crate::limits::{AddressLimit, RetryAfter};
-pub use crate::session_tokens::{Login, RefreshSecret};
+pub(crate) use crate::session_tokens::{Login, RefreshSecret};
 use crate::session_tokens::{issue_token, refresh_expiry};
 use crate::tokens::LoginId;
 
@@ -29,7 +29,7 @@ pub enum RefreshError {
 ///
 /// # Errors
 /// The login was not continued; a valid refresh token stays valid.
-pub async fn refresh_login(app: &Arc<App>, old: RefreshSecret, address: IpAddr) -> Result<Login, RefreshError> {
+pub(crate) async fn refresh_login(app: &Arc<App>, old: RefreshSecret, address: IpAddr) -> Result<Login, RefreshError> {
     let own = Arc::clone(app);
     let login = app.run_to_end(async move { exchange(&own, &old).await }).await?;
     match login {

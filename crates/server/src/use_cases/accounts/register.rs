@@ -8,13 +8,13 @@ use teahouse_store::{CreateUserError, NewUser, StoreError};
 use crate::app::{App, own_ids_start};
 use crate::limits::{AddressLimit, RetryAfter};
 use crate::passwords::PasswordError;
-pub use crate::session_tokens::Login;
+pub(crate) use crate::session_tokens::Login;
 use crate::session_tokens::begin_login;
-pub use crate::validation::credentials::{InvalidEmail, InvalidPassword, InvalidUsername};
+pub(crate) use crate::validation::credentials::{InvalidEmail, InvalidPassword, InvalidUsername};
 use crate::validation::credentials::{check_email, check_password, check_username};
 
 /// A request for an account, as it was typed.
-pub struct Registration {
+pub(crate) struct Registration {
     /// The name to log in with.
     pub username: String,
     /// The password.
@@ -61,7 +61,7 @@ impl From<StoreError> for RegisterError {
 ///
 /// # Errors
 /// No account was created.
-pub async fn register(app: &Arc<App>, registration: Registration) -> Result<Login, RegisterError> {
+pub(crate) async fn register(app: &Arc<App>, registration: Registration) -> Result<Login, RegisterError> {
     if !app.config.auth.registration_open() {
         return Err(RegisterError::Closed);
     }

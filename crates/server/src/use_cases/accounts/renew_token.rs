@@ -22,7 +22,12 @@ pub enum RenewError {
 ///
 /// # Errors
 /// The token is invalid or another user's.
-pub async fn renew_token(app: &App, user: UserId, token: &str, address: IpAddr) -> Result<TokenMark, RenewError> {
+pub(crate) async fn renew_token(
+    app: &App,
+    user: UserId,
+    token: &str,
+    address: IpAddr,
+) -> Result<TokenMark, RenewError> {
     let authenticated = authenticate(app, Some(token), address).await?;
     if authenticated.user.profile.id == user { Ok(authenticated.mark) } else { Err(RenewError::OtherUser) }
 }

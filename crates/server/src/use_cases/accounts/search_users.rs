@@ -5,7 +5,7 @@ use teahouse_core::{Profile, UserId};
 use teahouse_store::StoreError;
 
 use crate::app::App;
-pub use crate::validation::search_query::InvalidQuery;
+pub(crate) use crate::validation::search_query::InvalidQuery;
 use crate::validation::search_query::check_query;
 
 /// Why no page was read.
@@ -23,7 +23,7 @@ pub enum SearchError {
 ///
 /// # Errors
 /// No page was read.
-pub async fn search_users(
+pub(crate) async fn search_users(
     app: &App,
     prefix: Option<&str>,
     after: Option<UserId>,

@@ -5,7 +5,7 @@ use teahouse_store::StoreError;
 
 use crate::app::App;
 use crate::validation::profile::check_profile;
-pub use crate::validation::profile::{InvalidProfile, ProfileUpdate};
+pub(crate) use crate::validation::profile::{InvalidProfile, ProfileUpdate};
 
 /// Why the profile was not changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum UpdateProfileError {
 ///
 /// # Errors
 /// The profile was not changed.
-pub async fn update_profile(app: &App, user: &User, update: ProfileUpdate) -> Result<User, UpdateProfileError> {
+pub(crate) async fn update_profile(app: &App, user: &User, update: ProfileUpdate) -> Result<User, UpdateProfileError> {
     let change = check_profile(&user.profile.username, update)?;
     app.store.update_profile(user.profile.id, change).await?.ok_or(UpdateProfileError::NotFound)
 }

@@ -9,6 +9,6 @@ use super::AdminContext;
 ///
 /// # Errors
 /// The name is taken, or the store failed.
-pub async fn create_key(context: &AdminContext<'_>, name: &str, key: TokenKey) -> Result<(), ApiKeyError> {
+pub(crate) async fn create_key(context: &AdminContext<'_>, name: &str, key: TokenKey) -> Result<(), ApiKeyError> {
     context.store.add_api_key(name, key, context.now).await
 }

@@ -7,7 +7,7 @@ use super::AdminContext;
 use crate::app::own_ids_start;
 
 /// An account to create; name and e-mail address are valid.
-pub struct AccountDraft {
+pub(crate) struct AccountDraft {
     /// The username.
     pub username: String,
     /// The e-mail address.
@@ -22,7 +22,7 @@ pub struct AccountDraft {
 ///
 /// # Errors
 /// The username or the e-mail address is taken, or the store failed.
-pub async fn create_user(context: &AdminContext<'_>, draft: AccountDraft) -> Result<User, CreateUserError> {
+pub(crate) async fn create_user(context: &AdminContext<'_>, draft: AccountDraft) -> Result<User, CreateUserError> {
     let AccountDraft { username, email, role, password_hash } = draft;
     let ids_start = own_ids_start(context.config);
     let user =

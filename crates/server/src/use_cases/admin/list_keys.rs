@@ -9,6 +9,6 @@ use super::AdminContext;
 ///
 /// # Errors
 /// The store failed.
-pub async fn list_keys(context: &AdminContext<'_>) -> Result<Vec<(String, Timestamp)>, StoreError> {
+pub(crate) async fn list_keys(context: &AdminContext<'_>) -> Result<Vec<(String, Timestamp)>, StoreError> {
     context.store.api_keys().await
 }

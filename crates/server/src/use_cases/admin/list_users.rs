@@ -9,7 +9,7 @@ use super::AdminContext;
 ///
 /// # Errors
 /// The store failed.
-pub async fn list_users(
+pub(crate) async fn list_users(
     context: &AdminContext<'_>,
     after: UserId,
     limit: u32,

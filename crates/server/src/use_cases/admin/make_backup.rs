@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::AdminContext;
-pub use crate::backup::CreateBackupError;
+pub(crate) use crate::backup::CreateBackupError;
 use crate::backup::create_backup;
 
 /// Copies everything into a directory that is empty or does not exist. `progress` is called with the share that is done,
@@ -11,7 +11,7 @@ use crate::backup::create_backup;
 ///
 /// # Errors
 /// There is no backup.
-pub async fn make_backup(
+pub(crate) async fn make_backup(
     context: &AdminContext<'_>,
     into: &Path,
     progress: impl FnMut(f64) + Send + 'static,

@@ -10,7 +10,7 @@ use super::{AdminContext, ChangeUserError};
 ///
 /// # Errors
 /// Nothing was changed.
-pub async fn mute_user(
+pub(crate) async fn mute_user(
     context: &AdminContext<'_>,
     name: &str,
     time: Option<Duration>,

@@ -8,6 +8,6 @@ use super::AdminContext;
 ///
 /// # Errors
 /// The store failed.
-pub async fn revoke_key(context: &AdminContext<'_>, name: &str) -> Result<bool, StoreError> {
+pub(crate) async fn revoke_key(context: &AdminContext<'_>, name: &str) -> Result<bool, StoreError> {
     context.store.revoke_api_key(name).await
 }

@@ -9,7 +9,11 @@ use super::{AdminContext, ChangeUserError};
 ///
 /// # Errors
 /// Nothing was changed.
-pub async fn set_disabled(context: &AdminContext<'_>, name: &str, disabled: bool) -> Result<User, ChangeUserError> {
+pub(crate) async fn set_disabled(
+    context: &AdminContext<'_>,
+    name: &str,
+    disabled: bool,
+) -> Result<User, ChangeUserError> {
     let user = context.store.set_disabled(name, disabled).await?.ok_or(ChangeUserError::NoSuchUser)?;
     if disabled && let Some(live) = context.live {
         live.revoke(Revoked { user: user.profile.id, what: Revocation::All }).await;

@@ -9,7 +9,7 @@ use crate::session_tokens::replace_password;
 ///
 /// # Errors
 /// Nothing was changed.
-pub async fn set_password(context: &AdminContext<'_>, name: &str, hash: &str) -> Result<User, ChangeUserError> {
+pub(crate) async fn set_password(context: &AdminContext<'_>, name: &str, hash: &str) -> Result<User, ChangeUserError> {
     // The store also finds users by their e-mail address; a name with an @ may be the address of somebody else.
     let found = context.store.user_by_login(name).await?.map(|(user, _)| user);
     let user = found

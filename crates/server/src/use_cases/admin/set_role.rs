@@ -8,6 +8,6 @@ use super::{AdminContext, ChangeUserError};
 ///
 /// # Errors
 /// Nothing was changed.
-pub async fn set_role(context: &AdminContext<'_>, name: &str, role: UserRole) -> Result<User, ChangeUserError> {
+pub(crate) async fn set_role(context: &AdminContext<'_>, name: &str, role: UserRole) -> Result<User, ChangeUserError> {
     context.store.set_role(name, role).await?.ok_or(ChangeUserError::NoSuchUser)
 }

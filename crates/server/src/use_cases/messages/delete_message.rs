@@ -9,7 +9,7 @@ use crate::app::App;
 ///
 /// # Errors
 /// The message does not exist, or the actor may not delete it.
-pub async fn delete_message(
+pub(crate) async fn delete_message(
     app: &App,
     actor: UserId,
     room: Option<RoomId>,

@@ -22,7 +22,12 @@ pub enum EditError {
 ///
 /// # Errors
 /// The message was not edited.
-pub async fn edit_message(app: &App, actor: UserId, message: MessageId, content: &str) -> Result<Version, EditError> {
+pub(crate) async fn edit_message(
+    app: &App,
+    actor: UserId,
+    message: MessageId,
+    content: &str,
+) -> Result<Version, EditError> {
     let content = check_content(content, CONTENT_CHARS_MAX)?.to_owned();
     Ok(app.store.edit_message(Edit { message, actor, content, now: app.now() }).await?)
 }

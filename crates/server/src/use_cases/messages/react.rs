@@ -22,7 +22,7 @@ pub enum ReactError {
 ///
 /// # Errors
 /// The reaction was not changed.
-pub async fn react(
+pub(crate) async fn react(
     app: &App,
     actor: UserId,
     message: MessageId,

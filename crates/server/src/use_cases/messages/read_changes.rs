@@ -8,7 +8,7 @@ use teahouse_store::{CatchUpBounds, CatchUpPage, RoomError, Store, StoreError};
 use crate::app::App;
 
 /// Everything that changed.
-pub struct Changes {
+pub(crate) struct Changes {
     /// All of it, in one page.
     pub page: CatchUpPage,
     /// The reader's own reactions to these messages.
@@ -17,7 +17,7 @@ pub struct Changes {
 
 /// From which version a reader reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ChangesFrom {
+pub(crate) enum ChangesFrom {
     /// From this version, however much changed.
     Since(Version),
     /// From this version. Where more than `CATCH_UP_CHANGES_MAX` changed, or the version is unknown, the page is a reset.
@@ -30,7 +30,7 @@ pub enum ChangesFrom {
 ///
 /// # Errors
 /// The store failed.
-pub async fn read_changes_page(
+pub(crate) async fn read_changes_page(
     store: &dyn Store,
     room: RoomId,
     from: ChangesFrom,
@@ -48,7 +48,7 @@ pub async fn read_changes_page(
 ///
 /// # Errors
 /// The room does not exist, or the reader is not a member.
-pub async fn read_changes(app: &App, user: UserId, room: RoomId, since: Version) -> Result<Changes, RoomError> {
+pub(crate) async fn read_changes(app: &App, user: UserId, room: RoomId, since: Version) -> Result<Changes, RoomError> {
     app.store.room_entry(room, user, app.now()).await?;
     // The limit equals the bound beyond which the page is a reset, so there is never a second page.
     let from = ChangesFrom::SinceOrReset(since);

@@ -6,7 +6,7 @@ use teahouse_store::{DirectRoom, DirectRoomError, HistoryFrom, HistoryQuery};
 use crate::app::App;
 
 /// A page as one of the two users sees it.
-pub struct ConversationPage {
+pub(crate) struct ConversationPage {
     /// Both users and their read marks, this page included.
     pub room: DirectRoom,
     /// Oldest first.
@@ -17,7 +17,7 @@ pub struct ConversationPage {
 ///
 /// # Errors
 /// The conversation does not exist, or the user is not part of it.
-pub async fn read_conversation(
+pub(crate) async fn read_conversation(
     app: &App,
     user: UserId,
     room: RoomId,

@@ -21,7 +21,7 @@ pub enum ReadHistoryError {
 ///
 /// # Errors
 /// No page was read.
-pub async fn read_history(
+pub(crate) async fn read_history(
     app: &App,
     user: UserId,
     room: RoomId,

@@ -9,7 +9,11 @@ use crate::app::App;
 ///
 /// # Errors
 /// The store failed.
-pub async fn read_lobby_backward(app: &App, before: Option<MessageId>, limit: u32) -> Result<HistoryPage, StoreError> {
+pub(crate) async fn read_lobby_backward(
+    app: &App,
+    before: Option<MessageId>,
+    limit: u32,
+) -> Result<HistoryPage, StoreError> {
     let from = before.map_or(HistoryFrom::Newest, HistoryFrom::Before);
     app.store.history(LOBBY, HistoryQuery { from, limit }).await
 }
@@ -19,7 +23,11 @@ pub async fn read_lobby_backward(app: &App, before: Option<MessageId>, limit: u3
 ///
 /// # Errors
 /// The store failed.
-pub async fn read_lobby_forward(app: &App, after: Option<MessageId>, limit: u32) -> Result<HistoryPage, StoreError> {
+pub(crate) async fn read_lobby_forward(
+    app: &App,
+    after: Option<MessageId>,
+    limit: u32,
+) -> Result<HistoryPage, StoreError> {
     let from = HistoryFrom::After(after.unwrap_or_default());
     app.store.history(LOBBY, HistoryQuery { from, limit }).await
 }

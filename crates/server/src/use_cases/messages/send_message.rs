@@ -16,7 +16,7 @@ use crate::limits::{RetryAfter, UserLimit};
 use crate::validation::client_id::{InvalidClientId, check_client_id};
 
 /// A message to send, as it was typed.
-pub struct MessageDraft {
+pub(crate) struct MessageDraft {
     destination: Destination,
     sender: UserId,
     content: String,
@@ -29,20 +29,20 @@ pub struct MessageDraft {
 impl MessageDraft {
     /// A v1 message to a room. `address` is kept for moderators only, here and below.
     #[must_use]
-    pub fn room(sender: UserId, room: RoomId, content: String, client_id: String, address: IpAddr) -> Self {
+    pub(crate) fn room(sender: UserId, room: RoomId, content: String, client_id: String, address: IpAddr) -> Self {
         Self::new(Destination::Room(room), CONTENT_CHARS_MAX, sender, content, Some(client_id), address)
     }
 
     /// A classic message to the lobby.
     #[must_use]
-    pub fn lobby(sender: UserId, content: String, client_id: Option<String>, address: IpAddr) -> Self {
+    pub(crate) fn lobby(sender: UserId, content: String, client_id: Option<String>, address: IpAddr) -> Self {
         Self::new(Destination::Room(LOBBY), CLASSIC_CONTENT_CHARS_MAX, sender, content, client_id, address)
     }
 
     /// A classic private message. The store creates the direct room with the first one, in the same transaction (P2 in
     /// docs/internals/regressions.md).
     #[must_use]
-    pub fn private(
+    pub(crate) fn private(
         sender: UserId,
         receiver: UserId,
         content: String,
@@ -65,7 +65,7 @@ impl MessageDraft {
 
     /// Makes it a reply to this message.
     #[must_use]
-    pub fn replying_to(self, reply_to: Option<MessageId>) -> Self {
+    pub(crate) fn replying_to(self, reply_to: Option<MessageId>) -> Self {
         Self { reply_to, ..self }
     }
 }
@@ -93,7 +93,7 @@ pub enum SendError {
 ///
 /// # Errors
 /// The message was refused at once; nothing was stored.
-pub fn begin_send(
+pub(crate) fn begin_send(
     app: &Arc<App>,
     draft: MessageDraft,
 ) -> Result<impl Future<Output = Result<Appended, SendError>> + Send + use<>, SendError> {
@@ -130,7 +130,7 @@ pub fn begin_send(
 ///
 /// # Errors
 /// The message was not sent.
-pub async fn send_message(app: &Arc<App>, draft: MessageDraft) -> Result<Appended, SendError> {
+pub(crate) async fn send_message(app: &Arc<App>, draft: MessageDraft) -> Result<Appended, SendError> {
     let sending = begin_send(app, draft)?;
     app.run_to_end(sending).await
 }

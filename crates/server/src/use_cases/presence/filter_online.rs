@@ -4,11 +4,11 @@ use teahouse_core::UserId;
 
 use crate::app::App;
 
-pub use teahouse_core::limits::PRESENCE_USERS_MAX as USERS_MAX;
+pub(crate) use teahouse_core::limits::PRESENCE_USERS_MAX as USERS_MAX;
 
 /// Those of `users` who are online, in the order of their ids.
 #[must_use]
-pub fn filter_online(app: &App, mut users: Vec<UserId>) -> Vec<UserId> {
+pub(crate) fn filter_online(app: &App, mut users: Vec<UserId>) -> Vec<UserId> {
     users.sort_unstable();
     users.dedup();
     users.retain(|user| app.live.is_online(*user));

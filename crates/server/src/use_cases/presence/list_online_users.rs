@@ -9,7 +9,7 @@ use crate::app::App;
 ///
 /// # Errors
 /// The store failed.
-pub async fn list_online_users(app: &App) -> Result<Vec<Profile>, StoreError> {
+pub(crate) async fn list_online_users(app: &App) -> Result<Vec<Profile>, StoreError> {
     // With thousands online this is the most expensive query. Running one at a time leaves the store's other readers to
     // everybody else. The semaphore is never closed.
     let _permit = app.online_users_permit.acquire().await;

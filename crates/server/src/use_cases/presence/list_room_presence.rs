@@ -9,7 +9,7 @@ use crate::app::App;
 
 /// Which members are online.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum RoomPresence {
+pub(crate) enum RoomPresence {
     /// These, in the order of their ids.
     Listed(Vec<UserId>),
     /// Only how many: in the lobby, which has everybody, and in large rooms, whose list would be of no use.
@@ -20,7 +20,7 @@ pub enum RoomPresence {
 ///
 /// # Errors
 /// The room does not exist, or the user is not a member.
-pub async fn list_room_presence(app: &App, user: UserId, room: RoomId) -> Result<RoomPresence, RoomError> {
+pub(crate) async fn list_room_presence(app: &App, user: UserId, room: RoomId) -> Result<RoomPresence, RoomError> {
     let entry = app.store.room_entry(room, user, app.now()).await?;
     if room == LOBBY {
         return Ok(RoomPresence::Counted(app.live.online_count()));

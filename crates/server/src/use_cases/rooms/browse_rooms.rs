@@ -5,7 +5,7 @@ use teahouse_core::{RoomCard, RoomId, UserId};
 use teahouse_store::StoreError;
 
 use crate::app::App;
-pub use crate::validation::search_query::InvalidQuery;
+pub(crate) use crate::validation::search_query::InvalidQuery;
 use crate::validation::search_query::check_query;
 
 /// Why no page was read.
@@ -23,7 +23,7 @@ pub enum BrowseError {
 ///
 /// # Errors
 /// No page was read.
-pub async fn browse_rooms(
+pub(crate) async fn browse_rooms(
     app: &App,
     user: UserId,
     query: Option<&str>,

@@ -1,7 +1,7 @@
 //! Joins and leaves rooms, invites and removes others, gives roles. All members learn of it by the commit.
 
 use teahouse_core::{RoomEntry, RoomId, SessionId, UserId};
-pub use teahouse_store::Membership;
+pub(crate) use teahouse_store::Membership;
 use teahouse_store::{MembershipChange, RoomError};
 
 use crate::app::App;
@@ -11,7 +11,7 @@ use crate::app::App;
 ///
 /// # Errors
 /// Nothing was changed.
-pub async fn change_membership(
+pub(crate) async fn change_membership(
     app: &App,
     actor: UserId,
     room: RoomId,

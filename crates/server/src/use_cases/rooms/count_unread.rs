@@ -9,6 +9,6 @@ use crate::app::App;
 ///
 /// # Errors
 /// The store failed.
-pub async fn count_unread(app: &App, user: UserId) -> Result<u32, StoreError> {
+pub(crate) async fn count_unread(app: &App, user: UserId) -> Result<u32, StoreError> {
     app.store.unread_total(user).await
 }

@@ -4,11 +4,11 @@ use teahouse_core::{RoomEntry, RoomKind, SessionId, UserId};
 use teahouse_store::{NewRoom, RoomError};
 
 use crate::app::App;
-pub use crate::validation::room_name::InvalidRoomName;
+pub(crate) use crate::validation::room_name::InvalidRoomName;
 use crate::validation::room_name::{check_name, check_title};
 
 /// A request for a room, as it was typed.
-pub struct RoomDraft {
+pub(crate) struct RoomDraft {
     /// The creator.
     pub owner: UserId,
     /// Public or private.
@@ -42,7 +42,7 @@ pub enum CreateRoomError {
 ///
 /// # Errors
 /// No room was created.
-pub async fn create_room(app: &App, draft: RoomDraft) -> Result<RoomEntry, CreateRoomError> {
+pub(crate) async fn create_room(app: &App, draft: RoomDraft) -> Result<RoomEntry, CreateRoomError> {
     let RoomDraft { owner, kind, name, title, requester } = draft;
     if kind == RoomKind::Direct {
         return Err(CreateRoomError::Kind);

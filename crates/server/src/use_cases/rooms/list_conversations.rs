@@ -9,6 +9,6 @@ use crate::app::App;
 ///
 /// # Errors
 /// The store failed.
-pub async fn list_conversations(app: &App, user: UserId) -> Result<Vec<Conversation>, StoreError> {
+pub(crate) async fn list_conversations(app: &App, user: UserId) -> Result<Vec<Conversation>, StoreError> {
     app.store.conversations(user).await
 }

@@ -10,7 +10,7 @@ use crate::app::App;
 ///
 /// # Errors
 /// The room does not exist, or the user may not see it.
-pub async fn list_members(
+pub(crate) async fn list_members(
     app: &App,
     user: UserId,
     room: RoomId,

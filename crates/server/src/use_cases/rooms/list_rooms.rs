@@ -9,6 +9,6 @@ use crate::app::App;
 ///
 /// # Errors
 /// The store failed.
-pub async fn list_rooms(app: &App, user: UserId) -> Result<Vec<RoomEntry>, StoreError> {
+pub(crate) async fn list_rooms(app: &App, user: UserId) -> Result<Vec<RoomEntry>, StoreError> {
     app.store.rooms_of(user, app.now()).await
 }

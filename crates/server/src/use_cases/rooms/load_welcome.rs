@@ -6,7 +6,7 @@ use teahouse_store::StoreError;
 use crate::app::App;
 
 /// What a session starts with, from one snapshot of the store.
-pub struct Welcome {
+pub(crate) struct Welcome {
     /// The session's user.
     pub user: User,
     /// Every room of which the user is a member.
@@ -28,7 +28,7 @@ pub enum LoadWelcomeError {
 ///
 /// # Errors
 /// Nothing was loaded.
-pub async fn load_welcome(app: &App, user: UserId) -> Result<Welcome, LoadWelcomeError> {
+pub(crate) async fn load_welcome(app: &App, user: UserId) -> Result<Welcome, LoadWelcomeError> {
     let (user, rooms) = app.store.welcome(user, app.now()).await?.ok_or(LoadWelcomeError::NoSuchUser)?;
     Ok(Welcome { user, rooms })
 }

@@ -9,7 +9,7 @@ use crate::app::App;
 ///
 /// # Errors
 /// The room does not exist, or the user is not a member.
-pub async fn mark_read(app: &App, user: UserId, room: RoomId, seq: Option<Seq>) -> Result<ReadMark, RoomError> {
+pub(crate) async fn mark_read(app: &App, user: UserId, room: RoomId, seq: Option<Seq>) -> Result<ReadMark, RoomError> {
     let mark = app.store.mark_read(room, user, seq).await?;
     // The store answers 0 both for a member who has read nothing and for a user who is not a member.
     if mark.read_seq == Seq(0) {
@@ -22,7 +22,7 @@ pub async fn mark_read(app: &App, user: UserId, room: RoomId, seq: Option<Seq>) 
 ///
 /// # Errors
 /// The conversation does not exist, or the user is not part of it.
-pub async fn mark_conversation_read(app: &App, user: UserId, room: RoomId) -> Result<(), DirectRoomError> {
+pub(crate) async fn mark_conversation_read(app: &App, user: UserId, room: RoomId) -> Result<(), DirectRoomError> {
     app.store.direct_room(room, user).await?;
     app.store.mark_read(room, user, None).await?;
     Ok(())

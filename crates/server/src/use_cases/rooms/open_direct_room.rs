@@ -9,7 +9,7 @@ use crate::app::App;
 ///
 /// # Errors
 /// The peer is the user, or does not exist.
-pub async fn open_direct_room(
+pub(crate) async fn open_direct_room(
     app: &App,
     user: UserId,
     peer: UserId,

@@ -9,6 +9,6 @@ use crate::app::App;
 ///
 /// # Errors
 /// The room does not exist, or the user is not a member.
-pub async fn read_room(app: &App, user: UserId, room: RoomId) -> Result<RoomEntry, RoomError> {
+pub(crate) async fn read_room(app: &App, user: UserId, room: RoomId) -> Result<RoomEntry, RoomError> {
     app.store.room_entry(room, user, app.now()).await
 }

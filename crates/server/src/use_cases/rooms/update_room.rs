@@ -4,7 +4,7 @@ use teahouse_core::{RoomEntry, RoomId, UserId};
 use teahouse_store::RoomError;
 
 use crate::app::App;
-pub use crate::validation::room_name::InvalidRoomName;
+pub(crate) use crate::validation::room_name::InvalidRoomName;
 use crate::validation::room_name::{check_name, check_title};
 
 /// Why the room was not changed.
@@ -22,7 +22,7 @@ pub enum UpdateRoomError {
 ///
 /// # Errors
 /// Nothing was changed.
-pub async fn update_room(
+pub(crate) async fn update_room(
     app: &App,
     actor: UserId,
     room: RoomId,

@@ -6,7 +6,7 @@ use teahouse_store::StoreError;
 
 use crate::app::App;
 
-pub use teahouse_core::limits::DISCONNECT_REASON_BYTES_MAX as REASON_BYTES_MAX;
+pub(crate) use teahouse_core::limits::DISCONNECT_REASON_BYTES_MAX as REASON_BYTES_MAX;
 
 /// Why no session was ended.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum DisconnectError {
 ///
 /// # Errors
 /// No session was ended.
-pub async fn disconnect_user(app: &App, user: UserId, reason: Option<&str>) -> Result<(), DisconnectError> {
+pub(crate) async fn disconnect_user(app: &App, user: UserId, reason: Option<&str>) -> Result<(), DisconnectError> {
     let reason = match inert(reason.unwrap_or_default()) {
         empty if empty.is_empty() => CloseCode::Banned.reason().to_owned(),
         reason if reason.len() > REASON_BYTES_MAX => return Err(DisconnectError::Reason),

@@ -18,7 +18,7 @@ use crate::validation::client_id::{InvalidClientId, check_client_id};
 const SYSTEM: &str = "system";
 
 /// A message to post, as the site sent it.
-pub struct SiteMessage {
+pub(crate) struct SiteMessage {
     /// The room.
     pub room: RoomId,
     /// The user who sends it; `None` for a notice of the site.
@@ -56,7 +56,7 @@ impl From<StoreError> for PostError {
 ///
 /// # Errors
 /// The message was not posted.
-pub async fn post_message(app: &Arc<App>, message: SiteMessage) -> Result<Appended, PostError> {
+pub(crate) async fn post_message(app: &Arc<App>, message: SiteMessage) -> Result<Appended, PostError> {
     let content = check_content(&message.content, CONTENT_CHARS_MAX)?.to_owned();
     check_client_id(&message.client_id)?;
     let own = Arc::clone(app);

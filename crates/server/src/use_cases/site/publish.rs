@@ -11,11 +11,11 @@ use teahouse_store::StoreError;
 
 use crate::app::App;
 
-pub use teahouse_core::limits::PUBLISH_USERS_MAX as USERS_MAX;
+pub(crate) use teahouse_core::limits::PUBLISH_USERS_MAX as USERS_MAX;
 
 /// To whom an event goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Target {
+pub(crate) enum Target {
     /// Everybody who is connected.
     All,
     /// These users; unknown ones are ignored.
@@ -51,7 +51,7 @@ pub enum PublishError {
 ///
 /// # Errors
 /// Nothing was published.
-pub async fn publish(app: &App, to: Target, kind: &str, data: Option<&RawValue>) -> Result<(), PublishError> {
+pub(crate) async fn publish(app: &App, to: Target, kind: &str, data: Option<&RawValue>) -> Result<(), PublishError> {
     check_published_type(kind).map_err(PublishError::Type)?;
     let envelope = published(kind, &publishable(data).map_err(PublishError::Data)?);
     if envelope.len() > FRAME_BYTES_MAX {

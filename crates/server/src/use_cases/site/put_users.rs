@@ -9,12 +9,12 @@ use crate::app::App;
 use crate::tokens::site_subject;
 use crate::validation::credentials::{InvalidEmail, check_email};
 use crate::validation::profile::check_profile;
-pub use crate::validation::profile::{InvalidProfile, ProfileUpdate};
+pub(crate) use crate::validation::profile::{InvalidProfile, ProfileUpdate};
 
-pub use teahouse_core::limits::SITE_USERS_MAX as USERS_MAX;
+pub(crate) use teahouse_core::limits::SITE_USERS_MAX as USERS_MAX;
 
 /// A user, as the site sent it.
-pub struct SiteUserDraft {
+pub(crate) struct SiteUserDraft {
     /// Which user.
     pub key: SiteUserKey,
     /// The name, as in the site's tokens.
@@ -26,7 +26,7 @@ pub struct SiteUserDraft {
 }
 
 /// How a site names one of its users.
-pub enum SiteUserKey {
+pub(crate) enum SiteUserKey {
     /// By number, in digits.
     Id(String),
     /// By the `sub` of its tokens.
@@ -74,7 +74,7 @@ pub enum PutUsersError {
 ///
 /// # Errors
 /// No user was created or updated.
-pub async fn put_users(app: &App, drafts: Vec<SiteUserDraft>) -> Result<Vec<User>, PutUsersError> {
+pub(crate) async fn put_users(app: &App, drafts: Vec<SiteUserDraft>) -> Result<Vec<User>, PutUsersError> {
     if !app.config.auth.site_tokens() {
         return Err(PutUsersError::NoSite);
     }

@@ -10,7 +10,7 @@ use super::{LINGER_US, Model, PRIVATE, message};
 
 impl Model {
     /// All clients reconnect, load all history, and stay connected.
-    pub fn quiesce(&mut self) {
+    pub(crate) fn quiesce(&mut self) {
         self.advance(2 * LINGER_US);
         self.record_for_all(Fact::ChangesEnded);
         for (user, device, dialect) in
