@@ -118,7 +118,8 @@ impl Server {
     /// Everything that all of its processes logged.
     #[must_use]
     pub fn log(&self) -> String {
-        self.log.text.lock().unwrap().clone()
+        // A wait that gave up holds the lock while it panics.
+        self.log.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits for a log line that contains this, and returns the line.

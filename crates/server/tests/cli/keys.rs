@@ -15,7 +15,7 @@ async fn a_key_is_printed_once_works_for_the_server_api_and_can_be_revoked() {
         let mut server = TestServer::open(&[]);
         let made = server
             .with_state(state, |server| server.command(&["key", "create", "shop"]))
-            .assert_output(0, "stores a hash of it");
+            .assert_output(0, "stores only a hash");
         let key = made.out.strip_suffix('\n').unwrap();
         assert!(key.starts_with("thk_") && key.len() == 47, "{made:?}");
         assert!(!made.err.contains(key));

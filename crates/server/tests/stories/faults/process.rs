@@ -23,7 +23,7 @@ async fn without_free_descriptors_accepting_pauses_and_live_sessions_go_on() {
     server.limit_descriptors(server.descriptors() as u64 + room_for);
     // The kernel completes all connections. The server accepts as many as it may, and leaves the others in the backlog.
     let crowd = join_all((0..20).map(|_| RawSocket::connect(server.address()))).await;
-    server.wait_for_log_line("cannot accept connections");
+    server.wait_for_log_line("accept failed; pausing");
     let waiting = tokio::spawn({
         let cid = cid.clone();
         async move { cid.open_tab().await }
