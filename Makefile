@@ -76,8 +76,9 @@ test-rust: ## All Rust tests but the storms
 one: ## The tests whose names contain TEST=…, with what they print
 	@env $(NEXTEST) --no-capture $(TEST)
 
-storms: ## Storms of ten thousand sockets, 22 kills
-	$(STEP) "Storms and kills" env TEAHOUSE_TEST_KILLS=22 $(NEXTEST) --profile nightly -E 'binary(storm) or test(/crash/)'
+storms: ## Storms of ten thousand sockets, 22 kills, two minutes of chaos
+	$(STEP) "Storms, kills and chaos" env TEAHOUSE_TEST_KILLS=22 TEAHOUSE_TEST_CHAOS_SECONDS=120 \
+		$(NEXTEST) --profile nightly -E 'binary(storm) or binary(chaos) or test(/crash/)'
 
 lint: ## Lint the page's scripts
 	@scripts/setup.sh npm

@@ -27,8 +27,8 @@ pub struct HubOptions {
     pub tail_envelopes_max: usize,
     /// Changes in the tail of every other room, which has fewer readers: 128 changes of 400 bytes are 50 KB.
     pub room_tail_envelopes_max: usize,
-    /// Published events that are kept for slow sessions. A session that is slower is sent `events_missed`. More than one
-    /// request of a site's backend may publish; the bytes are shared.
+    /// Published events that are kept for slow sessions. A session that is slower is sent `events_missed`. These are
+    /// more events than one request of a site's backend may publish; the bytes are shared.
     pub ring_events_max: usize,
     /// How long a v1 client may take to say hello.
     pub hello_timeout: Duration,

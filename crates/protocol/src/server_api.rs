@@ -19,7 +19,7 @@ use teahouse_core::limits::{
 use teahouse_core::{MessageId, Seq, Timestamp, User, UserId, Version};
 
 use crate::number::{id, optional_id, optional_ids, whole};
-use crate::object::object;
+use crate::object::{Object, object};
 use crate::person::PersonBody;
 use crate::schema::{EMAIL_OR_EMPTY, NOT_BLANK, VISIBLE, WEB_ADDRESS, exactly_one_of, number};
 use crate::v1::{EVENT_TYPES, REQUEST_TYPES, Stored};
@@ -380,7 +380,7 @@ impl<'de> Deserialize<'de> for UserBodies {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut users = Vec::new();
-                while let Some(user) = seq.next_element()? {
+                while let Some(Object(user)) = seq.next_element()? {
                     users.push(user);
                 }
                 Ok(UserBodies::Many(users))

@@ -58,7 +58,7 @@ impl Health {
         self.has_unacknowledged() && !self.unanswered && now.since(self.progress_at) < settling
     }
 
-    /// Checks the session, given the bytes in the kernel's queue and whether more wait in front of it. While only a ping
+    /// Checks the session, given the bytes in the kernel's queue and whether more waits to be written. While only a ping
     /// is on its way, the time since the ping counts; while data is, only whether the queue shrinks.
     pub(crate) fn check(
         &mut self,

@@ -1,6 +1,6 @@
-//! A shard's thread and event loop. It is the hub's only reader of clocks, and the only place that awaits.
+//! A shard's thread and event loop. It is the hub's only reader of clocks, and the only place that drives futures.
 //!
-//! Each iteration takes the inbox and what is done, runs the queues for a slice of time each, and then waits
+//! Each iteration takes the inbox and finished jobs, if there are any, runs the queues for a slice of time each, and then waits
 //! for the first of: sockets, the inbox, control messages, ticks.
 
 use std::cell::RefCell;
@@ -101,7 +101,7 @@ impl EventLoop {
     }
 
     fn has_jobs(&self) -> bool {
-        !self.jobs.borrow().is_empty() || self.shard.borrow().has_done()
+        !self.jobs.borrow().is_empty()
     }
 
     /// Notes events of sockets, those of `events` first and then all others that are there: when ten thousand
@@ -198,7 +198,8 @@ impl EventLoop {
         let mut drain_ticks = tokio::time::interval(DRAIN_TICK);
         drain_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if self.has_jobs() && !self.inbox.is_flush_pending() {
+            // A response that waits for the inbox keeps the loop busy until then.
+            if self.shard.borrow().has_done() || self.has_jobs() && !self.inbox.is_flush_pending() {
                 self.process_inbox();
             }
             let more = self.turn(|shard, buffer| shard.run_time_slices(buffer, slice));

@@ -23,7 +23,8 @@ use crate::registry::{Effect, Registry};
 use crate::session::Batch;
 use crate::websocket::text_frame;
 
-/// A shard's whole state. Each part has a file of its own and knows no other.
+/// A shard's whole state. Each part has a file of its own and depends only on parts to its
+/// left in the picture of `shard.rs`.
 pub(crate) struct Shard {
     pub(super) environment: Environment,
     /// When the current turn began; only the event loop reads the clock.

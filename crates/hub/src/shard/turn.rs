@@ -15,11 +15,10 @@ pub(crate) enum Step {
 impl Shard {
     /// Takes the inbox, then answers what is done.
     ///
-    /// The inbox comes first: whatever was committed before an answer, or before a read of the store looked, was put
-    /// into the inbox before that was done, and is processed before it. A request that brings its user into a room
-    /// finds its session there, and a session that was taken out of a room is sent nothing more of it. Both are
-    /// only marked ready here, so the envelope of a message and its ack leave in one write. No other place takes
-    /// the inbox.
+    /// The inbox comes first: a request's commits are put into the inbox before its response is done, and are
+    /// processed before it. A request that brings its user into a room finds its session there, and a session that
+    /// was taken out of a room is sent nothing more of it. The envelope of a message in a room and its ack are
+    /// flushed together afterwards, in one write. No other place takes the inbox.
     pub(crate) fn process_inbox(&mut self, done: Vec<Done>) {
         let earlier = self.jobs.take_done();
         let inbox = self.environment.own_inbox().take();

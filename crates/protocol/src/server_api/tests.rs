@@ -98,6 +98,7 @@ fn a_body_of_users_is_one_user_or_a_list() {
     assert_eq!(names(r#"{"username":"amy","id":7.0}"#), Ok(vec![amy(Some("7"))]));
     assert_eq!(names(r#"{"username":"amy","id":7.5}"#), Err("id".to_owned()));
     assert_eq!(names(r#"{"username":"amy","id":null}"#), Ok(vec![amy(None)]));
+    assert_eq!(names(r#"[[7,null,"amy"]]"#), Err("[0]".to_owned()));
     assert!(names("7").is_err());
 }
 

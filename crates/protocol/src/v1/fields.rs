@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use teahouse_core::{MessageId, Role, RoomId, RoomKind, Seq, UserId, Version};
 
 use crate::number::{Count, Number};
+use crate::object::Object;
 use crate::schema::{MadeKindWord, RoleWord};
 
 /// The most rooms that `hello` may name; a frame hardly holds more.
@@ -172,7 +173,8 @@ impl<'de> Deserialize<'de> for HeldRooms {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<HeldRooms, A::Error> {
                 let mut rooms = Vec::new();
                 let mut seen = HashSet::new();
-                while let Some(HeldRoom { room: Number(room), version: Number(version) }) = seq.next_element()? {
+                while let Some(Object(held)) = seq.next_element()? {
+                    let HeldRoom { room: Number(room), version: Number(version) } = held;
                     if seen.insert(room) {
                         rooms.push((RoomId(room), Version(version)));
                     }

@@ -101,7 +101,7 @@ fn with_layers(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
 /// An old script of the front end requests this again and again without a token. It gets the same few bytes each time,
 /// without a line in the log.
 async fn old_socket() -> Response {
-    const BODY: &str = r#"{"code":404,"message":"There is no such thing here.","error_code":"not_found","data":null,"request_id":"-"}"#;
+    const BODY: &str = r#"{"code":404,"message":"Not found.","error_code":"not_found","data":null,"request_id":"-"}"#;
     (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "application/json")], BODY).into_response()
 }
 

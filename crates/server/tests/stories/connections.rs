@@ -223,18 +223,18 @@ async fn old_front_end(user: User, mut enough: tokio::sync::watch::Receiver<bool
     }
 }
 
-/// The displaced tab ends its reconnect loop, so nothing can displace the newer tab afterwards.
+/// The test watches for the minute that the row names: a fight would show within seconds.
 #[tokio::test]
-async fn h5_two_tabs_of_the_old_front_end_displace_each_other_at_most_once() {
+async fn h5_two_tabs_of_the_old_front_end_displace_each_other_at_most_once_in_a_minute() {
     let server = Server::of_site(&[("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")]);
     let amy = User::of_site(&server, 7, "amy");
     let (tell, enough) = tokio::sync::watch::channel(false);
     let first = tokio::spawn(old_front_end(amy.clone(), enough.clone()));
     while server.metric("teahouse_attaches_total").await < 1 {}
     let second = tokio::spawn(old_front_end(amy, enough));
-    let first = within_patience("the end of the displaced tab", first).await;
-    assert_eq!(first.unwrap(), (1, false), "the displaced tab stays away");
+    tokio::time::sleep(Duration::from_secs(60)).await;
     tell.send(true).unwrap();
+    assert_eq!(first.await.unwrap(), (1, false), "the displaced tab stays away");
     assert_eq!(second.await.unwrap(), (1, true), "the newer tab stays");
     assert_eq!(server.metric("teahouse_displacements_total").await, 1);
 }
@@ -377,15 +377,14 @@ async fn h17_a_socket_outlives_its_token_by_the_grace_period_only() {
 }
 
 #[tokio::test]
-async fn h19_a_half_open_socket_is_closed_after_ping_interval_and_pong_timeout() {
-    let intervals = [("TEAHOUSE_SESSIONS__PING_INTERVAL", "3s"), ("TEAHOUSE_SESSIONS__PONG_TIMEOUT", "2s")];
-    let server = Server::of_site(&intervals);
+async fn h19_a_half_open_socket_is_closed_within_35_seconds() {
+    let server = Server::of_site(&[]);
     let amy = User::of_site(&server, 7, "amy");
     let mut silent = amy.open_raw_socket().await;
     let since = Instant::now();
-    assert_eq!(silent.read_to_close_frame().await.0, 4001);
-    // The server counts whole seconds, and the machine may be busy.
-    assert!(since.elapsed() < Duration::from_secs(8), "{:?}", since.elapsed());
+    assert_eq!(silent.read_to_close_frame_within(Duration::from_secs(45)).await.0, 4001);
+    // 25 s until the ping, 10 s for its answer. The server counts whole seconds, and the machine may be busy.
+    assert!(since.elapsed() < Duration::from_secs(38), "{:?}", since.elapsed());
 }
 
 #[tokio::test]

@@ -180,6 +180,7 @@ fn an_error_names_a_missing_wrong_or_duplicate_field() {
         ("hello", "client", "7"),
         ("hello", "epoch", "[]"),
         ("hello", "rooms", "{}"),
+        ("hello", "rooms", "[[1,5]]"),
         ("hello", "rooms", "7"),
         ("history", "limit", "-1"),
         ("history", "limit", r#""50""#),
