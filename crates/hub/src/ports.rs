@@ -30,7 +30,7 @@ pub enum Dialect {
 
 // ── Connections ──
 
-/// Whose session it is, as the handshake established it.
+/// The owner of a session, as the handshake established it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Identity {
     /// The user.
@@ -45,7 +45,7 @@ pub struct Identity {
 
 /// An authenticated, upgraded connection on its way to its user's shard.
 pub struct NewConnection<S = std::net::TcpStream> {
-    /// Whose it is.
+    /// Its owner.
     pub identity: Identity,
     /// When its request's first byte arrived; the highest is the newest.
     pub accepted: AcceptOrder,

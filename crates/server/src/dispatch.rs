@@ -1,5 +1,5 @@
 //! Dispatches a v1 request to its use case and gives the response, the same for every transport. Transports read the
-//! request, hold the sender to their rates (but for messages, which `send_message` counts) and write the response.
+//! request, hold the sender to their rates (except for messages, which `send_message` counts) and write the response.
 
 use std::net::IpAddr;
 use std::sync::Arc;

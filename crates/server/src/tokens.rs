@@ -31,7 +31,7 @@ const OWN_KID: &str = "teahouse";
 /// The verified claims of a token.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Claims {
-    /// Whom the token is about.
+    /// The token's subject.
     pub subject: Subject,
     /// The username for a new account: without control and formatting characters, held to no other rule.
     pub username: String,

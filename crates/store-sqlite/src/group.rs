@@ -185,7 +185,7 @@ impl<'a> Group<'a> {
         Ok(member)
     }
 
-    /// Whether a user's membership ended lately, as far as the cache reaches.
+    /// Whether a user's membership ended recently, as far as the cache reaches.
     pub(crate) fn was_member(&self, room: RoomId, user: UserId) -> bool {
         self.cache.left.contains(&(room, user))
     }

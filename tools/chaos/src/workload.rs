@@ -44,7 +44,7 @@ const NAMES: [&str; 24] = [
 
 /// Interval of progress reports.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a run may go on after its time, and how often it looks whether it is enough.
+/// How long a run may continue after its time, and how often it checks whether it has enough.
 const EXTENSION_MAX: Duration = Duration::from_secs(600);
 const ENOUGH_POLL: Duration = Duration::from_millis(100);
 
@@ -55,7 +55,7 @@ struct Context {
     address: SocketAddr,
     http: Http,
     users: Arc<Vec<User>>,
-    /// Becomes true when the actors are to stop.
+    /// Becomes true when the actors must stop.
     over: watch::Receiver<bool>,
 }
 
@@ -174,7 +174,7 @@ impl Workload {
         });
     }
 
-    /// Lets everybody who is not away return, catch up and load everything, and records the final state of each. The
+    /// Lets every user who is not away return, catch up and load everything, and records the final state of each. The
     /// server stays up meanwhile.
     pub async fn quiesce(&mut self, linger: Duration) {
         join_all(self.actors.iter_mut().map(|actor| quiesce::resend_unacknowledged(actor, &self.context))).await;

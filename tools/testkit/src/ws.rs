@@ -30,7 +30,7 @@ pub struct Handshake<'a> {
     pub token: &'a str,
     /// The name of the device, in v1.
     pub device: Option<&'a str>,
-    /// The client sends the first byte, and the rest so much later.
+    /// The client sends the first byte, and the rest after this time.
     pub held_back: Option<Duration>,
 }
 
@@ -182,7 +182,7 @@ impl WsClient {
         self.stream.close(Some(frame)).await
     }
 
-    /// Ends the connection without a close frame: by a reset, or as a process does that ends.
+    /// Ends the connection without a close frame: by a reset, or as when a process ends.
     pub fn cut(self, by_reset: bool) {
         if by_reset {
             // Where this fails the connection ends the other way.

@@ -74,8 +74,8 @@ impl Session {
         !self.unsent.is_empty() || !self.output.replies.is_empty() || self.output.notifications.is_some()
     }
 
-    /// Gathers what goes out next, until the batch is full. Cursors move over what is gathered. What the session needs
-    /// from the store is added to `reads`.
+    /// Gathers what goes out next, until the batch is full. Cursors move past what is gathered. Reads of the store
+    /// that the session needs are added to `reads`.
     pub(crate) fn gather<'a, T>(&mut self, input: &GatherInput<'_, T>, batch: &mut Batch, reads: &mut Vec<StoreRead>)
     where
         T: Fn(RoomId) -> Option<&'a Tail>,

@@ -23,8 +23,8 @@ pub(crate) struct Broadcast {
     pub(super) ring: Ring,
     count: OnlineCount,
     count_due: MonotonicMs,
-    /// A session was welcomed with another number than this one, and has to be corrected if that was
-    /// true for a moment only.
+    /// A session was welcomed with a number other than this one, and needs a correction even if the number is this
+    /// one again at the next tick.
     count_dirty_from_welcome: bool,
 }
 
@@ -44,7 +44,7 @@ impl Broadcast {
         self.count_dirty_from_welcome |= users != self.count.users;
     }
 
-    /// Takes the number over if it changed and has rested long enough. Says whether sessions have to compare theirs.
+    /// Adopts this number if it is due and differs. Returns whether sessions have to compare theirs.
     pub(super) fn tick(&mut self, users: u64, sessions: usize, now: MonotonicMs) -> bool {
         if now < self.count_due || !(std::mem::take(&mut self.count_dirty_from_welcome) || users != self.count.users) {
             return false;

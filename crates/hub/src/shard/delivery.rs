@@ -120,7 +120,7 @@ impl Shard {
         let frame = match session.dialect() {
             Dialect::Classic => &notification.classic,
             Dialect::V1 => {
-                // The snapshot that it was welcomed with can be newer than this, and not have the room any more.
+                // The snapshot of its welcome can be newer than this change, and lack the room.
                 if session.is_live() && notification.key.member_room().is_some_and(|room| !session.is_in(room)) {
                     return;
                 }

@@ -1,45 +1,45 @@
-//! A drain under way: whom a shard sends away next, and when they are to come back.
+//! A drain in progress: which sessions a shard closes next, and when their clients should reconnect.
 //!
-//! v1 sessions leave at once, each with its own time to come back, so that their return is no storm. Classic ones
-//! come back a second after they were closed, so their closing is spread over the drain. It ends no session itself.
+//! v1 sessions are closed at once, each with a time of its own to reconnect, so that they cause no storm. Classic
+//! clients reconnect a second after a close, so the drain spreads their closing. It closes no session itself.
 
 use std::time::Duration;
 
 use crate::clock::MonotonicMs;
 
-/// How long a restarting server is away, at least.
+/// The minimum downtime of a server that restarts.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
-/// v1 clients that come back in a second, over all shards: their handshakes and hellos are some tenths of a
+/// v1 clients that reconnect per second, over all shards: their handshakes and hellos are some tenths of a
 /// millisecond of work each.
 const RETURNS_PER_SECOND: u64 = 1000;
-/// v1 sessions that a shard sends away in one step; closing a socket takes the kernel some microseconds.
+/// v1 sessions that a shard closes in one step; closing a socket takes the kernel some microseconds.
 const V1_PER_STEP: usize = 250;
 
-/// A drain under way.
+/// A drain in progress.
 #[derive(Debug)]
 pub(crate) struct Drain {
     began: MonotonicMs,
     over: Duration,
     sessions: usize,
     sent_away: usize,
-    /// The slots of the v1 sessions that are still to be sent away.
+    /// The slots of the v1 sessions that are still open.
     v1: Vec<usize>,
     returns: u64,
 }
 
 impl Drain {
-    /// Begins to send away so many sessions; `v1` are the slots of the v1 ones.
+    /// Begins to close this many sessions; `v1` are the slots of the v1 ones.
     pub(super) fn new(now: MonotonicMs, over: Duration, sessions: usize, v1: Vec<usize>) -> Self {
         Self { began: now, over, sessions, sent_away: 0, v1, returns: 0 }
     }
 
-    /// The v1 sessions that are sent away in this step.
+    /// The v1 sessions to close in this step.
     pub(super) fn take_v1(&mut self) -> Vec<usize> {
         let rest = self.v1.len().saturating_sub(V1_PER_STEP);
         self.v1.split_off(rest)
     }
 
-    /// How many more sessions are to be sent away by now.
+    /// How many more sessions are due to be closed by now.
     pub(super) fn take_due(&mut self, now: MonotonicMs) -> usize {
         let passed = now.since(self.began).as_secs_f64();
         let share = if self.over.is_zero() { 1.0 } else { (passed / self.over.as_secs_f64()).min(1.0) };
@@ -55,7 +55,7 @@ impl Drain {
         count
     }
 
-    /// After what time the next session is to come back; `shard` is one of so many `shards`.
+    /// The delay after which the next client should reconnect; `shard` is an index below `shards`.
     pub(super) fn next_return(&mut self, shard: usize, shards: usize) -> Duration {
         let place = self.returns * shards as u64 + shard as u64;
         self.returns += 1;

@@ -1,6 +1,6 @@
 //! A shard's thread and event loop. It is the hub's only reader of clocks, and the only place that awaits.
 //!
-//! Each iteration takes the inbox and what is done, runs the queues for a slice of time each, and then waits
+//! Each iteration takes the inbox and the finished jobs, runs the queues for a slice of time each, and then waits
 //! for the first of: sockets, the inbox, control messages, ticks.
 
 use std::cell::RefCell;
@@ -43,16 +43,16 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 const CONTROLS_PER_TURN: usize = 64;
 /// How often in a row the kernel is asked for events: for more of them than a process may have sockets.
 const TAKES_MAX: usize = 256;
-/// How often a drain sends the next sessions away.
+/// How often a drain closes the next sessions.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
-/// A shard with what drives it.
+/// A shard, and what drives it.
 struct EventLoop {
     shard: RefCell<Shard>,
     buffer: RefCell<Vec<u8>>,
     clock: Clock,
     sockets: Poll,
-    /// The jobs under way. One that is done notifies the inbox.
+    /// The jobs in progress. A job that is done notifies the inbox.
     jobs: RefCell<FuturesUnordered<BoxFuture<Done>>>,
     inbox: Arc<Inbox>,
     job_waker: Waker,
@@ -61,7 +61,7 @@ struct EventLoop {
     metrics: HubMetrics,
 }
 
-/// A drain under way: by when it ends, and who waits for it.
+/// A drain in progress: by when it ends, and who waits for it.
 type Draining = (Instant, oneshot::Sender<()>);
 
 impl EventLoop {
@@ -80,7 +80,7 @@ impl EventLoop {
         }
     }
 
-    /// One turn: the clock is read, `work` changes the shard, and the jobs that it left are begun.
+    /// One turn: reads the clock, lets `work` change the shard, and begins the jobs that it left.
     fn turn<T>(&self, work: impl FnOnce(&mut Shard, &mut [u8]) -> T) -> T {
         let mut shard = self.shard.borrow_mut();
         shard.now = self.clock.now();
@@ -104,7 +104,7 @@ impl EventLoop {
         !self.jobs.borrow().is_empty() || self.shard.borrow().has_done()
     }
 
-    /// Notes events of sockets, those of `events` first and then all others that are there: when ten thousand
+    /// Records the events of sockets, those of `events` first and then all others that are pending: when ten thousand
     /// peers are cut off, a live session's event may be the last.
     fn on_socket_events(&self, events: &mut Vec<epoll::Event>) {
         for _ in 0..TAKES_MAX {
@@ -129,7 +129,7 @@ impl EventLoop {
         done
     }
 
-    /// Takes what is done, then the inbox, and processes the inbox first.
+    /// Takes the finished jobs, then the inbox, and processes the inbox first.
     fn process_inbox(&self) {
         let done = self.done_by_now();
         self.turn(|shard, _| shard.process_inbox(done));
@@ -178,7 +178,7 @@ impl EventLoop {
         None
     }
 
-    /// Goes on with a drain. Returns it, unless it is over.
+    /// Continues a drain. Returns it unless it is over.
     fn continue_drain(&self, (until, done): Draining) -> Option<Draining> {
         let is_left = self.turn(|shard, _| shard.continue_drain());
         if is_left && Instant::now() < until {

@@ -10,7 +10,7 @@ use crate::session::StoreRead;
 use crate::websocket::text_frame;
 
 impl Shard {
-    /// A session asks who is online in a room and watches it from now on.
+    /// A session requests who is online in a room, and watches it from now on.
     pub(super) fn watch(&mut self, index: usize, id: Option<String>, room: RoomId) {
         if room == LOBBY {
             // Its changes reach all sessions as the number of users online.
@@ -34,7 +34,7 @@ impl Shard {
         }
     }
 
-    /// A session watches a room no longer. What it asked before and was not answered gets an empty list.
+    /// A session no longer watches a room. Its unanswered requests get an empty list.
     pub(super) fn unwatch(&mut self, index: usize, id: Option<String>, room: RoomId) {
         for unanswered in self.stop_watching(index, room) {
             let now = PresenceNow { online: Vec::new(), count: 0, truncated: true };

@@ -76,7 +76,7 @@ impl RunQueues {
         self.queues[queue as usize].len()
     }
 
-    /// Says whether a queue has slots left. An empty low-priority queue returns the memory that a storm took.
+    /// Returns whether a queue has slots left. An empty low-priority queue returns the memory that a storm took.
     pub(super) fn has_left(&mut self, queue: Queue) -> bool {
         let slots = &mut self.queues[queue as usize];
         if queue == Queue::LowPriority && slots.is_empty() {
@@ -115,7 +115,7 @@ impl RunQueues {
         self.departed.push((connection, permit));
     }
 
-    /// Closes sockets until `is_over` says that the slice of time is used up. Says whether any are left.
+    /// Closes sockets until `is_over` says that the slice of time is used up. Returns whether any are left.
     pub(super) fn close_departed_sockets(&mut self, mut is_over: impl FnMut() -> bool) -> bool {
         while let Some(socket) = self.departed.pop() {
             drop(socket);

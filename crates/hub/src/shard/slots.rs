@@ -33,7 +33,7 @@ pub(crate) struct Slot {
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
-/// What the kernel said of a socket.
+/// What the kernel reported about a socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SocketState {
     /// There may be something to read.

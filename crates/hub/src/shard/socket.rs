@@ -13,7 +13,7 @@ const SLICES_MAX: usize = 68;
 /// How far a write came. What was written is no longer in the batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Written {
-    /// So many bytes, and so many whole frames among them.
+    /// This many bytes, and this many whole frames among them.
     Some { bytes: usize, frames: u64 },
     /// The socket accepts nothing now.
     Nothing,

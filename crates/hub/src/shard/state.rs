@@ -123,12 +123,12 @@ impl Shard {
         self.queues.is_busy() || self.jobs.has_done()
     }
 
-    /// Whether a request was done at its first poll, and is to be answered after the inbox is taken.
+    /// Whether a request was done at its first poll, and will be answered after the inbox is taken.
     pub(crate) fn has_done(&self) -> bool {
         self.jobs.has_done()
     }
 
-    /// The work that the event loop has to drive from now on.
+    /// The jobs that the event loop has to drive.
     pub(crate) fn take_jobs(&mut self) -> Vec<Job> {
         while let Some(read) = self.reads.start_next() {
             self.jobs.begin_read(&*self.environment.ports.history, read);

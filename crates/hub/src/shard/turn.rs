@@ -13,12 +13,12 @@ pub(crate) enum Step {
 }
 
 impl Shard {
-    /// Takes the inbox, then answers what is done.
+    /// Takes the inbox, then answers the finished jobs.
     ///
-    /// The inbox comes first: whatever was committed before an answer, or before a read of the store looked, was put
-    /// into the inbox before that was done, and is processed before it. A request that brings its user into a room
-    /// finds its session there, and a session that was taken out of a room is sent nothing more of it. Both are
-    /// only marked ready here, so the envelope of a message and its ack leave in one write. No other place takes
+    /// The inbox comes first: every commit before an answer, or before the snapshot of a read of the store, was put
+    /// into the inbox before the answer or the read was done, and is processed before it. A request that brings its
+    /// user into a room finds its session there, and a session that left a room is sent nothing more of it. Sessions
+    /// are only marked ready here, so the envelope of a message and its ack leave in one write. No other place takes
     /// the inbox.
     pub(crate) fn process_inbox(&mut self, done: Vec<Done>) {
         let earlier = self.jobs.take_done();
@@ -33,7 +33,7 @@ impl Shard {
     }
 
     /// Runs each queue for a slice of time: mass catch-up, mass reconnect and mass disconnect do not delay live
-    /// sessions by more than that. Says whether anything is left.
+    /// sessions by more than that. Returns whether anything is left.
     pub(crate) fn run_time_slices<F: FnMut() -> bool>(
         &mut self,
         buffer: &mut [u8],

@@ -26,7 +26,7 @@ pub(crate) struct PresenceWatches {
 /// A session that waits for the list, and its request's reference.
 type Request = (SessionId, Option<String>);
 
-/// A watched room.
+/// A room that sessions watch.
 #[derive(Debug, Default)]
 struct Watch {
     watchers: HashSet<SessionId>,
@@ -39,7 +39,7 @@ struct Watch {
     /// The read may be older than a change that is not known, so it is repeated.
     is_read_outdated: bool,
     waiting: Vec<Request>,
-    /// Who may have come or gone since the last tick.
+    /// Users who may have come or gone since the last tick.
     changed: HashSet<UserId>,
     /// Who is online as the watchers know it. Lists are made from it too, so that the next tick's difference is
     /// news to all watchers alike. None where members are only counted.
@@ -51,11 +51,11 @@ struct Watch {
 /// What a request to watch a room needs.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum WatchBegan {
-    /// The room's members are to be read, under this number.
+    /// The room's members have to be read, under this number.
     NeedsMembers(u64),
     /// They are known, or being read.
     Watching,
-    /// Too many requests wait already; this one's reference comes back.
+    /// Too many requests wait already. This is the refused one's reference.
     Overloaded(Option<String>),
 }
 
@@ -64,7 +64,7 @@ pub(super) enum WatchBegan {
 pub(super) enum MembersRead {
     /// Requests that wait can be answered.
     Known,
-    /// The read was outdated: it is to be repeated, under this number.
+    /// The read was outdated: it has to be repeated, under this number.
     Repeat(u64),
     /// Nobody waits for this read any more.
     Ignored,
@@ -77,7 +77,7 @@ pub(super) struct PresenceUpdate {
     pub(super) watchers: Vec<SessionId>,
     /// The difference, for watchers who know what it is a difference to; none if all watchers have to ask again.
     pub(super) diff: Option<PresenceDiff>,
-    /// What the others are notified of: to ask again.
+    /// What the other watchers receive: they have to ask again.
     pub(super) refresh: PresenceDiff,
 }
 
@@ -86,7 +86,7 @@ impl Watch {
         self.members.as_ref().is_some_and(|members| members.len() <= PRESENCE_MEMBERS_MAX as usize)
     }
 
-    /// From here on watchers are notified of what differs from now.
+    /// From now on watchers are sent the differences from this moment.
     fn reset_known(&mut self, online: &Online) {
         let members = self.members.as_ref().filter(|_| self.is_listed());
         self.known = members.map(|members| online.among(members).into_iter().collect());
@@ -103,7 +103,7 @@ impl Watch {
         match self.known.as_mut().filter(|_| is_listed) {
             Some(known) => {
                 for user in changed {
-                    // Who came and went between two ticks is no news.
+                    // A user who came and went between two ticks changes nothing.
                     let on = members.contains(&user) && online.contains(user);
                     if on && known.insert(user) {
                         diff.online.push(user);
@@ -152,7 +152,7 @@ impl PresenceWatches {
         if is_new { WatchBegan::NeedsMembers(self.begin_read(room)) } else { WatchBegan::Watching }
     }
 
-    /// A session watches a room no longer. Returns the references of its requests that were not answered.
+    /// A session no longer watches a room. Returns the references of its requests that were not answered.
     pub(super) fn unwatch(&mut self, room: RoomId, session: SessionId) -> Vec<String> {
         let Some(watch) = self.watches.get_mut(&room) else { return Vec::new() };
         watch.watchers.remove(&session);
@@ -166,12 +166,12 @@ impl PresenceWatches {
         unanswered
     }
 
-    /// A room's members are to be read; what was read before counts no longer. Returns the read's number.
+    /// Begins a new read of a room's members, which voids earlier ones. Returns its number.
     fn begin_read(&mut self, room: RoomId) -> u64 {
         self.newest_read += 1;
         if let Some(watch) = self.watches.get_mut(&room) {
             watch.read = self.newest_read;
-            // The store knows all that by now.
+            // The new read includes these changes.
             watch.during_read.clear();
         }
         self.newest_read
@@ -252,7 +252,7 @@ impl PresenceWatches {
         Some(self.begin_read(room))
     }
 
-    /// What the watchers of rooms are notified of with this tick.
+    /// The updates for the watchers of all rooms in this tick.
     pub(super) fn tick(&mut self, online: &Online) -> Vec<PresenceUpdate> {
         // While no room is watched, only the number of edges is looked up.
         let seen = if self.rooms_of.is_empty() { u64::MAX } else { self.edges_seen };

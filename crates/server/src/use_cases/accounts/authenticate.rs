@@ -1,4 +1,4 @@
-//! Finds out whose a token is. Every transport calls this.
+//! Authenticates: finds the user of a token. Every transport calls this.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Changes a user's own password. Every other login of the user ends; the one that asked stays.
+//! Changes a user's own password. Every other login of the user ends.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use crate::app::App;
 pub(crate) enum RoomPresence {
     /// These, in the order of their ids.
     Listed(Vec<UserId>),
-    /// Only how many: in the lobby, which has everybody, and in large rooms, whose list would be of no use.
+    /// Only how many: in the lobby, which has everybody, and in large rooms, where a list would be of no use.
     Counted(u64),
 }
 
