@@ -31,7 +31,7 @@ use crate::use_cases::rooms::mark_read::mark_read;
 use crate::use_cases::rooms::open_direct_room::open_direct_room;
 use crate::use_cases::rooms::update_room::update_room;
 
-/// Who sent a request.
+/// The sender of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RequestContext {
     /// The user.

@@ -37,7 +37,7 @@ pub(crate) struct Claims {
     pub username: String,
     /// The e-mail address for a new account.
     pub email: Option<String>,
-    /// What the server keeps of the token, for revocation.
+    /// The part of the token that the server keeps, for revocation.
     pub mark: TokenMark,
 }
 

@@ -145,7 +145,7 @@ struct PartialCopy {
 
 impl Drop for PartialCopy {
     fn drop(&mut self) {
-        // What cannot be removed has a name that no server opens.
+        // A file that cannot be removed has a name that no server opens.
         for beside in ["", "-journal", "-wal", "-shm"] {
             let mut file = self.part.clone().into_os_string();
             file.push(beside);

@@ -56,7 +56,7 @@ fn time_left(until: Timestamp, now: Timestamp) -> Option<Duration> {
     left.filter(|left| *left > 0).map(Duration::from_millis)
 }
 
-/// What the writer keeps from group to group.
+/// The cache that the writer keeps from group to group.
 #[derive(Default)]
 pub(crate) struct WriterCache {
     rooms: HashMap<RoomId, Room>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::SqliteMetrics;
 
-/// How a store is opened.
+/// The options of a store.
 #[derive(Clone)]
 pub struct SqliteOptions {
     /// The data directory. It is created, for its owner only, when there is none.

@@ -1,4 +1,4 @@
-//! Where commits leave the store. It says in which order commits and answers go out, and nothing of what they hold.
+//! The sink that receives a store's commits. It fixes the order of commits and answers, and never reads their contents.
 
 use teahouse_core::Commit;
 

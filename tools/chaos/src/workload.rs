@@ -48,7 +48,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 const EXTENSION_MAX: Duration = Duration::from_secs(600);
 const ENOUGH_POLL: Duration = Duration::from_millis(100);
 
-/// What every actor needs.
+/// The context of every actor.
 #[derive(Clone)]
 struct Context {
     recorder: Recorder,

@@ -64,7 +64,7 @@ pub fn seed_of_run(test: &str) -> u64 {
 /// The number in an environment variable, or a default. It makes a test longer than `make test` has time for.
 ///
 /// # Panics
-/// The variable holds something else than a number.
+/// The variable does not hold a number.
 #[must_use]
 pub fn number_from_environment(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {

@@ -1,5 +1,5 @@
-//! A session's position in one room, and where it reads on: from the room's tail, or from pages of the store while the
-//! tail does not reach back far enough. It chooses the next frame and never touches a socket.
+//! A session's position in one room, and its source of further changes: the room's tail, or pages of the store while
+//! the tail does not reach back far enough. It chooses the next frame and never touches a socket.
 //!
 //! A v1 session that is behind receives a catch-up: `catch_up`, messages in their current state, `caught_up`. A classic
 //! session is served by seq, since it cannot show a message twice.
@@ -43,7 +43,7 @@ pub(crate) struct Cursor {
     pub(crate) catch_up: Option<Box<CatchUp>>,
 }
 
-/// Where a cursor reads on.
+/// The place from which a cursor reads next.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     /// The room's tail.
@@ -166,8 +166,8 @@ impl Cursor {
         self.start_catch_up(from, None);
     }
 
-    /// Where the catch-up of a client begins that claims to hold this version. It cannot hold what this session was not
-    /// sent: such a client is reset.
+    /// The start of the catch-up of a client that claims to hold this version. It cannot hold changes that this session
+    /// was not sent: a client that claims to is reset.
     fn first_page(&self, version: Version) -> CatchUpFrom {
         if version > self.version { CatchUpFrom::Reset } else { CatchUpFrom::Held(version) }
     }
@@ -180,7 +180,7 @@ impl Cursor {
             .flat_map(|catch_up| catch_up.sync.into_iter().chain(catch_up.next.into_iter().filter_map(|(_, id)| id)))
     }
 
-    // ── What the store returned ──
+    // ── Results from the store ──
 
     /// Takes a page of the store. Returns whether this cursor waited for it.
     pub(crate) fn accept_page(&mut self, read: &StoreRead, page: &Rc<Page>) -> bool {

@@ -13,7 +13,7 @@ use crate::clock::MonotonicMs;
 use crate::inbox::Delivery;
 use crate::ports::RequestOutcome;
 
-/// How far a v1 session is.
+/// The phase of a v1 session.
 pub(crate) enum Phase {
     AwaitingHello {
         until: MonotonicMs,

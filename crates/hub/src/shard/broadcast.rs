@@ -1,4 +1,4 @@
-//! What every session receives: published events, and the number of users online.
+//! Output that every session receives: published events, and the number of users online.
 //!
 //! The number changes by tick only. Between two changes it rests for a time that grows with the sessions that
 //! receive it. It never sends anything; sessions gather from it.
@@ -17,7 +17,7 @@ use crate::websocket::text_frame;
 /// tick, 10,000 once a second.
 const PAUSE_PER_SESSION: Duration = Duration::from_micros(100);
 
-/// What every session receives.
+/// The output that every session receives.
 #[derive(Debug)]
 pub(crate) struct Broadcast {
     pub(super) ring: Ring,

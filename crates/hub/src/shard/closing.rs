@@ -17,7 +17,7 @@ use crate::registry::{Effect, LeaveOutcome, LeaveReason};
 use crate::session::{GOODBYE_TIMEOUT, Phase, Session};
 use crate::websocket;
 
-/// What the close frame of a session says besides the code.
+/// The details of a close besides its code.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CloseNotice<'a> {
     /// At most 123 bytes; the code's own reason if none.

@@ -45,7 +45,7 @@ impl Shard {
         let attached =
             receiver.map_or_else(Vec::new, |user| self.attach_direct_cursors(user, id, change.position_before()));
         if change.is_new {
-            // Who sent a message is not typing it any more.
+            // The sender of a message is no longer typing it.
             self.rooms.set_typing(id, change.author, false, self.now);
         }
         if let Some(room) = self.rooms.get_mut(id) {

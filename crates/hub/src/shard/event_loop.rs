@@ -37,7 +37,7 @@ use crate::session::GOODBYE_TIMEOUT;
 const SLICE: Duration = Duration::from_millis(1);
 /// Short steps between two looks at the clock.
 const STEPS_PER_LOOK: u32 = 16;
-/// What one read takes from a socket, at most.
+/// The most that one read takes from a socket.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Control messages handled in one iteration.
 const CONTROLS_PER_TURN: usize = 64;
@@ -249,7 +249,7 @@ async fn catch_panic<T>(mut future: BoxFuture<T>) -> Result<T, ()> {
     .await
 }
 
-/// Says after each step whether a slice of time is over.
+/// Returns a function that tells, after each step, whether a slice of time is over.
 fn slice(step: Step) -> impl FnMut() -> bool {
     let steps_per_look = match step {
         Step::Short => STEPS_PER_LOOK,

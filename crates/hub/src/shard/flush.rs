@@ -14,7 +14,7 @@ use crate::websocket::text_frame;
 /// Batches that a session with more to write may write in one turn; then other sessions have their turn.
 const BATCHES_PER_TURN: usize = 4;
 
-/// How far a flush came.
+/// The progress of a flush.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Flushed {
     /// Nothing waits any more.

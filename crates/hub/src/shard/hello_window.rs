@@ -1,4 +1,4 @@
-//! What happens to rooms while sessions wait for their welcome.
+//! Changes of rooms while sessions wait for their welcome.
 //!
 //! A session's welcome is read from the store at some moment after its hello, and commits keep arriving meanwhile.
 //! From the first hello until the last welcome the window remembers each room's newest head and which rooms'
@@ -8,7 +8,7 @@ use teahouse_core::{RoomId, Seq, Version};
 
 use crate::maps::{HashMap, HashSet};
 
-/// What happened to rooms since the first hello that waits for its welcome.
+/// Changes of rooms since the first hello that waits for its welcome.
 #[derive(Debug, Default)]
 pub(crate) struct HelloWindow {
     waiting: usize,

@@ -13,7 +13,7 @@ use teahouse_core::{MessageId, RoomEntry, SessionId, UserId};
 use crate::ports::{BoxFuture, ChangesPage, ClassicPage, HistoryReader, Response, SessionEffect};
 use crate::session::StoreRead;
 
-/// What a shard read from the store.
+/// The result of a read of the store.
 pub(crate) enum ReadResult {
     Classic(ClassicPage),
     Changes(ChangesPage),

@@ -91,7 +91,7 @@ impl Shard {
             let diff = update.diff.map(|diff| text_frame(&v1::presence(update.room, &diff)));
             for session in update.watchers {
                 let Some(index) = self.slot_of(session) else { continue };
-                // A session that still has an update waiting does not know what this is a difference to.
+                // A session with an update that still waits does not know the base of this difference.
                 let is_known = !self.slots[index].session.has_pending(topic);
                 let frame = diff.as_ref().filter(|_| is_known).unwrap_or(&refresh);
                 self.notify(index, topic, frame.clone());

@@ -1,4 +1,4 @@
-//! Which slots have their turn next: queues, the pass over all slots, and sockets that wait to be closed.
+//! The slots that have their turn next: queues, the pass over all slots, and sockets that wait to be closed.
 //!
 //! Invariant: a slot is in each queue at most once, which its own [`Queued`] flags say. The shard clears the
 //! flag when it pops an occupied slot. A stale index meets an empty slot, or gives another session a turn for nothing.
@@ -23,7 +23,7 @@ pub(super) enum Queue {
     Behind,
 }
 
-/// In which queues a slot is.
+/// The queues that a slot is in.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Queued {
     serviced: bool,
@@ -45,10 +45,10 @@ impl Queued {
     }
 }
 
-/// A socket that is to be closed, with its permit.
+/// A socket that waits to be closed, with its permit.
 type ClosingSocket = (Connection, Option<OwnedSemaphorePermit>);
 
-/// Which slots have their turn next.
+/// The slots that have their turn next.
 #[derive(Default)]
 pub(crate) struct RunQueues {
     queues: [VecDeque<usize>; 4],

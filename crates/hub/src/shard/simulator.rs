@@ -43,7 +43,7 @@ macro_rules! ensure {
 }
 pub(crate) use ensure;
 
-/// What one step of a run does.
+/// The kinds of steps of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum StepKind {
     ClientRequest,
@@ -115,7 +115,7 @@ impl StepKind {
     }
 }
 
-/// What determines a run.
+/// The parameters that determine a run.
 #[derive(Clone, Debug)]
 struct Plan {
     seed: u64,

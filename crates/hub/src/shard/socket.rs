@@ -1,4 +1,4 @@
-//! Writes a batch to a socket, and says how far that came. It knows no session and decides nothing.
+//! Writes a batch to a socket, and returns the progress. It knows no session and decides nothing.
 
 use std::io::{self, ErrorKind, IoSlice};
 
@@ -10,7 +10,7 @@ use crate::session::Batch;
 /// Pieces handed to the kernel in one write; a batch has at most two more frames than its bound.
 const SLICES_MAX: usize = 68;
 
-/// How far a write came. What was written is no longer in the batch.
+/// The progress of a write. Written bytes are no longer in the batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Written {
     /// This many bytes, and this many whole frames among them.

@@ -98,7 +98,7 @@ impl Shard {
         }
     }
 
-    /// Takes slots from a queue, each for one `step`, until `is_over` says that the slice of time is used up. Says
+    /// Takes slots from a queue, each for one `step`, until `is_over` says that the slice of time is used up. Returns
     /// whether any are left. A slot that is queued again meanwhile has its turn in the next slice.
     pub(super) fn run_queue(
         &mut self,

@@ -1,4 +1,4 @@
-//! What a turn of the event loop consists of. It reads no clock: `is_over` says when a slice of time is used up.
+//! The parts of a turn of the event loop. It reads no clock: `is_over` says when a slice of time is used up.
 
 use super::jobs::Done;
 use super::state::Shard;

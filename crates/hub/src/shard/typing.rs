@@ -11,7 +11,7 @@ use teahouse_core::{RoomId, UserId};
 use crate::clock::MonotonicMs;
 use crate::maps::HashMap;
 
-/// Who is typing where.
+/// The users who are typing, by room.
 #[derive(Debug, Default)]
 pub(crate) struct Typing(HashMap<RoomId, TypingRoom>);
 

@@ -48,7 +48,7 @@ struct Watch {
     needs_refresh: bool,
 }
 
-/// What a request to watch a room needs.
+/// The result of beginning to watch a room.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum WatchBegan {
     /// The room's members have to be read, under this number.
@@ -59,7 +59,7 @@ pub(super) enum WatchBegan {
     Overloaded(Option<String>),
 }
 
-/// What a read of members led to.
+/// The result of a read of members.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum MembersRead {
     /// Requests that wait can be answered.
@@ -70,14 +70,14 @@ pub(super) enum MembersRead {
     Ignored,
 }
 
-/// What a room's watchers are notified of.
+/// An update for a room's watchers.
 #[derive(Debug)]
 pub(super) struct PresenceUpdate {
     pub(super) room: RoomId,
     pub(super) watchers: Vec<SessionId>,
-    /// The difference, for watchers who know what it is a difference to; none if all watchers have to ask again.
+    /// The difference, for watchers who know its base; none if all watchers have to request presence again.
     pub(super) diff: Option<PresenceDiff>,
-    /// What the other watchers receive: they have to ask again.
+    /// The update for the other watchers, who have to request presence again.
     pub(super) refresh: PresenceDiff,
 }
 
@@ -92,7 +92,7 @@ impl Watch {
         self.known = members.map(|members| online.among(members).into_iter().collect());
     }
 
-    /// What changed since the last tick: the difference, none if watchers have to ask again; and how many are online.
+    /// The changes since the last tick: the difference, none if watchers have to refresh; and how many are online.
     /// None at all if nothing changed.
     fn take_update(&mut self, online: &Online) -> Option<(Option<PresenceDiff>, u64)> {
         let changed = std::mem::take(&mut self.changed);
@@ -273,7 +273,7 @@ impl PresenceWatches {
                     }
                 }
             }
-            // Some edges are forgotten: every watcher has to ask again.
+            // Some edges are forgotten: every watcher has to refresh.
             None => {
                 rooms.extend(self.rooms_of.values().flatten().copied());
                 for room in &rooms {

@@ -30,7 +30,7 @@ pub(super) fn accept_key(key: &str) -> String {
     STANDARD.encode(hash.finalize())
 }
 
-/// What a client sends with its handshake.
+/// The parameters of a handshake.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct HandshakeParameters {
     pub(super) dialect: Dialect,

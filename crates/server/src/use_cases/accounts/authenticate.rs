@@ -15,7 +15,7 @@ use crate::tokens::{Claims, TokenError};
 pub(crate) struct Authenticated {
     /// The user as the store has it now.
     pub user: User,
-    /// What the server remembers of the token.
+    /// The part of the token that the server remembers.
     pub mark: TokenMark,
 }
 

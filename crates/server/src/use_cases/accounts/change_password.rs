@@ -19,7 +19,7 @@ pub(crate) struct PasswordChange {
     pub current: String,
     /// The new password.
     pub new: String,
-    /// Where the request comes from.
+    /// The client's address.
     pub address: IpAddr,
 }
 

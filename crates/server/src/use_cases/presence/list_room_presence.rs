@@ -7,7 +7,7 @@ use teahouse_store::RoomError;
 
 use crate::app::App;
 
-/// Which members are online.
+/// The members who are online.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum RoomPresence {
     /// These, in the order of their ids.
