@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_welcomed_with_a_number_of_the_moment_is_corrected() {
+    fn a_session_welcomed_with_a_short_lived_count_is_corrected() {
         let mut broadcast = Broadcast::new(1);
         broadcast.note_welcome(0);
         assert!(!broadcast.tick(0, 1, MonotonicMs(0)));

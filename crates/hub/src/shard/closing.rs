@@ -36,13 +36,13 @@ impl Shard {
     pub(super) fn end_with(&mut self, index: usize, code: CloseCode, notice: CloseNotice<'_>) {
         let Some(slot) = self.slots.get(index) else { return };
         let is_classic = slot.session.dialect() == Dialect::Classic;
-        let farewell = match code {
+        let reason = match code {
             // Banned and logged-out clients do not reconnect; all others may soon do so.
             CloseCode::Banned | CloseCode::Revoked => LeaveReason::Clean,
             code if is_classic && code.for_classic() == CloseCode::Policy => LeaveReason::Clean,
             _ => LeaveReason::Lost,
         };
-        self.leave(index, farewell);
+        self.leave(index, reason);
         self.send_close(index, code, notice);
     }
 
@@ -54,14 +54,14 @@ impl Shard {
     }
 
     /// Removes a session from the registry, once. A displaced session is no longer registered, so nothing changes.
-    pub(super) fn leave(&mut self, index: usize, farewell: LeaveReason) {
+    pub(super) fn leave(&mut self, index: usize, reason: LeaveReason) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         if std::mem::replace(&mut slot.leaving.has_left, true) {
             return;
         }
         let (user, id) = (slot.session.identity.user, slot.session.id);
         let mut effects = std::mem::take(&mut self.scratch.effects);
-        match self.registry.leave(self.now, user, id, farewell, &mut effects) {
+        match self.registry.leave(self.now, user, id, reason, &mut effects) {
             LeaveOutcome::Left => {
                 self.environment.metrics.sessions.dec();
             }
@@ -127,8 +127,8 @@ impl Shard {
 
     /// The peer's close frame arrived, with this code if it gave one. It is answered with the same.
     pub(super) fn peer_closed(&mut self, index: usize, code: Option<u16>) {
-        let farewell = if code == Some(CloseCode::Done.code()) { LeaveReason::Clean } else { LeaveReason::Lost };
-        self.leave(index, farewell);
+        let reason = if code == Some(CloseCode::Done.code()) { LeaveReason::Clean } else { LeaveReason::Lost };
+        self.leave(index, reason);
         let slot = &mut self.slots[index];
         slot.leaving.peer_closed = true;
         if !slot.session.closing {

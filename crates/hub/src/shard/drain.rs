@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sessions_are_sent_away_evenly_and_all_of_them_by_the_end() {
+    fn sessions_are_closed_evenly_and_all_of_them_by_the_end() {
         let mut drain = Drain::new(MonotonicMs(1000), Duration::from_secs(2), 10, Vec::new());
         assert_eq!(drain.take_due(MonotonicMs(1000)), 0);
         assert_eq!(drain.take_due(MonotonicMs(2000)), 5);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn v1_sessions_leave_in_steps_and_come_back_one_after_the_other() {
+    fn v1_sessions_close_in_steps_and_reconnect_one_after_the_other() {
         let mut drain = Drain::new(MonotonicMs(0), Duration::ZERO, 300, (0..300).collect());
         let steps: Vec<usize> = std::iter::from_fn(|| Some(drain.take_v1().len()).filter(|taken| *taken > 0)).collect();
         assert_eq!(steps, [250, 50]);

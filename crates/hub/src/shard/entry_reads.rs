@@ -89,7 +89,7 @@ mod tests {
     const BOB: UserId = UserId(2);
 
     #[test]
-    fn who_asks_during_a_read_waits_until_it_is_over() {
+    fn a_request_during_a_read_waits_until_it_is_over() {
         let mut reads = EntryReads::default();
         assert_eq!(reads.request(ROOM, &[AMY]), [[AMY]]);
         assert!(reads.request(ROOM, &[BOB]).is_empty());

@@ -65,10 +65,10 @@ impl Shard {
     pub(super) fn show_room(&mut self, index: usize, entry: &RoomEntry, requester: Option<SessionId>) {
         let has_entered = self.enter_room(index, entry);
         let session = &mut self.slots[index].session;
-        let topic = CoalesceKey::Membership(entry.id);
+        let key = CoalesceKey::Membership(entry.id);
         // A `removed` that still waits has to reach the client first: only after it does the client begin the
         // room at this entry, instead of going on from what it holds.
-        let mut removed = if has_entered { session.take_pending(topic) } else { None };
+        let mut removed = if has_entered { session.take_pending(key) } else { None };
         if has_entered && session.cancel_resume(entry.id) {
             removed = Some(text_frame(&v1::removed(entry.id)));
         }
@@ -89,8 +89,8 @@ impl Shard {
             None => frame,
         };
         // If the session was in the room already, this entry does not begin it and must not replace one that waits to.
-        let topic = if has_entered { topic } else { CoalesceKey::Entry(entry.id) };
-        self.notify(index, topic, frame);
+        let key = if has_entered { key } else { CoalesceKey::Entry(entry.id) };
+        self.notify(index, key, frame);
     }
 
     /// A user is no longer a member of a room.

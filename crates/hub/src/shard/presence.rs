@@ -86,15 +86,15 @@ impl Shard {
     /// Notifies watchers of who came and went since the last tick.
     pub(super) fn notify_presence(&mut self) {
         for update in self.watches.tick(&self.environment.online) {
-            let topic = CoalesceKey::Presence(update.room);
+            let key = CoalesceKey::Presence(update.room);
             let refresh = text_frame(&v1::presence(update.room, &update.refresh));
             let diff = update.diff.map(|diff| text_frame(&v1::presence(update.room, &diff)));
             for session in update.watchers {
                 let Some(index) = self.slot_of(session) else { continue };
                 // A session with an update that still waits does not know the base of this difference.
-                let is_known = !self.slots[index].session.has_pending(topic);
+                let is_known = !self.slots[index].session.has_pending(key);
                 let frame = diff.as_ref().filter(|_| is_known).unwrap_or(&refresh);
-                self.notify(index, topic, frame.clone());
+                self.notify(index, key, frame.clone());
             }
         }
     }

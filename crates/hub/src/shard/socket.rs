@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_leaves_the_batch_and_a_frame_counts_when_it_is_whole() {
+    fn written_bytes_leave_the_batch_and_only_whole_frames_count() {
         let mut batch = Batch::default();
         ["abc", "de", "f"].iter().for_each(|frame| batch.push(Bytes::from_static(frame.as_bytes())));
         assert_eq!(consume(&mut batch, 4), 1);

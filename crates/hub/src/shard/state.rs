@@ -157,16 +157,16 @@ impl Shard {
     // ── Output ──
 
     /// Sends a session something outside of rooms' order.
-    pub(super) fn notify(&mut self, index: usize, topic: CoalesceKey, frame: Bytes) {
+    pub(super) fn notify(&mut self, index: usize, key: CoalesceKey, frame: Bytes) {
         let waiting_max = self.environment.options.waiting_envelopes_max;
-        self.slots[index].session.notify(topic, frame, waiting_max);
+        self.slots[index].session.notify(key, frame, waiting_max);
         self.mark_ready(index);
     }
 
     /// Sends the same to a room's v1 sessions.
-    pub(super) fn notify_room(&mut self, room: RoomId, topic: CoalesceKey, frame: &Bytes) {
+    pub(super) fn notify_room(&mut self, room: RoomId, key: CoalesceKey, frame: &Bytes) {
         for index in self.rooms.subscribers(room) {
-            self.notify(index, topic, frame.clone());
+            self.notify(index, key, frame.clone());
         }
     }
 

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_during_a_read_waits_for_another_one() {
+    fn a_request_during_a_read_waits_for_another_read() {
         let mut reads = StoreReads::default();
         reads.request(read(1), SessionId(1));
         reads.request(read(1), SessionId(2));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_reads_are_in_flight_and_no_more() {
+    fn the_number_of_reads_in_flight_is_bounded() {
         let mut reads = StoreReads::default();
         (0..6).for_each(|version| reads.push(read(version)));
         let started: Vec<StoreRead> = std::iter::from_fn(|| reads.start_next()).collect();

@@ -194,7 +194,7 @@ impl Stage {
 }
 
 #[test]
-fn what_was_committed_before_an_answer_is_processed_before_that_answer() {
+fn commits_before_an_answer_are_processed_before_it() {
     let mut stage = Stage::open();
     let index = stage.shard.slot_of(SESSION).unwrap();
     // The commit is in the inbox and the answer is ready before the request returns to the shard.

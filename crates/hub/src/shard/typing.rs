@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_and_ends_between_two_ticks_is_not_notified() {
+    fn typing_that_begins_and_ends_between_two_ticks_is_not_notified() {
         let mut typing = Typing::default();
         typing.set(ROOM, AMY, true, MonotonicMs(0));
         typing.set(ROOM, AMY, false, MonotonicMs(1));
