@@ -171,7 +171,7 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct InboxState {
     batch: InboxBatch,
-    /// The store is answering the requests that caused some deliveries, and calls `flush_notify` after that.
+    /// The feed pushed deliveries whose requests the store still answers; `flush_notify` follows.
     flush_pending: bool,
 }
 
@@ -197,7 +197,7 @@ impl Inbox {
         self.lock().flush_pending
     }
 
-    /// Resolves when the inbox was notified since the last time.
+    /// Resolves when the inbox has been notified since the last call.
     pub(crate) async fn notified(&self) {
         self.notify.notified().await;
     }

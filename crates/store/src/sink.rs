@@ -14,8 +14,8 @@ pub trait CommitSink: Send {
 
 /// The commits of one transaction, and the callers who wait for it.
 ///
-/// A sink that sends to the same people as the callers do takes the commits, answers the callers, and only then
-/// wakes its readers: so that an answer and a commit can leave in one write.
+/// A sink that delivers to the callers' clients takes the commits, answers the callers, and only then wakes its
+/// readers, so that an answer and a commit can leave in one write.
 pub struct CommitGroup<'a> {
     commits: Vec<Commit>,
     answer: &'a mut dyn FnMut(),

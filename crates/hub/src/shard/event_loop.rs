@@ -41,7 +41,7 @@ const STEPS_PER_LOOK: u32 = 16;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Control messages handled in one iteration.
 const CONTROLS_PER_TURN: usize = 64;
-/// How often in a row the kernel is asked for events: for more of them than a process may have sockets.
+/// The most batches of events taken in a row: together they have room for more sockets than a process may have.
 const TAKES_MAX: usize = 256;
 /// How often a drain closes the next sessions.
 const DRAIN_TICK: Duration = Duration::from_millis(20);

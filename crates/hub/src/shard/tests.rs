@@ -1,5 +1,5 @@
 //! In which order a shard processes its inbox and what is done, with a request handler of the test's own.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -6,9 +6,9 @@ use super::state::Shard;
 /// How long one step of a slice takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
-    /// Microseconds.
+    /// It takes microseconds.
     Short,
-    /// As long as several full batches.
+    /// It takes as long as several full batches.
     Long,
 }
 

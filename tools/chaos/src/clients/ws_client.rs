@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::User;
 use crate::recorder::Recorder;
 
-/// How long a client waits for the server before it gives a socket up.
+/// How long a client waits for the server before it abandons a socket.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a client connects.
