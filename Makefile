@@ -1,4 +1,4 @@
-# What you can do here. `make help` lists it.
+# Every command of this repository; `make help` lists them.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -25,7 +25,7 @@ SECONDS ?= 600
 SEED ?= 1
 MINUTES ?= 30
 
-# Builds go to one place, whatever this machine's Cargo is told otherwise.
+# Builds go to one place, whatever this machine's Cargo configuration says.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # Clippy is the compiler of the workspace's crates for everything but `run`, `bench` and `chaos`, so that linting, the
@@ -47,7 +47,7 @@ run: ## Build the server and start it; ARGS="…" is passed on
 	@echo "==> Starting: open the address below in a browser, and in a second one as somebody else"
 	@exec target/release/teahouse serve $(ARGS)
 
-check: ## The quick look while you work: format, lints, unit tests, the page's scripts
+check: ## A quick check while you work: format, lints, unit tests, the page's scripts
 	@scripts/setup.sh build nextest npm
 	@$(MAKE) --no-print-directory fmt clippy test-unit lint
 
@@ -129,7 +129,7 @@ schemathesis: ## Send the server what docs/openapi.json allows, and compare its 
 	@env $(BUILD_TESTED)
 	$(STEP) "Schemathesis" scripts/schemathesis.sh target/debug/teahouse
 
-chaos: ## People against a server that is killed, cut off, starved: SEED=… MINUTES=… (prints a verdict)
+chaos: ## Users against a server that is killed, cut off, starved: SEED=… MINUTES=… (prints a verdict)
 	@scripts/setup.sh build
 	@$(CARGO) build --release --locked --workspace --bin teahouse --bin teahouse-chaos
 	@target/release/teahouse-chaos --server target/release/teahouse --seed $(SEED) --minutes $(MINUTES) $(ARGS)

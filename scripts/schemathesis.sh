@@ -71,7 +71,7 @@ check() {
 
 failed=0
 
-# A server with accounts of its own. What ends a login has a user of its own.
+# A server with accounts of its own. Operations that end a login have a user of their own.
 start accounts
 token=$(account schemathesis)
 check "Bearer $token" --exclude-tag server --exclude-operation-id logOut --exclude-operation-id changePassword \

@@ -5,7 +5,7 @@
 #   fonts    fonts with Chinese, for the README's picture
 #   npm      the packages in package-lock.json, for the page and the TypeScript packages
 #   nextest  cargo-nextest, the test runner, in target/tools
-#   deny     cargo-deny, which looks over dependencies, in target/tools
+#   deny     cargo-deny, which checks dependencies, in target/tools
 #   fuzz     a C++ compiler, for libFuzzer
 #   autobahn the Autobahn fuzzing client, in target/autobahn; exit status 3 where there is no Python 2.7
 set -eu
@@ -45,7 +45,7 @@ done
 
 if [ -n "$lacking" ]; then
     echo "==> Installing:$lacking"
-    command -v apt-get >/dev/null || fail "This is no Debian: please install$lacking by hand, then try again (CHROMIUM=/path/to/chromium names another browser)."
+    command -v apt-get >/dev/null || fail "There is no apt-get here: please install$lacking by hand, then try again (CHROMIUM=/path/to/chromium names another browser)."
     as_root=""
     if [ "$(id -u)" -ne 0 ]; then
         sudo -n true 2>/dev/null || fail "Installing needs root. Please run: sudo apt-get install --no-install-recommends$lacking"

@@ -7,13 +7,13 @@ use crate::{Message, Profile, RoomEntry, RoomId, Seq, SessionId, UserId};
 pub struct Commit {
     /// The room that changed; the lobby if the change is about no room.
     pub room: RoomId,
-    /// Who receives it.
+    /// Its recipients.
     pub audience: Audience,
-    /// What changed.
+    /// The change itself.
     pub change: Change,
 }
 
-/// Who receives a change of a room.
+/// The recipients of a change of a room.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Audience {
     /// Every member of the room.
@@ -22,7 +22,7 @@ pub enum Audience {
     Direct(Box<[Profile; 2]>),
 }
 
-/// What changed.
+/// A durable change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly every change is a message, and a box would cost each of them")]
 pub enum Change {
@@ -32,7 +32,7 @@ pub enum Change {
         message: Message,
         /// The seq of the room's newest message after this change.
         last_seq: Seq,
-        /// What happened to it.
+        /// The kind of change.
         what: MessageChange,
     },
     /// A read mark moved forward. Marks have no version: a returning client reads them again.
@@ -74,24 +74,24 @@ pub enum Change {
     Profile(Profile),
 }
 
-/// What happened to a message.
+/// A change of a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MessageChange {
     /// The message is new.
     New,
     /// Its content changed.
     Edit {
-        /// Who edited it.
+        /// The user who edited it.
         by: UserId,
     },
     /// It was deleted. It keeps its place with empty content.
     Delete {
-        /// Who deleted it.
+        /// The user who deleted it.
         by: UserId,
     },
     /// A reaction was added or removed.
     React {
-        /// Whose reaction.
+        /// The user who reacted.
         by: UserId,
         /// The emoji.
         emoji: String,

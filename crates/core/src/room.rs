@@ -5,7 +5,7 @@ use crate::{Message, Profile, RoomId, Seq, UserId, Version};
 /// The room of every user, from the creation of the account.
 pub const LOBBY: RoomId = RoomId(1);
 
-/// Who may be in a room.
+/// The kind of a room, which decides who may be in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum RoomKind {
     /// Every user may join.
@@ -75,7 +75,7 @@ impl Role {
 pub struct RoomEntry {
     /// The room.
     pub id: RoomId,
-    /// Who may be in it.
+    /// Its kind.
     pub kind: RoomKind,
     /// The unique name; direct rooms have none.
     pub name: Option<String>,

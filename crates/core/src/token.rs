@@ -13,7 +13,7 @@ impl std::fmt::Debug for TokenKey {
     }
 }
 
-/// What a live session keeps of its token.
+/// The part of its token that a live session keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TokenMark {
     /// The hash of the token.
@@ -27,7 +27,7 @@ pub struct TokenMark {
     pub expires_at: i64,
 }
 
-/// Which tokens of a user are void from now on.
+/// The tokens of a user that become void.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Revocation {
     /// The token, or every token of the login, with this key (logging out).

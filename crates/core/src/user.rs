@@ -2,7 +2,7 @@
 
 use crate::{Timestamp, UserId};
 
-/// What every user may see of a user.
+/// The part of a user that every user may see.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Profile {
     /// The user.
@@ -18,7 +18,7 @@ pub struct Profile {
 /// Everything that the server knows about a user except the password's hash.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct User {
-    /// What every user may see.
+    /// The part that every user may see.
     pub profile: Profile,
     /// The e-mail address; only the user sees it. A site's token may lack one.
     pub email: Option<String>,

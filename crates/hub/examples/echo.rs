@@ -1,6 +1,6 @@
 //! An echo server on the hub's codec for the Autobahn fuzzing client (scripts/autobahn). It prints its address on the
 //! first line of output and runs until it is killed.
-#![allow(clippy::unwrap_used, reason = "a test tool that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test tool that cannot continue fails")]
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -27,7 +27,7 @@ impl LobbyHead {
     }
 }
 
-/// Where the store hands over its commits.
+/// Receives the store's commits, and feeds them to the shards.
 pub struct Feed {
     inboxes: Arc<[Arc<Inbox>]>,
     lobby: Arc<LobbyHead>,

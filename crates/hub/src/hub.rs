@@ -77,7 +77,7 @@ impl Hub {
         self.inner.lobby.get()
     }
 
-    /// Ends every live session that the revocation covers, and those that arrive just after it.
+    /// Ends every live session that the revocation covers, and sessions that arrive just after it.
     pub async fn revoke(&self, revoked: Revoked) {
         let Ok(shard) = self.shard(revoked.user) else { return };
         let (done, waits) = oneshot::channel();
@@ -86,7 +86,7 @@ impl Hub {
         }
     }
 
-    /// Ends a user's live sessions with this reason (at most 123 bytes). They may come back.
+    /// Ends a user's live sessions with this reason (at most 123 bytes). The user may reconnect.
     pub async fn disconnect(&self, user: UserId, reason: String) {
         let Ok(shard) = self.shard(user) else { return };
         let (done, waits) = oneshot::channel();

@@ -13,7 +13,7 @@ use crate::maps::{HashMap, HashSet};
 use crate::metrics::HubMetrics;
 use crate::tail::EncodedChange;
 
-/// What a shard receives.
+/// A delivery to a shard.
 #[derive(Clone, Debug)]
 pub(crate) enum Delivery {
     /// A room's messages changed.
@@ -50,7 +50,7 @@ pub(crate) enum Recipients {
     Room(RoomId),
 }
 
-/// What a notification is about. Of two with the same key only the newer one is sent.
+/// The subject of a notification. Of two notifications with the same key only the newer one is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum CoalesceKey {
     /// Up to where this user has read a room.
@@ -76,7 +76,7 @@ pub(crate) struct Gap {
     pub(crate) head: (Version, Seq),
 }
 
-/// What a shard takes out of its inbox at once: the deliveries, then the records of those that did not fit.
+/// The contents of an inbox, which a shard takes at once: the deliveries, then the records of those that did not fit.
 #[derive(Debug, Default)]
 pub(crate) struct InboxBatch {
     pub(crate) deliveries: Vec<Delivery>,
@@ -171,7 +171,7 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct InboxState {
     batch: InboxBatch,
-    /// The store is answering the requests that caused some deliveries, and calls `flush_notify` after that.
+    /// The feed pushed deliveries whose requests the store still answers; `flush_notify` follows.
     flush_pending: bool,
 }
 
@@ -197,7 +197,7 @@ impl Inbox {
         self.lock().flush_pending
     }
 
-    /// Resolves when the inbox was notified since the last time.
+    /// Resolves when the inbox has been notified since the last call.
     pub(crate) async fn notified(&self) {
         self.notify.notified().await;
     }

@@ -30,7 +30,7 @@ pub enum Dialect {
 
 // ── Connections ──
 
-/// Whose session it is, as the handshake established it.
+/// The owner of a session, as the handshake established it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Identity {
     /// The user.
@@ -45,7 +45,7 @@ pub struct Identity {
 
 /// An authenticated, upgraded connection on its way to its user's shard.
 pub struct NewConnection<S = std::net::TcpStream> {
-    /// Whose it is.
+    /// Its owner.
     pub identity: Identity,
     /// When its request's first byte arrived; the highest is the newest.
     pub accepted: AcceptOrder,
@@ -61,7 +61,7 @@ pub struct NewConnection<S = std::net::TcpStream> {
     pub stream: S,
     /// The response to the upgrade, to be written before anything else; empty when it was written already.
     pub handshake_response: Bytes,
-    /// What the client sent after its upgrade request: WebSocket frames.
+    /// WebSocket frames that the client sent right after its upgrade request.
     pub early_bytes: Bytes,
     /// Counts the connection against the server's maximum; dropped when its socket is closed.
     pub permit: Option<OwnedSemaphorePermit>,
@@ -94,7 +94,7 @@ pub struct SessionContext {
     pub address: IpAddr,
 }
 
-/// What a handler returns for a request.
+/// The outcome of a request, as its handler returns it.
 pub enum RequestOutcome {
     /// Nothing is sent.
     NoReply,
@@ -142,7 +142,7 @@ pub enum HubRequest {
 pub struct Response {
     /// The envelope to send. A classic request that succeeds has none.
     pub envelope: Option<String>,
-    /// What else changes in the session.
+    /// The other effect on the session, if any.
     pub effect: Option<SessionEffect>,
 }
 
@@ -154,7 +154,7 @@ impl Response {
     }
 }
 
-/// What a response changes in its session.
+/// The effect of a response on its session.
 pub enum SessionEffect {
     /// Welcomes the session and catches it up.
     Welcome(Box<WelcomeData>),
@@ -176,7 +176,7 @@ pub enum SessionEffect {
     EnterRoom(RoomId, Version),
 }
 
-/// What a v1 session begins with, read in one snapshot after the hello arrived.
+/// The initial state of a v1 session, read in one snapshot after the hello arrived.
 pub struct WelcomeData {
     /// The hello's reference.
     pub id: Option<String>,
@@ -215,7 +215,7 @@ pub trait HistoryReader: Send + Sync + 'static {
     fn members(&self, room: RoomId) -> BoxFuture<Option<Vec<UserId>>>;
 }
 
-/// Where a v1 session is caught up from.
+/// The start of a v1 session's catch-up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CatchUpFrom {
     /// Every change after this version, however many.

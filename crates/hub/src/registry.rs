@@ -11,7 +11,7 @@ use teahouse_core::{AcceptOrder, SessionId, UserId};
 use crate::clock::MonotonicMs;
 use crate::maps::HashMap;
 
-/// What the shard has to do after an input.
+/// An action that the shard has to take after an input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Effect {
     /// A newer session displaced this one. It is no longer registered; close it with 4501.
@@ -22,7 +22,7 @@ pub enum Effect {
     Offline(UserId),
 }
 
-/// Why a session left.
+/// The reason why a session left.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum LeaveReason {
     /// The client closed it (1000), or it ended for good (revoked, banned): the user is offline at once.

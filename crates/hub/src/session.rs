@@ -1,6 +1,6 @@
-//! One session: whose it is, its positions in rooms, and what waits to be sent to it.
+//! One session: its owner, its positions in rooms, and the output that waits for it.
 //!
-//! A session decides what goes out next. It never touches a socket or reads a clock. Its parts: `hello.rs` (the
+//! A session chooses its next output. It never touches a socket or reads a clock. Its parts: `hello.rs` (the
 //! phases of a v1 session), `rooms.rs` (its rooms), `cursor.rs` (its position in one room), `notifications.rs`,
 //! `output.rs` (what one write contains), `health.rs` (whether the peer is alive).
 
@@ -52,7 +52,7 @@ pub(crate) struct Session {
     malformed: Option<Box<VecDeque<MonotonicMs>>>,
 }
 
-/// What a session is made from.
+/// The parameters of a new session.
 pub(crate) struct SessionParams {
     pub(crate) id: SessionId,
     pub(crate) identity: Identity,

@@ -1,5 +1,5 @@
-//! A shard: one thread that owns its sessions outright. What happens to them is sequential code on
-//! [`state::Shard`], without a lock; what takes time leaves it as a job.
+//! A shard: one thread that owns its sessions. All code that changes them is sequential, on [`state::Shard`], and
+//! needs no lock; work that takes time leaves the shard as a job.
 //!
 //! The files depend one way, each only on files to its left. Parts hold data with invariants of their own, and none
 //! knows the shard; behaviour is written on the shard.
@@ -70,6 +70,6 @@ pub(crate) enum Control {
     Disconnect(UserId, String, oneshot::Sender<()>),
     /// Answers if the shard is alive.
     Probe(oneshot::Sender<()>),
-    /// Sends all sessions away, spread over this time; answered when the last socket is closed.
+    /// Closes all sessions, spread over this time; answered when the last socket is closed.
     Drain(Duration, oneshot::Sender<()>),
 }

@@ -80,7 +80,7 @@ struct Kept {
     superseded: Option<Version>,
 }
 
-/// What a cursor reads from a tail.
+/// The result of reading a tail.
 #[derive(Debug)]
 pub enum TailRead<'a> {
     /// Nothing: the cursor is at the head.

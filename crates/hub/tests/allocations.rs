@@ -1,6 +1,6 @@
 //! The hub's allocations: none for a delivery once all buffers have their size, and a bounded amount for a connection.
 //! A test binary of its own, since the count is of the whole process.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot continue fails")]
 
 use std::alloc::System;
 use std::io::Read;

@@ -88,7 +88,7 @@ impl Listener {
     }
 }
 
-/// What all connections of a listener share.
+/// State that all connections of a listener share.
 #[derive(Clone)]
 struct Shared {
     router: Router,

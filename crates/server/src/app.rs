@@ -1,5 +1,5 @@
-//! What every use case works with: store, hub, tokens, passwords, limits, configuration, clock. It also owns the tasks
-//! that must run to their end, and decides nothing.
+//! The state that every use case works with: store, hub, tokens, passwords, limits, configuration, clock. It also owns
+//! the tasks that must run to their end, and decides nothing.
 
 use std::future::Future;
 use std::panic::resume_unwind;
@@ -85,7 +85,7 @@ impl LiveSessions for Hub {
 /// A clock. Below the server crate the time is an argument, so that tests choose it.
 pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// What all requests share.
+/// State that all requests share.
 pub(crate) struct App {
     /// The store.
     pub store: Arc<dyn Store>,
@@ -112,7 +112,7 @@ pub(crate) struct App {
     tasks: TaskTracker,
 }
 
-/// What an [`App`] is made from.
+/// The parts of a new [`App`].
 pub(crate) struct Parts {
     /// The store.
     pub store: Arc<dyn Store>,

@@ -1,5 +1,5 @@
-//! What the accept loop and the WebSocket handshake share of a connection: its permit, its peer, its first bytes and
-//! the order of its requests. It accepts nothing and interprets no request.
+//! The data of a connection that the accept loop and the WebSocket handshake share: its permit, its peer, its first
+//! bytes and the order of its requests. It accepts nothing and interprets no request.
 
 mod request_order;
 mod stream;

@@ -30,7 +30,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| DIGITS[usize::from(digit)]).collect()
 }
 
-/// What the server stores of a token or of any other secret that a client presents.
+/// The fingerprint under which the server stores a token or any other secret that a client presents.
 #[must_use]
 pub(crate) fn fingerprint(secret: &[u8]) -> TokenKey {
     let digest: [u8; 32] = Sha256::digest(secret).into();

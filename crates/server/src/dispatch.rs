@@ -1,5 +1,5 @@
 //! Dispatches a v1 request to its use case and gives the response, the same for every transport. Transports read the
-//! request, hold the sender to their rates (but for messages, which `send_message` counts) and write the response.
+//! request, hold the sender to their rates (except for messages, which `send_message` counts) and write the response.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::use_cases::rooms::mark_read::mark_read;
 use crate::use_cases::rooms::open_direct_room::open_direct_room;
 use crate::use_cases::rooms::update_room::update_room;
 
-/// Who sent a request.
+/// The sender of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RequestContext {
     /// The user.

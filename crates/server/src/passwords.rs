@@ -52,7 +52,7 @@ pub(crate) struct Passwords {
 }
 
 impl Passwords {
-    /// Allows so many hashes in parallel. Computes one, which takes about 20 ms.
+    /// Allows this many hashes in parallel. Computes one, which takes about 20 ms.
     ///
     /// # Errors
     /// Hashing failed: no randomness or no memory.

@@ -35,7 +35,7 @@ pub(crate) enum SecretsError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
     /// The file does not contain a secret that this server wrote.
@@ -132,7 +132,7 @@ impl ApiKey {
         &self.0
     }
 
-    /// What the store keeps of the key.
+    /// The hash of the key, which the store keeps.
     #[must_use]
     pub(crate) fn fingerprint(&self) -> TokenKey {
         fingerprint(self.0.as_bytes())

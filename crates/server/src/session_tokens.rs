@@ -10,7 +10,7 @@ use crate::tokens::{Issued, LoginId};
 
 /// A login that began or was continued.
 pub(crate) struct Login {
-    /// Whose login.
+    /// The user who logged in.
     pub user: User,
     /// The token and its expiry.
     pub issued: Issued,

@@ -31,13 +31,13 @@ const OWN_KID: &str = "teahouse";
 /// The verified claims of a token.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Claims {
-    /// Whom the token is about.
+    /// The token's subject.
     pub subject: Subject,
     /// The username for a new account: without control and formatting characters, held to no other rule.
     pub username: String,
     /// The e-mail address for a new account.
     pub email: Option<String>,
-    /// What the server keeps of the token, for revocation.
+    /// The part of the token that the server keeps, for revocation.
     pub mark: TokenMark,
 }
 

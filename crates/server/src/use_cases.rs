@@ -1,4 +1,4 @@
-//! What users, sites and administrators can do, a file for each use case, grouped by noun. A use case checks, calls the
+//! The use cases of users, sites and administrators, a file each, grouped by noun. A use case checks, calls the
 //! store and the hub, and has an error type of its own. It knows nothing of HTTP, sockets or JSON.
 
 pub(crate) mod accounts;

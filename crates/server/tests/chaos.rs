@@ -1,6 +1,6 @@
 //! A short run of chaos against the real binary, judged by the checker. `make chaos` runs long ones.
 //! `TEAHOUSE_TEST_CHAOS_SECONDS` and `TEAHOUSE_TEST_KILLS` make this one longer.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::path::PathBuf;
 use std::time::Duration;

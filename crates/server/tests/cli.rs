@@ -1,5 +1,5 @@
 //! The command line of the real binary: exit status and output.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 #[path = "cli/backups.rs"]
 mod backups;

@@ -1,6 +1,6 @@
 //! Every scenario of the load generator, small, against the server's binary: no message is lost, duplicated or out of
 //! order.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use clap::Parser;
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! Reconnect storms against the real binary: thousands of clients drop and reconnect at once (H1 and H8 of
 //! docs/internals/regressions.md). A storm needs the whole machine: run one at a time.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::time::{Duration, Instant};
 

@@ -147,7 +147,7 @@ fn admit(group: &mut Group<'_>, append: &Append) -> Result<Option<Room>, JobErro
         Destination::Room(room) => {
             let Some(room) = group.room(room)? else { return refuse(AppendError::NotFound) };
             let admitted = match append.kind {
-                MessageKind::Text => group.is_member(room.id, append.sender)?,
+                MessageKind::Text => group.lookup_member(room.id, append.sender)?,
                 MessageKind::System => room.kind != RoomKind::Direct,
             };
             if !admitted {

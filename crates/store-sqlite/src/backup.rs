@@ -1,5 +1,5 @@
 //! Backups: a copy of one snapshot while the store is in use, by a thread with a connection of its own, into a file
-//! that gets its name when it is complete. It never looks at what it copies.
+//! that gets its name when it is complete. It never interprets what it copies.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -145,7 +145,7 @@ struct PartialCopy {
 
 impl Drop for PartialCopy {
     fn drop(&mut self) {
-        // A rest that cannot be removed has a name that no server opens.
+        // A file that cannot be removed has a name that no server opens.
         for beside in ["", "-journal", "-wal", "-shm"] {
             let mut file = self.part.clone().into_os_string();
             file.push(beside);

@@ -1,4 +1,4 @@
-//! Checkpoints: a thread moves the log into the database while the writer goes on; the writer itself does so when the
+//! Checkpoints: a thread moves the log into the database while the writer continues; the writer itself does so when the
 //! log grew too long. It never decides what is durable; the log is, from the commit on.
 
 use std::path::Path;

@@ -52,7 +52,7 @@ pub enum OpenError {
     HalfDone {
         /// The database.
         path: PathBuf,
-        /// What is wrong.
+        /// The details.
         detail: String,
     },
     /// SQLite returned an error.

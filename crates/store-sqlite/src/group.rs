@@ -56,7 +56,7 @@ fn time_left(until: Timestamp, now: Timestamp) -> Option<Duration> {
     left.filter(|left| *left > 0).map(Duration::from_millis)
 }
 
-/// What the writer keeps from group to group.
+/// The cache that the writer keeps from group to group.
 #[derive(Default)]
 pub(crate) struct WriterCache {
     rooms: HashMap<RoomId, Room>,
@@ -174,7 +174,7 @@ impl<'a> Group<'a> {
     }
 
     /// Whether a user is a member of a room. The cache holds members only; the end of a membership must forget it.
-    pub(crate) fn is_member(&mut self, room: RoomId, user: UserId) -> Sql<bool> {
+    pub(crate) fn lookup_member(&mut self, room: RoomId, user: UserId) -> Sql<bool> {
         if self.cache.members.contains(&(room, user)) {
             return Ok(true);
         }
@@ -185,7 +185,7 @@ impl<'a> Group<'a> {
         Ok(member)
     }
 
-    /// Whether a user's membership ended lately, as far as the cache reaches.
+    /// Whether a user's membership ended recently, as far as the cache reaches.
     pub(crate) fn was_member(&self, room: RoomId, user: UserId) -> bool {
         self.cache.left.contains(&(room, user))
     }

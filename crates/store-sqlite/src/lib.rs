@@ -64,7 +64,7 @@ pub struct SqliteStore {
     backups: Backups,
     metrics: SqliteMetrics,
     epoch: String,
-    // The sender lives in the writer thread, which ends last. It sends nothing; that it is gone is the message.
+    // The sender lives in the writer thread, which ends last. It sends nothing; its end is the message.
     ended: watch::Receiver<()>,
     // The writer thread, which joins all other threads before it ends. The lock guards this handle only.
     writer: Mutex<Option<JoinHandle<()>>>,

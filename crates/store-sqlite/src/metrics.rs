@@ -9,7 +9,7 @@ use teahouse_store::StoreMetrics;
 /// The metrics of a SQLite store.
 #[derive(Clone, Default, Debug)]
 pub struct SqliteMetrics {
-    /// What every store measures.
+    /// The metrics that every store has.
     pub common: StoreMetrics,
     /// Bytes of the write-ahead log in use.
     pub wal_bytes: Gauge<u64, AtomicU64>,

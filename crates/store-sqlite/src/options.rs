@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::SqliteMetrics;
 
-/// How a store is opened.
+/// The options of a store.
 #[derive(Clone)]
 pub struct SqliteOptions {
     /// The data directory. It is created, for its owner only, when there is none.
@@ -20,7 +20,7 @@ pub struct SqliteOptions {
     pub readers: usize,
     /// Reads that may wait; further ones are refused as overloaded. 4,096.
     pub reads_max: usize,
-    /// The growth of the log after which a thread checkpoints it while the writer goes on. 32 MiB: a page that many
+    /// The growth of the log after which a thread checkpoints it while the writer continues. 32 MiB: a page that many
     /// messages change is moved once for all of them, and a start after a crash reads some tens of MiB at most.
     pub checkpoint_bytes: u64,
     /// The length of the log at which the writer pauses until it can restart it, since a checkpoint beside a busy

@@ -1,6 +1,6 @@
 //! How any operation of a store can fail.
 
-/// What any operation may run into.
+/// An error that any operation can return.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum StoreError {
     /// A queue is full, or the disk refuses for now. Nothing happened; a retry can succeed.

@@ -17,7 +17,7 @@ pub trait Messages: Send + Sync {
     async fn append(&self, append: Append) -> Result<Appended, AppendError>;
 
     /// The answer of an earlier [`Messages::append`] with this sender and `client_id`, if there was one; a conflict
-    /// as there. The caller asks for it before it applies rate limits.
+    /// as there. The caller looks it up before it applies rate limits.
     async fn appended(&self, append: &Append) -> Result<Option<Appended>, AppendError>;
 
     /// Replaces the content of the actor's own message, with the mentions of the new content. The same content
@@ -186,7 +186,7 @@ pub enum ChangeError {
     Store(#[from] StoreError),
 }
 
-/// Which page of a room's history, by message id.
+/// A query for a page of a room's history, by message id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HistoryQuery {
     /// Where the page starts.
@@ -195,7 +195,7 @@ pub struct HistoryQuery {
     pub limit: u32,
 }
 
-/// Where a page of history starts. An unknown or deleted message's id is a valid position, since ids grow with seq in
+/// The start of a page of history. An unknown or deleted message's id is a valid position, since ids grow with seq in
 /// a room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HistoryFrom {
@@ -216,7 +216,7 @@ pub struct HistoryPage {
     pub has_more: bool,
 }
 
-/// Which page of a room's history, by seq.
+/// A query for a page of a room's history, by seq.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RoomHistoryQuery {
     /// The room.
@@ -227,7 +227,7 @@ pub struct RoomHistoryQuery {
     pub limit: u32,
 }
 
-/// Where a page of history by seq starts.
+/// The start of a page of history by seq.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SeqFrom {
     /// The newest messages.
@@ -253,7 +253,7 @@ pub struct RoomHistoryPage {
     pub own_reactions: Vec<(MessageId, String)>,
 }
 
-/// How much a client can catch up on before it gets a reset.
+/// The limits of a catch-up, beyond which a client gets a reset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CatchUpBounds {
     /// The most changes in a page.

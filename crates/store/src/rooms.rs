@@ -12,7 +12,7 @@ pub trait Rooms: Send + Sync {
     /// user opened it. One snapshot, a constant number of queries. `now` decides whether a mute is in force.
     async fn rooms_of(&self, user: UserId, now: Timestamp) -> Result<Vec<RoomEntry>, StoreError>;
 
-    /// What a session starts with, from one snapshot: the user, and their rooms as [`Rooms::rooms_of`] returns
+    /// The initial state of a session, from one snapshot: the user, and their rooms as [`Rooms::rooms_of`] returns
     /// them. `None` when there is no such user.
     async fn welcome(&self, user: UserId, now: Timestamp) -> Result<Option<(User, Vec<RoomEntry>)>, StoreError>;
 
@@ -108,7 +108,7 @@ pub struct MembershipChange {
     pub requester: Option<SessionId>,
 }
 
-/// What happens to a membership.
+/// The kind of a change of a membership.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Membership {
     /// The actor joins a public room. Their read mark starts at the room's head.

@@ -1,4 +1,4 @@
-//! Where commits leave the store. It says in which order commits and answers go out, and nothing of what they hold.
+//! The sink that receives a store's commits. It fixes the order of commits and answers, and never reads their contents.
 
 use teahouse_core::Commit;
 
@@ -14,8 +14,8 @@ pub trait CommitSink: Send {
 
 /// The commits of one transaction, and the callers who wait for it.
 ///
-/// A sink that sends to the same people as the callers do takes the commits, answers the callers, and only then
-/// wakes its readers: so that an answer and a commit can leave in one write.
+/// A sink that delivers to the callers' clients takes the commits, answers the callers, and only then wakes its
+/// readers, so that an answer and a commit can leave in one write.
 pub struct CommitGroup<'a> {
     commits: Vec<Commit>,
     answer: &'a mut dyn FnMut(),

@@ -5,7 +5,7 @@ use teahouse_core::{Timestamp, TokenKey, User, UserId};
 
 use crate::{ProfileChange, StoreError};
 
-/// What a site's backend and its tokens bring.
+/// Users and API keys of a site.
 #[async_trait]
 pub trait Site: Send + Sync {
     /// The user of a site's token, created from its claims when unknown. Every call with the same subject returns

@@ -5,7 +5,7 @@ use teahouse_core::{Timestamp, TokenKey, TokenMark, User, UserId};
 
 use crate::StoreError;
 
-/// Which tokens still count.
+/// Revocations and refresh tokens: which tokens are still valid.
 #[async_trait]
 pub trait Tokens: Send + Sync {
     /// Whether a token with this mark still admits this user, with the user's current state. It does not look at
@@ -43,7 +43,7 @@ pub trait Tokens: Send + Sync {
     async fn forget_expired(&self, now: Timestamp) -> Result<(), StoreError>;
 }
 
-/// Whether a token counts.
+/// Whether a token is valid.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TokenStatus {
     /// It admits this user.

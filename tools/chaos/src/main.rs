@@ -1,5 +1,5 @@
 //! `teahouse-chaos`: runs rounds of chaos against a real server and reports whether they were clean.
-#![allow(clippy::unwrap_used, reason = "a test tool that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test tool that cannot continue fails")]
 
 use std::collections::BTreeMap;
 use std::io::Write;

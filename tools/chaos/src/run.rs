@@ -24,8 +24,8 @@ pub struct Plan {
     pub seed: u64,
     /// How long the workload runs at least.
     pub time: Duration,
-    /// The workload runs on until the server was killed so many times and hit by every kind of fault; none runs
-    /// for the time alone.
+    /// The workload continues until the server was killed this many times and hit by every kind of fault; with none,
+    /// it runs for the time alone.
     pub kills_min: Option<u64>,
     /// Number of users.
     pub people: usize,

@@ -44,18 +44,18 @@ const NAMES: [&str; 24] = [
 
 /// Interval of progress reports.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a run may go on after its time, and how often it looks whether it is enough.
+/// How long a run may continue after its time, and how often it checks whether it has enough.
 const EXTENSION_MAX: Duration = Duration::from_secs(600);
 const ENOUGH_POLL: Duration = Duration::from_millis(100);
 
-/// What every actor needs.
+/// The context of every actor.
 #[derive(Clone)]
 struct Context {
     recorder: Recorder,
     address: SocketAddr,
     http: Http,
     users: Arc<Vec<User>>,
-    /// Becomes true when the actors are to stop.
+    /// Becomes true when the actors must stop.
     over: watch::Receiver<bool>,
 }
 
@@ -174,7 +174,7 @@ impl Workload {
         });
     }
 
-    /// Lets everybody who is not away return, catch up and load everything, and records the final state of each. The
+    /// Lets every user who is not away return, catch up and load everything, and records the final state of each. The
     /// server stays up meanwhile.
     pub async fn quiesce(&mut self, linger: Duration) {
         join_all(self.actors.iter_mut().map(|actor| quiesce::resend_unacknowledged(actor, &self.context))).await;

@@ -179,7 +179,7 @@ pub struct Verdict {
     pub coverage: Coverage,
 }
 
-/// How much was checked: a verdict about nothing is worth nothing.
+/// The number of checks of each kind: a verdict without checks proves nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Coverage {
     /// Acknowledged messages.

@@ -1,5 +1,5 @@
 //! Histories and the envelopes of docs/protocol.md survive a round trip through their text form.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use teahouse_checker::wire::{Classic, Request, RequestBody, ServerBody, ServerEnvelope, read_classic, read_v1};
 use teahouse_checker::{Dialect, End, Fact, History, ServerEvent, Socket};

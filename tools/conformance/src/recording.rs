@@ -51,7 +51,7 @@ impl RecordingSink {
         self.commits().into_iter().filter_map(read).collect()
     }
 
-    /// The entries: who sees the room so, and the session that asked.
+    /// The entries: the member, the room as they see it, and the session that requested it.
     #[must_use]
     pub fn entries(&self) -> Vec<(UserId, RoomEntry, Option<SessionId>)> {
         let entry = |commit: Commit| match commit.change {

@@ -1,6 +1,6 @@
 //! Replays every corpus through its check, so that fixed failures stay fixed.
 //! One input alone: `TEAHOUSE_FUZZ_INPUT=path cargo test -p teahouse-fuzz --test corpus`.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::path::{Path, PathBuf};
 

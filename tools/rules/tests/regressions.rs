@@ -1,6 +1,6 @@
-//! Holds docs/internals/regressions.md against the tests: every test that it names exists, and every test whose name
+//! Compares docs/internals/regressions.md with the tests: every test that it names exists, and every test whose name
 //! begins with the number of a row is in that row.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

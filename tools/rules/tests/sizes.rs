@@ -1,4 +1,4 @@
-//! Files stay small enough to hold in the head. (Functions: `too_many_lines` in clippy.toml.)
+//! Files stay small enough to keep in mind. (Functions: `too_many_lines` in clippy.toml.)
 
 use teahouse_rules::{assert_none, files};
 

@@ -1,7 +1,7 @@
 //! What tests of a running server share: the server process, faults of its machine, tokens of the site, an HTTP
 //! client, a WebSocket client, random numbers from a seed. It knows the wire and nothing of the server's insides.
-//! What cannot go on panics.
-#![allow(clippy::unwrap_used, reason = "a test tool that cannot go on fails")]
+//! It panics where a test cannot continue.
+#![allow(clippy::unwrap_used, reason = "a test tool that cannot continue fails")]
 
 pub mod faults;
 pub mod http;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Holds the seed of a run that is to be repeated.
+/// The environment variable with the seed of a run to repeat.
 const SEED_VARIABLE: &str = "TEAHOUSE_STORY_SEED";
 
 /// A seeded random number generator.
@@ -37,7 +37,7 @@ impl Random {
         self.0.shuffle(items);
     }
 
-    /// True once in so many times.
+    /// True once in this many times, on average.
     pub fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
@@ -64,7 +64,7 @@ pub fn seed_of_run(test: &str) -> u64 {
 /// The number in an environment variable, or a default. It makes a test longer than `make test` has time for.
 ///
 /// # Panics
-/// The variable holds something else than a number.
+/// The variable does not hold a number.
 #[must_use]
 pub fn number_from_environment(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {

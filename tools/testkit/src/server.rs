@@ -41,7 +41,7 @@ impl Log {
 enum DataDirectory {
     /// Removed with the server.
     Own(TempDir),
-    /// Stays.
+    /// Kept when the server is dropped.
     Given(PathBuf),
 }
 

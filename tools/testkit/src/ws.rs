@@ -30,7 +30,7 @@ pub struct Handshake<'a> {
     pub token: &'a str,
     /// The name of the device, in v1.
     pub device: Option<&'a str>,
-    /// The client sends the first byte, and the rest so much later.
+    /// The client sends the first byte, and the rest after this time.
     pub held_back: Option<Duration>,
 }
 
@@ -62,7 +62,7 @@ pub enum HandshakeError {
     Lost(Error),
 }
 
-/// What comes over a WebSocket.
+/// An event of a WebSocket.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WsEvent {
     /// A text; in v1 one line of a frame.
@@ -151,7 +151,7 @@ impl WsClient {
     /// The next event; answers pings. May be dropped while it waits.
     ///
     /// # Panics
-    /// The server sent something else than text.
+    /// The server sent anything but text.
     pub async fn next(&mut self) -> WsEvent {
         loop {
             if let Some(line) = self.lines.pop_front() {
@@ -182,10 +182,10 @@ impl WsClient {
         self.stream.close(Some(frame)).await
     }
 
-    /// Ends the connection without a close frame: by a reset, or as a process does that ends.
+    /// Ends the connection without a close frame: by a reset, or as when a process ends.
     pub fn cut(self, by_reset: bool) {
         if by_reset {
-            // Where this fails the connection ends the other way.
+            // If this fails, the connection ends without a reset.
             let _ = socket2::SockRef::from(self.stream.get_ref()).set_linger(Some(Duration::ZERO));
         }
     }

@@ -598,7 +598,7 @@ class Thread {
           created_at: answer.send_time ?? new Date().toISOString(),
         });
         row.remove();
-        // A read mark that overtook this answer may or may not cover the message: the history says it.
+        // A read mark that overtook this answer may or may not cover the message; the history decides.
         if (readMarks !== this.#readMarks) this.fill().catch(() => {});
       } catch (error) {
         failure = error.message;

@@ -1,7 +1,7 @@
-//! A session's position in one room, and where it reads on: from the room's tail, or from pages of the store while the
-//! tail does not reach back far enough. It decides what comes next and never touches a socket.
+//! A session's position in one room, and its source of further changes: the room's tail, or pages of the store while
+//! the tail does not reach back far enough. It chooses the next frame and never touches a socket.
 //!
-//! A v1 session that is behind is sent a catch-up: `catch_up`, messages in their current state, `caught_up`. A classic
+//! A v1 session that is behind receives a catch-up: `catch_up`, messages in their current state, `caught_up`. A classic
 //! session is served by seq, since it cannot show a message twice.
 
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ const REACTED_MAX: usize = 500;
 /// `sync` requests that wait for the catch-up under way; more of them gain the client nothing.
 const SYNCS_WAITING_MAX: usize = 16;
 
-/// Whose cursor it is, as far as that decides what goes out.
+/// The cursor's owner, as far as that decides what goes out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Reader {
     pub(crate) user: UserId,
@@ -43,7 +43,7 @@ pub(crate) struct Cursor {
     pub(crate) catch_up: Option<Box<CatchUp>>,
 }
 
-/// Where a cursor reads on.
+/// The place from which a cursor reads next.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     /// The room's tail.
@@ -166,8 +166,8 @@ impl Cursor {
         self.start_catch_up(from, None);
     }
 
-    /// Where the catch-up of a client begins that claims to hold this version. It cannot hold what this session was not
-    /// sent: such a client is reset.
+    /// The start of the catch-up of a client that claims to hold this version. It cannot hold changes that this session
+    /// was not sent: a client that claims to is reset.
     fn first_page(&self, version: Version) -> CatchUpFrom {
         if version > self.version { CatchUpFrom::Reset } else { CatchUpFrom::Held(version) }
     }
@@ -180,7 +180,7 @@ impl Cursor {
             .flat_map(|catch_up| catch_up.sync.into_iter().chain(catch_up.next.into_iter().filter_map(|(_, id)| id)))
     }
 
-    // ── What the store returned ──
+    // ── Results from the store ──
 
     /// Takes a page of the store. Returns whether this cursor waited for it.
     pub(crate) fn accept_page(&mut self, read: &StoreRead, page: &Rc<Page>) -> bool {
@@ -212,7 +212,7 @@ impl Cursor {
 
     // ── Gathering ──
 
-    /// Gathers what comes next, until the batch is full. What is needed from the store is added to `reads`.
+    /// Gathers the next frames until the batch is full. Reads of the store that it needs are added to `reads`.
     pub(crate) fn gather(&mut self, reader: Reader, tail: &Tail, batch: &mut Batch, reads: &mut Vec<StoreRead>) {
         while !batch.is_full() {
             let goes_on = match &self.source {
@@ -286,7 +286,7 @@ impl Cursor {
 
     /// The version from which the tail can serve the whole catch-up: a short absence costs no read of the store. The
     /// tail cannot when it is older than the snapshot that the session, or an earlier page of this catch-up, was read
-    /// from. Whether there are too many changes, so that the room is reset, the store decides.
+    /// from. The store decides whether there are too many changes and the room is reset.
     fn tail_start(&self, tail: &Tail) -> Option<Version> {
         let catch_up = self.catch_up.as_ref().filter(|catch_up| !catch_up.opened)?;
         let (CatchUpFrom::Held(version) | CatchUpFrom::Since(version)) = catch_up.from else { return None };

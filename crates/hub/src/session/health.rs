@@ -7,7 +7,7 @@ use crate::clock::MonotonicMs;
 use crate::options::HubOptions;
 use crate::websocket::PING_FRAME_BYTES;
 
-/// What is known about a session's peer and the way to it.
+/// The state of a session's peer and of the connection to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Health {
     pinged_at: MonotonicMs,

@@ -13,7 +13,7 @@ use crate::clock::MonotonicMs;
 use crate::inbox::Delivery;
 use crate::ports::RequestOutcome;
 
-/// How far a v1 session is.
+/// The phase of a v1 session.
 pub(crate) enum Phase {
     AwaitingHello {
         until: MonotonicMs,
@@ -95,7 +95,7 @@ impl Session {
         self.v1.as_ref().is_some_and(|v1| matches!(v1.phase, Phase::Welcoming { .. }))
     }
 
-    /// Whether so many replies wait that the shard leaves further requests in the socket (backpressure).
+    /// Whether too many replies wait, so that the shard leaves further requests in the socket (backpressure).
     pub(crate) fn is_saturated(&self, waiting_envelopes_max: usize) -> bool {
         let deferred = match self.v1.as_ref().map(|v1| &v1.phase) {
             Some(Phase::Welcoming { deferred_requests, .. }) => deferred_requests.len(),

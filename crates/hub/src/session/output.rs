@@ -1,4 +1,4 @@
-//! What one write to a session contains, in this order: replies, notifications, the online count, published events,
+//! The contents of one write to a session, in this order: replies, notifications, the online count, published events,
 //! rooms that are being resumed, then the other rooms. It fills a [`Batch`] and never writes.
 
 use std::collections::VecDeque;
@@ -18,14 +18,14 @@ use crate::websocket::text_frame;
 /// memory.
 const RESUMES_PREFETCHED: usize = 4;
 
-/// How many users are online, as sessions are sent it. Only the newest number is ever sent.
+/// The number of users online, and its frame. Only the newest number is ever sent.
 #[derive(Clone, Debug)]
 pub(crate) struct OnlineCount {
     pub(crate) users: u64,
     pub(crate) frame: Bytes,
 }
 
-/// What waits for a session besides changes of its rooms.
+/// The output that waits for a session besides changes of its rooms.
 pub(super) struct Output {
     /// Replies and control frames, in order. While many wait, the session's requests are not read.
     pub(super) replies: VecDeque<Bytes>,
@@ -34,7 +34,7 @@ pub(super) struct Output {
     pub(super) count_sent: u64,
     /// The count that this session knows differs from the shard's.
     pub(super) count_due: bool,
-    /// Up to where the session was sent published events.
+    /// The position up to which the session was sent published events.
     ring_position: RingPosition,
 }
 
@@ -44,7 +44,7 @@ impl Output {
     }
 }
 
-/// What a session's next batch is gathered from.
+/// The shared data that a session's next batch is gathered from.
 pub(crate) struct GatherInput<'a, T> {
     pub(crate) tail_of: T,
     pub(crate) count: &'a OnlineCount,
@@ -74,8 +74,8 @@ impl Session {
         !self.unsent.is_empty() || !self.output.replies.is_empty() || self.output.notifications.is_some()
     }
 
-    /// Gathers what goes out next, until the batch is full. Cursors move over what is gathered. What the session needs
-    /// from the store is added to `reads`.
+    /// Gathers what goes out next, until the batch is full. Cursors move past what is gathered. Reads of the store
+    /// that the session needs are added to `reads`.
     pub(crate) fn gather<'a, T>(&mut self, input: &GatherInput<'_, T>, batch: &mut Batch, reads: &mut Vec<StoreRead>)
     where
         T: Fn(RoomId) -> Option<&'a Tail>,

@@ -35,7 +35,7 @@ impl Session {
         }
     }
 
-    /// Removes the cursor in a room, if there is one, and with it what was under way there.
+    /// Removes the cursor in a room, if there is one, and everything in progress in that room.
     pub(crate) fn remove_cursor(&mut self, room: RoomId) -> Option<Cursor> {
         // Without a cursor `resumes` stays as it is: the client has still to be sent `removed`.
         let index = self.cursor_index(room).ok()?;
@@ -89,7 +89,7 @@ impl Session {
     }
 
     /// Whether the client will hold the room once it has read all replies that are queued now. A client that holds a
-    /// room goes on from there, whatever entry it receives.
+    /// room continues from its version and ignores that of any entry.
     pub(crate) fn client_holds(&self, room: RoomId) -> bool {
         let is_entering = self.v1.as_ref().is_some_and(|v1| v1.entering.iter().any(|(other, _)| *other == room));
         self.is_in(room) && !is_entering && !self.has_pending(CoalesceKey::Membership(room))
@@ -105,7 +105,7 @@ impl Session {
         is_in
     }
 
-    /// The page was read. Returns whether the room was held back for it all the time.
+    /// The page was read. Returns whether the room was held back for it the whole time.
     pub(crate) fn finish_read(&mut self, room: RoomId) -> bool {
         let Some(v1) = &mut self.v1 else { return false };
         let index = v1.reading.iter().position(|other| *other == room);

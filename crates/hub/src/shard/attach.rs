@@ -25,7 +25,7 @@ impl Shard {
         adopt: impl FnOnce(S, usize, SessionId) -> io::Result<Connection>,
     ) {
         let id = self.environment.allocate_session_id();
-        // A connection that is gone already was never registered, so nothing is to be undone.
+        // A connection that is gone already was never registered, so there is nothing to undo.
         let Ok(connection) = adopt(new.stream, self.slots.next_index(), id) else { return };
         let NewConnection {
             identity, accepted, dialect, device, handshake_response, early_bytes, permit, lobby, ..
@@ -69,7 +69,7 @@ impl Shard {
             self.send_count(index);
         }
         if self.drain.is_some() {
-            self.send_away(index);
+            self.close_for_restart(index);
         } else if !early_bytes.is_empty() {
             self.receive(index, &mut early_bytes.to_vec());
         }
@@ -87,7 +87,7 @@ impl Shard {
     }
 }
 
-/// How long a token is accepted: until the grace after its expiry, also if it is within that already.
+/// How much longer a token is accepted: until its expiry plus the grace. A handshake may come within the grace.
 fn time_left(expires_at: i64, wall: Timestamp, grace: Duration) -> Duration {
     let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
     let left_ms = expires_at.saturating_mul(1000).saturating_sub(wall.0).saturating_add(grace_ms);

@@ -1,4 +1,4 @@
-//! What every session receives: published events, and the number of users online.
+//! Output that every session receives: published events, and the number of users online.
 //!
 //! The number changes by tick only. Between two changes it rests for a time that grows with the sessions that
 //! receive it. It never sends anything; sessions gather from it.
@@ -17,14 +17,14 @@ use crate::websocket::text_frame;
 /// tick, 10,000 once a second.
 const PAUSE_PER_SESSION: Duration = Duration::from_micros(100);
 
-/// What every session receives.
+/// The output that every session receives.
 #[derive(Debug)]
 pub(crate) struct Broadcast {
     pub(super) ring: Ring,
     count: OnlineCount,
     count_due: MonotonicMs,
-    /// A session was welcomed with another number than this one, and has to be corrected if that was
-    /// true for a moment only.
+    /// A session was welcomed with a number other than this one, and needs a correction even if the number is this
+    /// one again at the next tick.
     count_dirty_from_welcome: bool,
 }
 
@@ -44,7 +44,7 @@ impl Broadcast {
         self.count_dirty_from_welcome |= users != self.count.users;
     }
 
-    /// Takes the number over if it changed and has rested long enough. Says whether sessions have to compare theirs.
+    /// Adopts this number if it is due and differs. Returns whether sessions have to compare theirs.
     pub(super) fn tick(&mut self, users: u64, sessions: usize, now: MonotonicMs) -> bool {
         if now < self.count_due || !(std::mem::take(&mut self.count_dirty_from_welcome) || users != self.count.users) {
             return false;
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_welcomed_with_a_number_of_the_moment_is_corrected() {
+    fn a_session_welcomed_with_a_short_lived_count_is_corrected() {
         let mut broadcast = Broadcast::new(1);
         broadcast.note_welcome(0);
         assert!(!broadcast.tick(0, 1, MonotonicMs(0)));

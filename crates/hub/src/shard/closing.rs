@@ -1,7 +1,7 @@
 //! How sessions end: leaving the registry, the close frame, forgetting the slot.
 //!
-//! A session leaves the registry at most once, and at the latest when its slot is removed. What a session asked
-//! is not answered after its close frame.
+//! A session leaves the registry at most once, and at the latest when its slot is removed. After its close
+//! frame it receives no responses.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::registry::{Effect, LeaveOutcome, LeaveReason};
 use crate::session::{GOODBYE_TIMEOUT, Phase, Session};
 use crate::websocket;
 
-/// What a session that is closed is sent beside the code.
+/// The details of a close besides its code.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CloseNotice<'a> {
     /// At most 123 bytes; the code's own reason if none.
     pub(crate) reason: Option<&'a str>,
-    /// When a v1 client is to come back, if it does.
+    /// When a v1 client should reconnect, if at all.
     pub(crate) retry: Option<Duration>,
 }
 
@@ -36,32 +36,32 @@ impl Shard {
     pub(super) fn end_with(&mut self, index: usize, code: CloseCode, notice: CloseNotice<'_>) {
         let Some(slot) = self.slots.get(index) else { return };
         let is_classic = slot.session.dialect() == Dialect::Classic;
-        let farewell = match code {
-            // Banned and logged-out sessions do not come back; all others may do so in a moment.
+        let reason = match code {
+            // Banned and logged-out clients do not reconnect; all others may soon do so.
             CloseCode::Banned | CloseCode::Revoked => LeaveReason::Clean,
             code if is_classic && code.for_classic() == CloseCode::Policy => LeaveReason::Clean,
             _ => LeaveReason::Lost,
         };
-        self.leave(index, farewell);
+        self.leave(index, reason);
         self.send_close(index, code, notice);
     }
 
     /// Ends a session because the server shuts down.
-    pub(super) fn send_away(&mut self, index: usize) {
+    pub(super) fn close_for_restart(&mut self, index: usize) {
         let (shard, shards) = (self.environment.index, self.environment.inboxes.len());
-        let retry = self.drain.as_mut().map(|drain| drain.next_return(shard, shards));
+        let retry = self.drain.as_mut().map(|drain| drain.next_reconnect_delay(shard, shards));
         self.end_with(index, CloseCode::Restart, CloseNotice { reason: None, retry });
     }
 
-    /// Removes a session from the registry, once. A displaced one is not in it any more, and changes nothing.
-    pub(super) fn leave(&mut self, index: usize, farewell: LeaveReason) {
+    /// Removes a session from the registry, once. A displaced session is no longer registered, so nothing changes.
+    pub(super) fn leave(&mut self, index: usize, reason: LeaveReason) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         if std::mem::replace(&mut slot.leaving.has_left, true) {
             return;
         }
         let (user, id) = (slot.session.identity.user, slot.session.id);
         let mut effects = std::mem::take(&mut self.scratch.effects);
-        match self.registry.leave(self.now, user, id, farewell, &mut effects) {
+        match self.registry.leave(self.now, user, id, reason, &mut effects) {
             LeaveOutcome::Left => {
                 self.environment.metrics.sessions.dec();
             }
@@ -127,8 +127,8 @@ impl Shard {
 
     /// The peer's close frame arrived, with this code if it gave one. It is answered with the same.
     pub(super) fn peer_closed(&mut self, index: usize, code: Option<u16>) {
-        let farewell = if code == Some(CloseCode::Done.code()) { LeaveReason::Clean } else { LeaveReason::Lost };
-        self.leave(index, farewell);
+        let reason = if code == Some(CloseCode::Done.code()) { LeaveReason::Clean } else { LeaveReason::Lost };
+        self.leave(index, reason);
         let slot = &mut self.slots[index];
         slot.leaving.peer_closed = true;
         if !slot.session.closing {
@@ -141,7 +141,7 @@ impl Shard {
         }
     }
 
-    /// Removes a session whose socket is of no further use. It leaves the registry if it has not yet.
+    /// Removes a session whose socket is finished. It leaves the registry if it is still registered.
     pub(super) fn forget(&mut self, id: SessionId) {
         let Some(index) = self.slot_of(id) else { return };
         self.leave(index, LeaveReason::Lost);
@@ -154,7 +154,7 @@ impl Shard {
     fn release(&mut self, index: usize, session: &Session) {
         if let Some(v1) = &session.v1 {
             for room in &v1.watches {
-                // Its requests remain unanswered: it is gone.
+                // Nobody is left to answer these requests to.
                 let _ = self.watches.unwatch(*room, session.id);
             }
             if matches!(v1.phase, Phase::Welcoming { .. }) {
@@ -183,7 +183,7 @@ impl Shard {
         }
     }
 
-    /// Ends a user's sessions with this reason. They may come back.
+    /// Ends a user's sessions with this reason. The user may reconnect.
     pub(super) fn disconnect(&mut self, user: UserId, reason: &str) {
         for index in self.slots_of(user) {
             self.end_with(index, CloseCode::Banned, CloseNotice { reason: Some(reason), retry: None });
@@ -191,7 +191,7 @@ impl Shard {
     }
 }
 
-/// When a v1 client that is closed with this code may come back.
+/// When a v1 client may reconnect after a close with this code.
 fn retry_after(code: CloseCode) -> Duration {
     match code {
         CloseCode::Internal | CloseCode::Restart => Duration::from_secs(1),

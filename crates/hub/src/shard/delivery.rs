@@ -45,7 +45,7 @@ impl Shard {
         let attached =
             receiver.map_or_else(Vec::new, |user| self.attach_direct_cursors(user, id, change.position_before()));
         if change.is_new {
-            // Who sent a message is not typing it any more.
+            // The sender of a message is no longer typing it.
             self.rooms.set_typing(id, change.author, false, self.now);
         }
         if let Some(room) = self.rooms.get_mut(id) {
@@ -120,7 +120,7 @@ impl Shard {
         let frame = match session.dialect() {
             Dialect::Classic => &notification.classic,
             Dialect::V1 => {
-                // The snapshot that it was welcomed with can be newer than this, and not have the room any more.
+                // The snapshot of its welcome can be newer than this change, and lack the room.
                 if session.is_live() && notification.key.member_room().is_some_and(|room| !session.is_in(room)) {
                     return;
                 }

@@ -25,14 +25,14 @@ impl Shard {
             && room.members != members
         {
             room.members = members;
-            // In a crowd, members are not notified of each newcomer.
+            // In a large room, members are not notified of each new member.
             if members <= ENTRY_MEMBERS_MAX && id != LOBBY {
                 self.entries.mark_changed(id);
             }
         }
     }
 
-    /// A room looks different to all of its members, who are notified with the next tick.
+    /// A room's entry changed for all of its members; the next tick notifies them.
     pub(super) fn mark_entry_changed(&mut self, room: RoomId) {
         self.entries.mark_changed(room);
         self.hello.note_change(room);

@@ -23,17 +23,17 @@ pub(crate) struct EntryReads {
 #[derive(Debug, Default)]
 struct InFlight {
     reads: usize,
-    /// The members whose entry is read once more, since what is in flight may be older than what they know.
+    /// The members whose entry is read once more, since the read in flight may be older than what they know.
     next: BTreeSet<UserId>,
 }
 
 impl EntryReads {
-    /// A room looks different to all of its members.
+    /// A room's entry changed for all of its members.
     pub(super) fn mark_changed(&mut self, room: RoomId) {
         self.changed.insert(room);
     }
 
-    /// The rooms that changed, but for those that are being read: they stay until that is over.
+    /// The rooms that changed, except those with a read in flight, which stay until it is over.
     pub(super) fn take_changed(&mut self) -> Vec<RoomId> {
         let in_flight = &self.in_flight;
         self.changed.extract_if(|room| !in_flight.contains_key(room)).collect()
@@ -52,14 +52,14 @@ impl EntryReads {
         reads
     }
 
-    /// A member learned something newer of a room than what is being read: for them it is read once more.
+    /// A member was sent something newer than the read in flight may return, so their entry is read once more.
     pub(super) fn read_again(&mut self, room: RoomId, member: UserId) {
         if let Some(in_flight) = self.in_flight.get_mut(&room) {
             in_flight.next.insert(member);
         }
     }
 
-    /// Whether what is being read for a member is not to be sent, since it is read once more.
+    /// Whether the read in flight is outdated for a member: it is not sent, since their entry is read once more.
     pub(super) fn is_outdated(&self, room: RoomId, member: UserId) -> bool {
         self.in_flight.get(&room).is_some_and(|in_flight| in_flight.next.contains(&member))
     }
@@ -89,7 +89,7 @@ mod tests {
     const BOB: UserId = UserId(2);
 
     #[test]
-    fn who_asks_during_a_read_waits_until_it_is_over() {
+    fn a_request_during_a_read_waits_until_it_is_over() {
         let mut reads = EntryReads::default();
         assert_eq!(reads.request(ROOM, &[AMY]), [[AMY]]);
         assert!(reads.request(ROOM, &[BOB]).is_empty());

@@ -1,5 +1,5 @@
-//! What a shard is started with: its bounds, metrics, ports, and what it shares with the other shards. None of it
-//! is replaced while the shard runs.
+//! The fixed parameters of a shard: its bounds, metrics, ports, and the state that it shares with the other shards.
+//! None of them is replaced while the shard runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,14 +12,14 @@ use crate::online::Online;
 use crate::options::HubOptions;
 use crate::ports::{HistoryReader, RequestHandler};
 
-/// What a shard needs from the server.
+/// The server's implementations of the hub's ports.
 #[derive(Clone)]
 pub(crate) struct Ports {
     pub(crate) handler: Arc<dyn RequestHandler>,
     pub(crate) history: Arc<dyn HistoryReader>,
 }
 
-/// What a shard is started with.
+/// The fixed parameters of a shard.
 pub(crate) struct Environment {
     pub(crate) index: usize,
     pub(crate) options: HubOptions,

@@ -1,5 +1,5 @@
 //! Writing to sessions: a plain loop of gathering a batch and writing it, and the turns in which sessions are
-//! written to. What a session gathers is its own decision; cursors move over what is gathered.
+//! written to. A session decides what it gathers; its cursors move past what is gathered.
 
 use teahouse_core::{LOBBY, Language};
 use teahouse_protocol::{classic, v1};
@@ -11,10 +11,10 @@ use crate::ports::Dialect;
 use crate::session::{GatherInput, StoreRead};
 use crate::websocket::text_frame;
 
-/// Batches that a session which is behind may write in one turn; then the others have theirs.
+/// Batches that a session with more to write may write in one turn; then other sessions have their turn.
 const BATCHES_PER_TURN: usize = 4;
 
-/// How far a flush came.
+/// The progress of a flush.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Flushed {
     /// Nothing waits any more.
@@ -60,8 +60,8 @@ impl Shard {
         }
     }
 
-    /// Gathers and writes until the socket is full, nothing is left, or so many batches are written. What the session
-    /// needs from the store is added to `reads`.
+    /// Gathers and writes until the socket is full, nothing is left, or this many batches are written. Reads of the
+    /// store that the session needs are added to `reads`.
     fn write_batches(&mut self, index: usize, batches_max: usize, reads: &mut Vec<StoreRead>) -> Flushed {
         let slot = &mut self.slots[index];
         let metrics = &self.environment.metrics;

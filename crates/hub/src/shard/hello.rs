@@ -2,9 +2,9 @@
 //!
 //! The welcome is read from the store in one snapshot, and the store does not wait for it. So the shard listens first:
 //! from the hello on it keeps changes of the user's memberships, and the hello window keeps every room's newest head.
-//! Only then the handler's future is polled. With the welcome each cursor is at the snapshot's version, and a room
+//! Only then does it poll the handler's future. With the welcome each cursor is at the snapshot's version, and a room
 //! that no session of this shard read until then gets a tail that begins at the window's head, so that a cursor
-//! before it reads the store. Changes of membership that were kept are applied as if they happened now.
+//! before it reads the store. Kept changes of membership are applied as if they happened now.
 
 use teahouse_protocol::v1;
 
@@ -15,15 +15,15 @@ use crate::session::Phase;
 use crate::websocket::text_frame;
 
 impl Shard {
-    /// A session said hello: what happens until its welcome is kept for it.
+    /// A session said hello: from now on, changes are kept for it until its welcome.
     pub(super) fn begin_hello(&mut self, index: usize) {
         if self.slots[index].session.begin_welcome() {
             self.hello.open();
         }
     }
 
-    /// A session's welcome could not be read, and it may say hello again. Returns what it asked after its hello.
-    pub(super) fn give_up_hello(&mut self, index: usize) -> Vec<RequestOutcome> {
+    /// A session's welcome could not be read, and it may say hello again. Returns its requests after the hello.
+    pub(super) fn abort_hello(&mut self, index: usize) -> Vec<RequestOutcome> {
         let Some(v1) = &mut self.slots[index].session.v1 else { return Vec::new() };
         let Phase::Welcoming { until, deferred_requests, .. } = &mut v1.phase else { return Vec::new() };
         let deferred = std::mem::take(deferred_requests);
@@ -32,7 +32,7 @@ impl Shard {
         deferred
     }
 
-    /// Welcomes a session. Returns what it asked after its hello.
+    /// Welcomes a session. Returns its requests after the hello.
     pub(super) fn welcome(&mut self, index: usize, data: WelcomeData) -> Vec<RequestOutcome> {
         if !self.slots[index].session.is_awaiting_welcome() {
             return Vec::new();
@@ -44,7 +44,7 @@ impl Shard {
             self.slots[index].session.resume(*room, *held);
         }
         let (deferred, memberships) = self.send_welcome(index, &data);
-        // The kept changes are sent before what waits already, which may be newer.
+        // The kept changes go out before notifications that wait already, which may be newer.
         let aside = self.slots[index].session.take_notifications();
         for change in memberships {
             match change {
@@ -59,7 +59,7 @@ impl Shard {
         let user = session.identity.user;
         let changed: Vec<_> = session.rooms().filter(|room| self.hello.has_changed(*room)).collect();
         for room in changed {
-            // It may look different by now than in the snapshot, or than when the session entered it.
+            // Its entry may have changed since the snapshot, or since the session entered it.
             self.read_entries(room, &[user]);
         }
         self.hello.close();

@@ -1,14 +1,14 @@
-//! What happens to rooms while sessions wait for their welcome.
+//! Changes of rooms while sessions wait for their welcome.
 //!
 //! A session's welcome is read from the store at some moment after its hello, and commits keep arriving meanwhile.
-//! From the first hello until the last welcome the window remembers each room's newest head and which rooms
-//! may look different, so that what the snapshot did not include is not lost. It is empty while no session waits.
+//! From the first hello until the last welcome the window remembers each room's newest head and which rooms'
+//! entries may have changed, so that nothing after the snapshot is lost. It is empty while no session waits.
 
 use teahouse_core::{RoomId, Seq, Version};
 
 use crate::maps::{HashMap, HashSet};
 
-/// What happened to rooms since the first of the sessions that wait for their welcome said hello.
+/// Changes of rooms since the first hello that waits for its welcome.
 #[derive(Debug, Default)]
 pub(crate) struct HelloWindow {
     waiting: usize,
@@ -39,7 +39,7 @@ impl HelloWindow {
         }
     }
 
-    /// A room may look different to its members.
+    /// A room's entry may have changed for its members.
     pub(super) fn note_change(&mut self, room: RoomId) {
         if self.waiting > 0 {
             self.rooms_changed_during_hello.insert(room);

@@ -1,5 +1,5 @@
 //! Work that takes time: futures of the request handler and reads of the store. The shard begins it here; the event
-//! loop drives it and brings back what came of it.
+//! loop drives it and returns its result.
 //!
 //! A response that is ready at its first poll is sent on the spot, so that replies to refused requests keep their
 //! order. Only one that enters a room waits in `done` until the event loop has taken the inbox: the commit that
@@ -13,7 +13,7 @@ use teahouse_core::{MessageId, RoomEntry, SessionId, UserId};
 use crate::ports::{BoxFuture, ChangesPage, ClassicPage, HistoryReader, Response, SessionEffect};
 use crate::session::StoreRead;
 
-/// What a shard read from the store.
+/// The result of a read of the store.
 pub(crate) enum ReadResult {
     Classic(ClassicPage),
     Changes(ChangesPage),
@@ -28,7 +28,7 @@ pub(crate) enum Job {
     Read(StoreRead, BoxFuture<Option<ReadResult>>),
 }
 
-/// What came of a job.
+/// The result of a job.
 pub(crate) enum Done {
     /// `Err` when the handler panicked.
     Request(SessionId, Result<Response, ()>),
@@ -44,7 +44,7 @@ pub(crate) struct Jobs {
 }
 
 impl Jobs {
-    /// Begins a request's work. It is polled once at once, so that a session's requests reach their queue in the
+    /// Begins a request's work. It is polled once right here, so that a session's requests reach their queue in the
     /// order in which they came. Returns the response if it is ready and need not wait for the inbox; `Err` when the
     /// handler panicked.
     pub(super) fn begin(
@@ -73,12 +73,12 @@ impl Jobs {
         self.begun.push(Job::Read(read, future));
     }
 
-    /// What the event loop has to drive from now on.
+    /// The jobs that the event loop has to drive.
     pub(super) fn take_begun(&mut self) -> Vec<Job> {
         std::mem::take(&mut self.begun)
     }
 
-    /// What was done at its first poll and waits for the inbox.
+    /// Jobs that were done at their first poll and wait for the inbox.
     pub(super) fn take_done(&mut self) -> Vec<Done> {
         std::mem::take(&mut self.done)
     }

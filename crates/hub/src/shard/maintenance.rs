@@ -1,4 +1,4 @@
-//! What happens by time: notifications that are gathered by tick, health, expired tokens, closing handshakes that
+//! Periodic work: notifications that are gathered by tick, health, expired tokens, closing handshakes that
 //! take too long, draining.
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 const SETTLING: Duration = Duration::from_secs(1);
 
 impl Shard {
-    /// What happens with every tick: notifications, and repeated reads.
+    /// The first part of every tick: notifications, and failed reads again.
     pub(crate) fn tick(&mut self) {
         let mut effects = std::mem::take(&mut self.scratch.effects);
         self.registry.tick(self.now, &mut effects);
@@ -44,7 +44,7 @@ impl Shard {
         self.reads.retry_failed();
     }
 
-    /// What else happens with every tick: every session's health and deadlines.
+    /// The second part of every tick: every session's health and deadlines.
     pub(crate) fn sweep(&mut self) {
         self.revocations.forget_old(self.now);
         for index in 0..self.slots.end() {
@@ -56,7 +56,7 @@ impl Shard {
 
     fn check(&mut self, index: usize) {
         let now = self.now;
-        // What would exceed a bound before the next sweep exceeds it now, so that no bound is overrun by a tick.
+        // A bound that would be exceeded before the next sweep counts as exceeded, so that none is overrun by a tick.
         let soon = now.plus(PRESENCE_TICK);
         let slot = &mut self.slots[index];
         if let Some(deadline) = slot.close_deadline {
@@ -86,33 +86,33 @@ impl Shard {
         }
     }
 
-    /// Begins to send all sessions away, spread over this time.
+    /// Begins to close all sessions, spread over this time.
     pub(crate) fn begin_drain(&mut self, over: Duration) {
         let is_v1 = |slot: &Slot| slot.session.dialect() == Dialect::V1 && !slot.session.closing;
         let v1 = self.slots.iter().filter(|(_, slot)| is_v1(slot)).map(|(index, _)| index).collect();
         self.drain = Some(Drain::new(self.now, over, self.slots.len(), v1));
     }
 
-    /// Sends away as many sessions as the drain's time demands by now. Says whether any session is left.
+    /// Closes as many sessions as are due by now. Returns whether any session is left.
     pub(crate) fn continue_drain(&mut self) -> bool {
         let Some(drain) = &mut self.drain else { return !self.slots.is_empty() };
         let (v1, due) = (drain.take_v1(), drain.take_due(self.now));
         for index in v1 {
             if self.slots.get(index).is_some_and(|slot| slot.session.dialect() == Dialect::V1) {
-                self.send_away(index);
+                self.close_for_restart(index);
             }
         }
         let live = self.slots.iter().filter(|(_, slot)| !slot.session.closing).take(due);
         let live: Vec<usize> = live.map(|(index, _)| index).collect();
-        live.into_iter().for_each(|index| self.send_away(index));
+        live.into_iter().for_each(|index| self.close_for_restart(index));
         !self.slots.is_empty()
     }
 }
 
-/// With which code a session is closed that exceeded one of its deadlines.
+/// The close code for a session that exceeded one of its deadlines.
 fn missed_deadline(slot: &Slot, now: MonotonicMs, soon: MonotonicMs) -> Option<CloseCode> {
     if slot.frame_since.is_some_and(|since| soon.since(since) >= FRAME_TIMEOUT) {
-        // A v1 client may come back; a classic one has no code that says so.
+        // A v1 client may reconnect; the classic dialect has no code that says so.
         let is_v1 = slot.session.dialect() == Dialect::V1;
         return Some(if is_v1 { CloseCode::NoSignOfLife } else { CloseCode::Policy });
     }
@@ -121,7 +121,7 @@ fn missed_deadline(slot: &Slot, now: MonotonicMs, soon: MonotonicMs) -> Option<C
     }
     match slot.session.v1.as_ref()?.phase {
         Phase::AwaitingHello { until } if now >= until => Some(CloseCode::NoHello),
-        // It said hello in time; the welcome is late by our fault.
+        // It said hello in time; the late welcome is the server's fault.
         Phase::Welcoming { until, .. } if now >= until => Some(CloseCode::Overloaded),
         _ => None,
     }

@@ -13,7 +13,7 @@ use crate::session::{Cursor, Phase};
 use crate::websocket::text_frame;
 
 impl Shard {
-    /// Gives a session a cursor in a room, unless it has one. Says whether it did.
+    /// Gives a session a cursor in a room, unless it has one. Returns whether it did.
     pub(super) fn attach_cursor(&mut self, index: usize, id: RoomId, at: (Version, Seq)) -> bool {
         let session = &mut self.slots[index].session;
         let is_new = session.add_cursor(Cursor::at(id, at));
@@ -26,7 +26,7 @@ impl Shard {
         is_new
     }
 
-    /// Brings a v1 session into a room, from its entry's version on. Says whether it was not in it.
+    /// Brings a v1 session into a room, from its entry's version on. Returns whether it was not in it.
     pub(super) fn enter_room(&mut self, index: usize, entry: &RoomEntry) -> bool {
         // The store may be ahead of the inbox: commits that the entry includes can still arrive.
         let has_entered = self.attach_cursor(index, entry.id, (entry.version, entry.last_seq));
@@ -48,7 +48,7 @@ impl Shard {
         true
     }
 
-    /// A user became a member of a room, or sees it differently.
+    /// A user became a member of a room, or their view of it changed.
     pub(super) fn add_member(&mut self, user: UserId, entry: &Arc<RoomEntry>, requester: Option<SessionId>) {
         self.set_member_count(entry.id, entry.members);
         self.watches.set_member(entry.id, user, true);
@@ -65,10 +65,10 @@ impl Shard {
     pub(super) fn show_room(&mut self, index: usize, entry: &RoomEntry, requester: Option<SessionId>) {
         let has_entered = self.enter_room(index, entry);
         let session = &mut self.slots[index].session;
-        let topic = CoalesceKey::Membership(entry.id);
+        let key = CoalesceKey::Membership(entry.id);
         // A `removed` that still waits has to reach the client first: only after it does the client begin the
         // room at this entry, instead of going on from what it holds.
-        let mut removed = if has_entered { session.take_pending(topic) } else { None };
+        let mut removed = if has_entered { session.take_pending(key) } else { None };
         if has_entered && session.cancel_resume(entry.id) {
             removed = Some(text_frame(&v1::removed(entry.id)));
         }
@@ -88,9 +88,9 @@ impl Shard {
             Some(removed) => [removed, frame].concat().into(),
             None => frame,
         };
-        // A session that was in the room already does not begin it here; this must not replace a beginning that waits.
-        let topic = if has_entered { topic } else { CoalesceKey::Entry(entry.id) };
-        self.notify(index, topic, frame);
+        // If the session was in the room already, this entry does not begin it and must not replace one that waits to.
+        let key = if has_entered { key } else { CoalesceKey::Entry(entry.id) };
+        self.notify(index, key, frame);
     }
 
     /// A user is no longer a member of a room.
@@ -113,7 +113,7 @@ impl Shard {
         }
     }
 
-    /// Keeps a change of membership for a session that waits for its welcome. Says whether nothing else is to be done.
+    /// Keeps a change of membership for a session that waits for its welcome. Returns whether nothing else is needed.
     fn keep_for_welcome(&mut self, index: usize, change: impl FnOnce() -> Delivery) -> bool {
         let waiting_max = self.environment.options.waiting_envelopes_max;
         let Some(v1) = &mut self.slots[index].session.v1 else { return false };
@@ -132,7 +132,7 @@ impl Shard {
         }
     }
 
-    /// A user's membership in a room changed, and the change was lost: their v1 sessions have to begin again.
+    /// A user's membership in a room changed, and the change was lost: their v1 sessions have to start over.
     pub(super) fn mark_membership_unknown(&mut self, room: RoomId, user: UserId) {
         self.invalidate_watch(room);
         self.entries.read_again(room, user);
@@ -145,10 +145,10 @@ impl Shard {
         }
     }
 
-    /// A session's request was answered with a room's entry of this version. If the room was held for that answer it
-    /// is not from now on. If not, the answer is older than what happened to the room: a client that does not hold
-    /// the room would begin it there, so it has to drop it before it learns where the room begins, or that it
-    /// is not in it.
+    /// A session's request was answered with a room's entry of this version. A room that was held for this answer is
+    /// released. Otherwise the answer is outdated by later changes of the membership. A client that does not hold the
+    /// room would begin it at that entry, so it has to drop the room before it receives the right entry, or learns
+    /// that it is not a member.
     pub(super) fn finish_entering(&mut self, index: usize, room: RoomId, version: Version) {
         let session = &mut self.slots[index].session;
         if !session.finish_entering(room, version) && !session.client_holds(room) && session.is_live() {
@@ -156,7 +156,7 @@ impl Shard {
         }
     }
 
-    /// A page of a room's past was read for a session. Says whether it may be sent: not if the session entered or
+    /// A page of a room's past was read for a session. Returns whether it may be sent: not if the session entered or
     /// left the room during the read, since it may know something newer then.
     pub(super) fn finish_reading(&mut self, index: usize, room: RoomId, held: bool) -> bool {
         let session = &mut self.slots[index].session;

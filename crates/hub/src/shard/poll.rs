@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
 
-/// What the kernel said of a socket.
+/// What the kernel reported about a socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SocketEvent {
     pub(crate) slot: usize,

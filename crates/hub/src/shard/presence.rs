@@ -4,13 +4,13 @@ use teahouse_core::{ErrorCode, LOBBY, RoomId, UserId};
 use teahouse_protocol::v1::{self, PresenceNow};
 
 use super::state::Shard;
-use super::watches::{MembersRead, WatchBegan};
+use super::watches::{MembersRead, WatchOutcome};
 use crate::inbox::CoalesceKey;
 use crate::session::StoreRead;
 use crate::websocket::text_frame;
 
 impl Shard {
-    /// A session asks who is online in a room and watches it from now on.
+    /// A session requests who is online in a room, and watches it from now on.
     pub(super) fn watch(&mut self, index: usize, id: Option<String>, room: RoomId) {
         if room == LOBBY {
             // Its changes reach all sessions as the number of users online.
@@ -20,7 +20,7 @@ impl Shard {
         let waiting_max = self.environment.options.waiting_envelopes_max;
         let session = &mut self.slots[index].session;
         let began = self.watches.watch(room, session.id, id, waiting_max);
-        if let WatchBegan::Overloaded(id) = began {
+        if let WatchOutcome::Overloaded(id) = began {
             return self.refuse(index, id.as_deref(), ErrorCode::Overloaded);
         }
         if let Some(v1) = &mut session.v1
@@ -29,12 +29,12 @@ impl Shard {
             v1.watches.push(room);
         }
         match began {
-            WatchBegan::NeedsMembers(number) => self.reads.push(StoreRead::Members(room, number)),
+            WatchOutcome::NeedsMembers(number) => self.reads.push(StoreRead::Members(room, number)),
             _ => self.answer_watchers(room),
         }
     }
 
-    /// A session watches a room no longer. What it asked before and was not answered gets an empty list.
+    /// A session no longer watches a room. Its unanswered requests get an empty list.
     pub(super) fn unwatch(&mut self, index: usize, id: Option<String>, room: RoomId) {
         for unanswered in self.stop_watching(index, room) {
             let now = PresenceNow { online: Vec::new(), count: 0, truncated: true };
@@ -86,15 +86,15 @@ impl Shard {
     /// Notifies watchers of who came and went since the last tick.
     pub(super) fn notify_presence(&mut self) {
         for update in self.watches.tick(&self.environment.online) {
-            let topic = CoalesceKey::Presence(update.room);
+            let key = CoalesceKey::Presence(update.room);
             let refresh = text_frame(&v1::presence(update.room, &update.refresh));
             let diff = update.diff.map(|diff| text_frame(&v1::presence(update.room, &diff)));
             for session in update.watchers {
                 let Some(index) = self.slot_of(session) else { continue };
-                // A session that still has an update waiting does not know what this is a difference to.
-                let is_known = !self.slots[index].session.has_pending(topic);
+                // A session with an update that still waits does not know the base of this difference.
+                let is_known = !self.slots[index].session.has_pending(key);
                 let frame = diff.as_ref().filter(|_| is_known).unwrap_or(&refresh);
-                self.notify(index, topic, frame.clone());
+                self.notify(index, key, frame.clone());
             }
         }
     }

@@ -16,12 +16,12 @@ impl Shard {
     pub(super) fn finish_read(&mut self, read: StoreRead, result: Option<ReadResult>) {
         let Some(result) = result else { return self.reads.fail(read) };
         match result {
-            ReadResult::Classic(page) => self.give_page(&read, classic_page(&page)),
-            ReadResult::Changes(page) => self.give_page(&read, v1_page(&page)),
+            ReadResult::Classic(page) => self.deliver_page(&read, classic_page(&page)),
+            ReadResult::Changes(page) => self.deliver_page(&read, v1_page(&page)),
             ReadResult::Reactions(own) => {
                 let own = v1::own_reactions(own);
                 if let StoreRead::Reactions(room, _, messages) = &read {
-                    self.give_to_waiting(&read, *room, |cursor| cursor.accept_reactions(messages, &own));
+                    self.deliver_to_waiting(&read, *room, |cursor| cursor.accept_reactions(messages, &own));
                 }
             }
             ReadResult::Members(members) => {
@@ -37,13 +37,13 @@ impl Shard {
         }
     }
 
-    fn give_page(&mut self, read: &StoreRead, page: Page) {
+    fn deliver_page(&mut self, read: &StoreRead, page: Page) {
         self.environment.metrics.catch_up_pages.inc();
         let page = Rc::new(page);
-        self.give_to_waiting(read, read.room(), |cursor| cursor.accept_page(read, &page));
+        self.deliver_to_waiting(read, read.room(), |cursor| cursor.accept_page(read, &page));
     }
 
-    fn give_to_waiting(&mut self, read: &StoreRead, room: RoomId, mut give: impl FnMut(&mut Cursor) -> bool) {
+    fn deliver_to_waiting(&mut self, read: &StoreRead, room: RoomId, mut give: impl FnMut(&mut Cursor) -> bool) {
         for id in self.reads.finish(read) {
             let Some(index) = self.slot_of(id) else { continue };
             if self.slots[index].session.cursor_in(room).is_some_and(&mut give) {

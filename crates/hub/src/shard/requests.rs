@@ -69,7 +69,7 @@ impl Shard {
         Flow::Continue
     }
 
-    /// A v1 frame has an envelope a line.
+    /// A v1 frame has one envelope per line.
     fn receive_lines(&mut self, index: usize, text: &str) {
         let mut lines = text.split('\n').filter(|line| !line.trim().is_empty()).peekable();
         if lines.peek().is_none() {
@@ -108,8 +108,8 @@ impl Shard {
         }
     }
 
-    /// Begins what a request asks. While the session waits for its welcome most of that waits too, so that nothing
-    /// comes of it before the session has its rooms.
+    /// Begins a request. While the session waits for its welcome, requests that need its rooms or the store wait too:
+    /// none takes effect before the session has its rooms.
     fn begin_request(&mut self, index: usize, outcome: RequestOutcome) {
         let session = &mut self.slots[index].session;
         let id = session.id;
@@ -134,7 +134,7 @@ impl Shard {
                 }
             }
             RequestOutcome::Hello(future) => {
-                // The shard listens from here on; only then the store is read.
+                // From here on the shard records changes; only then may the store be read.
                 self.begin_hello(index);
                 let future = async move {
                     let response = future.await;
@@ -143,7 +143,7 @@ impl Shard {
                 self.begin_work(id, Box::pin(future));
             }
             RequestOutcome::ReadingHistory { room, id: reference, work } => {
-                // The room is held from here on; only then the store is read.
+                // From here on the room is held; only then may the store be read.
                 let held = session.begin_reading(room);
                 let effect = SessionEffect::FinishReading { room, id: reference, held };
                 self.begin_work(id, Box::pin(async move { Response { effect: Some(effect), ..work.await } }));
@@ -159,7 +159,7 @@ impl Shard {
         }
     }
 
-    /// Begins what a session asked between its hello and its welcome, in order.
+    /// Begins the requests that arrived between a session's hello and its welcome, in order.
     fn begin_deferred(&mut self, index: usize, deferred: Vec<RequestOutcome>) {
         for outcome in deferred {
             if self.slots[index].session.closing {
@@ -167,7 +167,7 @@ impl Shard {
             }
             self.begin_request(index, outcome);
         }
-        // While its answers waited for the welcome its requests may have been left in the socket.
+        // While responses waited for the welcome, further requests may have been left in the socket.
         self.schedule(index);
     }
 
@@ -204,7 +204,7 @@ impl Shard {
 
     // ── Responses ──
 
-    /// Answers a request, after what was committed before its answer; `Err` when its handler panicked.
+    /// Answers a request, after the commits that precede its answer; `Err` when its handler panicked.
     pub(super) fn finish_request(&mut self, id: SessionId, response: Result<Response, ()>) {
         let index = self.slot_of(id);
         let Ok(response) = response else { return self.end_panicked(index) };
@@ -216,7 +216,7 @@ impl Shard {
         if let Some(SessionEffect::EnterRoom(..)) = &response.effect
             && let Some(Phase::Welcoming { deferred_requests, .. }) = session.v1.as_mut().map(|v1| &mut v1.phase)
         {
-            // It was asked after a hello that was refused. What happened to the room follows with the welcome.
+            // The request followed a hello that was refused. Changes of the room come with the welcome.
             return deferred_requests.push(RequestOutcome::Pending(Box::pin(std::future::ready(response))));
         }
         let Response { envelope, effect } = response;
@@ -234,7 +234,7 @@ impl Shard {
                 self.begin_deferred(index, deferred);
             }
             Some(SessionEffect::AbortHello) => {
-                let deferred = self.give_up_hello(index);
+                let deferred = self.abort_hello(index);
                 self.begin_deferred(index, deferred);
             }
             Some(SessionEffect::RenewToken(mark, good_for)) => self.renew(index, mark, good_for),
@@ -245,7 +245,7 @@ impl Shard {
         self.mark_ready(index);
     }
 
-    /// A session goes on with a fresh token, unless that was revoked since it was checked.
+    /// A session continues with a fresh token, unless the token was revoked since it was checked.
     fn renew(&mut self, index: usize, mark: TokenMark, good_for: Duration) {
         let slot = &mut self.slots[index];
         let since = slot.session.v1.as_ref().map_or(self.now, |v1| v1.attached_at);

@@ -21,7 +21,7 @@ impl Revocations {
     }
 
     /// Whether a token was revoked at `since` or later. An earlier revocation was known when the token was checked,
-    /// and a token that was accepted then is good again (a user enabled again).
+    /// and a token that was accepted then is valid again (a user was enabled again).
     pub(super) fn cover(&self, user: UserId, mark: &TokenMark, since: MonotonicMs) -> bool {
         let covered = |(at, revocation): &(MonotonicMs, Revocation)| *at >= since && revocation.covers(mark);
         self.0.get(&user).is_some_and(|list| list.iter().any(covered))

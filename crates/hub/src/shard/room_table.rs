@@ -73,7 +73,7 @@ impl RoomTable {
         room
     }
 
-    /// A cursor is gone, and with the last one the room's tail. `slot` is no subscriber from now on.
+    /// A cursor is gone, and with the last one the room's tail. `slot` no longer subscribes.
     pub(super) fn release_cursor(&mut self, id: RoomId, slot: usize) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         room.subscribers.remove(&slot);
@@ -84,7 +84,7 @@ impl RoomTable {
         }
     }
 
-    /// A user has another name. Tails hold messages with the old one, so returning sessions read the store instead.
+    /// A user was renamed. Tails hold messages with the old one, so returning sessions read the store instead.
     pub(super) fn mark_names_changed(&mut self) {
         self.rooms.values_mut().for_each(|room| room.tail.mark_names_changed());
     }

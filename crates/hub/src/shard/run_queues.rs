@@ -1,4 +1,4 @@
-//! Which slots have their turn next: queues, the pass over all slots, and sockets that wait to be closed.
+//! The slots that have their turn next: queues, the pass over all slots, and sockets that wait to be closed.
 //!
 //! Invariant: a slot is in each queue at most once, which its own [`Queued`] flags say. The shard clears the
 //! flag when it pops an occupied slot. A stale index meets an empty slot, or gives another session a turn for nothing.
@@ -23,7 +23,7 @@ pub(super) enum Queue {
     Behind,
 }
 
-/// In which queues a slot is.
+/// The queues that a slot is in.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Queued {
     serviced: bool,
@@ -45,10 +45,10 @@ impl Queued {
     }
 }
 
-/// A socket that is to be closed, with its permit.
+/// A socket that waits to be closed, with its permit.
 type ClosingSocket = (Connection, Option<OwnedSemaphorePermit>);
 
-/// Which slots have their turn next.
+/// The slots that have their turn next.
 #[derive(Default)]
 pub(crate) struct RunQueues {
     queues: [VecDeque<usize>; 4],
@@ -76,8 +76,8 @@ impl RunQueues {
         self.queues[queue as usize].len()
     }
 
-    /// Says whether a queue has slots left. An empty low-priority queue returns the memory that a storm took.
-    pub(super) fn has_left(&mut self, queue: Queue) -> bool {
+    /// Returns whether a queue has slots left. An empty low-priority queue returns the memory that a storm took.
+    pub(super) fn finish_slice(&mut self, queue: Queue) -> bool {
         let slots = &mut self.queues[queue as usize];
         if queue == Queue::LowPriority && slots.is_empty() {
             *slots = VecDeque::new();
@@ -115,7 +115,7 @@ impl RunQueues {
         self.departed.push((connection, permit));
     }
 
-    /// Closes sockets until `is_over` says that the slice of time is used up. Says whether any are left.
+    /// Closes sockets until `is_over` says that the slice of time is used up. Returns whether any are left.
     pub(super) fn close_departed_sockets(&mut self, mut is_over: impl FnMut() -> bool) -> bool {
         while let Some(socket) = self.departed.pop() {
             drop(socket);
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(queues.pop(Queue::Ready), Some(3));
         queued.clear(Queue::Ready);
         queues.push(Queue::Ready, 3, &mut queued);
-        assert!(queues.has_left(Queue::Ready) && queues.is_busy());
+        assert!(queues.finish_slice(Queue::Ready) && queues.is_busy());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Servicing sockets: what the kernel said of them is noted, and in its turn each is read, and written to if it is
-//! writable again. All reads go through one buffer, so that an idle connection keeps none.
+//! Services sockets: the shard records what the kernel reports about a socket, reads it in its turn, and writes to it
+//! if it is writable again. All reads go through one buffer, so that an idle connection keeps none.
 
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,11 +9,11 @@ use super::run_queues::Queue;
 use super::state::Shard;
 use crate::registry::LeaveReason;
 
-/// Reads that a session may make in one turn; then the others have theirs.
+/// Reads that a session may make in one turn; then other sessions have their turn.
 const READS_PER_TURN: usize = 4;
 
 impl Shard {
-    /// The kernel said something of a socket.
+    /// Records an event of a socket, and schedules its session.
     pub(crate) fn note_socket_event(&mut self, event: SocketEvent) {
         let Some(slot) = self.slots.get_mut(event.slot).filter(|slot| event.is_of(slot.session.id)) else { return };
         let socket = &mut slot.socket;
@@ -57,8 +57,8 @@ impl Shard {
                 return self.forget(id);
             }
             if slot.session.is_saturated(self.environment.options.waiting_envelopes_max) {
-                // Its answers are written first, when the socket is writable or in the next turn; a client that
-                // asks faster than it reads would have ever more of them waiting.
+                // Its responses are written first, when the socket is writable or in the next turn. Otherwise ever more
+                // responses would wait for a client that sends requests faster than it reads.
                 if !slot.socket.blocked && !slot.session.is_awaiting_welcome() {
                     self.schedule(index);
                 }
@@ -69,12 +69,12 @@ impl Shard {
             }
             match slot.connection.read(buffer) {
                 Ok(bytes @ 1..) => {
-                    // A read that does not fill the buffer took everything, but for the end.
+                    // A read that does not fill the buffer took everything except the end.
                     slot.socket.readable = bytes == buffer.len() || slot.socket.ended;
                     self.receive(index, &mut buffer[..bytes]);
                     self.flush(index);
                     if self.slots[index].socket.readable && self.jobs.has_done() {
-                        // The inbox is taken, and that is answered, before more requests are read.
+                        // The inbox is taken, and the finished requests are answered, before more are read.
                         break;
                     }
                 }

@@ -3,7 +3,7 @@
 //!
 //! It contains no logic of the product. The rules that must hold are in the checker (`tools/checker`), and in
 //! `v1_client.rs`, `classic_client.rs`, `invariants.rs` and `final_checks.rs`.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod classic_client;
 mod device;
@@ -43,7 +43,7 @@ macro_rules! ensure {
 }
 pub(crate) use ensure;
 
-/// What one step of a run does.
+/// The kinds of steps of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum StepKind {
     ClientRequest,
@@ -115,7 +115,7 @@ impl StepKind {
     }
 }
 
-/// What determines a run.
+/// The parameters that determine a run.
 #[derive(Clone, Debug)]
 struct Plan {
     seed: u64,
@@ -189,7 +189,7 @@ fn run_seeds(first: u64, seeds: u64) -> u64 {
     steps
 }
 
-/// A range of seeds and no single ones: a single seed stops to reproduce its fault with the next change of the draws.
+/// A range of seeds and no single ones: after a change of the draws a single seed no longer reproduces its fault.
 #[test]
 fn fixed_seeds_violate_no_rule() {
     run_seeds(0, 1500);

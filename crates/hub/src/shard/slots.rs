@@ -1,7 +1,7 @@
 //! The sessions of a shard, each in a slot with its socket and the flags that the shard keeps of both.
 //!
 //! Invariants: `by_id` names exactly the occupied slots; every occupied slot is below `end`. An index can be given to
-//! another session after a removal, so whatever outlives a turn names a session by its id.
+//! another session after a removal, so everything that outlives a turn names a session by its id.
 
 use std::ops::{Index, IndexMut};
 
@@ -33,7 +33,7 @@ pub(crate) struct Slot {
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
-/// What the kernel said of a socket.
+/// What the kernel reported about a socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SocketState {
     /// There may be something to read.
@@ -48,7 +48,7 @@ pub(super) struct SocketState {
     pub(super) finished: bool,
 }
 
-/// How far a session's end has come.
+/// The progress of a session's end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Leaving {
     /// The registry no longer has the session.

@@ -1,4 +1,4 @@
-//! Writes a batch to a socket, and says how far that came. It knows no session and decides nothing.
+//! Writes a batch to a socket, and returns the progress. It knows no session and decides nothing.
 
 use std::io::{self, ErrorKind, IoSlice};
 
@@ -10,10 +10,10 @@ use crate::session::Batch;
 /// Pieces handed to the kernel in one write; a batch has at most two more frames than its bound.
 const SLICES_MAX: usize = 68;
 
-/// How far a write came. What was written is no longer in the batch.
+/// The progress of a write. Written bytes are no longer in the batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Written {
-    /// So many bytes, and so many whole frames among them.
+    /// This many bytes, and this many whole frames among them.
     Some { bytes: usize, frames: u64 },
     /// The socket accepts nothing now.
     Nothing,
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_leaves_the_batch_and_a_frame_counts_when_it_is_whole() {
+    fn written_bytes_leave_the_batch_and_only_whole_frames_count() {
         let mut batch = Batch::default();
         ["abc", "de", "f"].iter().for_each(|frame| batch.push(Bytes::from_static(frame.as_bytes())));
         assert_eq!(consume(&mut batch, 4), 1);

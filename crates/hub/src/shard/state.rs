@@ -99,7 +99,7 @@ impl Shard {
         }
     }
 
-    /// Takes slots from a queue, each for one `step`, until `is_over` says that the slice of time is used up. Says
+    /// Takes slots from a queue, each for one `step`, until `is_over` says that the slice of time is used up. Returns
     /// whether any are left. A slot that is queued again meanwhile has its turn in the next slice.
     pub(super) fn run_queue(
         &mut self,
@@ -116,7 +116,7 @@ impl Shard {
                 break;
             }
         }
-        self.queues.has_left(queue)
+        self.queues.finish_slice(queue)
     }
 
     /// Whether the event loop has something to do without being notified.
@@ -124,12 +124,12 @@ impl Shard {
         self.queues.is_busy() || self.jobs.has_done()
     }
 
-    /// Whether a request was done at its first poll, and is to be answered after the inbox is taken.
+    /// Whether a request was done at its first poll, and will be answered after the inbox is taken.
     pub(crate) fn has_done(&self) -> bool {
         self.jobs.has_done()
     }
 
-    /// The work that the event loop has to drive from now on.
+    /// The jobs that the event loop has to drive.
     pub(crate) fn take_jobs(&mut self) -> Vec<Job> {
         while let Some(read) = self.reads.start_next() {
             self.jobs.begin_read(&*self.environment.ports.history, read);
@@ -158,16 +158,16 @@ impl Shard {
     // ── Output ──
 
     /// Sends a session something outside of rooms' order.
-    pub(super) fn notify(&mut self, index: usize, topic: CoalesceKey, frame: Bytes) {
+    pub(super) fn notify(&mut self, index: usize, key: CoalesceKey, frame: Bytes) {
         let waiting_max = self.environment.options.waiting_envelopes_max;
-        self.slots[index].session.notify(topic, frame, waiting_max);
+        self.slots[index].session.notify(key, frame, waiting_max);
         self.mark_ready(index);
     }
 
     /// Sends the same to a room's v1 sessions.
-    pub(super) fn notify_room(&mut self, room: RoomId, topic: CoalesceKey, frame: &Bytes) {
+    pub(super) fn notify_room(&mut self, room: RoomId, key: CoalesceKey, frame: &Bytes) {
         for index in self.rooms.subscribers(room) {
-            self.notify(index, topic, frame.clone());
+            self.notify(index, key, frame.clone());
         }
     }
 

@@ -1,6 +1,6 @@
-//! Which reads of the store a shard wants, which are under way, and which sessions wait for each.
+//! Which reads of the store a shard wants, which are in flight, and which sessions wait for each.
 //!
-//! Sessions at the same place share one read. A session that asks for what is being read already may have been sent
+//! Sessions at the same place share one read. A session that requests a read in flight may have been sent
 //! more than that read knows, so the read is repeated for it. It never calls the store.
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use teahouse_core::SessionId;
 use crate::maps::{HashMap, HashSet};
 use crate::session::StoreRead;
 
-/// Reads under way at a time; the others wait, so that a crowd that fell behind does not occupy the store.
+/// Reads in flight at a time; the others wait, so that many sessions behind their tails do not occupy the store.
 const READS_MAX: usize = 4;
 
 /// The reads that a shard wants.
@@ -28,7 +28,7 @@ pub(crate) struct StoreReads {
 struct PendingRead {
     sessions: Vec<SessionId>,
     is_in_flight: bool,
-    /// Sessions that asked while it was in flight.
+    /// Sessions that requested it while it was in flight.
     next: Vec<SessionId>,
 }
 
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_during_a_read_waits_for_another_one() {
+    fn a_request_during_a_read_waits_for_another_read() {
         let mut reads = StoreReads::default();
         reads.request(read(1), SessionId(1));
         reads.request(read(1), SessionId(2));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_reads_are_in_flight_and_no_more() {
+    fn the_number_of_reads_in_flight_is_bounded() {
         let mut reads = StoreReads::default();
         (0..6).for_each(|version| reads.push(read(version)));
         let started: Vec<StoreRead> = std::iter::from_fn(|| reads.start_next()).collect();

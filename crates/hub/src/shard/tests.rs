@@ -1,5 +1,5 @@
 //! In which order a shard processes its inbox and what is done, with a request handler of the test's own.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -194,7 +194,7 @@ impl Stage {
 }
 
 #[test]
-fn what_was_committed_before_an_answer_is_processed_before_that_answer() {
+fn commits_before_an_answer_are_processed_before_it() {
     let mut stage = Stage::open();
     let index = stage.shard.slot_of(SESSION).unwrap();
     // The commit is in the inbox and the answer is ready before the request returns to the shard.

@@ -11,7 +11,7 @@ use teahouse_core::{RoomId, UserId};
 use crate::clock::MonotonicMs;
 use crate::maps::HashMap;
 
-/// Who is typing where.
+/// The users who are typing, by room.
 #[derive(Debug, Default)]
 pub(crate) struct Typing(HashMap<RoomId, TypingRoom>);
 
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_and_ends_between_two_ticks_is_not_notified() {
+    fn typing_that_begins_and_ends_between_two_ticks_is_not_notified() {
         let mut typing = Typing::default();
         typing.set(ROOM, AMY, true, MonotonicMs(0));
         typing.set(ROOM, AMY, false, MonotonicMs(1));

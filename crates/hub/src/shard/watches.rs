@@ -26,7 +26,7 @@ pub(crate) struct PresenceWatches {
 /// A session that waits for the list, and its request's reference.
 type Request = (SessionId, Option<String>);
 
-/// A watched room.
+/// A room that sessions watch.
 #[derive(Debug, Default)]
 struct Watch {
     watchers: HashSet<SessionId>,
@@ -39,7 +39,7 @@ struct Watch {
     /// The read may be older than a change that is not known, so it is repeated.
     is_read_outdated: bool,
     waiting: Vec<Request>,
-    /// Who may have come or gone since the last tick.
+    /// Users who may have come or gone since the last tick.
     changed: HashSet<UserId>,
     /// Who is online as the watchers know it. Lists are made from it too, so that the next tick's difference is
     /// news to all watchers alike. None where members are only counted.
@@ -48,36 +48,36 @@ struct Watch {
     needs_refresh: bool,
 }
 
-/// What a request to watch a room needs.
+/// The result of beginning to watch a room.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) enum WatchBegan {
-    /// The room's members are to be read, under this number.
+pub(super) enum WatchOutcome {
+    /// The room's members have to be read, under this number.
     NeedsMembers(u64),
     /// They are known, or being read.
     Watching,
-    /// Too many requests wait already; this one's reference comes back.
+    /// Too many requests wait already. This is the refused one's reference.
     Overloaded(Option<String>),
 }
 
-/// What a read of members led to.
+/// The result of a read of members.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum MembersRead {
     /// Requests that wait can be answered.
     Known,
-    /// The read was outdated: it is to be repeated, under this number.
+    /// The read was outdated: it has to be repeated, under this number.
     Repeat(u64),
     /// Nobody waits for this read any more.
     Ignored,
 }
 
-/// What a room's watchers are notified of.
+/// An update for a room's watchers.
 #[derive(Debug)]
 pub(super) struct PresenceUpdate {
     pub(super) room: RoomId,
     pub(super) watchers: Vec<SessionId>,
-    /// The difference, for watchers who know what it is a difference to; none if all watchers have to ask again.
+    /// The difference, for watchers who know its base; none if all watchers have to request presence again.
     pub(super) diff: Option<PresenceDiff>,
-    /// What the others are notified of: to ask again.
+    /// The update for the other watchers, who have to request presence again.
     pub(super) refresh: PresenceDiff,
 }
 
@@ -86,13 +86,13 @@ impl Watch {
         self.members.as_ref().is_some_and(|members| members.len() <= PRESENCE_MEMBERS_MAX as usize)
     }
 
-    /// From here on watchers are notified of what differs from now.
+    /// From now on watchers are sent the differences from this moment.
     fn reset_known(&mut self, online: &Online) {
         let members = self.members.as_ref().filter(|_| self.is_listed());
         self.known = members.map(|members| online.among(members).into_iter().collect());
     }
 
-    /// What changed since the last tick: the difference, none if watchers have to ask again; and how many are online.
+    /// The changes since the last tick: the difference, none if watchers have to refresh; and how many are online.
     /// None at all if nothing changed.
     fn take_update(&mut self, online: &Online) -> Option<(Option<PresenceDiff>, u64)> {
         let changed = std::mem::take(&mut self.changed);
@@ -103,7 +103,7 @@ impl Watch {
         match self.known.as_mut().filter(|_| is_listed) {
             Some(known) => {
                 for user in changed {
-                    // Who came and went between two ticks is no news.
+                    // A user who came and went between two ticks changes nothing.
                     let on = members.contains(&user) && online.contains(user);
                     if on && known.insert(user) {
                         diff.online.push(user);
@@ -141,18 +141,18 @@ impl PresenceWatches {
         session: SessionId,
         request: Option<String>,
         waiting_max: usize,
-    ) -> WatchBegan {
+    ) -> WatchOutcome {
         let is_new = !self.watches.contains_key(&room);
         let watch = self.watches.entry(room).or_default();
         if watch.waiting.len() >= waiting_max {
-            return WatchBegan::Overloaded(request);
+            return WatchOutcome::Overloaded(request);
         }
         watch.watchers.insert(session);
         watch.waiting.push((session, request));
-        if is_new { WatchBegan::NeedsMembers(self.begin_read(room)) } else { WatchBegan::Watching }
+        if is_new { WatchOutcome::NeedsMembers(self.begin_read(room)) } else { WatchOutcome::Watching }
     }
 
-    /// A session watches a room no longer. Returns the references of its requests that were not answered.
+    /// A session no longer watches a room. Returns the references of its requests that were not answered.
     pub(super) fn unwatch(&mut self, room: RoomId, session: SessionId) -> Vec<String> {
         let Some(watch) = self.watches.get_mut(&room) else { return Vec::new() };
         watch.watchers.remove(&session);
@@ -166,12 +166,12 @@ impl PresenceWatches {
         unanswered
     }
 
-    /// A room's members are to be read; what was read before counts no longer. Returns the read's number.
+    /// Begins a new read of a room's members, which voids earlier ones. Returns its number.
     fn begin_read(&mut self, room: RoomId) -> u64 {
         self.newest_read += 1;
         if let Some(watch) = self.watches.get_mut(&room) {
             watch.read = self.newest_read;
-            // The store knows all that by now.
+            // The new read includes these changes.
             watch.during_read.clear();
         }
         self.newest_read
@@ -252,7 +252,7 @@ impl PresenceWatches {
         Some(self.begin_read(room))
     }
 
-    /// What the watchers of rooms are notified of with this tick.
+    /// The updates for the watchers of all rooms in this tick.
     pub(super) fn tick(&mut self, online: &Online) -> Vec<PresenceUpdate> {
         // While no room is watched, only the number of edges is looked up.
         let seen = if self.rooms_of.is_empty() { u64::MAX } else { self.edges_seen };
@@ -273,7 +273,7 @@ impl PresenceWatches {
                     }
                 }
             }
-            // Some edges are forgotten: every watcher has to ask again.
+            // Some edges are forgotten: every watcher has to refresh.
             None => {
                 rooms.extend(self.rooms_of.values().flatten().copied());
                 for room in &rooms {
@@ -336,7 +336,7 @@ mod tests {
         let (mut watches, online) = (PresenceWatches::default(), Online::default());
         online.set(AMY, true);
         watches.tick(&online);
-        let WatchBegan::NeedsMembers(number) = watches.watch(ROOM, WATCHER, request(), 2) else { unreachable!() };
+        let WatchOutcome::NeedsMembers(number) = watches.watch(ROOM, WATCHER, request(), 2) else { unreachable!() };
         assert_eq!(watches.take_waiting(ROOM, &online).map(|_| ()), None);
         assert_eq!(watches.set_members(ROOM, number, vec![AMY, BOB], &online), MembersRead::Known);
         (watches, online)
@@ -368,7 +368,7 @@ mod tests {
     fn changes_during_a_read_are_applied_to_its_result() {
         let (mut watches, online) = (PresenceWatches::default(), Online::default());
         online.set(BOB, true);
-        let WatchBegan::NeedsMembers(number) = watches.watch(ROOM, WATCHER, request(), 2) else { unreachable!() };
+        let WatchOutcome::NeedsMembers(number) = watches.watch(ROOM, WATCHER, request(), 2) else { unreachable!() };
         watches.set_member(ROOM, AMY, false);
         watches.set_member(ROOM, BOB, true);
         assert_eq!(watches.set_members(ROOM, number, vec![AMY], &online), MembersRead::Known);
@@ -390,8 +390,8 @@ mod tests {
     #[test]
     fn a_room_is_forgotten_with_its_last_watcher_whose_requests_come_back() {
         let (mut watches, _) = watched();
-        assert_eq!(watches.watch(ROOM, SessionId(2), None, 2), WatchBegan::Watching);
-        assert_eq!(watches.watch(ROOM, SessionId(3), request(), 2), WatchBegan::Overloaded(request()));
+        assert_eq!(watches.watch(ROOM, SessionId(2), None, 2), WatchOutcome::Watching);
+        assert_eq!(watches.watch(ROOM, SessionId(3), request(), 2), WatchOutcome::Overloaded(request()));
         assert_eq!(watches.unwatch(ROOM, WATCHER), ["r"]);
         assert!(!watches.is_empty());
         assert_eq!(watches.unwatch(ROOM, SessionId(2)), [""; 0]);

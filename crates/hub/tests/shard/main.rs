@@ -1,6 +1,6 @@
 //! Shards with real sockets on loopback, a test handler and a model history. This file tests classic sessions, and what
 //! holds in either dialect; `v1.rs` and `entries.rs` test v1 sessions.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot continue fails")]
 
 mod entries;
 mod test_bed;

@@ -18,7 +18,7 @@ use crate::{clock, secrets};
 /// The staging directory, inside the data directory.
 const STAGING: &str = ".restoring";
 
-/// What happens to existing data.
+/// The treatment of existing data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ExistingData {
     /// The restore is refused.

@@ -51,7 +51,7 @@ pub(crate) struct ConfigError {
     pub key: Option<String>,
     /// The source of the value.
     pub source: Option<ValueSource>,
-    /// What is wrong, and what would be right.
+    /// The mistake, and a valid alternative.
     pub message: String,
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::schema::SECTIONS;
 use super::{KEYS, Key};
 
-/// What docs/configuration.md says before its tables.
+/// The introduction of docs/configuration.md.
 const INTRODUCTION: &str = include_str!("introduction.md");
 
 /// Every key with its variable, default and documentation, for `teahouse config --keys`.

@@ -63,7 +63,7 @@ impl CommandError {
     }
 }
 
-/// Where a new password comes from.
+/// The source of a new password.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PasswordSource {
     Generated,

@@ -87,7 +87,7 @@ impl ApiError {
         if self.field.as_deref() == Some(from) { self.with_field(to) } else { self }
     }
 
-    /// Prefixes the field with the place in a list at which it stands.
+    /// Prefixes the field with its index in a list.
     #[must_use]
     pub fn prefix_field(self, prefix: &str) -> Self {
         match self.field.clone() {

@@ -1,4 +1,4 @@
-//! Error messages that say more than the table of error codes: which field, which limit. English and 简体中文 stand
+//! Error messages that say more than the table of error codes: which field, which limit. English and 简体中文 are
 //! side by side.
 
 use std::fmt::Display;

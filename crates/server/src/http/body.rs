@@ -27,7 +27,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     }
 }
 
-/// Which JSON a body may be.
+/// The kind of JSON that a body may be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     /// An object. Serde alone would also read a struct from an array.

@@ -16,7 +16,7 @@ use super::context::Context;
 use crate::errors::ApiError;
 use crate::metrics::Rejections;
 
-/// What a handler returns.
+/// The result of a handler.
 pub(crate) type ApiResult = Result<ApiResponse, ApiError>;
 
 /// A successful response.
@@ -72,7 +72,7 @@ pub(super) fn http_status(error: &ApiError) -> StatusCode {
     StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// What the envelope will hold, in the extensions of a response without a body.
+/// The content of the future envelope, in the extensions of a response without a body.
 #[derive(Clone)]
 enum Content {
     Success(Box<RawValue>),

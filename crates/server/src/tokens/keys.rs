@@ -34,7 +34,7 @@ pub(crate) enum KeyError {
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, after the path.
+        /// The mistake in it, to print after the path.
         sentence: String,
     },
 }

@@ -32,7 +32,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp(seconds * 1000)
 }
 
-/// What the Go backend puts into its tokens.
+/// The claims of the Go backend's tokens.
 fn go_claims() -> Value {
     json!({
         "user_id": 7, "username": "amy", "email": "amy@example.org", "iss": "community-api", "sub": "7",

@@ -1,4 +1,4 @@
-//! Accounts and logins: who somebody is, and what they show of themselves.
+//! Accounts, logins and profiles.
 
 pub(crate) mod authenticate;
 pub(crate) mod change_password;

@@ -1,4 +1,4 @@
-//! What administrators do to accounts, API keys and the data. Live sessions feel every change at once; without a running
+//! Administration of accounts, API keys and the data. Every change affects live sessions at once; without a running
 //! server the same use cases change the store alone.
 
 pub(crate) mod create_key;
@@ -19,7 +19,7 @@ use crate::app::{App, LiveSessions};
 use crate::config::Config;
 use crate::storage::Backups;
 
-/// What these use cases work on.
+/// The context of these use cases.
 #[derive(Clone, Copy)]
 pub(crate) struct AdminContext<'a> {
     /// The store.

@@ -1,4 +1,4 @@
-//! What the backend of a site does through the server API.
+//! The server API for the backend of a site.
 
 pub(crate) mod disconnect_user;
 pub(crate) mod post_message;

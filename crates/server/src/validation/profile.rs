@@ -22,7 +22,7 @@ pub enum InvalidProfile {
     AvatarScheme,
 }
 
-/// What to change, as it was typed; `None` changes nothing.
+/// An update of a profile, as it was typed; `None` changes nothing.
 #[derive(Default)]
 pub(crate) struct ProfileUpdate {
     /// The name to show; an empty one resets it to the username.

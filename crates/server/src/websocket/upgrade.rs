@@ -1,4 +1,4 @@
-//! What a handshake's request asks for (dialect, token, device), and whether it is a valid upgrade (RFC 6455). Pure.
+//! Reads a handshake's request (dialect, token, device) and validates the upgrade (RFC 6455). Pure.
 
 use axum::http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
@@ -30,7 +30,7 @@ pub(super) fn accept_key(key: &str) -> String {
     STANDARD.encode(hash.finalize())
 }
 
-/// What a client sends with its handshake.
+/// The parameters of a handshake.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct HandshakeParameters {
     pub(super) dialect: Dialect,

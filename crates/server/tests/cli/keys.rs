@@ -49,7 +49,7 @@ async fn a_key_is_printed_once_works_for_the_server_api_and_can_be_revoked() {
 }
 
 #[tokio::test]
-async fn what_a_backend_publishes_posts_and_disconnects_reaches_the_page() {
+async fn publications_posts_and_disconnects_of_a_backend_reach_the_page() {
     let server = TestServer::open(&[]);
     let key = server.command(&["key", "create", "shop"]).assert_output(0, "shop").out;
     let authorization = format!("ApiKey {}", key.trim());

@@ -1,4 +1,4 @@
-//! Backups of a database in use: what they leave behind, what they hold up, what stops them.
+//! Backups of a database in use: their files, what they delay, and what stops them.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

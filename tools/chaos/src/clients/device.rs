@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{ConnectOptions, Disconnect, RecordedSocket, User};
 use crate::recorder::Recorder;
 
-/// How long a device waits for an answer before it gives the socket up.
+/// How long a device waits for an answer before it abandons the socket.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A device of a user.
@@ -173,7 +173,7 @@ impl Device {
         Ok(())
     }
 
-    /// Sends a request and reads up to its answer. Without an answer it gives the socket up.
+    /// Sends a request and reads up to its answer. Without an answer it abandons the socket.
     ///
     /// # Errors
     /// The socket ended.

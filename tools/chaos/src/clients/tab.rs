@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::{ConnectOptions, Disconnect, RecordedSocket, User};
 use crate::recorder::Recorder;
 
-/// How long a tab waits for an answer before it gives the socket up.
+/// How long a tab waits for an answer before it abandons the socket.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A tab of a user.

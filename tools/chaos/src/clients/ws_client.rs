@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::User;
 use crate::recorder::Recorder;
 
-/// How long a client waits for the server before it gives a socket up.
+/// How long a client waits for the server before it abandons a socket.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a client connects.
@@ -89,7 +89,7 @@ impl RecordedSocket {
         }
     }
 
-    /// Sends a request: the text, and what the history says of it.
+    /// Sends a request: the text, and its record in the history.
     pub async fn send_request(&mut self, text: String, request: Request) -> Result<(), Disconnect> {
         self.recorder.note(&self.socket, Fact::RequestSent(request));
         match timeout(PATIENCE, self.client.send_text(text)).await {
@@ -118,13 +118,13 @@ impl RecordedSocket {
         self.recorder.note(&self.socket, fact);
     }
 
-    /// Cuts the connection, by a reset or as a process does that ends.
+    /// Cuts the connection: by a reset, or as when a process ends.
     pub fn cut(self, by_reset: bool) {
         self.recorder.note(&self.socket, Fact::Ended(End::Cut));
         self.client.cut(by_reset);
     }
 
-    /// Closes the connection as a page does that the user leaves, and reads what still comes.
+    /// Closes the connection as when the user leaves a page, and reads the rest.
     pub async fn leave(mut self, code: u16) {
         self.recorder.note(&self.socket, Fact::Ended(End::Left { code }));
         let _ = timeout(PATIENCE, async {

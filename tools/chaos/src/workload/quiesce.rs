@@ -41,7 +41,7 @@ pub(super) async fn resend_unacknowledged(actor: &mut Actor, context: &Context) 
     device.cut(false);
 }
 
-/// Reconnects everybody, and lets them read and ask until nothing changes any more.
+/// Reconnects all clients, and lets them read and send requests until nothing changes any more.
 pub(super) async fn quiesce(workload: &mut Workload, linger: Duration) {
     let mut live: BTreeMap<u64, usize> = BTreeMap::new();
     let (mut stayers, mut others): (Vec<Actor>, Vec<Actor>) = workload.actors.drain(..).partition(|actor| {

@@ -1,5 +1,5 @@
 //! Tests of the checker itself: it accepts clean histories, and reports each defect by its rule and by no other.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod model;
 mod mutations;

@@ -1,4 +1,4 @@
-/* Loaded into a server under test by LD_PRELOAD (see faults.rs): stands between it and libc, and answers for a bad
+/* Loaded into a server under test by LD_PRELOAD (see faults.rs): sits between it and libc, and answers for a bad
  * disk or a wrong clock while the words of a shared file say so. It counts every time that it really did. It touches
  * the disk only under the directory that the command line names after --data. Never part of the product. */
 #define _GNU_SOURCE
@@ -25,9 +25,9 @@ enum {
     DISK_ERRNO,      /* what writing answers; 0: it is done */
     WRITE_MS,        /* how long a write takes */
     SYNC_MS,         /* how long a sync takes */
-    SYNCS_TO_FAIL,   /* so many more syncs answer EIO */
-    CLOCK_SECONDS,   /* the wall clock is wrong by so much */
-    RANDOM_TO_FAIL,  /* so many more times there are no random numbers */
+    SYNCS_TO_FAIL,   /* this many more syncs answer EIO */
+    CLOCK_SECONDS,   /* the wall clock is wrong by this much */
+    RANDOM_TO_FAIL,  /* this many more times there are no random numbers */
     FIRST_COUNTER = 16,
     REFUSED_WRITES = FIRST_COUNTER,
     SLOWED_WRITES,
@@ -51,7 +51,7 @@ static size_t data_length;
 static int64_t word(int index) { return atomic_load_explicit(&words[index], memory_order_relaxed); }
 static void count(int index) { atomic_fetch_add_explicit(&words[index], 1, memory_order_relaxed); }
 
-/* Takes one of so many left. */
+/* Takes one of those left. */
 static int take(int index) {
     int64_t left = word(index);
     while (left > 0)

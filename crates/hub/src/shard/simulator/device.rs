@@ -225,7 +225,7 @@ impl Device {
         }
     }
 
-    /// What it sends right after its upgrade request.
+    /// Its first bytes, right after the upgrade request.
     pub(super) fn early(&mut self) -> Vec<u8> {
         self.connection.as_mut().map(|connection| connection.outgoing.split().to_vec()).unwrap_or_default()
     }
@@ -268,8 +268,8 @@ impl Device {
         self.frame(1, text.as_bytes());
     }
 
-    /// What the protocol requires of it: hello, and presence again after a refresh. Returns whether it sent something.
-    pub(super) fn do_duty(&mut self, rng: &mut Rng) -> bool {
+    /// Sends what the protocol requires: hello, and presence again after a refresh. Returns whether it sent anything.
+    pub(super) fn send_required(&mut self, rng: &mut Rng) -> bool {
         if !self.is_live() {
             return false;
         }

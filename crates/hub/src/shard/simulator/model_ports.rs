@@ -49,7 +49,7 @@ impl SharedStore {
     }
 }
 
-/// What a read does with the store.
+/// The access of a read to the store.
 type Look<T> = Box<dyn FnOnce(&mut Store) -> T + Send>;
 
 struct DelayedRead<T> {

@@ -29,7 +29,7 @@ impl World {
                 let own = &mut self.devices[device];
                 moved |= own.send_some(&mut self.rng);
                 moved |= own.read_some(&self.store.lock(), &mut self.rng)?;
-                moved |= own.do_duty(&mut self.rng);
+                moved |= own.send_required(&mut self.rng);
             }
             if !moved {
                 return Ok(());

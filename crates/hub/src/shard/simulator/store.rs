@@ -115,7 +115,7 @@ pub(super) struct Job {
     pub(super) write: Write,
 }
 
-/// What a write is answered with.
+/// The reply to a write.
 #[derive(Default)]
 pub(super) struct Reply {
     pub(super) envelope: Option<String>,

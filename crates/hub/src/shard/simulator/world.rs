@@ -192,7 +192,7 @@ impl World {
                 self.devices[device].send_random_request(self.users, &mut self.rng);
                 true
             }
-            StepKind::ClientDuty => self.devices[device].do_duty(&mut self.rng),
+            StepKind::ClientDuty => self.devices[device].send_required(&mut self.rng),
             StepKind::Connect => self.connect(device),
             StepKind::Arrive => {
                 let pending = self.rng.index(self.pending_connections.len());
@@ -324,7 +324,7 @@ impl World {
                 classic.begun_at = self.store.lock().last_message();
             }
             if self.rng.one_in(3) {
-                device.do_duty(&mut self.rng);
+                device.send_required(&mut self.rng);
                 early = device.early();
             }
         }

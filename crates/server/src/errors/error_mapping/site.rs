@@ -1,4 +1,4 @@
-//! What a site's backend asks for.
+//! Requests of a site's backend.
 
 use teahouse_core::ErrorCode;
 use teahouse_core::limits::{FRAME_BYTES_MAX, NICKNAME_CHARS_MAX};

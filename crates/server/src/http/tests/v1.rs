@@ -90,7 +90,7 @@ async fn every_route_counts_against_the_limit_of_the_table() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_in_a_query_is_400_and_in_a_body_422() {
+async fn an_invalid_query_is_400_and_an_invalid_body_422() {
     let fixture = fixture_with(&[("TEAHOUSE_LIMITS__SENDS_BURST", "1000")]);
     let amy = fixture.join("amy").await;
     for (method, path, body, expect) in [
@@ -162,7 +162,7 @@ async fn what_is_wrong_in_a_query_is_400_and_in_a_body_422() {
 }
 
 #[tokio::test]
-async fn what_the_address_says_is_not_overruled_and_what_nobody_knows_is_ignored() {
+async fn the_address_takes_precedence_and_unknown_fields_are_ignored() {
     let fixture = fixture();
     let amy = fixture.join("amy").await;
     let body = format!(r#"{{"content":"hi","room":999,"x":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));

@@ -1,4 +1,4 @@
-//! Finds out whose a token is. Every transport calls this.
+//! Authenticates: finds the user of a token. Every transport calls this.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use crate::tokens::{Claims, TokenError};
 pub(crate) struct Authenticated {
     /// The user as the store has it now.
     pub user: User,
-    /// What the server remembers of the token.
+    /// The part of the token that the server remembers.
     pub mark: TokenMark,
 }
 

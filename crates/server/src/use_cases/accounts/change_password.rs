@@ -1,4 +1,4 @@
-//! Changes a user's own password. Every other login of the user ends; the one that asked stays.
+//! Changes a user's own password. Every other login of the user ends.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) struct PasswordChange {
     pub current: String,
     /// The new password.
     pub new: String,
-    /// Where the request comes from.
+    /// The client's address.
     pub address: IpAddr,
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Registration {
     pub password: String,
     /// The e-mail address.
     pub email: String,
-    /// Where the request comes from.
+    /// The client's address.
     pub address: IpAddr,
 }
 

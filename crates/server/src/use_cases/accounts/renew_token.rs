@@ -18,7 +18,7 @@ pub enum RenewError {
     OtherUser,
 }
 
-/// What the session remembers of the fresh token.
+/// Verifies the fresh token, and returns the part that the session remembers.
 ///
 /// # Errors
 /// The token is invalid or another user's.

@@ -1,4 +1,4 @@
-//! Mutes a user, or lets a muted user write again. Their sessions learn of it by the commit.
+//! Mutes a user, or lets a muted user write again. Their sessions learn of it from the commit.
 
 use std::time::Duration;
 

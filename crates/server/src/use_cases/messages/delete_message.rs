@@ -1,11 +1,11 @@
-//! Deletes a message: one's own, or any with a moderator's right. Clients learn of it by the commit.
+//! Deletes a message: the user's own, or as a moderator. Clients learn of it from the commit.
 
 use teahouse_core::{MessageId, RoomId, UserId, Version};
 use teahouse_store::ChangeError;
 
 use crate::app::App;
 
-/// Deletes the message, in whatever room it is or in `room` only. Deleting a deleted message succeeds.
+/// Deletes the message; where `room` is given, only if the message is in it. Deleting a deleted message succeeds.
 ///
 /// # Errors
 /// The message does not exist, or the actor may not delete it.

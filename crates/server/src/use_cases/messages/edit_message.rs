@@ -1,4 +1,4 @@
-//! Edits one's own message. Clients learn of it by the commit.
+//! Edits the user's own message. Clients learn of it from the commit.
 
 use teahouse_core::limits::CONTENT_CHARS_MAX;
 use teahouse_core::text::{TextError, check_content};

@@ -13,7 +13,7 @@ pub(crate) struct ConversationPage {
     pub messages: Vec<Message>,
 }
 
-/// The newest messages, or the newest before a message. The peer learns of the read mark by the commit.
+/// The newest messages, or the newest before a message. The peer learns of the read mark from the commit.
 ///
 /// # Errors
 /// The conversation does not exist, or the user is not part of it.

@@ -1,5 +1,5 @@
 //! Sends a message, whichever transport and dialect it came through: validates it, holds the sender to their rate, and
-//! stores it (P1 in docs/internals/regressions.md). Recipients get it by the commit. A message whose `client_id` is
+//! stores it (P1 in docs/internals/regressions.md). Recipients get it from the commit. A message whose `client_id` is
 //! already stored is a repeat: it gets the response of the first one.
 
 use std::future::Future;

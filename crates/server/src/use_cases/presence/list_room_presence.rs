@@ -7,12 +7,12 @@ use teahouse_store::RoomError;
 
 use crate::app::App;
 
-/// Which members are online.
+/// The members who are online.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum RoomPresence {
     /// These, in the order of their ids.
     Listed(Vec<UserId>),
-    /// Only how many: in the lobby, which has everybody, and in large rooms, whose list would be of no use.
+    /// Only how many: in the lobby, which has everybody, and in large rooms, where a list would be of no use.
     Counted(u64),
 }
 

@@ -1,4 +1,4 @@
-//! Joins and leaves rooms, invites and removes others, gives roles. All members learn of it by the commit.
+//! Joins and leaves rooms, invites and removes others, gives roles. All members learn of it from the commit.
 
 use teahouse_core::{RoomEntry, RoomId, SessionId, UserId};
 pub(crate) use teahouse_store::Membership;

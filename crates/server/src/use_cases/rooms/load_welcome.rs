@@ -1,11 +1,11 @@
-//! Loads what a v1 session starts with: its user and every room of the user.
+//! Loads the initial state of a v1 session: its user and every room of the user.
 
 use teahouse_core::{RoomEntry, User, UserId};
 use teahouse_store::StoreError;
 
 use crate::app::App;
 
-/// What a session starts with, from one snapshot of the store.
+/// The initial state of a session, from one snapshot of the store.
 pub(crate) struct Welcome {
     /// The session's user.
     pub user: User,

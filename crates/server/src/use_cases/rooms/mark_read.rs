@@ -5,7 +5,7 @@ use teahouse_store::{DirectRoomError, ReadMark, RoomError};
 
 use crate::app::App;
 
-/// Moves the mark to this seq, or to the room's newest message. Other readers learn of it by the commit.
+/// Moves the mark to this seq, or to the room's newest message. Other readers learn of it from the commit.
 ///
 /// # Errors
 /// The room does not exist, or the user is not a member.

@@ -15,7 +15,7 @@ pub(crate) use teahouse_core::limits::SITE_USERS_MAX as USERS_MAX;
 
 /// A user, as the site sent it.
 pub(crate) struct SiteUserDraft {
-    /// Which user.
+    /// The user's identity at the site.
     pub key: SiteUserKey,
     /// The name, as in the site's tokens.
     pub username: String,
@@ -25,7 +25,7 @@ pub(crate) struct SiteUserDraft {
     pub profile: ProfileUpdate,
 }
 
-/// How a site names one of its users.
+/// A site's identifier of one of its users.
 pub(crate) enum SiteUserKey {
     /// By number, in digits.
     Id(String),
