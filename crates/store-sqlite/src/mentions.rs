@@ -34,7 +34,7 @@ pub(crate) fn find(group: &mut Group<'_>, room: RoomId, content: &str) -> Sql<Ve
             let user = group.user_named(&key)?;
             looked_up.push(key);
             if let Some(user) = user {
-                if group.is_member(room, user)? {
+                if group.lookup_member(room, user)? {
                     found.push(user);
                 }
                 break;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 use teahouse_core::{
     CloseCode, ErrorCode, LOBBY, Language, Message, MessageChange, MessageId, MessageKind, Role, RoomCard, RoomId, Seq,
