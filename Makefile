@@ -54,9 +54,10 @@ check: ## A quick check while you work: format, lints, unit tests, the page's sc
 test: setup fmt clippy deny test-rust lint check-types check-docs test-page test-fuzz ## Everything that must pass before a change goes in
 	@echo "==> All tests passed"
 
-nightly: setup clippy audit storms autobahn schemathesis ## The long forms: storms, crashes, chaos, fuzzing, audit (hours)
+nightly: setup clippy storms schemathesis autobahn ## The long forms: storms, kills, Schemathesis, Autobahn, fuzzing, chaos, audit (hours)
 	@$(MAKE) --no-print-directory fuzz SECONDS=$(SECONDS)
 	@$(MAKE) --no-print-directory chaos SEED=$(SEED) MINUTES=$(MINUTES)
+	@$(MAKE) --no-print-directory audit
 
 setup: ## Install what building and testing need and this machine lacks
 	@scripts/setup.sh build nextest deny fuzz browser npm
