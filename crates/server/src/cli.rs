@@ -149,7 +149,7 @@ pub(crate) enum KeyCommand {
     /// Create an API key and print it once; the server keeps only a hash
     #[command(after_help = "Example:\n  teahouse key create shop-backend > key.txt")]
     Create {
-        /// Name of the key: letters, digits, _, - and .
+        /// Name of the key: letters, digits, ".", "_" and "-"
         #[arg(value_parser = key_name)]
         name: String,
     },
