@@ -2,6 +2,7 @@
 //!
 //! A [`Hub`] is a set of shards, one thread each; a user always lives on the same one. See ARCHITECTURE.md.
 
+mod bounds;
 pub mod clock;
 mod feed;
 mod hub;
@@ -19,6 +20,7 @@ mod shard;
 pub mod tail;
 pub mod websocket;
 
+pub use bounds::Bounds;
 pub use feed::Feed;
 pub use hub::{Hub, HubClosed, PreparedHub};
 pub use metrics::HubMetrics;

@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::bounds::Bounds;
+
 /// The label of `closes`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 pub struct CodeLabel {
@@ -51,6 +53,8 @@ pub struct HubMetrics {
     pub closes: Family<CodeLabel, Counter>,
     /// Seconds by which a shard's tick was late: the latency that its sessions see.
     pub loop_lag: Histogram,
+    /// The bounds that were reached, those of the server included.
+    pub bounds: Bounds,
 }
 
 impl Default for HubMetrics {
@@ -73,6 +77,7 @@ impl Default for HubMetrics {
             panics: Counter::default(),
             closes: Family::default(),
             loop_lag: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]),
+            bounds: Bounds::default(),
         }
     }
 }
@@ -101,5 +106,6 @@ impl HubMetrics {
         registry.register("handler_panics", "Handlers that panicked", self.panics.clone());
         registry.register("closes", "Sockets closed by the server", self.closes.clone());
         registry.register("shard_loop_lag_seconds", "Seconds by which a shard's tick was late", self.loop_lag.clone());
+        self.bounds.register(registry);
     }
 }

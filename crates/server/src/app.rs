@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use teahouse_core::ids::OWN_IDS_START;
 use teahouse_core::token::Revoked;
 use teahouse_core::{Timestamp, UserId};
-use teahouse_hub::{Hub, Publication};
+use teahouse_hub::{Bounds, Hub, Publication};
 use teahouse_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -99,6 +99,8 @@ pub(crate) struct App {
     pub passwords: Passwords,
     /// The rate limits.
     pub limits: Limits,
+    /// Reports bounds that were reached.
+    pub bounds: Bounds,
     /// The operator's configuration.
     pub config: Config,
     /// Counts refused requests.
@@ -126,6 +128,8 @@ pub(crate) struct Parts {
     pub passwords: Passwords,
     /// The rate limits.
     pub limits: Limits,
+    /// Reports bounds that were reached; the hub reports to the same.
+    pub bounds: Bounds,
     /// The operator's configuration.
     pub config: Config,
     /// The clock.
@@ -136,7 +140,7 @@ impl App {
     /// An app that is not draining and has no tasks.
     #[must_use]
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { store, backups, live, tokens, passwords, limits, config, clock } = parts;
+        let Parts { store, backups, live, tokens, passwords, limits, bounds, config, clock } = parts;
         Arc::new(Self {
             store,
             backups,
@@ -144,6 +148,7 @@ impl App {
             tokens,
             passwords,
             limits,
+            bounds,
             config,
             rejections: Rejections::default(),
             online_users_permit: Semaphore::new(1),

@@ -165,6 +165,7 @@ impl Server {
             tokens,
             passwords,
             limits: Limits::new(&config.limits),
+            bounds: prepared.metrics().bounds.clone(),
             clock: Arc::clone(&clock),
             config,
         });
@@ -255,7 +256,7 @@ fn spawn_metrics_listener(
     Ok(())
 }
 
-/// Periodically drops idle rate limit keys and expired tokens.
+/// Periodically drops idle rate limit keys and expired tokens, and logs bounds that were reached again.
 async fn maintain(app: Arc<App>, closing: CancellationToken) {
     let mut minutes = 0_u32;
     loop {
@@ -263,6 +264,7 @@ async fn maintain(app: Arc<App>, closing: CancellationToken) {
             () = closing.cancelled() => return,
             () = tokio::time::sleep(PRUNE_INTERVAL) => app.limits.prune(),
         }
+        app.bounds.log_repeated();
         minutes += 1;
         if minutes.is_multiple_of(EXPIRED_TOKENS_MINUTES)
             && let Err(error) = app.store.forget_expired(app.now()).await

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use teahouse_core::token::Revoked;
 use teahouse_core::{Change, Commit, Message, MessageChange, Timestamp, UserId};
-use teahouse_hub::Publication;
+use teahouse_hub::{Bounds, Publication};
 use teahouse_store::{CommitGroup, CommitSink};
 use teahouse_store_sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
@@ -128,6 +128,7 @@ pub(crate) fn fixture_with(keys: &[(&str, &str)]) -> Fixture {
         tokens: Tokens::new(&config.auth, &Secrets::load_or_create(data.path()).unwrap()).unwrap(),
         passwords: Passwords::new(2).unwrap(),
         limits: Limits::new(&config.limits),
+        bounds: Bounds::default(),
         clock: Arc::new(move || Timestamp(clock.load(Ordering::Relaxed))),
         config,
     });
