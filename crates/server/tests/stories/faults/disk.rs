@@ -49,7 +49,7 @@ async fn assert_writes_refused(disk: Disk) {
     let mut newcomer = cid.device().await;
     newcomer.load_all(1).await;
     newcomer.reconnect().await;
-    bea.open_tab().await.assert_alive().await;
+    cid.open_tab().await.assert_alive().await;
     let stranger = User::of_site(&server, 99, "nobody knows them");
     assert_eq!(stranger.try_open_tab().await.unwrap_err(), "503");
     device.assert_alive().await;
