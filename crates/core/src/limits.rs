@@ -71,8 +71,9 @@ pub const UNREAD_MAX: u32 = 999;
 pub const DEVICES_PER_USER: usize = 8;
 /// Payload bytes of one WebSocket message from a client.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
-/// How long a user counts as online after the last session was lost.
-pub const PRESENCE_LINGER: Duration = Duration::from_secs(5);
+/// How long a user counts as online after the last session was lost: longer than repeated refreshes of a slow page take
+/// (docs/internals/regressions.md, H7).
+pub const PRESENCE_LINGER: Duration = Duration::from_secs(15);
 /// The interval of presence updates.
 pub const PRESENCE_TICK: Duration = Duration::from_millis(250);
 /// How often the server pings a socket.

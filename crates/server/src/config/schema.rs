@@ -143,7 +143,7 @@ schema! {
         /// before.
         per_user: usize = limits::DEVICES_PER_USER, in 1..=100;
         /// Time for which a user stays online after the last session was lost without a close frame. Hides page
-        /// refreshes.
+        /// refreshes, also repeated ones of a slow page.
         presence_linger: Duration = limits::PRESENCE_LINGER, in Duration::ZERO..=HOUR;
         /// Interval between pings on a socket.
         ping_interval: Duration = limits::PING_INTERVAL, in SECOND..=HOUR;
