@@ -303,6 +303,7 @@ async fn a_frame_that_is_too_large_is_answered_with_1009_however_long_it_is() {
     // More than all buffers on the way hold, so that it arrives only if the shard reads it.
     tab.socket.send(Wire::text("x".repeat(16 << 20))).await.unwrap();
     assert_eq!(tab.receive_close().await.0, 1009);
+    assert_eq!(bed.hub.metrics().bounds.times("FRAME_BYTES_MAX"), 1);
 }
 
 #[tokio::test]
@@ -349,6 +350,7 @@ async fn a_frame_that_arrives_a_byte_at_a_time_times_out_after_ten_seconds() {
     let mut slow = bed.connect_as(1, order, None, b"\x81\x8a\0\0\0\0abc").await;
     let mut idle = bed.connect(2).await;
     assert_eq!(slow.receive_close().await.0, 1008);
+    assert_eq!(bed.hub.metrics().bounds.times("FRAME_TIMEOUT"), 1);
     idle.send("echo fine").await;
     idle.receive_text_containing("fine").await;
 }

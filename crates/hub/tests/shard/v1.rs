@@ -313,6 +313,10 @@ async fn every_way_to_end_a_v1_session_sends_goodbye_first() {
         }
     });
     assert_eq!(carol.receive_close().await.0, 4504);
+    let bounds = &bed.hub.metrics().bounds;
+    for bound in ["sessions.hello_timeout", "sessions.per_user", "BAD_ENVELOPES_MAX"] {
+        assert_eq!(bounds.times(bound), 1, "{bound}");
+    }
 }
 
 #[tokio::test]
