@@ -171,6 +171,8 @@ async fn h13_a_hanging_disk_is_reported_bounds_the_queue_and_loses_nothing_queue
     fill_queue(&mut device, 5000).await;
     let grown = server.memory_kib().saturating_sub(before);
     assert!(grown < 8 * 1024, "{grown} KiB, by some 20 MB that were refused");
+    let reported = server.metric("teahouse_bounds_reached_total{bound=\"store.queue_max\"}").await;
+    assert!(reported > 1000, "{reported} of several thousand refusals");
 
     faults.delay_syncs(Duration::ZERO);
     let mut acknowledged = Vec::new();
