@@ -43,7 +43,7 @@ close_codes! {
     NoHello = 4002, "hello timeout", "v1: the client did not say hello in time.";
     Expired = 4101, "token expired: get a new one, then reconnect", "v1: the token expired, and the client sent no fresh one.";
     // The classic front end reconnects unless the reason contains `Unauthorized` (docs/protocol.md, "Closing").
-    Displaced = 4501, "Unauthorized: connected elsewhere", "A newer connection of the same user took over.";
+    Displaced = 4501, "Unauthorized: connected elsewhere", "A newer connection of the same device took over, or newer devices of the user did.";
     Banned = 4502, "disconnected by the site", "The account was disabled, or a moderator or the site's backend disconnected it.";
     Revoked = 4503, "token revoked: log in again", "The user logged out or changed the password.";
     Malformed = 4504, "too many malformed envelopes", "v1: too many malformed envelopes.";

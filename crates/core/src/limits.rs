@@ -67,12 +67,13 @@ pub const PAGE_MESSAGES_MAX: u32 = 100;
 pub const PAGE_MESSAGES_DEFAULT: u32 = 50;
 /// The maximum of an unread count.
 pub const UNREAD_MAX: u32 = 999;
-/// Live sessions of one user; 1 as in the old server.
-pub const SESSIONS_PER_USER: usize = 1;
+/// Devices of one user with a live session: a phone, a laptop and a few browsers.
+pub const DEVICES_PER_USER: usize = 8;
 /// Payload bytes of one WebSocket message from a client.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
-/// How long a user counts as online after the last session was lost.
-pub const PRESENCE_LINGER: Duration = Duration::from_secs(5);
+/// How long a user counts as online after the last session was lost: longer than repeated refreshes of a slow page take
+/// (docs/internals/regressions.md, H7).
+pub const PRESENCE_LINGER: Duration = Duration::from_secs(15);
 /// The interval of presence updates.
 pub const PRESENCE_TICK: Duration = Duration::from_millis(250);
 /// How often the server pings a socket.

@@ -84,7 +84,7 @@ fn the_protocol_lists_every_limit() {
         ("mentions in one message", MENTIONS_MAX),
         ("unread messages that are counted", UNREAD_MAX as usize),
         ("malformed envelopes in 10 s", BAD_ENVELOPES_MAX),
-        ("live sessions of one user (`sessions.per_user`)", SESSIONS_PER_USER),
+        ("devices of one user with a live session (`sessions.per_user`)", DEVICES_PER_USER),
         (
             "seconds that a user stays online after a lost connection (`sessions.presence_linger`)",
             seconds(PRESENCE_LINGER),

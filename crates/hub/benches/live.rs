@@ -8,7 +8,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use teahouse_core::{AcceptOrder, MessageId, Seq, SessionId, UserId, Version};
 use teahouse_hub::clock::MonotonicMs;
-use teahouse_hub::registry::{LeaveReason, Registry};
+use teahouse_hub::registry::{Device, LeaveReason, Registry};
 use teahouse_hub::tail::{EncodedChange, Tail, TailRead};
 use teahouse_hub::websocket::{Decoder, Flow, text_frame};
 
@@ -58,7 +58,7 @@ fn websocket(criterion: &mut Criterion) {
 fn full() -> Registry {
     let mut registry = Registry::new(1, LINGER);
     for user in 0..USERS {
-        registry.attach(UserId(user), SessionId(user), AcceptOrder(user), None, &mut Vec::new());
+        registry.attach(UserId(user), SessionId(user), AcceptOrder(user), Device::Classic, &mut Vec::new());
     }
     registry
 }
@@ -71,7 +71,7 @@ fn registry(criterion: &mut Criterion) {
         let (user, session) = (UserId(USERS), SessionId(USERS));
         bencher.iter(|| {
             effects.clear();
-            registry.attach(user, session, AcceptOrder(USERS), None, &mut effects);
+            registry.attach(user, session, AcceptOrder(USERS), Device::Classic, &mut effects);
             registry.leave(now, user, session, LeaveReason::Clean, &mut effects)
         });
     });
@@ -82,7 +82,7 @@ fn registry(criterion: &mut Criterion) {
             effects.clear();
             newest += 1;
             let displaced = SessionId(if newest == USERS + 1 { 0 } else { newest - 1 });
-            registry.attach(user, SessionId(newest), AcceptOrder(newest), None, &mut effects);
+            registry.attach(user, SessionId(newest), AcceptOrder(newest), Device::Classic, &mut effects);
             registry.leave(now, user, displaced, LeaveReason::Lost, &mut effects)
         });
     });

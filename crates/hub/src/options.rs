@@ -9,8 +9,8 @@ use teahouse_core::limits;
 pub struct HubOptions {
     /// Shards, one thread each. One per core: a shard never waits for another.
     pub shards: usize,
-    /// Live sessions of one user; one more displaces the oldest.
-    pub sessions_per_user: usize,
+    /// Devices of one user with a live session; one more displaces the oldest.
+    pub devices_per_user: usize,
     /// How long a user counts as online after the last session was lost.
     pub presence_linger: Duration,
     /// How often a socket is pinged.
@@ -47,7 +47,7 @@ impl Default for HubOptions {
     fn default() -> Self {
         Self {
             shards: std::thread::available_parallelism().map_or(1, usize::from),
-            sessions_per_user: limits::SESSIONS_PER_USER,
+            devices_per_user: limits::DEVICES_PER_USER,
             presence_linger: limits::PRESENCE_LINGER,
             ping_interval: limits::PING_INTERVAL,
             pong_timeout: limits::PONG_TIMEOUT,

@@ -51,7 +51,7 @@ pub struct NewConnection<S = std::net::TcpStream> {
     pub accepted: AcceptOrder,
     /// The dialect it speaks.
     pub dialect: Dialect,
-    /// The client's name for its device; a newer session of the same device replaces the older one.
+    /// The name that the handshake gives its device. It counts in v1 only (`registry::Device`).
     pub device: Option<String>,
     /// When the check of its token began. The check may not have seen a revocation after that.
     pub checked_at: Instant,

@@ -4,6 +4,7 @@
 //! displaced session that leaves late changes nothing.
 
 use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use teahouse_core::{AcceptOrder, SessionId, UserId};
@@ -40,25 +41,43 @@ pub enum LeaveOutcome {
     Stale,
 }
 
+/// The device of a user that a session belongs to. A device has at most one session.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Device {
+    /// All classic sessions of a user belong to this one.
+    Classic,
+    /// The v1 sessions that give this name.
+    Named(Box<str>),
+    /// A v1 session without a name, which is a device of its own.
+    Unnamed,
+}
+
+impl Device {
+    fn is_same(&self, other: &Self) -> bool {
+        self == other && *self != Self::Unnamed
+    }
+}
+
 #[derive(Debug)]
 struct Registered {
     session: SessionId,
     accepted: AcceptOrder,
-    device: Option<Box<str>>,
+    device: Device,
 }
 
 /// A user with at least one session, or lingering after the last one.
 #[derive(Debug, Default)]
 struct OnlineUser {
-    /// Ordered by acceptance: the first one is the oldest.
+    /// One for each device, ordered by acceptance: the first one is the oldest.
     sessions: Vec<Registered>,
-    lingers_until: Option<MonotonicMs>,
+    /// Without sessions: until when the user stays online.
+    lingers_until: MonotonicMs,
 }
 
 /// The users of one shard and their live sessions.
 #[derive(Debug)]
 pub struct Registry {
-    sessions_per_user: usize,
+    devices_per_user: usize,
     linger: Duration,
     users: HashMap<UserId, OnlineUser>,
     lingering: BTreeSet<(MonotonicMs, UserId)>,
@@ -66,11 +85,11 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// An empty registry that keeps at most `sessions_per_user` (at least one) live sessions of a user.
+    /// An empty registry that keeps the sessions of at most `devices_per_user` (at least one) devices of a user.
     #[must_use]
-    pub fn new(sessions_per_user: usize, linger: Duration) -> Self {
+    pub fn new(devices_per_user: usize, linger: Duration) -> Self {
         Self {
-            sessions_per_user: sessions_per_user.max(1),
+            devices_per_user: devices_per_user.max(1),
             linger,
             users: HashMap::default(),
             lingering: BTreeSet::new(),
@@ -78,44 +97,41 @@ impl Registry {
         }
     }
 
-    /// Registers a session. Of two sessions of one device the newer stays; then the oldest sessions beyond the allowed
-    /// number are displaced. Either can be the new session itself, when its handshake took longer than that of newer
-    /// ones.
+    /// Registers a session. Of two sessions of one device the newer stays; then the oldest devices beyond the allowed
+    /// number are displaced. Either can displace the new session itself, when its handshake took longer than that of
+    /// newer ones.
     pub fn attach(
         &mut self,
         user: UserId,
         session: SessionId,
         accepted: AcceptOrder,
-        device: Option<&str>,
+        device: Device,
         effects: &mut Vec<Effect>,
     ) {
-        let present = self.users.entry(user).or_insert_with(|| {
-            effects.push(Effect::Online(user));
-            OnlineUser { sessions: Vec::with_capacity(1), lingers_until: None }
-        });
-        if let Some(until) = present.lingers_until.take() {
-            self.lingering.remove(&(until, user));
+        let present = match self.users.entry(user) {
+            Entry::Vacant(vacant) => {
+                effects.push(Effect::Online(user));
+                vacant.insert(OnlineUser::default())
+            }
+            Entry::Occupied(occupied) => occupied.into_mut(),
+        };
+        if present.sessions.is_empty() {
+            self.lingering.remove(&(present.lingers_until, user));
+        }
+        if let Some(index) = present.sessions.iter().position(|other| other.device.is_same(&device)) {
+            if present.sessions[index].accepted > accepted {
+                return effects.push(Effect::Displaced(session));
+            }
+            effects.push(Effect::Displaced(present.sessions.remove(index).session));
+            self.sessions -= 1;
         }
         let index = present.sessions.partition_point(|other| other.accepted < accepted);
-        present.sessions.insert(index, Registered { session, accepted, device: device.map(Into::into) });
+        // Most users have one or two devices; growing by doubling would begin with room for four.
+        present.sessions.reserve_exact(1);
+        present.sessions.insert(index, Registered { session, accepted, device });
         self.sessions += 1;
-
-        if device.is_some() {
-            let newest = present.sessions.iter().rposition(|other| other.device.as_deref() == device);
-            let mut index = 0;
-            present.sessions.retain(|other| {
-                let stays = other.device.as_deref() != device || Some(index) == newest;
-                index += 1;
-                if !stays {
-                    effects.push(Effect::Displaced(other.session));
-                    self.sessions -= 1;
-                }
-                stays
-            });
-        }
-        while present.sessions.len() > self.sessions_per_user {
-            let oldest = present.sessions.remove(0);
-            effects.push(Effect::Displaced(oldest.session));
+        while present.sessions.len() > self.devices_per_user {
+            effects.push(Effect::Displaced(present.sessions.remove(0).session));
             self.sessions -= 1;
         }
     }
@@ -141,7 +157,7 @@ impl Registry {
                 effects.push(Effect::Offline(user));
             } else {
                 let until = now.plus(self.linger);
-                present.lingers_until = Some(until);
+                present.lingers_until = until;
                 self.lingering.insert((until, user));
             }
         }

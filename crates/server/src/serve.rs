@@ -282,7 +282,7 @@ fn hub_options(config: &Config) -> HubOptions {
     let sessions = &config.sessions;
     HubOptions {
         shards: config.server.shards,
-        sessions_per_user: sessions.per_user,
+        devices_per_user: sessions.per_user,
         presence_linger: sessions.presence_linger,
         ping_interval: sessions.ping_interval,
         pong_timeout: sessions.pong_timeout,

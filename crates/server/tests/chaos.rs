@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use teahouse_chaos::run::{Plan, run, summary};
+use teahouse_chaos::run::{DEVICES_PER_USER, Plan, run, summary};
 use teahouse_testkit::random::{number_from_environment, seed_of_run};
 
 /// How long the clients run at least.
@@ -26,9 +26,10 @@ async fn a_short_chaos_run_is_clean() {
         time: Duration::from_secs(seconds),
         kills_min: Some(kills),
         people: 10,
+        devices_per_user: DEVICES_PER_USER[seed as usize % DEVICES_PER_USER.len()],
     };
     let outcome = run(&plan, |recorder| eprintln!("{} events", recorder.events())).await.unwrap();
-    println!("{}", summary(&outcome.faults, outcome.verdict.coverage));
+    println!("{} devices a user\n{}", plan.devices_per_user, summary(&outcome.faults, outcome.verdict.coverage));
     if !outcome.verdict.is_clean() {
         let saved = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}"));
         outcome.save(&saved).unwrap();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use teahouse_chaos::nemesis::fault_names;
-use teahouse_chaos::run::{BOUNDS, Plan, missing_faults, run, summary};
+use teahouse_chaos::run::{DEVICES_PER_USER, Plan, bounds, missing_faults, run, summary};
 use teahouse_checker::verdict::Coverage;
 use teahouse_checker::{DbState, History, judge};
 
@@ -37,11 +37,14 @@ struct Arguments {
     /// Number of users.
     #[arg(long, default_value_t = 12)]
     people: usize,
+    /// Devices of a user that may be live at once. If not given, rounds take turns with 1, 3 and 8.
+    #[arg(long)]
+    per_user: Option<usize>,
     /// Where a round that was not clean is saved.
     #[arg(long, default_value = "target/chaos")]
     keep: PathBuf,
-    /// Judges a saved round in this directory, and runs nothing.
-    #[arg(long)]
+    /// Judges a saved round in this directory, and runs nothing. Needs the round's `--per-user`.
+    #[arg(long, requires = "per_user")]
     judge: Option<PathBuf>,
 }
 
@@ -51,7 +54,7 @@ async fn main() -> ExitCode {
     if let Some(kept) = &arguments.judge {
         let history = History::from_lines(&std::fs::read_to_string(kept.join("history.jsonl")).unwrap()).unwrap();
         let db: DbState = serde_json::from_str(&std::fs::read_to_string(kept.join("db.json")).unwrap()).unwrap();
-        let verdict = judge(&history, &db, &BOUNDS);
+        let verdict = judge(&history, &db, &bounds(arguments.per_user.unwrap()));
         println!("{}{:?}", verdict.report(&history, STORIES), verdict.coverage);
         return ExitCode::from(u8::from(!verdict.is_clean()));
     }
@@ -65,6 +68,7 @@ async fn main() -> ExitCode {
             time: Duration::from_secs(arguments.seconds),
             kills_min: None,
             people: arguments.people,
+            devices_per_user: arguments.per_user.unwrap_or(DEVICES_PER_USER[round as usize % DEVICES_PER_USER.len()]),
         };
         let outcome = run(&plan, |recorder| {
             let happened = recorder.faults();
@@ -85,8 +89,12 @@ async fn main() -> ExitCode {
             outcome.save(&kept).unwrap();
             println!("{}", outcome.verdict.report(&outcome.history, STORIES));
             println!("seed {} was not clean; its history is in {}", plan.seed, kept.display());
-            println!("    run it again:    teahouse-chaos --seed {} --seconds {}", plan.seed, arguments.seconds);
-            println!("    judge it again:  teahouse-chaos --judge {}", kept.display());
+            let (seconds, per_user) = (arguments.seconds, plan.devices_per_user);
+            println!(
+                "    run it again:    teahouse-chaos --seed {} --seconds {seconds} --per-user {per_user}",
+                plan.seed
+            );
+            println!("    judge it again:  teahouse-chaos --judge {} --per-user {per_user}", kept.display());
             return ExitCode::FAILURE;
         }
         round += 1;

@@ -82,7 +82,7 @@ pub struct Workload {
     stop: watch::Sender<bool>,
     random: Random,
     actors: Vec<Actor>,
-    sessions_per_user: usize,
+    devices_per_user: usize,
 }
 
 impl Workload {
@@ -92,7 +92,7 @@ impl Workload {
         address: SocketAddr,
         seed: u64,
         users: usize,
-        sessions_per_user: usize,
+        devices_per_user: usize,
     ) -> Self {
         let users: Vec<User> =
             NAMES.iter().take(users).enumerate().map(|(index, name)| User::new(index as u64 + 7, name)).collect();
@@ -104,17 +104,18 @@ impl Workload {
         for (index, user) in context.users.iter().enumerate() {
             // The server knows a user of the site from the first request on.
             context.http.request(user, RequestBody::OnlineUsers {}).await;
-            let devices = 1 + random.below(2);
+            let devices = 1 + random.below(3);
             for device in ["phone", "laptop", "tablet"].iter().take(usize::try_from(devices).unwrap_or(1)) {
                 let mut device = Device::new(recorder, address, user, device);
-                device.is_named = random.one_in(3);
+                device.named = random.one_in(2).then(|| device.name.clone());
                 actors.push(Actor::Device(Box::new(device)));
             }
-            if index % 2 == 0 {
-                actors.push(Actor::Tab(Box::new(Tab::new(recorder, address, user, "tab"))));
+            // Two tabs of the classic front end are one device.
+            for tab in ["tab", "tab 2"].iter().take([2, 0, 1, 0][index % 4]) {
+                actors.push(Actor::Tab(Box::new(Tab::new(recorder, address, user, tab))));
             }
         }
-        let mut workload = Self { context, stop, random, actors, sessions_per_user };
+        let mut workload = Self { context, stop, random, actors, devices_per_user };
         workload.create_rooms().await;
         workload
     }

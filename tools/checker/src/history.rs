@@ -58,8 +58,8 @@ pub enum Dialect {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
-    /// The first byte of the handshake is about to be sent. A handshake that names a device displaces the session that
-    /// named it before.
+    /// The first byte of the handshake is about to be sent. In v1, a handshake that names a device displaces the session
+    /// that named it before; all classic sessions of a user are one device.
     HandshakeSent {
         /// The device that the handshake names.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -20,8 +20,8 @@ pub mod views;
 /// The server's configuration, and the delays to allow for on a busy machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
-    /// Live sessions per user.
-    pub sessions_per_user: usize,
+    /// Devices of a user with a live session.
+    pub devices_per_user: usize,
     /// How long a user stays online after the last session ended.
     pub linger_us: u64,
     /// The longest time until an event is noticed and notified.

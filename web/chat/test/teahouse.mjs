@@ -13,7 +13,10 @@ import { chromium } from 'playwright-core';
 export const root = fileURLToPath(new URL('../../..', import.meta.url));
 const binary = process.env.TEAHOUSE_BIN ?? join(root, 'target/debug/teahouse');
 // Without the TEAHOUSE_ variables of this machine, which would configure the server under test.
-const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEAHOUSE_')));
+const environment = {
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEAHOUSE_'))),
+  TEAHOUSE_SESSIONS__PRESENCE_LINGER: '5s', // Shorter than the default, since a test waits for its end.
+};
 
 // Timeout for something that should happen at once, on a busy machine.
 export const PATIENCE_MS = 30_000;

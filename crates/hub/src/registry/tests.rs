@@ -1,5 +1,5 @@
 //! The registry against a small reference model, all interleavings of small cases, and the three scenarios of the first
-//! law (docs/internals/regressions.md, H0).
+//! law (docs/internals/regressions.md, H0). All of it plays classic, named and unnamed devices together.
 
 use std::collections::HashSet;
 
@@ -16,8 +16,22 @@ fn now(ms: u64) -> MonotonicMs {
 
 fn attach(registry: &mut Registry, session: u64, accepted: u64) -> Vec<Effect> {
     let mut effects = Vec::new();
-    registry.attach(AMY, SessionId(session), AcceptOrder(accepted), None, &mut effects);
+    registry.attach(AMY, SessionId(session), AcceptOrder(accepted), Device::Unnamed, &mut effects);
     effects
+}
+
+fn attach_on(registry: &mut Registry, device: Device, session: u64, accepted: u64) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    registry.attach(AMY, SessionId(session), AcceptOrder(accepted), device, &mut effects);
+    effects
+}
+
+fn named(name: &str) -> Device {
+    Device::Named(name.into())
+}
+
+fn displaced(session: u64) -> [Effect; 1] {
+    [Effect::Displaced(SessionId(session))]
 }
 
 fn leave(registry: &mut Registry, ms: u64, session: u64, reason: LeaveReason) -> (LeaveOutcome, Vec<Effect>) {
@@ -76,32 +90,60 @@ fn h7_a_refresh_emits_no_edge_and_a_real_absence_does() {
 }
 
 #[test]
-fn a_session_of_the_same_device_is_displaced_before_others() {
-    let mut registry = Registry::new(2, LINGER);
-    let mut effects = Vec::new();
-    for (session, device) in [(1, "phone"), (2, "desk")] {
-        registry.attach(AMY, SessionId(session), AcceptOrder(session), Some(device), &mut effects);
+fn of_one_device_the_newest_session_stays_and_other_devices_stay_too() {
+    for device in [Device::Classic, named("desk")] {
+        let mut registry = Registry::new(3, LINGER);
+        attach_on(&mut registry, named("phone"), 1, 1);
+        attach_on(&mut registry, device.clone(), 2, 2);
+        attach(&mut registry, 3, 3);
+        assert_eq!(attach_on(&mut registry, device.clone(), 4, 5), displaced(2));
+        assert_eq!(live(&registry), [1, 3, 4]);
+        // Its handshake took longer: the device has a newer session already.
+        assert_eq!(attach_on(&mut registry, device, 5, 4), displaced(5));
+        assert_eq!(live(&registry), [1, 3, 4]);
     }
-    effects.clear();
-    registry.attach(AMY, SessionId(3), AcceptOrder(3), Some("desk"), &mut effects);
-    assert_eq!(effects, [Effect::Displaced(SessionId(2))]);
-    assert_eq!(live(&registry), [1, 3]);
-    effects.clear();
-    // Its handshake took longer: the device has a newer session already.
-    registry.attach(AMY, SessionId(4), AcceptOrder(2), Some("desk"), &mut effects);
-    assert_eq!(effects, [Effect::Displaced(SessionId(4))]);
+}
+
+#[test]
+fn a_device_beyond_the_allowed_number_displaces_the_one_accepted_first() {
+    let mut registry = Registry::new(3, LINGER);
+    attach_on(&mut registry, named("phone"), 1, 1);
+    attach_on(&mut registry, Device::Classic, 2, 2);
+    attach(&mut registry, 3, 3);
+    // The phone returns, so the classic device is the oldest now.
+    assert_eq!(attach_on(&mut registry, named("phone"), 4, 4), displaced(1));
+    assert_eq!(attach(&mut registry, 5, 5), displaced(2));
+    assert_eq!(live(&registry), [3, 4, 5]);
+    // A device whose handshake newer ones overtook is the oldest itself.
+    assert_eq!(attach_on(&mut registry, named("desk"), 6, 2), displaced(6));
+    assert_eq!(live(&registry), [3, 4, 5]);
+}
+
+#[test]
+fn with_one_device_allowed_any_two_sessions_displace_each_other() {
+    let devices = [named("phone"), Device::Classic, Device::Unnamed, named("desk"), Device::Classic, Device::Unnamed];
+    let mut registry = Registry::new(1, LINGER);
+    for (session, device) in (1..).zip(devices) {
+        let effects = attach_on(&mut registry, device, session, session);
+        assert_eq!(effects, if session == 1 { [Effect::Online(AMY)] } else { displaced(session - 1) });
+        assert_eq!(live(&registry), [session]);
+    }
 }
 
 /// One step of a random run.
 #[derive(Clone, Debug)]
 enum Step {
-    Attach { user: u64, order: u64, device: Option<u8> },
+    Attach { user: u64, order: u64, device: Device },
     Leave { pick: usize, reason: LeaveReason },
     Wait { ms: u64 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let device = prop::option::of(0..3_u8);
+    let device = prop_oneof![
+        2 => Just(Device::Classic),
+        3 => "[a-d]".prop_map(|name| named(&name)),
+        4 => Just(Device::Unnamed),
+    ];
     prop_oneof![
         3 => (1..4_u64, 0..1_000_000_u64, device).prop_map(|(user, order, device)| Step::Attach { user, order, device }),
         3 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(pick, clean)| Step::Leave {
@@ -115,20 +157,22 @@ fn step() -> impl Strategy<Value = Step> {
 /// The reference: the live sessions as a plain list, and the ends of all lingers.
 #[derive(Default)]
 struct Model {
-    live: Vec<(u64, AcceptOrder, SessionId, Option<u8>)>,
+    live: Vec<(u64, AcceptOrder, SessionId, Device)>,
     lingers: HashMap<u64, u64>,
 }
 
 impl Model {
-    fn attach(&mut self, user: u64, order: AcceptOrder, session: SessionId, device: Option<u8>, most: usize) {
+    /// From the newest session on: the first of each device stays, until there are enough.
+    fn attach(&mut self, user: u64, order: AcceptOrder, session: SessionId, device: Device, most: usize) {
         self.lingers.remove(&user);
         self.live.push((user, order, session, device));
         self.live.sort_by_key(|one| std::cmp::Reverse(one.1));
         let (mut devices, mut count) = (HashSet::new(), 0);
         self.live.retain(|(owner, _, _, device)| {
-            let keep = *owner != user || (device.is_none_or(|device| devices.insert(device)) && count < most);
-            count += usize::from(*owner == user && keep);
-            keep
+            let is_first = *device == Device::Unnamed || *owner != user || devices.insert(device.clone());
+            let stays = *owner != user || (is_first && count < most);
+            count += usize::from(*owner == user && stays);
+            stays
         });
     }
 
@@ -150,7 +194,7 @@ proptest! {
 
     #[test]
     fn any_interleaving_agrees_with_the_reference_model(
-        most in 1..4_usize,
+        most in prop::sample::select(&[1, 2, 3, 8]),
         steps in prop::collection::vec(step(), 1..60),
     ) {
         let mut registry = Registry::new(most, LINGER);
@@ -168,8 +212,7 @@ proptest! {
                     }
                     let session = SessionId(index as u64 + 1);
                     ever.push((user, session));
-                    let name = device.map(|device| device.to_string());
-                    registry.attach(UserId(user), session, AcceptOrder(order), name.as_deref(), &mut effects);
+                    registry.attach(UserId(user), session, AcceptOrder(order), device.clone(), &mut effects);
                     model.attach(user, AcceptOrder(order), session, device, most);
                 }
                 Step::Leave { pick, reason } => {
@@ -209,24 +252,37 @@ proptest! {
     }
 }
 
-/// Every order of `attach(i)` and `leave(i)` of this many sessions in which no session leaves before it attaches.
-fn interleavings(sessions: u64) -> Vec<Vec<(u64, bool)>> {
-    fn go(state: &mut Vec<u8>, events: &mut Vec<(u64, bool)>, all: &mut Vec<Vec<(u64, bool)>>) {
-        if state.iter().all(|done| *done == 2) {
+/// A session of an exhaustive run: its device, and its place in the order of acceptance.
+#[derive(Clone)]
+struct Planned {
+    device: Device,
+    accepted: u64,
+}
+
+/// Every order of attaching and leaving of this many sessions, of which session `i` attaches as the `i`th. An event is a
+/// session and whether it attaches.
+fn interleavings(sessions: usize) -> Vec<Vec<(usize, bool)>> {
+    fn go(attached: usize, left: &mut Vec<bool>, events: &mut Vec<(usize, bool)>, all: &mut Vec<Vec<(usize, bool)>>) {
+        if events.len() == 2 * left.len() {
             all.push(events.clone());
         }
-        for index in 0..state.len() {
-            if state[index] < 2 {
-                events.push((index as u64, state[index] == 0));
-                state[index] += 1;
-                go(state, events, all);
-                state[index] -= 1;
+        if attached < left.len() {
+            events.push((attached, true));
+            go(attached + 1, left, events, all);
+            events.pop();
+        }
+        for index in 0..attached {
+            if !left[index] {
+                left[index] = true;
+                events.push((index, false));
+                go(attached, left, events, all);
                 events.pop();
+                left[index] = false;
             }
         }
     }
     let mut all = Vec::new();
-    go(&mut vec![0; usize::try_from(sessions).unwrap()], &mut Vec::new(), &mut all);
+    go(0, &mut vec![false; sessions], &mut Vec::new(), &mut all);
     all
 }
 
@@ -247,43 +303,86 @@ fn permutations(items: u64) -> Vec<Vec<u64>> {
         .collect()
 }
 
+/// Every choice of a device for this many sessions: the classic one, two named ones, or one of its own. The names are
+/// alike, so the second comes only after the first.
+fn devices(sessions: u32) -> Vec<Vec<Device>> {
+    let kinds = [Device::Classic, named("phone"), named("desk"), Device::Unnamed];
+    let choose = |mut number: usize| {
+        let devices = (0..sessions).map(|_| {
+            let kind = kinds[number % kinds.len()].clone();
+            number /= kinds.len();
+            kind
+        });
+        devices.collect()
+    };
+    let all = (0..kinds.len().pow(sessions)).map(choose);
+    all.filter(|devices: &Vec<Device>| {
+        devices.iter().find(|device| matches!(device, Device::Named(_))).is_none_or(|first| *first == kinds[1])
+    })
+    .collect()
+}
+
+/// Plays one interleaving, and checks after each event that exactly those sessions are registered that must be.
+fn play(most: usize, sessions: &[Planned], events: &[(usize, bool)]) {
+    let mut registry = Registry::new(most, LINGER);
+    let mut expect: Vec<usize> = Vec::new();
+    let mut effects = Vec::new();
+    for &(index, is_attach) in events {
+        let Planned { device, accepted } = &sessions[index];
+        let session = SessionId(index as u64);
+        effects.clear();
+        if is_attach {
+            registry.attach(AMY, session, AcceptOrder(*accepted), device.clone(), &mut effects);
+            let before = expect.clone();
+            expect.push(index);
+            expect.sort_by_key(|one| sessions[*one].accepted);
+            // No newer session of its device, and fewer newer ones than allowed.
+            let is_newest = |all: &[usize], place: usize| {
+                let device = &sessions[all[place]].device;
+                *device == Device::Unnamed || all[place + 1..].iter().all(|newer| sessions[*newer].device != *device)
+            };
+            let newest: Vec<usize> =
+                (0..expect.len()).filter(|place| is_newest(&expect, *place)).map(|place| expect[place]).collect();
+            expect = newest[newest.len().saturating_sub(most)..].to_vec();
+            let gone = effects.iter().filter_map(|effect| match effect {
+                Effect::Displaced(session) => Some(session.0 as usize),
+                _ => None,
+            });
+            let gone: Vec<usize> = gone.collect();
+            let mut expect_gone: Vec<usize> =
+                before.iter().copied().chain([index]).filter(|one| !expect.contains(one)).collect();
+            expect_gone.sort_by_key(|one| gone.iter().position(|other| other == one));
+            assert_eq!(gone, expect_gone, "closed twice, wrongly, or not at all");
+        } else {
+            let left = registry.leave(now(0), AMY, session, LeaveReason::Clean, &mut effects);
+            assert_eq!(left == LeaveOutcome::Left, expect.contains(&index));
+            expect.retain(|one| *one != index);
+        }
+        assert!(registry.sessions_of(AMY).map(|session| session.0 as usize).eq(expect.iter().copied()));
+        assert_eq!((registry.sessions(), registry.users_online()), (expect.len(), usize::from(!expect.is_empty())));
+    }
+    assert!(expect.is_empty());
+}
+
 #[test]
 fn every_interleaving_of_four_sessions_keeps_the_newest_and_closes_none_twice() {
-    let mut interleaved = 0;
-    for most in 1..=2_usize {
-        for orders in permutations(4) {
-            for events in interleavings(4) {
-                interleaved += 1;
-                let mut registry = Registry::new(most, LINGER);
-                let (mut here, mut displaced, mut left) = (HashSet::new(), HashSet::new(), HashSet::new());
-                for (index, is_attach) in events {
-                    let session = index + 1;
-                    if is_attach {
-                        here.insert(session);
-                        for effect in attach(&mut registry, session, orders[usize::try_from(index).unwrap()]) {
-                            if let Effect::Displaced(gone) = effect {
-                                assert!(displaced.insert(gone.0), "closed twice");
-                                assert!(here.remove(&gone.0), "closed a session that was not registered");
-                            }
-                        }
-                    } else {
-                        let (how, _) = leave(&mut registry, 0, session, LeaveReason::Clean);
-                        assert_eq!(how == LeaveOutcome::Left, here.remove(&session));
-                        left.insert(session);
-                    }
-                    let registered = live(&registry);
-                    let once: HashSet<u64> = registered.iter().copied().collect();
-                    assert_eq!(registered.len(), once.len(), "registered twice");
-                    assert_eq!(once, here);
-                    assert!(registered.len() <= most);
-                    // No older session displaced a newer one.
-                    let order_of = |session: &u64| orders[usize::try_from(*session - 1).unwrap()];
-                    assert!(registered.is_sorted_by_key(order_of));
+    let (orders, interleavings) = (permutations(4), interleavings(4));
+    let mut played = 0;
+    for most in [1, 2, 3, 8] {
+        for devices in devices(4) {
+            for order in &orders {
+                let sessions: Vec<Planned> = devices
+                    .iter()
+                    .zip(order)
+                    .map(|(device, accepted)| Planned { device: device.clone(), accepted: *accepted })
+                    .collect();
+                for events in &interleavings {
+                    play(most, &sessions, events);
+                    played += 1;
                 }
-                assert_eq!((registry.sessions(), registry.users_online()), (0, 0));
             }
         }
     }
-    // 2 bounds × 4! orders of acceptance × 8! / 2⁴ interleavings.
-    assert_eq!(interleaved, 2 * 24 * 2520);
+    // 4 bounds × (4⁴ + 2⁴) / 2 choices of devices × 4! orders of acceptance × 8! / 2⁴ / 4! interleavings.
+    assert_eq!(played, 4 * 136 * 24 * 105);
 }

@@ -12,6 +12,7 @@ use super::slots::{Leaving, Slot, SocketState};
 use super::state::Shard;
 use crate::clock::MonotonicMs;
 use crate::ports::{Dialect, NewConnection};
+use crate::registry::Device;
 use crate::session::{Session, SessionParams};
 use crate::websocket::Decoder;
 
@@ -63,7 +64,7 @@ impl Shard {
         self.environment.metrics.attaches.inc();
         self.environment.metrics.sessions.inc();
         let mut effects = std::mem::take(&mut self.scratch.effects);
-        self.registry.attach(user, id, accepted, device.as_deref(), &mut effects);
+        self.registry.attach(user, id, accepted, device_of(dialect, device), &mut effects);
         self.apply(effects);
         if dialect == Dialect::Classic {
             self.send_count(index);
@@ -84,6 +85,15 @@ impl Shard {
             self.broadcast.note_welcome(count.users);
             session.reply_with_count(count);
         }
+    }
+}
+
+/// The device of a session. The name that a classic handshake gives does not count.
+fn device_of(dialect: Dialect, name: Option<String>) -> Device {
+    match (dialect, name) {
+        (Dialect::Classic, _) => Device::Classic,
+        (Dialect::V1, Some(name)) => Device::Named(name.into()),
+        (Dialect::V1, None) => Device::Unnamed,
     }
 }
 

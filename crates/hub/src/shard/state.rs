@@ -57,7 +57,7 @@ impl Shard {
         let options = &environment.options;
         Self {
             now: MonotonicMs::default(),
-            registry: Registry::new(options.sessions_per_user, options.presence_linger),
+            registry: Registry::new(options.devices_per_user, options.presence_linger),
             slots: SlotTable::default(),
             rooms: RoomTable::new(lobby, options.tail_envelopes_max, options.room_tail_envelopes_max),
             queues: RunQueues::default(),

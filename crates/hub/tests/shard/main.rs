@@ -12,9 +12,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
 use teahouse_core::token::Revoked;
 use teahouse_core::{AcceptOrder, Revocation, UserId};
-use teahouse_hub::HubOptions;
+use teahouse_hub::{Dialect, HubOptions};
 use test_bed::{PATIENCE, Received, TestBed, small_options, token_mark};
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message as Wire;
@@ -79,16 +80,26 @@ async fn h0_of_many_racing_connections_of_one_user_the_last_accepted_survives() 
 }
 
 #[tokio::test]
-async fn a_device_displaces_its_own_earlier_session() {
-    let mut bed = TestBed::start(HubOptions { sessions_per_user: 2, ..small_options() });
-    let (a, b, c) = (bed.next_order(), bed.next_order(), bed.next_order());
-    let mut phone = bed.connect_as(1, a, Some("phone"), &[]).await;
-    let mut desk = bed.connect_as(1, b, Some("desk"), &[]).await;
-    let mut desk_again = bed.connect_as(1, c, Some("desk"), &[]).await;
+async fn a_device_displaces_its_own_earlier_session_only() {
+    let mut bed = TestBed::start(small_options());
+    let orders: Vec<_> = (0..6).map(|_| bed.next_order()).collect();
+    let mut phone = bed.connect_with(Dialect::V1, 1, orders[0], Some("phone"), &[]).await;
+    let mut desk = bed.connect_with(Dialect::V1, 1, orders[1], Some("desk"), &[]).await;
+    // What a classic handshake names does not count.
+    let mut tab = bed.connect_as(1, orders[2], Some("phone"), &[]).await;
+    let mut newer_tab = bed.connect_as(1, orders[3], Some("desk"), &[]).await;
+    assert_eq!(tab.receive_close().await.0, 4501);
+    let mut newer_desk = bed.connect_with(Dialect::V1, 1, orders[5], Some("desk"), &[]).await;
     assert_eq!(desk.receive_close().await.0, 4501);
-    bed.post(2, "both");
-    phone.receive_text_containing("both").await;
-    desk_again.receive_text_containing("both").await;
+    let mut overtaken = bed.connect_with(Dialect::V1, 1, orders[4], Some("desk"), &[]).await;
+    assert_eq!(overtaken.receive_close().await.0, 4501);
+    bed.post(2, "all of you");
+    newer_tab.receive_text_containing("all of you").await;
+    for device in [&mut phone, &mut newer_desk] {
+        device.send_json(json!({"type": "hello", "id": "h", "data": {}})).await;
+        device.next_of("welcome").await;
+    }
+    assert_eq!((bed.hub.metrics().sessions.get(), bed.hub.metrics().displacements.get()), (3, 3));
 }
 
 #[tokio::test]
@@ -292,6 +303,7 @@ async fn a_frame_that_is_too_large_is_answered_with_1009_however_long_it_is() {
     // More than all buffers on the way hold, so that it arrives only if the shard reads it.
     tab.socket.send(Wire::text("x".repeat(16 << 20))).await.unwrap();
     assert_eq!(tab.receive_close().await.0, 1009);
+    assert_eq!(bed.hub.metrics().bounds.times("FRAME_BYTES_MAX"), 1);
 }
 
 #[tokio::test]
@@ -338,6 +350,7 @@ async fn a_frame_that_arrives_a_byte_at_a_time_times_out_after_ten_seconds() {
     let mut slow = bed.connect_as(1, order, None, b"\x81\x8a\0\0\0\0abc").await;
     let mut idle = bed.connect(2).await;
     assert_eq!(slow.receive_close().await.0, 1008);
+    assert_eq!(bed.hub.metrics().bounds.times("FRAME_TIMEOUT"), 1);
     idle.send("echo fine").await;
     idle.receive_text_containing("fine").await;
 }

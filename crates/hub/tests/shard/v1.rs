@@ -269,7 +269,8 @@ async fn published_events_reach_their_recipients_in_both_dialects() {
 
 #[tokio::test]
 async fn every_way_to_end_a_v1_session_sends_goodbye_first() {
-    let mut bed = TestBed::start(HubOptions { hello_timeout: Duration::from_millis(300), ..small_options() });
+    let hello_timeout = Duration::from_millis(300);
+    let mut bed = TestBed::start(HubOptions { hello_timeout, devices_per_user: 1, ..small_options() });
     let goodbye = |code: u16, reconnect| {
         move |data: Value| {
             assert_eq!(
@@ -312,6 +313,10 @@ async fn every_way_to_end_a_v1_session_sends_goodbye_first() {
         }
     });
     assert_eq!(carol.receive_close().await.0, 4504);
+    let bounds = &bed.hub.metrics().bounds;
+    for bound in ["sessions.hello_timeout", "sessions.per_user", "BAD_ENVELOPES_MAX"] {
+        assert_eq!(bounds.times(bound), 1, "{bound}");
+    }
 }
 
 #[tokio::test]

@@ -138,10 +138,12 @@ schema! {
     }
     /// Lifetime of sessions: displacement, presence, pings and timeouts.
     sessions: Sessions {
-        /// Maximum number of live sessions of a user; a further one displaces the oldest.
-        per_user: usize = limits::SESSIONS_PER_USER, in 1..=100;
+        /// Maximum number of devices of a user with a live session; a further one displaces the oldest. A device has one
+        /// session, and all sockets of the classic front end are one device. With 1, a new connection displaces the one
+        /// before.
+        per_user: usize = limits::DEVICES_PER_USER, in 1..=100;
         /// Time for which a user stays online after the last session was lost without a close frame. Hides page
-        /// refreshes.
+        /// refreshes, also repeated ones of a slow page.
         presence_linger: Duration = limits::PRESENCE_LINGER, in Duration::ZERO..=HOUR;
         /// Interval between pings on a socket.
         ping_interval: Duration = limits::PING_INTERVAL, in SECOND..=HOUR;

@@ -336,10 +336,10 @@ async fn h17_p19_a_logout_closes_its_live_socket_within_a_second() {
 
 #[tokio::test]
 async fn h17_p19_a_password_change_closes_the_sockets_of_all_other_tokens() {
-    let server = Server::standalone(&[("TEAHOUSE_SESSIONS__PER_USER", "2")]);
+    let server = Server::standalone(&[]);
     let amy = User::register(&server, "amy").await;
     let elsewhere = amy.log_in().await;
-    let (mut here, mut there) = (amy.open_tab().await, elsewhere.open_tab().await);
+    let (mut here, mut there) = (amy.device().await, elsewhere.open_tab().await);
     let change = json!({"currentPassword": crate::fixture::PASSWORD, "newPassword": "sencha8"});
     amy.post("/api/auth/change-password", change).await.expect(200);
     assert_session_ended(&mut there, &elsewhere, Instant::now()).await;

@@ -19,6 +19,7 @@ mod presence;
 mod profiles;
 mod resume;
 mod rooms;
+mod several;
 mod takeover;
 mod tokens;
 

@@ -118,21 +118,20 @@ async fn p5_two_first_messages_at_once_make_one_conversation_with_both() {
 
 #[tokio::test]
 async fn p10_private_messages_go_to_the_receiver_and_read_marks_to_the_author_only() {
-    let server = Server::without_limits(&[("TEAHOUSE_SESSIONS__PER_USER", "2")]);
+    let server = Server::without_limits(&[]);
     let (amy, bea) = two(&server).await;
     let cid = User::of_site(&server, 9, "cid");
-    let (mut phone, mut laptop) = (amy.open_tab().await, amy.open_tab().await);
+    let (mut tab, mut phone) = (amy.open_tab().await, amy.device().await);
     let (mut writer, mut stranger) = (bea.open_tab().await, cid.open_tab().await);
 
     let (id, conversation) = bea.send_private(&amy, "for your eyes only").await;
-    for tab in [&mut phone, &mut laptop] {
-        assert_eq!(tab.next_of("private_message").await["message_id"], json!(id));
-    }
+    assert_eq!(tab.next_of("private_message").await["message_id"], json!(id));
+    assert_eq!(phone.next_of("message").await["id"], json!(id));
     amy.post(&format!("/api/conversations/{conversation}/mark-read"), json!({})).await.expect(200);
     let read = json!({"conversation_id": conversation, "reader_id": 7});
     assert_eq!(writer.next_of("message_read").await, read);
 
-    for tab in [&mut phone, &mut laptop, &mut writer, &mut stranger] {
+    for tab in [&mut tab, &mut writer, &mut stranger] {
         let received = tab.read_to_marker(&cid).await;
         for kind in ["private_message", "message_read"] {
             assert_eq!(of_type(&received, kind), NOTHING);

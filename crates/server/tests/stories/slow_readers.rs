@@ -137,6 +137,8 @@ async fn h19_a_reader_that_takes_nothing_is_closed_and_delays_nobody() {
     })
     .await;
     wait_until(async || server.metric("teahouse_sessions").await == 2 && server.descriptors() + 15 < descriptors).await;
+    let reported = server.metric("teahouse_bounds_reached_total{bound=\"sessions.stall_timeout\"}").await;
+    assert_eq!(reported, STALLED);
     hers.assert_alive().await;
     his.assert_alive().await;
     server.assert_no_panic();

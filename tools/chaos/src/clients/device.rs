@@ -21,8 +21,8 @@ pub struct Device {
     pub user: User,
     /// Its name in the history.
     pub name: String,
-    /// Whether its handshakes name it.
-    pub is_named: bool,
+    /// The device that its handshakes name.
+    pub named: Option<String>,
     /// The rooms and messages that it holds.
     pub view: DeviceView,
     /// Messages without an ack, by `client_id`.
@@ -46,7 +46,7 @@ impl Device {
         Self {
             user: user.clone(),
             name: name.to_owned(),
-            is_named: false,
+            named: None,
             view: DeviceView::default(),
             unacknowledged: BTreeMap::new(),
             is_broken: false,
@@ -81,7 +81,7 @@ impl Device {
     pub async fn connect_with(&mut self, options: ConnectOptions<'_>, rooms: Vec<Held>) -> Result<(), Disconnect> {
         self.cut(false);
         let socket = self.recorder.new_socket(self.user.id, &self.name, Dialect::V1);
-        let options = ConnectOptions { device: self.is_named.then_some(self.name.as_str()), ..options };
+        let options = ConnectOptions { device: self.named.as_deref(), ..options };
         let socket = RecordedSocket::open(&self.recorder, self.address, &self.user, socket, options).await?;
         self.socket = Some(socket);
         self.pending.clear();

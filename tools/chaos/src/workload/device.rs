@@ -295,7 +295,12 @@ impl DeviceActor {
                 self.count_fault("silent connection");
                 options.silent = Some(self.random.time_ms(0, 20));
             }
-            visits.push(visit(self.new_device(&format!("racer {number}")), options, self.random.fork()));
+            let mut racer = self.new_device(&format!("racer {number}"));
+            if self.random.one_in(3) {
+                // It is another connection of the same device.
+                racer.named.clone_from(&self.device.named);
+            }
+            visits.push(visit(racer, options, self.random.fork()));
         }
         join_all(visits).await;
     }

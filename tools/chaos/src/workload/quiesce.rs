@@ -1,7 +1,7 @@
-//! Quiescence at the end of a run: clients resend what has no ack, then every user reconnects as many clients as may be
+//! Quiescence at the end of a run: clients resend what has no ack, then every user reconnects as many devices as may be
 //! live at once. Each loads everything and stays, so that the checker can compare their views.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -43,16 +43,17 @@ pub(super) async fn resend_unacknowledged(actor: &mut Actor, context: &Context) 
 
 /// Reconnects all clients, and lets them read and send requests until nothing changes any more.
 pub(super) async fn quiesce(workload: &mut Workload, linger: Duration) {
-    let mut live: BTreeMap<u64, usize> = BTreeMap::new();
+    let (mut live, mut tabs): (BTreeMap<u64, usize>, BTreeSet<u64>) = (BTreeMap::new(), BTreeSet::new());
     let (mut stayers, mut others): (Vec<Actor>, Vec<Actor>) = workload.actors.drain(..).partition(|actor| {
-        let user = match actor {
-            Actor::Device(device) => device.user.id,
-            Actor::Tab(tab) => tab.user.id,
+        let (user, is_device) = match actor {
+            Actor::Device(device) => (device.user.id, true),
+            // All tabs of a user are one device.
+            Actor::Tab(tab) => (tab.user.id, tabs.insert(tab.user.id)),
         };
         let count = live.entry(user).or_default();
-        *count += 1;
+        *count += usize::from(is_device);
         // One user in six stays away: nobody may see them online.
-        user % 6 != 5 && *count <= workload.sessions_per_user
+        user % 6 != 5 && is_device && *count <= workload.devices_per_user
     });
     join_all(stayers.iter_mut().map(connect)).await;
     // Users who stay away go offline after the linger.

@@ -1,9 +1,11 @@
-//! The newest sessions of a user stay, and no more than allowed. The order of two sessions is known only as far as their
-//! first bytes show it; the rule reports no case that could have gone either way.
+//! A device has one live session, the newest; a user has no more devices than allowed, and the oldest is displaced. The
+//! order of two sessions is known only as far as their first bytes show it; the rule reports no case that could have gone
+//! either way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Bounds;
+use crate::history::Dialect;
 use crate::index::{Connection, RunIndex};
 use crate::verdict::{Rule, Violation};
 
@@ -21,20 +23,43 @@ pub fn check(run: &RunIndex<'_>, bounds: &Bounds) -> (Vec<Violation>, u64) {
     }
     let (mut found, mut count) = (Vec::new(), 0);
     for ((user, _), connections) in users {
-        let too_many = too_many(&connections, bounds.sessions_per_user);
+        let too_many = too_many(&connections, bounds.devices_per_user);
         found.extend(
             too_many.map(|what| Violation::of_user(Rule::Sessions, user, None, format!("user {user}: {what}"))),
         );
         for connection in connections.iter().filter(|connection| connection.closed == Some(DISPLACED)) {
             count += 1;
-            let problem = without_reason(connection, &connections, run, bounds)
-                .or_else(|| older_stayed(connection, &connections));
+            let newer = possibly_newer(connection, &connections, bounds);
+            if newer.iter().any(|other| Device::of(other) == Device::of(connection)) {
+                continue;
+            }
+            let problem =
+                without_reason(connection, &newer, run, bounds).or_else(|| older_stayed(connection, &connections));
             found.extend(
                 problem.map(|what| Violation::of_user(Rule::Sessions, user, None, format!("user {user}: {what}"))),
             );
         }
     }
     (found, count)
+}
+
+/// The device of a session, among those of its user.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Device<'a> {
+    Classic,
+    Named(&'a str),
+    /// A device of its own: the number of the socket.
+    Unnamed(u64),
+}
+
+impl<'a> Device<'a> {
+    fn of(connection: &Connection<'a>) -> Self {
+        match (connection.socket.dialect, connection.named) {
+            (Dialect::Classic, _) => Self::Classic,
+            (_, Some(name)) => Self::Named(name),
+            (_, None) => Self::Unnamed(connection.socket.number),
+        }
+    }
 }
 
 /// Whether the server received its first byte before the other's was sent.
@@ -48,58 +73,56 @@ fn name(connection: &Connection<'_>) -> String {
     format!("socket {} ({})", connection.socket.number, connection.socket.device)
 }
 
-fn is_same_device(one: &Connection<'_>, other: &Connection<'_>) -> bool {
-    one.named.is_some() && one.named == other.named
-}
-
-/// More sessions are live at one time than allowed, or two of one device.
-fn too_many(connections: &[&Connection<'_>], sessions_per_user: usize) -> Option<String> {
+/// More devices are live at one time than allowed, or two sessions of one device.
+fn too_many(connections: &[&Connection<'_>], devices_per_user: usize) -> Option<String> {
     let certain = || connections.iter().filter_map(|connection| Some((*connection, connection.certain_us()?)));
     certain().find_map(|(connection, (from, _))| {
         let others = || certain().filter(|(_, span)| span.0 <= from && from <= span.1);
-        let all: Vec<String> = others().map(|(connection, _)| name(connection)).collect();
-        if all.len() > sessions_per_user {
-            return Some(format!("{} are live at once: {}", all.len(), all.join(", ")));
+        let is_twin = |other: &Connection<'_>| {
+            other.socket.number != connection.socket.number && Device::of(other) == Device::of(connection)
+        };
+        if let Some((twin, _)) = others().find(|(other, _)| is_twin(other)) {
+            return Some(format!("two of one device are live at once: {}, {}", name(connection), name(twin)));
         }
-        let twin = others()
-            .find(|(other, _)| other.socket.number != connection.socket.number && is_same_device(other, connection));
-        twin.map(|(other, _)| format!("two of one device are live at once: {}, {}", name(connection), name(other)))
+        let all: Vec<String> = others().map(|(connection, _)| name(connection)).collect();
+        (all.len() > devices_per_user).then(|| format!("{} are live at once: {}", all.len(), all.join(", ")))
     })
 }
 
-/// It was displaced although fewer newer sessions than allowed can have existed.
+/// The sessions that may be newer, of those that may have begun before it ended.
+fn possibly_newer<'a, 'b>(
+    connection: &Connection<'_>,
+    connections: &[&'b Connection<'a>],
+    bounds: &Bounds,
+) -> Vec<&'b Connection<'a>> {
+    let ended = connection.ended.map_or(u64::MAX, |(at, _)| at);
+    let others = connections.iter().copied().filter(|other| other.socket.number != connection.socket.number);
+    others.filter(|other| other.begun.1 <= ended && !is_certainly_older(other, connection, bounds)).collect()
+}
+
+/// It was displaced although fewer newer devices than allowed can have been live at once.
 fn without_reason(
     connection: &Connection<'_>,
-    connections: &[&Connection<'_>],
+    newer: &[&Connection<'_>],
     run: &RunIndex<'_>,
     bounds: &Bounds,
 ) -> Option<String> {
-    let ended = connection.ended.map_or(u64::MAX, |(at, _)| at);
-    let newer: Vec<&Connection<'_>> = connections
+    let spans: Vec<_> = newer
         .iter()
-        .copied()
-        .filter(|other| other.socket.number != connection.socket.number && other.begun.1 <= ended)
-        .filter(|other| !is_certainly_older(other, connection, bounds))
+        .map(|other| (other.possible_us(&run.server_ends_us, bounds.slack_us), Device::of(other)))
         .collect();
-    if newer.iter().any(|other| is_same_device(other, connection)) {
-        return None;
-    }
-    let spans: Vec<(u64, u64)> =
-        newer.iter().map(|other| other.possible_us(&run.server_ends_us, bounds.slack_us)).collect();
-    let most = spans.iter().map(|(at, _)| spans.iter().filter(|span| span.0 <= *at && *at <= span.1).count()).max();
-    (most.unwrap_or(0) < bounds.sessions_per_user)
+    let devices_at = |at: u64| {
+        let there = spans.iter().filter(|((from, until), _)| *from <= at && at <= *until);
+        there.map(|(_, device)| *device).collect::<BTreeSet<_>>().len()
+    };
+    let most = spans.iter().map(|((from, _), _)| devices_at(*from)).max();
+    (most.unwrap_or(0) < bounds.devices_per_user)
         .then(|| format!("{} was displaced without a newer session", name(connection)))
 }
 
-/// It was displaced although an older session stayed.
+/// It was displaced although an older device stayed.
 fn older_stayed(connection: &Connection<'_>, connections: &[&Connection<'_>]) -> Option<String> {
     let (ended, _) = connection.ended?;
-    if connections
-        .iter()
-        .any(|other| other.socket.number != connection.socket.number && is_same_device(other, connection))
-    {
-        return None;
-    }
     let older = connections.iter().find(|other| {
         let was_there = other.opened.is_some_and(|(_, at)| at < connection.begun.1);
         was_there && other.proven_us.is_some_and(|proven| proven > ended)

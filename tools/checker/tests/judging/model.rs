@@ -13,7 +13,10 @@ use teahouse_checker::{Bounds, DeviceView, Dialect, End, Fact, History, ServerEv
 
 pub(crate) const LINGER_US: u64 = 5_000_000;
 pub(crate) const BOUNDS: Bounds =
-    Bounds { sessions_per_user: 2, linger_us: LINGER_US, slack_us: 500_000, arrival_us: 1_000_000 };
+    Bounds { devices_per_user: 2, linger_us: LINGER_US, slack_us: 500_000, arrival_us: 1_000_000 };
+
+/// The device that its handshakes name; v1 devices of another name do without.
+pub(crate) const NAMED: &str = "tablet";
 
 /// The lobby, a private room of users 1 and 2, and the direct room of users 1 and 2.
 pub(crate) const LOBBY: u64 = 1;
@@ -152,16 +155,26 @@ impl Model {
     pub(crate) fn connect(&mut self, user: u64, device: &str, dialect: Dialect) -> Socket {
         self.number += 1;
         let socket = Socket { user, device: device.into(), dialect, number: self.number };
-        self.record(&socket, Fact::HandshakeSent { device: None });
+        let named = (device == NAMED).then(|| device.to_owned());
+        self.record(&socket, Fact::HandshakeSent { device: named });
         self.lingers.remove(&user);
         let is_new = self.online.insert(user);
         self.record(&socket, Fact::HandshakeAnswered { status: 101 });
         if is_new {
             self.presence(user, true);
         }
+        let is_classic = |dialect| dialect == Dialect::Classic;
+        let is_twin = |other: &Socket| {
+            other.user == user
+                && (is_classic(dialect) && is_classic(other.dialect) || device == NAMED && &*other.device == device)
+        };
+        if let Some(older) = self.sessions.iter().find(|one| is_twin(&one.socket)) {
+            let older = older.socket.clone();
+            self.close(&older, 4501);
+        }
         self.sessions.push(Session { socket: socket.clone(), watches: BTreeSet::new(), count: u64::MAX });
         let mine = || self.sessions.iter().filter(|one| one.socket.user == user);
-        if mine().count() > BOUNDS.sessions_per_user {
+        if mine().count() > BOUNDS.devices_per_user {
             let oldest = mine().next().unwrap().socket.clone();
             self.close(&oldest, 4501);
         }

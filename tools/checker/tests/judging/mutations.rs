@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use teahouse_checker::wire::{Change, Classic, Request, RequestBody, ServerBody, ServerEnvelope};
-use teahouse_checker::{Dialect, End, Event, Fact, Rule, Socket, judge};
+use teahouse_checker::{Dialect, Event, Fact, Rule, Socket, judge};
 
 use super::model::{BOUNDS, DIRECT, LOBBY, Model, PRIVATE, message};
 
 /// Amy (1) has a phone and a tablet, Bo (2) a phone, Cleo (3) a classic tab. Two reconnects, every kind of change to a
 /// message, and a read mark that is asked to go back.
-fn story() -> Model {
+pub(crate) fn story() -> Model {
     let mut model = Model::new();
     let amy = model.connect(1, "phone", Dialect::V1);
     let bo = model.connect(2, "phone", Dialect::V1);
@@ -38,7 +38,7 @@ fn story() -> Model {
 }
 
 /// Plays the story, lets the server misbehave (`live`), quiesces, and alters the record (`after`).
-fn check(name: &str, expect: &[Rule], live: impl FnOnce(&mut Model), after: impl FnOnce(&mut Model)) {
+pub(crate) fn check(name: &str, expect: &[Rule], live: impl FnOnce(&mut Model), after: impl FnOnce(&mut Model)) {
     let mut model = story();
     live(&mut model);
     model.quiesce();
@@ -49,7 +49,7 @@ fn check(name: &str, expect: &[Rule], live: impl FnOnce(&mut Model), after: impl
     assert!(expect.is_empty() || report.lines().count() > verdict.violations.len(), "{name} has no story:\n{report}");
 }
 
-fn nothing(_: &mut Model) {}
+pub(crate) fn nothing(_: &mut Model) {}
 
 /// Positions of the matching events on a device's sockets.
 fn positions(model: &Model, device: &str, matches: impl Fn(&Fact) -> bool) -> Vec<usize> {
@@ -432,7 +432,7 @@ fn prove_all_live(model: &mut Model) {
 }
 
 /// Sends a heartbeat and its answer, which prove that the session is live.
-fn prove_live(model: &mut Model, socket: &Socket) {
+pub(crate) fn prove_live(model: &mut Model, socket: &Socket) {
     if socket.dialect == Dialect::V1 {
         let id = model.send_request(socket, RequestBody::Heartbeat {});
         model.deliver(socket, Some(&id), ServerBody::Ack(json!({})));
@@ -440,58 +440,4 @@ fn prove_live(model: &mut Model, socket: &Socket) {
         model.record(socket, Fact::RequestSent(Request { id: None, body: RequestBody::Heartbeat {} }));
         model.record(socket, Fact::ClassicReceived(Classic::Heartbeat { timestamp: 1 }));
     }
-}
-
-/// Opens another tab of Cleo's that the model does not know.
-fn open_tab(model: &mut Model, number: u64) -> Socket {
-    let tab = Socket { user: 3, device: format!("tab {number}").into(), dialect: Dialect::Classic, number };
-    model.record(&tab, Fact::HandshakeSent { device: None });
-    model.record(&tab, Fact::HandshakeAnswered { status: 101 });
-    tab
-}
-
-#[test]
-fn an_older_session_that_wins() {
-    let displaced = || Fact::Ended(End::Closed { code: 4501, reason: "connected elsewhere".to_owned() });
-    check(
-        "the newest is displaced",
-        &[Rule::Sessions],
-        |model| {
-            let oldest = model.live(3, "tab").unwrap();
-            let (second, newest) = (open_tab(model, 1001), open_tab(model, 1002));
-            model.record(&newest, displaced());
-            prove_live(model, &oldest);
-            model.record(&second, Fact::Ended(End::Cut));
-        },
-        nothing,
-    );
-    check(
-        "one is displaced by nothing",
-        &[Rule::Sessions],
-        |model| {
-            let second = open_tab(model, 1001);
-            model.record(&second, displaced());
-        },
-        nothing,
-    );
-}
-
-#[test]
-fn too_many_sessions() {
-    check(
-        "three are live",
-        &[Rule::Sessions],
-        |model| {
-            let oldest = model.live(3, "tab").unwrap();
-            let more = [open_tab(model, 1001), open_tab(model, 1002)];
-            prove_live(model, &oldest);
-            for tab in &more {
-                prove_live(model, tab);
-            }
-            for tab in &more {
-                model.record(tab, Fact::Ended(End::Cut));
-            }
-        },
-        nothing,
-    );
 }

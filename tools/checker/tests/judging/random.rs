@@ -4,18 +4,19 @@ use fastrand::Rng;
 use teahouse_checker::wire::{Classic, ServerBody, ServerEnvelope};
 use teahouse_checker::{DbState, Dialect, Fact, History, Socket, judge};
 
-use super::model::{BOUNDS, DIRECT, LINGER_US, LOBBY, Model, PRIVATE};
+use super::model::{BOUNDS, DIRECT, LINGER_US, LOBBY, Model, NAMED, PRIVATE};
 
 fn pick<T: Clone>(rng: &mut Rng, from: &[T]) -> Option<T> {
     (!from.is_empty()).then(|| from[rng.usize(0..from.len())].clone())
 }
 
-const DEVICES: [(u64, &str, Dialect); 6] = [
+const DEVICES: [(u64, &str, Dialect); 7] = [
     (1, "phone", Dialect::V1),
     (1, "tablet", Dialect::V1),
     (1, "laptop", Dialect::V1),
     (2, "phone", Dialect::V1),
     (2, "tab", Dialect::Classic),
+    (2, "other tab", Dialect::Classic),
     (3, "tab", Dialect::Classic),
 ];
 
@@ -40,6 +41,8 @@ fn step(model: &mut Model, rng: &mut Rng, number: usize) {
         1 => model.leave(&socket),
         2 => model.advance(LINGER_US * rng.usize(0..8) as u64 / 4),
         3 => model.list_online(user),
+        // The device reconnects before the server notices that its connection is gone.
+        11 if device == NAMED => drop(model.connect(user, device, dialect)),
         4 if is_v1 => model.watch_presence(&socket, PRIVATE),
         5 if is_v1 => model.mark_read(&socket, [LOBBY, PRIVATE][rng.usize(0..2)], rng.usize(0..20) as u64),
         6..=9 if is_v1 => change(model, rng, &socket, number),

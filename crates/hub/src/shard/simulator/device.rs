@@ -64,6 +64,14 @@ impl Device {
         Self { user, name, client_model, connection: None, frozen: v1_client::empty_view(), closed_with: None, said: 0 }
     }
 
+    /// What makes two clients of a user one device; none for a device of its own.
+    pub(super) fn identity(&self) -> Option<String> {
+        match self.client_model {
+            ClientModel::Classic(_) => Some("classic".to_owned()),
+            ClientModel::V1(_) => self.name.clone(),
+        }
+    }
+
     pub(super) fn connect(&mut self, capacity: usize, accepted: AcceptOrder) -> SharedPipe {
         let line = Pipe::new(capacity);
         self.closed_with = None;

@@ -102,7 +102,10 @@ fn check_sessions(world: &World) -> Check {
         let state = &world.shards[world.shard_of(user)].state;
         let registered: Vec<SessionId> = state.registry.sessions_of(UserId(user)).collect();
         ensure!(registered.len() == live.len(), "user {user} has {} sockets and {registered:?}", live.len());
-        ensure!(live.len() <= world.options.sessions_per_user, "user {user} has too many sessions");
+        ensure!(live.len() <= world.options.devices_per_user, "user {user} has too many devices");
+        let mut identities: Vec<String> = live.iter().filter_map(|device| device.identity()).collect();
+        identities.sort();
+        ensure!(identities.is_sorted_by(|one, next| one < next), "user {user} has two of a device: {identities:?}");
         if !live.is_empty() {
             online.push(UserId(user));
         }

@@ -17,12 +17,12 @@ impl World {
         let mut expect = before;
         expect.push(id);
         expect.sort_by_key(|session| self.sessions[session].0);
-        if let Some(name) = &self.sessions[&id].1 {
+        if let Some(device) = &self.sessions[&id].1 {
             let same: Vec<SessionId> =
-                expect.iter().copied().filter(|other| self.sessions[other].1.as_ref() == Some(name)).collect();
+                expect.iter().copied().filter(|other| self.sessions[other].1.as_ref() == Some(device)).collect();
             expect.retain(|other| same.last() == Some(other) || !same.contains(other));
         }
-        let excess = expect.len().saturating_sub(self.options.sessions_per_user);
+        let excess = expect.len().saturating_sub(self.options.devices_per_user);
         expect.drain(..excess);
         let now: Vec<SessionId> = state.registry.sessions_of(UserId(user)).collect();
         ensure!(now == expect, "registered: {now:?}, expected: {expect:?}");

@@ -63,6 +63,7 @@ pub(super) struct World {
     pub(super) pending_connections: Vec<PendingConnection>,
     next_session: Arc<AtomicU64>,
     accepted: u64,
+    /// Each session's place in the order of acceptance, and its device.
     pub(super) sessions: BTreeMap<SessionId, (AcceptOrder, Option<String>)>,
     capacity: usize,
     pub(super) users: u64,
@@ -343,7 +344,7 @@ impl World {
             },
             accepted: pending.accepted,
             dialect,
-            device: name.clone(),
+            device: name,
             checked_at: Instant::now(),
             lobby: pending.lobby,
             stream: pending.line,
@@ -361,7 +362,8 @@ impl World {
         });
         self.shards[shard].kernel = kernel;
         self.log(|| format!("device {} of user {user} arrives, session {}", pending.device, id.0));
-        self.sessions.insert(id, (pending.accepted, name));
+        let device = self.devices[pending.device].identity();
+        self.sessions.insert(id, (pending.accepted, device));
         self.check_newest_stays(shard, user, id, before)?;
         Ok(true)
     }
@@ -371,7 +373,7 @@ impl World {
 fn draw_options(rng: &mut Rng) -> HubOptions {
     HubOptions {
         shards: rng.u64(1..=3) as usize,
-        sessions_per_user: rng.u64(1..=3) as usize,
+        devices_per_user: rng.pick(&[1, 1, 2, 3, 8]),
         presence_linger: Duration::from_millis(rng.pick(&[0, 1000, 5000])),
         tail_envelopes_max: rng.pick(&[1, 3, 8, 64]),
         room_tail_envelopes_max: rng.pick(&[1, 2, 6, 64]),
@@ -382,13 +384,14 @@ fn draw_options(rng: &mut Rng) -> HubOptions {
     }
 }
 
-/// One to three devices of each user, in either dialect, some with a name.
+/// One to four clients of each user, in either dialect, some with a name. Two with one name are one device, and so are
+/// two classic ones.
 fn draw_devices(rng: &mut Rng, users: u64) -> Vec<Device> {
     let mut devices = Vec::new();
     for user in 1..=users {
-        for number in 0..rng.u64(1..=3) {
-            let name = rng.one_in(3).then(|| format!("d{}", number / 2));
-            devices.push(Device::new(user, name, rng.one_in(4)));
+        for number in 0..rng.u64(1..=4) {
+            let name = rng.one_in(2).then(|| format!("d{}", number / 2));
+            devices.push(Device::new(user, name, rng.one_in(3)));
         }
     }
     devices

@@ -49,7 +49,7 @@ async fn assert_writes_refused(disk: Disk) {
     let mut newcomer = cid.device().await;
     newcomer.load_all(1).await;
     newcomer.reconnect().await;
-    bea.open_tab().await.assert_alive().await;
+    cid.open_tab().await.assert_alive().await;
     let stranger = User::of_site(&server, 99, "nobody knows them");
     assert_eq!(stranger.try_open_tab().await.unwrap_err(), "503");
     device.assert_alive().await;
@@ -171,6 +171,8 @@ async fn h13_a_hanging_disk_is_reported_bounds_the_queue_and_loses_nothing_queue
     fill_queue(&mut device, 5000).await;
     let grown = server.memory_kib().saturating_sub(before);
     assert!(grown < 8 * 1024, "{grown} KiB, by some 20 MB that were refused");
+    let reported = server.metric("teahouse_bounds_reached_total{bound=\"store.queue_max\"}").await;
+    assert!(reported > 1000, "{reported} of several thousand refusals");
 
     faults.delay_syncs(Duration::ZERO);
     let mut acknowledged = Vec::new();
