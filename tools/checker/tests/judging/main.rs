@@ -4,3 +4,4 @@
 mod model;
 mod mutations;
 mod random;
+mod reactions;

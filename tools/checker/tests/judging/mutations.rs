@@ -38,7 +38,7 @@ fn story() -> Model {
 }
 
 /// Plays the story, lets the server misbehave (`live`), quiesces, and alters the record (`after`).
-fn check(name: &str, expect: &[Rule], live: impl FnOnce(&mut Model), after: impl FnOnce(&mut Model)) {
+pub(crate) fn check(name: &str, expect: &[Rule], live: impl FnOnce(&mut Model), after: impl FnOnce(&mut Model)) {
     let mut model = story();
     live(&mut model);
     model.quiesce();
@@ -49,10 +49,10 @@ fn check(name: &str, expect: &[Rule], live: impl FnOnce(&mut Model), after: impl
     assert!(expect.is_empty() || report.lines().count() > verdict.violations.len(), "{name} has no story:\n{report}");
 }
 
-fn nothing(_: &mut Model) {}
+pub(crate) fn nothing(_: &mut Model) {}
 
 /// Positions of the matching events on a device's sockets.
-fn positions(model: &Model, device: &str, matches: impl Fn(&Fact) -> bool) -> Vec<usize> {
+pub(crate) fn positions(model: &Model, device: &str, matches: impl Fn(&Fact) -> bool) -> Vec<usize> {
     let of_device = |event: &Event| event.socket.as_ref().is_some_and(|socket| &*socket.device == device);
     let events = model.history.events.iter().enumerate();
     events.filter(|(_, event)| of_device(event) && matches(&event.fact)).map(|(position, _)| position).collect()
