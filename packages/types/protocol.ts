@@ -353,6 +353,7 @@ export interface EventData {
   catch_up: CatchUp;
   caught_up: CaughtUp;
   message: Message;
+  change: ReactionsChange;
   read: Read;
   typing: Typing;
   presence: Presence;
@@ -498,12 +499,11 @@ export interface CaughtUp {
   my_reactions: Record<string, string[]>;
 }
 
-/** A change of a message. */
+/** A change that brings the whole message. */
 export type Change =
   | { kind: 'new' }
   | { kind: 'edit'; user: number }
-  | { kind: 'delete'; user: number }
-  | { kind: 'react'; user: number; emoji: string; on: boolean };
+  | { kind: 'delete'; user: number };
 
 /** `POST /api/auth/change-password`. */
 export interface ChangePassword {
@@ -969,6 +969,23 @@ export type PublishTo =
   | { all: true; room?: null; users?: null }
   | { users: number[]; all?: null; room?: null }
   | { room: number; all?: null; users?: null };
+
+/** A change of a message's reactions. */
+export type ReactionChange = { kind: 'react'; user: number; emoji: string; on: boolean };
+
+/** A message's reactions changed. The message itself is not repeated, since it can be many times as long. */
+export interface ReactionsChange {
+  /** The message. */
+  id: number;
+  /** Its room. */
+  room: number;
+  /** The version of the room with this change. */
+  version: number;
+  /** The number of reactions after it, by emoji. */
+  reactions: Record<string, number>;
+  /** The change. */
+  change: ReactionChange;
+}
 
 /** A user has read a room up to a seq. */
 export interface Read {

@@ -14,6 +14,8 @@ export function summary(envelope: ServerEnvelope): string {
       return `${envelope.data.version} ${envelope.data.my_reactions['81']?.join() ?? ''}`;
     case 'message':
       return `${envelope.data.sender.nickname}: ${envelope.data.content}${change(envelope.data.change)}`;
+    case 'change':
+      return `${envelope.data.id} ${envelope.data.change.emoji} ${envelope.data.reactions['👍'] ?? 0}`;
     case 'read':
       return `${envelope.data.user} ${envelope.data.seq}`;
     case 'typing':
@@ -42,7 +44,7 @@ export function summary(envelope: ServerEnvelope): string {
 }
 
 function change(change: Change | undefined): string {
-  return change?.kind === 'react' ? change.emoji : (change?.kind ?? '');
+  return change?.kind === 'edit' ? `edited by ${change.user}` : (change?.kind ?? '');
 }
 
 /** A request and its response belong together. */

@@ -9,7 +9,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use teahouse_core::{AcceptOrder, MessageId, Seq, SessionId, UserId, Version};
 use teahouse_hub::clock::MonotonicMs;
 use teahouse_hub::registry::{Device, LeaveReason, Registry};
-use teahouse_hub::tail::{EncodedChange, Tail, TailRead};
+use teahouse_hub::tail::{EncodedChange, Tail, TailMax, TailRead};
 use teahouse_hub::websocket::{Decoder, Flow, text_frame};
 
 const USERS: u64 = 10_000;
@@ -118,6 +118,7 @@ fn change(version: u64) -> EncodedChange {
         classic: Some(frame.clone()),
         classic_only: None,
         v1: frame,
+        whole: None,
         is_new: true,
         message: MessageId(version),
         author: UserId(1),
@@ -128,8 +129,10 @@ fn change(version: u64) -> EncodedChange {
 fn tail(criterion: &mut Criterion) {
     const ENTRIES: u64 = 1024;
     let mut group = criterion.benchmark_group("tail of 1,024");
-    let mut tail = Tail::new(Version(0), Seq(0), ENTRIES as usize);
-    (1..=ENTRIES).for_each(|version| tail.push(change(version)));
+    let mut tail = Tail::new(Version(0), Seq(0), TailMax { changes: ENTRIES as usize, bytes: usize::MAX });
+    for version in 1..=ENTRIES {
+        tail.push(change(version), 0);
+    }
     group.bench_function("read at the head", |bencher| {
         bencher.iter(|| matches!(tail.read_after(black_box(Version(ENTRIES))), TailRead::AtHead));
     });
@@ -151,7 +154,7 @@ fn tail(criterion: &mut Criterion) {
         let (mut version, template) = (ENTRIES, change(0));
         bencher.iter(|| {
             version += 1;
-            tail.push(EncodedChange { version: Version(version), last_seq: Seq(version), ..template.clone() });
+            tail.push(EncodedChange { version: Version(version), last_seq: Seq(version), ..template.clone() }, 0)
         });
     });
     group.finish();

@@ -126,12 +126,20 @@ impl Feed {
             (MessageChange::Delete { .. }, None) if room == LOBBY => Some(classic::message_deleted(message.id)),
             _ => None,
         };
+        let (v1, whole) = match what {
+            MessageChange::React { by, emoji, on } => {
+                let whole = text_frame(&v1::message(message, None));
+                (text_frame(&v1::change(message, *by, emoji, *on)), Some(whole))
+            }
+            _ => (text_frame(&v1::message(message, Some(what))), None),
+        };
         let encoded = EncodedChange {
             version: message.version,
             last_seq,
             classic: classic.map(|text| text_frame(&text)),
             classic_only: receiver.map(|profile| profile.id),
-            v1: text_frame(&v1::message(message, Some(what))),
+            v1,
+            whole,
             is_new: *what == MessageChange::New,
             message: message.id,
             author: message.sender.id,

@@ -10,7 +10,7 @@ use teahouse_core::{Seq, UserId, Version};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::feed::{Feed, LobbyHead};
-use crate::inbox::{CoalesceKey, Delivery, Inbox, Notification, Recipients};
+use crate::inbox::{CoalesceKey, Delivery, Inbox, InboxMax, Notification, Recipients};
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
@@ -54,7 +54,7 @@ impl Hub {
     pub fn prepare(options: HubOptions) -> (PreparedHub, Feed) {
         let metrics = HubMetrics::default();
         let options = HubOptions { shards: options.shards.max(1), ..options };
-        let inboxes: Arc<[_]> = (0..options.shards).map(|_| Arc::new(Inbox::new(options.inbox_commits_max))).collect();
+        let inboxes: Arc<[_]> = (0..options.shards).map(|_| Arc::new(Inbox::new(InboxMax::new(&options)))).collect();
         let lobby = Arc::new(LobbyHead::default());
         let feed = Feed::new(Arc::clone(&inboxes), Arc::clone(&lobby), metrics.clone());
         let (shards, threads, online) = (Mutex::default(), Mutex::default(), Arc::default());

@@ -1,6 +1,7 @@
 //! A shard's inbox: a bounded queue of deliveries that the shard takes in batches.
 //!
-//! Pushing never waits. A delivery that does not fit is recorded as a gap, and the shard reads the store instead.
+//! Pushing never waits. The queue is bounded by deliveries and by bytes. A delivery that does not fit is recorded as a
+//! gap, and the shard reads the store instead.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
@@ -11,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::maps::{HashMap, HashSet};
 use crate::metrics::HubMetrics;
+use crate::options::HubOptions;
 use crate::tail::EncodedChange;
 
 /// A delivery to a shard.
@@ -76,10 +78,50 @@ pub(crate) struct Gap {
     pub(crate) head: (Version, Seq),
 }
 
+impl Delivery {
+    /// What it takes in an inbox after another delivery. Shards share the frames, and each counts them in full.
+    fn bytes_after(&self, before: Option<&Self>) -> usize {
+        let more = match self {
+            Self::RoomChange { change, .. } => change.bytes(),
+            Self::Notification(Notification { classic, v1, .. }) => {
+                // An event that is published to many users is one frame.
+                let is_shared = matches!(before, Some(Self::Notification(before)) if is_same(&before.v1, v1));
+                if is_shared { 0 } else { [classic, v1].into_iter().flatten().map(Bytes::len).max().unwrap_or(0) }
+            }
+            Self::Member { entry, .. } => {
+                let last_message = entry.last_message.as_ref().map_or(0, |message| message.content.len());
+                size_of::<RoomEntry>() + entry.title.len() + last_message
+            }
+            Self::Left { .. } | Self::EntriesChanged(_) | Self::Typing { .. } => 0,
+        };
+        size_of::<Self>() + more
+    }
+}
+
+/// Whether two frames are one in memory.
+fn is_same(one: &Option<Bytes>, other: &Option<Bytes>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one.as_ptr() == other.as_ptr())
+}
+
+/// The bounds of an inbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InboxMax {
+    pub(crate) deliveries: usize,
+    pub(crate) bytes: usize,
+}
+
+impl InboxMax {
+    pub(crate) fn new(options: &HubOptions) -> Self {
+        Self { deliveries: options.inbox_commits_max, bytes: options.inbox_bytes_max }
+    }
+}
+
 /// The contents of an inbox, which a shard takes at once: the deliveries, then the records of those that did not fit.
 #[derive(Debug, Default)]
 pub(crate) struct InboxBatch {
     pub(crate) deliveries: Vec<Delivery>,
+    /// The bytes of these deliveries.
+    bytes: usize,
     /// By room and, in a direct room, the only user whose classic sessions are concerned.
     pub(crate) gaps: HashMap<(RoomId, Option<UserId>), Gap>,
     /// The newest notification of each key.
@@ -101,15 +143,20 @@ impl InboxBatch {
             && self.membership_unknown.is_empty())
     }
 
-    fn push(&mut self, deliveries: impl Iterator<Item = Delivery>, deliveries_max: usize, metrics: &HubMetrics) {
+    fn push(&mut self, deliveries: impl Iterator<Item = Delivery>, max: InboxMax, metrics: &HubMetrics) {
         for delivery in deliveries {
             // After an overflow all later deliveries overflow too, which keeps their order.
-            if !self.has_overflow() && self.deliveries.len() < deliveries_max {
+            let has_overflow = self.has_overflow();
+            if !has_overflow && self.deliveries.len() < max.deliveries && self.bytes < max.bytes {
+                self.bytes += delivery.bytes_after(self.deliveries.last());
                 self.deliveries.push(delivery);
-            } else {
-                metrics.inbox_gaps.inc();
-                self.record_overflow(&delivery);
+                continue;
             }
+            if !has_overflow && self.bytes >= max.bytes {
+                metrics.bounds.record("hub.inbox_bytes_max", self.bytes as u64);
+            }
+            metrics.inbox_gaps.inc();
+            self.record_overflow(&delivery);
         }
     }
 
@@ -165,7 +212,7 @@ pub(crate) struct Inbox {
     /// Held only to push or to swap, never across an await.
     state: Mutex<InboxState>,
     notify: Notify,
-    deliveries_max: usize,
+    max: InboxMax,
 }
 
 #[derive(Debug, Default)]
@@ -176,8 +223,8 @@ struct InboxState {
 }
 
 impl Inbox {
-    pub(crate) fn new(deliveries_max: usize) -> Self {
-        Self { state: Mutex::default(), notify: Notify::new(), deliveries_max }
+    pub(crate) fn new(max: InboxMax) -> Self {
+        Self { state: Mutex::default(), notify: Notify::new(), max }
     }
 
     /// Takes everything out.
@@ -204,14 +251,14 @@ impl Inbox {
 
     /// Pushes deliveries and notifies the shard.
     pub(crate) fn push(&self, deliveries: &[Delivery], metrics: &HubMetrics) {
-        self.lock().batch.push(deliveries.iter().cloned(), self.deliveries_max, metrics);
+        self.lock().batch.push(deliveries.iter().cloned(), self.max, metrics);
         self.notify.notify_one();
     }
 
     /// Pushes deliveries without notifying the shard before [`Inbox::flush_notify`]. The shard may take them sooner.
     pub(crate) fn push_deferred(&self, deliveries: impl Iterator<Item = Delivery>, metrics: &HubMetrics) {
         let mut state = self.lock();
-        state.batch.push(deliveries, self.deliveries_max, metrics);
+        state.batch.push(deliveries, self.max, metrics);
         state.flush_pending = true;
     }
 
@@ -249,7 +296,7 @@ mod tests {
 
     #[test]
     fn deliveries_that_do_not_fit_are_recorded_in_order() {
-        let inbox = Inbox::new(1);
+        let inbox = Inbox::new(InboxMax { deliveries: 1, bytes: 1000 });
         let change = |version, seq| EncodedChange::silent(Version(version), Seq(seq));
         let room = |version, seq| Delivery::RoomChange { room: RoomId(5), change: change(version, seq) };
         let metrics = HubMetrics::default();
@@ -269,5 +316,28 @@ mod tests {
         assert_eq!(batch.membership_unknown, HashSet::from_iter([(RoomId(5), UserId(9))]));
         inbox.push(&[room(7, 5)], &metrics);
         assert_eq!(inbox.take().deliveries.len(), 1);
+    }
+
+    #[test]
+    fn long_deliveries_fill_the_inbox_before_many_do() {
+        let inbox = Inbox::new(InboxMax { deliveries: 100, bytes: 10_000 });
+        let metrics = HubMetrics::default();
+        for version in 1..=20 {
+            let v1 = Bytes::from(vec![b'x'; 4000]);
+            let change = EncodedChange { v1, ..EncodedChange::silent(Version(version), Seq(version)) };
+            inbox.push(&[Delivery::RoomChange { room: RoomId(5), change }], &metrics);
+        }
+        let batch = inbox.take();
+        let gap = Gap { before: (Version(3), Seq(3)), head: (Version(20), Seq(20)) };
+        assert_eq!((batch.deliveries.len(), batch.gaps), (3, HashMap::from_iter([((RoomId(5), None), gap)])));
+        assert_eq!(metrics.bounds.times("hub.inbox_bytes_max"), 1);
+        // The same event for many users is one.
+        let v1 = Some(Bytes::from(vec![b'x'; 4000]));
+        for user in 1..=20 {
+            let (recipients, v1) = (Recipients::User(UserId(user)), v1.clone());
+            let event = Notification { recipients, key: CoalesceKey::Published, classic: v1.clone(), v1 };
+            inbox.push(&[Delivery::Notification(event)], &metrics);
+        }
+        assert_eq!(inbox.take().deliveries.len(), 20);
     }
 }

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use teahouse_core::limits;
 
+use crate::tail::TailMax;
+
+const MIB: usize = 1 << 20;
+
 /// The hub's options.
 #[derive(Clone, Debug)]
 pub struct HubOptions {
@@ -23,22 +27,34 @@ pub struct HubOptions {
     pub token_grace: Duration,
     /// Payload bytes of one message from a client; a longer one closes with 1009.
     pub frame_bytes_max: usize,
-    /// Changes in the lobby's tail. Sessions further behind read the store. 1,024 changes of 300 bytes are 300 KB.
-    pub tail_envelopes_max: usize,
-    /// Changes in the tail of every other room, which has fewer readers: 128 changes of 400 bytes are 50 KB.
-    pub room_tail_envelopes_max: usize,
+    /// The lobby's tail. Sessions further behind read the store. 1,024 changes of 300 bytes are 300 KB; 4 MiB are 256 of
+    /// the longest messages.
+    pub tail_max: TailMax,
+    /// The tail of every other room, which has fewer readers: 128 changes of 400 bytes are 50 KB; 512 KiB are 32 of the
+    /// longest messages.
+    pub room_tail_max: TailMax,
+    /// Bytes of all tails of a shard, so that a user who writes long messages in many rooms costs no more than this.
+    /// Beyond it the changes that were appended first are dropped, down to three quarters. Each shard counts the frames
+    /// that it shares with the others.
+    pub tails_bytes_max: usize,
     /// Published events that are kept for slow sessions. A session that is slower is sent `events_missed`. These are
-    /// more events than one request of a site's backend may publish; the bytes are shared.
+    /// more events than one request of a site's backend may publish; the shards share the bytes.
     pub ring_events_max: usize,
+    /// Bytes of these events: 256 of the longest.
+    pub ring_bytes_max: usize,
     /// How long a v1 client may take to say hello.
     pub hello_timeout: Duration,
     /// After how long without other traffic a v1 client sends a heartbeat.
     pub heartbeat_interval: Duration,
     /// Deliveries that wait for one shard. Beyond them the shard reads the store.
     pub inbox_commits_max: usize,
+    /// Bytes of these deliveries: a thousand of the longest messages, which the shards share.
+    pub inbox_bytes_max: usize,
     /// Envelopes that wait for one session outside of rooms. Beyond this many notifications the session is sent
     /// `events_missed`; beyond this many replies its requests are not read.
     pub waiting_envelopes_max: usize,
+    /// Bytes of the notifications among them. Only a site's backend publishes longer ones than a few hundred bytes.
+    pub waiting_bytes_max: usize,
     /// The kernel's send buffer of one socket in bytes (the kernel doubles it); it bounds what a stalled reader costs.
     pub send_buffer_bytes: usize,
 }
@@ -54,13 +70,17 @@ impl Default for HubOptions {
             stall_timeout: limits::STALL_TIMEOUT,
             token_grace: limits::TOKEN_GRACE,
             frame_bytes_max: limits::FRAME_BYTES_MAX,
-            tail_envelopes_max: 1024,
-            room_tail_envelopes_max: 128,
+            tail_max: TailMax { changes: 1024, bytes: 4 * MIB },
+            room_tail_max: TailMax { changes: 128, bytes: MIB / 2 },
+            tails_bytes_max: 32 * MIB,
             ring_events_max: 4096,
+            ring_bytes_max: 16 * MIB,
             hello_timeout: limits::HELLO_TIMEOUT,
             heartbeat_interval: limits::HEARTBEAT_INTERVAL,
             inbox_commits_max: 16 * 1024,
+            inbox_bytes_max: 16 * MIB,
             waiting_envelopes_max: 256,
+            waiting_bytes_max: MIB,
             send_buffer_bytes: 64 * 1024,
         }
     }

@@ -18,6 +18,14 @@ struct Event {
     v1: Option<Bytes>,
 }
 
+impl Event {
+    /// Its bytes. The frame of both dialects is the same one, so it counts once.
+    fn bytes(&self) -> usize {
+        let bytes = |frame: &Option<Bytes>| frame.as_ref().map_or(0, Bytes::len);
+        bytes(&self.v1).max(bytes(&self.classic)) + size_of::<Self>()
+    }
+}
+
 /// The newest published events.
 #[derive(Debug)]
 pub(crate) struct Ring {
@@ -25,25 +33,43 @@ pub(crate) struct Ring {
     /// Events published before the first one that is kept.
     dropped: u64,
     events_max: usize,
+    bytes: usize,
+    bytes_max: usize,
 }
 
 impl Ring {
-    pub(crate) fn new(events_max: usize) -> Self {
-        Self { events: VecDeque::new(), dropped: 0, events_max: events_max.max(1) }
+    pub(crate) fn new(events_max: usize, bytes_max: usize) -> Self {
+        Self { events: VecDeque::new(), dropped: 0, events_max: events_max.max(1), bytes: 0, bytes_max }
     }
 
-    pub(crate) fn push(&mut self, classic: Option<Bytes>, v1: Option<Bytes>) {
+    /// Adds an event, and drops older ones for it if there are too many. Returns how many bytes there were if those were
+    /// too many. The newest event is always kept.
+    pub(crate) fn push(&mut self, classic: Option<Bytes>, v1: Option<Bytes>) -> Option<usize> {
         if self.events.len() >= self.events_max {
-            self.events.pop_front();
+            self.drop_oldest();
+        }
+        let event = Event { classic, v1 };
+        self.bytes += event.bytes();
+        self.events.push_back(event);
+        let bytes = self.bytes;
+        while self.bytes > self.bytes_max && self.events.len() > 1 {
+            self.drop_oldest();
+        }
+        (self.bytes < bytes).then_some(bytes)
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.events.pop_front() {
+            self.bytes -= oldest.bytes();
             self.dropped += 1;
         }
-        self.events.push_back(Event { classic, v1 });
     }
 
     /// An event was lost before it reached this shard: every session missed it.
     pub(crate) fn skip(&mut self) {
         self.dropped += self.events.len() as u64 + 1;
         self.events.clear();
+        self.bytes = 0;
     }
 
     /// The position of a new session.
@@ -94,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_session_receives_every_event_or_that_it_missed_some() {
-        let mut ring = Ring::new(2);
+        let mut ring = Ring::new(2, 1000);
         let (mut early, mut late) = (ring.end(), ring.end());
         ring.push(Some(Bytes::from_static(b"1")), Some(Bytes::from_static(b"1")));
         ring.push(None, Some(Bytes::from_static(b"2")));
@@ -108,5 +134,17 @@ mod tests {
         assert!(ring.is_at_end(early));
         ring.push(Some(Bytes::from_static(b"4")), None);
         assert_eq!(gathered(&ring, &mut late, Dialect::Classic), ["missed", "4"]);
+    }
+
+    #[test]
+    fn long_events_fill_the_ring_before_many_do() {
+        let mut ring = Ring::new(100, 5000);
+        let (mut position, event) = (ring.end(), Bytes::from(vec![b'x'; 2000]));
+        assert!((0..2).all(|_| ring.push(Some(event.clone()), Some(event.clone())).is_none()));
+        assert!(ring.push(None, Some(event)).is_some_and(|bytes| bytes > 6000) && ring.bytes <= 5000);
+        assert_eq!(gathered(&ring, &mut position, Dialect::V1).len(), 3, "that some are missed, and two");
+        // One that is longer than all together may be is kept until the next one.
+        assert!(ring.push(None, Some(Bytes::from(vec![b'x'; 6000]))).is_some());
+        assert_eq!(gathered(&ring, &mut position, Dialect::V1).len(), 1);
     }
 }

@@ -1,5 +1,6 @@
 //! A room's tail: its newest changes, encoded once for each dialect, each under its version. Each session reads it with
-//! its own cursor (`session/cursor.rs`); a cursor that is older than the tail reads pages of the store. Pure data.
+//! its own cursor (`session/cursor.rs`); a cursor that is older than the tail reads pages of the store. A tail is bounded
+//! by changes and by bytes. Pure data.
 
 use std::collections::VecDeque;
 
@@ -22,6 +23,9 @@ pub struct EncodedChange {
     pub classic_only: Option<UserId>,
     /// The v1 dialect's frame.
     pub v1: Bytes,
+    /// The whole message as catch-ups send it, where the v1 frame has only a part of it: after a reaction, until the
+    /// message changes again.
+    pub whole: Option<Bytes>,
     /// The change is a new message.
     pub is_new: bool,
     /// The message that changed.
@@ -39,9 +43,18 @@ impl EncodedChange {
         (Version(self.version.0 - 1), Seq(self.last_seq.0 - u64::from(self.is_new)))
     }
 
-    /// The v1 frame inside of a catch-up, where messages have no `change`.
+    /// The v1 frame inside of a catch-up, where messages are whole and have no `change`.
     pub(crate) fn v1_in_catch_up(&self) -> Bytes {
-        text_frame_from_bytes(&v1::without_change(text_payload(&self.v1)))
+        let cut = || text_frame_from_bytes(&v1::without_change(text_payload(&self.v1)));
+        self.whole.clone().unwrap_or_else(cut)
+    }
+
+    /// What it takes in a tail or an inbox: its frames, and its own size with that of a frame's header in memory. Shards
+    /// share the frames, and each counts them in full.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const OWN_BYTES: usize = size_of::<Kept>() + 48;
+        self.v1.len() + [&self.classic, &self.whole].into_iter().flatten().map(Bytes::len).sum::<usize>() + OWN_BYTES
     }
 
     /// A change without content.
@@ -53,6 +66,7 @@ impl EncodedChange {
             classic: None,
             classic_only: None,
             v1: Bytes::new(),
+            whole: None,
             is_new: true,
             message: MessageId(last_seq.0),
             author: UserId(0),
@@ -70,7 +84,18 @@ pub struct Tail {
     names_valid_from: Version,
     head: Version,
     head_seq: Seq,
-    envelopes_max: usize,
+    /// The sum of the changes' bytes.
+    bytes: usize,
+    max: TailMax,
+}
+
+/// The bounds of a tail.
+#[derive(Clone, Copy, Debug)]
+pub struct TailMax {
+    /// Changes. The newest one is always kept.
+    pub changes: usize,
+    /// Bytes of these changes. The newest one is always kept.
+    pub bytes: usize,
 }
 
 #[derive(Debug)]
@@ -78,6 +103,8 @@ struct Kept {
     change: EncodedChange,
     /// The next change of the same message, once there is one.
     superseded: Option<Version>,
+    /// How many bytes the shard had appended to tails before.
+    appended: u64,
 }
 
 /// The result of reading a tail.
@@ -94,40 +121,70 @@ pub enum TailRead<'a> {
 impl Tail {
     /// An empty tail of a room at this version and seq.
     #[must_use]
-    pub fn new(head: Version, head_seq: Seq, envelopes_max: usize) -> Self {
-        let envelopes_max = envelopes_max.max(1);
-        Self { changes: VecDeque::new(), start: head, names_valid_from: head, head, head_seq, envelopes_max }
+    pub fn new(head: Version, head_seq: Seq, max: TailMax) -> Self {
+        Self { changes: VecDeque::new(), start: head, names_valid_from: head, head, head_seq, bytes: 0, max }
     }
 
-    /// Appends the next change. A known one is dropped. After a gap the tail restarts just before the change, since a
-    /// tail has no holes: older cursors read the store.
-    pub fn push(&mut self, change: EncodedChange) {
+    /// Appends the next change, before which the shard had appended this many bytes to tails. A known one is dropped.
+    /// After a gap the tail restarts just before the change, since a tail has no holes: older cursors read the store.
+    /// Returns whether the bytes forced out older changes.
+    pub fn push(&mut self, change: EncodedChange, appended: u64) -> bool {
         if change.version <= self.head {
-            return;
+            return false;
         }
         if change.version != self.head.next() {
-            self.changes.clear();
-            self.start = Version(change.version.0 - 1);
+            self.clear(Version(change.version.0 - 1));
         }
         self.head = change.version;
         self.head_seq = self.head_seq.max(change.last_seq);
         if !change.is_new {
-            let earlier = self.changes.iter_mut().filter(|kept| kept.change.message == change.message);
-            earlier.for_each(|kept| kept.superseded = kept.superseded.or(Some(change.version)));
+            self.supersede(change.message, change.version);
         }
-        self.changes.push_back(Kept { change, superseded: None });
-        if self.changes.len() > self.envelopes_max
-            && let Some(oldest) = self.changes.pop_front()
-        {
-            self.start = oldest.change.version;
+        self.bytes += change.bytes();
+        self.changes.push_back(Kept { change, superseded: None, appended });
+        if self.changes.len() > self.max.changes.max(1) {
+            self.drop_oldest();
         }
+        let kept = self.changes.len();
+        while self.bytes > self.max.bytes && self.changes.len() > 1 {
+            self.drop_oldest();
+        }
+        self.changes.len() < kept
+    }
+
+    /// Catch-ups send a message in the state of its newest change. The older ones are for live readers only.
+    fn supersede(&mut self, message: MessageId, version: Version) {
+        let Some(kept) = self.changes.iter_mut().rev().find(|kept| kept.change.message == message) else { return };
+        let before = kept.change.bytes();
+        kept.superseded = Some(version);
+        kept.change.whole = None;
+        self.bytes = self.bytes - before + kept.change.bytes();
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(Kept { change, .. }) = self.changes.pop_front() {
+            self.start = change.version;
+            self.bytes -= change.bytes();
+        }
+    }
+
+    /// Drops the changes before which the shard had appended less than this many bytes.
+    pub fn drop_appended_before(&mut self, appended: u64) {
+        while self.changes.front().is_some_and(|oldest| oldest.appended < appended) {
+            self.drop_oldest();
+        }
+    }
+
+    fn clear(&mut self, start: Version) {
+        self.changes.clear();
+        self.bytes = 0;
+        self.start = start;
     }
 
     /// The room advanced to `head` without this tail: it restarts there, empty.
     pub fn skip_to(&mut self, head: Version, head_seq: Seq) {
         if head > self.head {
-            self.changes.clear();
-            self.start = head;
+            self.clear(head);
             self.head = head;
             self.head_seq = self.head_seq.max(head_seq);
         }
@@ -157,11 +214,11 @@ impl Tail {
         (self.start.max(self.names_valid_from)..=self.head).contains(&version)
     }
 
-    /// Whether the message of this change changed again up to `until`.
+    /// The next change of the message that this change is about.
     #[must_use]
-    pub fn is_superseded(&self, version: Version, until: Version) -> bool {
+    pub fn superseded_by(&self, version: Version) -> Option<Version> {
         let kept = self.changes.get(self.index_after(Version(version.0.saturating_sub(1))));
-        kept.and_then(|kept| kept.superseded).is_some_and(|next| next <= until)
+        kept.and_then(|kept| kept.superseded)
     }
 
     /// The index of the change after `cursor`, which is not older than the tail.
@@ -173,6 +230,12 @@ impl Tail {
     #[must_use]
     pub fn head(&self) -> Version {
         self.head
+    }
+
+    /// The sum of its changes' bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The room's last seq.
@@ -190,6 +253,16 @@ mod tests {
         EncodedChange::silent(Version(version), Seq(version))
     }
 
+    fn tail(head: u64, changes: usize) -> Tail {
+        Tail::new(Version(head), Seq(head), TailMax { changes, bytes: usize::MAX })
+    }
+
+    /// A reaction to the message of this seq, whose whole message has a thousand bytes.
+    fn reaction(version: u64, seq: u64) -> EncodedChange {
+        let whole = Some(Bytes::from(vec![b'x'; 1000]));
+        EncodedChange { is_new: false, message: MessageId(seq), whole, ..change(version) }
+    }
+
     fn read(tail: &Tail, cursor: u64) -> Option<u64> {
         match tail.read_after(Version(cursor)) {
             TailRead::AtHead => Some(0),
@@ -200,36 +273,76 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_every_version_once_up_to_the_head() {
-        let mut tail = Tail::new(Version(10), Seq(10), 4);
+        let mut tail = tail(10, 4);
         assert_eq!(read(&tail, 10), Some(0));
         for version in 11..=13 {
-            tail.push(change(version));
+            tail.push(change(version), 0);
         }
-        tail.push(change(12));
+        tail.push(change(12), 0);
         assert_eq!([10, 11, 12, 13].map(|cursor| read(&tail, cursor)), [Some(11), Some(12), Some(13), Some(0)]);
         assert_eq!(read(&tail, 9), None);
     }
 
     #[test]
     fn a_change_is_superseded_once_its_message_changed_again() {
-        let mut tail = Tail::new(Version(0), Seq(0), 8);
-        (1..=2).for_each(|version| tail.push(change(version)));
-        for version in 3..=4 {
-            tail.push(EncodedChange { is_new: false, message: MessageId(1), ..change(version) });
+        let mut tail = tail(0, 8);
+        (1..=2).for_each(|version| {
+            tail.push(change(version), 0);
+        });
+        (3..=4).for_each(|version| {
+            tail.push(reaction(version, 1), 0);
+        });
+        let next = [1, 2, 3, 4].map(|version| tail.superseded_by(Version(version)).map(|next| next.0));
+        assert_eq!(next, [Some(3), None, Some(4), None]);
+    }
+
+    #[test]
+    fn only_the_newest_reaction_keeps_the_whole_message() {
+        let mut tail = tail(0, 100);
+        tail.push(change(1), 0);
+        (2..=60).for_each(|version| {
+            tail.push(reaction(version, 1), 0);
+        });
+        let wholes = tail.changes.iter().filter(|kept| kept.change.whole.is_some()).count();
+        assert_eq!((wholes, tail.bytes()), (1, 60 * change(1).bytes() + 1000));
+    }
+
+    #[test]
+    fn bytes_bound_a_tail_but_never_its_newest_change() {
+        let size = reaction(1, 1).bytes();
+        let mut tail = Tail::new(Version(0), Seq(0), TailMax { changes: 100, bytes: 3 * size });
+        let forced_out: Vec<bool> = (1..=5).map(|version| tail.push(reaction(version, version), 0)).collect();
+        assert_eq!(forced_out, [false, false, false, true, true]);
+        assert_eq!(([1, 2].map(|cursor| read(&tail, cursor)), tail.bytes()), ([None, Some(3)], 3 * size));
+        let large = EncodedChange { v1: Bytes::from(vec![b'x'; 4 * size]), ..change(6) };
+        tail.push(large, 0);
+        assert_eq!([4, 5, 6].map(|cursor| read(&tail, cursor)), [None, Some(6), Some(0)]);
+        tail.skip_to(Version(9), Seq(9));
+        assert_eq!(tail.bytes(), 0);
+    }
+
+    #[test]
+    fn the_changes_that_were_appended_first_can_be_dropped() {
+        let mut tail = tail(0, 8);
+        for (version, appended) in [(1, 0), (2, 10), (3, 20)] {
+            tail.push(change(version), appended);
         }
-        let superseded_by =
-            |until| (1..=4).filter(|v| tail.is_superseded(Version(*v), Version(until))).collect::<Vec<u64>>();
-        assert_eq!([2, 3, 4].map(superseded_by), [vec![], vec![1], vec![1, 3]]);
+        tail.drop_appended_before(11);
+        assert_eq!(([1, 2].map(|cursor| read(&tail, cursor)), tail.bytes()), ([None, Some(3)], change(3).bytes()));
+        tail.drop_appended_before(u64::MAX);
+        assert_eq!(([2, 3].map(|cursor| read(&tail, cursor)), tail.bytes()), ([None, Some(0)], 0));
     }
 
     #[test]
     fn a_tail_serves_no_catch_up_from_before_a_name_changed() {
-        let mut tail = Tail::new(Version(3), Seq(3), 2);
+        let mut tail = tail(3, 2);
         let reach = |tail: &Tail| (0..=9).filter(|v| tail.can_catch_up_from(Version(*v))).collect::<Vec<_>>();
-        (4..=6).for_each(|version| tail.push(change(version)));
+        (4..=6).for_each(|version| {
+            tail.push(change(version), 0);
+        });
         assert_eq!(reach(&tail), [4, 5, 6]);
         tail.mark_names_changed();
-        tail.push(change(7));
+        tail.push(change(7), 0);
         assert_eq!(reach(&tail), [6, 7]);
         tail.skip_to(Version(9), Seq(9));
         assert_eq!(reach(&tail), [9]);
@@ -237,16 +350,18 @@ mod tests {
 
     #[test]
     fn cursors_older_than_the_dropped_changes_go_to_the_store() {
-        let mut tail = Tail::new(Version(0), Seq(0), 4);
-        (1..=6).for_each(|version| tail.push(change(version)));
+        let mut tail = tail(0, 4);
+        (1..=6).for_each(|version| {
+            tail.push(change(version), 0);
+        });
         assert_eq!([0, 1, 2, 5].map(|cursor| read(&tail, cursor)), [None, None, Some(3), Some(6)]);
     }
 
     #[test]
     fn a_tail_has_no_holes() {
-        let mut tail = Tail::new(Version(0), Seq(0), 4);
-        tail.push(change(1));
-        tail.push(change(5));
+        let mut tail = tail(0, 4);
+        tail.push(change(1), 0);
+        tail.push(change(5), 0);
         assert_eq!([0, 1, 3, 4, 5].map(|cursor| read(&tail, cursor)), [None, None, None, Some(5), Some(0)]);
         tail.skip_to(Version(9), Seq(9));
         tail.skip_to(Version(7), Seq(7));

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::history::{Dialect, End, Event, Fact, History, ServerEvent, Socket};
-use crate::wire::{Classic, Message, Page, Request, RequestBody, ServerBody, ServerEnvelope, Welcome};
+use crate::wire::{Classic, Message, Page, ReactionsChange, Request, RequestBody, ServerBody, ServerEnvelope, Welcome};
 
 /// An indexed history.
 pub struct RunIndex<'a> {
@@ -19,6 +19,8 @@ pub struct RunIndex<'a> {
     pub connections: BTreeMap<u64, Connection<'a>>,
     /// Every message received over v1, in whatever envelope: the event, the receiving socket, the message.
     pub messages: Vec<(usize, &'a Socket, Cow<'a, Message>)>,
+    /// Every live change of reactions: the event, the receiving socket, the change.
+    pub reactions: Vec<(usize, &'a Socket, &'a ReactionsChange)>,
     /// When each process of the server was gone, with its sockets and its memory.
     pub server_ends_us: Vec<u64>,
     /// The event after which no client changed anything.
@@ -133,6 +135,7 @@ impl<'a> RunIndex<'a> {
             exchanges: Vec::new(),
             connections: BTreeMap::new(),
             messages: Vec::new(),
+            reactions: Vec::new(),
             server_ends_us: Vec::new(),
             changes_ended: None,
         };
@@ -186,6 +189,10 @@ impl<'a> RunIndex<'a> {
             let response = match &envelope.body {
                 ServerBody::Message(message) => {
                     self.messages.push((index, socket, Cow::Borrowed(message)));
+                    None
+                }
+                ServerBody::Change(change) => {
+                    self.reactions.push((index, socket, change));
                     None
                 }
                 ServerBody::Ack(data) => Some(Response::Ack(data)),

@@ -72,7 +72,7 @@ pub fn judge(history: &History, db: &DbState, bounds: &Bounds) -> Verdict {
     let coverage = Coverage {
         messages_acknowledged: acknowledged.len() as u64,
         changes_acknowledged,
-        deliveries: (run.messages.len() + classic.count()) as u64,
+        deliveries: (run.messages.len() + run.reactions.len() + classic.count()) as u64,
         rooms_compared: views::compared(&devices),
         marks,
         claims,

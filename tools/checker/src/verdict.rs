@@ -139,6 +139,7 @@ impl About {
     fn selects_envelope(&self, user: u64, device: &str, body: &ServerBody) -> bool {
         let (room, message) = match body {
             ServerBody::Message(message) => (Some(message.room), Some(message.id)),
+            ServerBody::Change(change) => (Some(change.room), Some(change.id)),
             ServerBody::CatchUp { room, .. }
             | ServerBody::CaughtUp { room, .. }
             | ServerBody::Removed { room }

@@ -169,7 +169,11 @@ impl DeviceView {
                 }
                 Ok(())
             }
-            ServerBody::Message(message) => self.apply_message(message),
+            ServerBody::Message(message) => self.room_past_resume(message.room)?.apply_message(message),
+            ServerBody::Change(change) => {
+                let me = self.me;
+                self.room_past_resume(change.room)?.apply_change(me, change)
+            }
             ServerBody::Read { room, user, seq } => {
                 let me = self.me;
                 self.room(*room)?.advance_read_mark(me, *user, *seq);
@@ -267,12 +271,12 @@ impl DeviceView {
         self.room(id)?.begin_catch_up(from, reset, resumed, sync)
     }
 
-    fn apply_message(&mut self, message: &crate::wire::Message) -> Result<(), RuleBroken> {
-        if self.resumes.contains(&message.room) {
-            return Err(RuleBroken::at(message.room, "a message before the catch-up that hello requested"));
+    /// The room of a message, which may only come once the catch-up that hello requested has begun.
+    fn room_past_resume(&mut self, id: u64) -> Result<&mut RoomView, RuleBroken> {
+        if self.resumes.contains(&id) {
+            return Err(RuleBroken::at(id, "a message before the catch-up that hello requested"));
         }
-        let me = self.me;
-        self.room(message.room)?.apply_message(me, message)
+        self.room(id)
     }
 
     fn apply_ack(&mut self, request: &RequestBody, data: &serde_json::Value) -> Result<(), RuleBroken> {

@@ -122,8 +122,10 @@ pub enum ServerBody {
         #[serde(with = "by_id")]
         my_reactions: BTreeMap<u64, Vec<String>>,
     },
-    /// A new or changed message.
+    /// A message that is new, or whose content changed.
     Message(Message),
+    /// A message's reactions changed.
+    Change(ReactionsChange),
     /// A read mark moved.
     Read { room: u64, user: u64, seq: u64 },
     /// Users that are typing.
@@ -236,7 +238,18 @@ pub struct Message {
     pub change: Option<Change>,
 }
 
-/// The change that a live message envelope reports.
+/// A live change of a message's reactions, without the rest of the message.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
+pub struct ReactionsChange {
+    pub id: u64,
+    pub room: u64,
+    pub version: u64,
+    pub reactions: BTreeMap<String, u64>,
+    pub change: Change,
+}
+
+/// The change that a live envelope reports.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the fields are those of docs/protocol.md#the-v1-dialect")]
@@ -247,7 +260,7 @@ pub enum Change {
     Edit { user: u64 },
     /// The message was deleted.
     Delete { user: u64 },
-    /// A reaction was added or removed.
+    /// A reaction was added or removed; only in `change`.
     React { user: u64, emoji: String, on: bool },
 }
 
@@ -340,6 +353,7 @@ const V1_TYPES: &[&str] = &[
     "catch_up",
     "caught_up",
     "message",
+    "change",
     "read",
     "typing",
     "presence",

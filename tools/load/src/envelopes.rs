@@ -103,6 +103,11 @@ pub(crate) fn is_message(envelope: &[u8]) -> bool {
     envelope.starts_with(br#"{"type":"message","#)
 }
 
+/// Whether the envelope is a live change of reactions, which moves the version as a message does.
+pub(crate) fn is_change(envelope: &[u8]) -> bool {
+    envelope.starts_with(br#"{"type":"change","#)
+}
+
 pub(crate) fn is_private_message(envelope: &[u8]) -> bool {
     envelope.starts_with(br#"{"type":"private_message""#)
 }
@@ -215,6 +220,8 @@ mod tests {
     fn rooms_versions_and_ids_are_read() {
         let v1 = br#"{"type":"message","data":{"id":81,"room":7,"seq":40,"version":57,"client_id":"c"}}"#;
         assert_eq!((message_id(v1), room_and_version(v1)), (Some(81), Some((7, 57))));
+        let change = br#"{"type":"change","data":{"id":81,"room":7,"version":58,"reactions":{}}}"#;
+        assert_eq!((is_change(change), is_message(change), room_and_version(change)), (true, false, Some((7, 58))));
         let caught_up = br#"{"type":"caught_up","data":{"room":1,"version":1050,"my_reactions":{}}}"#;
         assert_eq!((is_caught_up(caught_up), room_and_version(caught_up)), (true, Some((1, 1050))));
         assert_eq!(ack_number(br#"{"type":"ack","id":"17","data":{"id":9}}"#), Some(17));

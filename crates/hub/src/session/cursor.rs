@@ -312,7 +312,8 @@ impl Cursor {
         }
     }
 
-    /// Gathers the tail's next message for a catch-up, unless a later change of the same message follows before `until`.
+    /// Gathers the tail's next message for a catch-up. Of a message that changed again only the newest change is sent, and
+    /// the catch-up then goes on up to that one.
     fn read_catch_up_tail(
         &mut self,
         until: Version,
@@ -329,13 +330,15 @@ impl Cursor {
         match next {
             TailRead::Next(change) => {
                 (self.version, self.seq) = (change.version, self.seq.max(change.last_seq));
-                if !tail.is_superseded(change.version, until) {
-                    if change.has_reactions {
-                        catch_up.reacted.push(change.message);
-                    }
-                    batch.deliveries += 1;
-                    batch.push(change.v1_in_catch_up());
+                if let Some(next) = tail.superseded_by(change.version) {
+                    self.source = Source::CatchUpFromTail(until.max(next));
+                    return true;
                 }
+                if change.has_reactions {
+                    catch_up.reacted.push(change.message);
+                }
+                batch.deliveries += 1;
+                batch.push(change.v1_in_catch_up());
                 true
             }
             // The session became too slow for the tail.

@@ -19,20 +19,28 @@ pub(crate) struct NotificationQueue {
 
 impl Session {
     /// Queues a notification after all others, since it may refer to them, and drops the waiting one with the same key.
-    /// Beyond `waiting_envelopes_max` the session is sent `events_missed` instead, except for its own memberships
-    /// and room entries, whose number is bounded by its rooms.
-    pub(crate) fn notify(&mut self, key: CoalesceKey, frame: Bytes, waiting_envelopes_max: usize) {
+    /// Beyond the maximum of envelopes or bytes the session is sent `events_missed` instead, except for its own
+    /// memberships and room entries, whose number is bounded by its rooms. Then it returns how many bytes wait.
+    pub(crate) fn notify(
+        &mut self,
+        key: CoalesceKey,
+        frame: Bytes,
+        envelopes_max: usize,
+        bytes_max: usize,
+    ) -> Option<usize> {
         if key != CoalesceKey::Published {
             self.take_pending(key);
         }
         let queue = self.output.notifications.get_or_insert_default();
-        if queue.waiting.len() < waiting_envelopes_max
+        let bytes: usize = queue.waiting.iter().map(|(_, frame)| frame.len()).sum();
+        if (queue.waiting.len() < envelopes_max && bytes < bytes_max)
             || matches!(key, CoalesceKey::Membership(_) | CoalesceKey::Entry(_))
         {
             queue.waiting.push_back((key, frame));
-        } else {
-            queue.overflowed = true;
+            return None;
         }
+        queue.overflowed = true;
+        Some(bytes)
     }
 
     /// A notification was dropped before it reached this session.

@@ -13,7 +13,7 @@ use crate::inbox::CoalesceKey;
 use crate::options::HubOptions;
 use crate::ports::CatchUpFrom;
 use crate::ring::Ring;
-use crate::tail::{EncodedChange, Tail};
+use crate::tail::{EncodedChange, Tail, TailMax};
 use crate::websocket::text_frame;
 
 fn at(seconds: u64) -> MonotonicMs {
@@ -106,7 +106,7 @@ fn count(users: u64) -> OnlineCount {
 
 fn gather(session: &mut Session, tail: &Tail) -> (Vec<String>, Vec<StoreRead>) {
     let (mut batch, mut reads) = (Batch::default(), Vec::new());
-    let (count, ring) = (count(2), Ring::new(1));
+    let (count, ring) = (count(2), Ring::new(1, 1000));
     let missed = |_: Language, _: Dialect| frame("missed");
     let input = GatherInput { tail_of: |_| Some(tail), count: &count, ring: &ring, events_missed: &missed };
     session.gather(&input, &mut batch, &mut reads);
@@ -114,10 +114,14 @@ fn gather(session: &mut Session, tail: &Tail) -> (Vec<String>, Vec<StoreRead>) {
 }
 
 fn tail(envelopes_max: usize, versions: std::ops::RangeInclusive<u64>) -> Tail {
-    let mut tail = Tail::new(Version(versions.start() - 1), Seq(versions.start() - 1), envelopes_max);
+    let mut tail = Tail::new(
+        Version(versions.start() - 1),
+        Seq(versions.start() - 1),
+        TailMax { changes: envelopes_max, bytes: usize::MAX },
+    );
     for version in versions {
         let (classic, v1) = (Some(Bytes::from(format!("m{version}"))), Bytes::from(format!("v{version}")));
-        tail.push(EncodedChange { classic, v1, ..EncodedChange::silent(Version(version), Seq(version)) });
+        tail.push(EncodedChange { classic, v1, ..EncodedChange::silent(Version(version), Seq(version)) }, 0);
     }
     tail
 }
@@ -127,7 +131,7 @@ fn a_batch_holds_replies_then_notifications_then_the_count_then_rooms() {
     let mut session = session();
     session.add_cursor(Cursor::at(LOBBY, (Version(0), Seq(0))));
     session.observe_count(2);
-    session.notify(CoalesceKey::Read(RoomId(9), UserId(8)), frame("read"), 10);
+    session.notify(CoalesceKey::Read(RoomId(9), UserId(8)), frame("read"), 10, 1000);
     session.reply(frame("answer"));
     let tail = tail(10, 1..=2);
     assert_eq!(gather(&mut session, &tail).0, ["answer", "read", "count", "m1", "m2"]);
@@ -147,10 +151,15 @@ fn a_closing_session_sends_its_goodbye_and_nothing_else() {
 fn notifications_coalesce_by_key_and_an_overflow_sends_events_missed() {
     let mut session = session();
     for (reader, seq) in [(1, 5), (2, 5), (1, 6), (3, 5)] {
-        session.notify(CoalesceKey::Read(RoomId(9), UserId(reader)), Bytes::from(format!("read{reader}:{seq}")), 2);
+        session.notify(
+            CoalesceKey::Read(RoomId(9), UserId(reader)),
+            Bytes::from(format!("read{reader}:{seq}")),
+            2,
+            1000,
+        );
     }
     // The session's own memberships are never missed.
-    session.notify(CoalesceKey::Membership(RoomId(9)), frame("removed"), 2);
+    session.notify(CoalesceKey::Membership(RoomId(9)), frame("removed"), 2, 1000);
     assert_eq!(gather(&mut session, &tail(1, 1..=1)).0, ["read2:5", "read1:6", "removed", "missed"]);
 }
 
@@ -158,9 +167,9 @@ fn notifications_coalesce_by_key_and_an_overflow_sends_events_missed() {
 fn a_coalesced_notification_goes_after_those_queued_meanwhile() {
     let mut session = session();
     // The entry carries an older name; before it, the newer name would be overwritten.
-    session.notify(CoalesceKey::Entry(RoomId(9)), frame("name: first"), 10);
-    session.notify(CoalesceKey::Membership(RoomId(9)), frame("entry: first"), 10);
-    session.notify(CoalesceKey::Entry(RoomId(9)), frame("name: second"), 10);
+    session.notify(CoalesceKey::Entry(RoomId(9)), frame("name: first"), 10, 1000);
+    session.notify(CoalesceKey::Membership(RoomId(9)), frame("entry: first"), 10, 1000);
+    session.notify(CoalesceKey::Entry(RoomId(9)), frame("name: second"), 10, 1000);
     assert_eq!(gather(&mut session, &tail(1, 1..=1)).0, ["entry: first", "name: second"]);
 }
 
@@ -190,7 +199,7 @@ fn h9_a_cursor_older_than_the_tail_reads_a_page_then_the_tail_without_gap_or_rep
 fn a_v1_session_receives_nothing_of_rooms_before_its_welcome() {
     let mut session = Session::new(params(Some(at(10))), at(0));
     session.reply(frame("error: say hello first"));
-    session.notify(CoalesceKey::Published, frame("event"), 10);
+    session.notify(CoalesceKey::Published, frame("event"), 10, 1000);
     let tail = tail(10, 1..=2);
     assert_eq!(gather(&mut session, &tail).0, ["error: say hello first"]);
     session.reply(frame("error: not now"));
@@ -222,8 +231,8 @@ fn a_room_that_a_request_entered_waits_for_its_reply() {
     session.begin_entering(RoomId(7), Version(0));
     let tail = tail(10, 1..=2);
     // Only what is about the room waits.
-    session.notify(CoalesceKey::Entry(RoomId(7)), frame("how it looks"), 10);
-    session.notify(CoalesceKey::Entry(RoomId(8)), frame("another one"), 10);
+    session.notify(CoalesceKey::Entry(RoomId(7)), frame("how it looks"), 10, 1000);
+    session.notify(CoalesceKey::Entry(RoomId(8)), frame("another one"), 10, 1000);
     assert_eq!(gather(&mut session, &tail).0, ["welcome", "another one"]);
     session.reply(frame("ack: the entry"));
     assert!(session.finish_entering(RoomId(7), Version(0)));
@@ -237,7 +246,7 @@ fn a_user_removed_while_entering_receives_the_reply_before_removed() {
     session.add_cursor(Cursor::at(RoomId(7), (Version(0), Seq(0))));
     session.begin_entering(RoomId(7), Version(0));
     session.remove_cursor(RoomId(7));
-    session.notify(CoalesceKey::Membership(RoomId(7)), frame("removed"), 10);
+    session.notify(CoalesceKey::Membership(RoomId(7)), frame("removed"), 10, 1000);
     let tail = tail(10, 1..=2);
     assert_eq!(gather(&mut session, &tail).0, ["welcome"]);
     session.reply(frame("ack: the entry"));
@@ -268,11 +277,11 @@ fn changes_newer_than_a_page_of_the_past_go_out_after_the_page() {
 
 #[test]
 fn a_message_that_changed_again_is_sent_once_in_a_catch_up() {
-    let mut tail = Tail::new(Version(0), Seq(0), 8);
+    let mut tail = Tail::new(Version(0), Seq(0), TailMax { changes: 8, bytes: usize::MAX });
     for (version, message, kind) in [(1, 1, "new"), (2, 2, "new"), (3, 1, "edit"), (4, 1, "delete")] {
         let v1 = text_frame(&format!(r#"{{"data":{{"version":{version},"change":{{"kind":"{kind}"}}}}}}"#));
         let bare = EncodedChange::silent(Version(version), Seq(version.min(2)));
-        tail.push(EncodedChange { v1, message: MessageId(message), is_new: kind == "new", ..bare });
+        tail.push(EncodedChange { v1, message: MessageId(message), is_new: kind == "new", ..bare }, 0);
     }
     let mut session = Session::new(params(Some(at(10))), at(0));
     session.welcome(frame("welcome"), 2);
@@ -303,8 +312,10 @@ fn a_catch_up_over_more_changes_than_the_limit_asks_the_store() {
 #[test]
 fn a_catch_up_that_began_with_a_page_of_the_store_continues_with_the_next_page() {
     // The store has version 5, which changed message 3; the feed has delivered version 4 to the shard.
-    let mut tail = Tail::new(Version(2), Seq(2), 8);
-    (3..=4).for_each(|version| tail.push(EncodedChange::silent(Version(version), Seq(version))));
+    let mut tail = Tail::new(Version(2), Seq(2), TailMax { changes: 8, bytes: usize::MAX });
+    for version in 3..=4 {
+        tail.push(EncodedChange::silent(Version(version), Seq(version)), 0);
+    }
     let reader = Reader { user: UserId(7), dialect: Dialect::V1 };
     let mut cursor = Cursor::at(LOBBY, (Version(4), Seq(4)));
     cursor.resume(Some(Version(0)));
@@ -328,7 +339,7 @@ fn a_catch_up_that_began_with_a_page_of_the_store_continues_with_the_next_page()
 fn a_sync_never_moves_a_session_back_before_what_it_was_sent() {
     // The session began with a snapshot of version 5; the feed has delivered version 3 to the shard.
     let room = RoomId(7);
-    let tail = Tail::new(Version(3), Seq(3), 8);
+    let tail = Tail::new(Version(3), Seq(3), TailMax { changes: 8, bytes: usize::MAX });
     let reader = Reader { user: UserId(7), dialect: Dialect::V1 };
     let mut cursor = Cursor::at(room, (Version(5), Seq(5)));
     let gather = |cursor: &mut Cursor| {

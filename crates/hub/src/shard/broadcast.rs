@@ -29,8 +29,8 @@ pub(crate) struct Broadcast {
 }
 
 impl Broadcast {
-    pub(super) fn new(events_max: usize) -> Self {
-        let ring = Ring::new(events_max);
+    pub(super) fn new(events_max: usize, bytes_max: usize) -> Self {
+        let ring = Ring::new(events_max, bytes_max);
         Self { ring, count: count_of(0), count_due: MonotonicMs(0), count_dirty_from_welcome: false }
     }
 
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn the_number_rests_longer_the_more_sessions_receive_it() {
-        let mut broadcast = Broadcast::new(1);
+        let mut broadcast = Broadcast::new(1, 1000);
         assert!(!broadcast.tick(0, 10_000, MonotonicMs(0)));
         assert!(broadcast.tick(1, 10_000, MonotonicMs(0)));
         assert!(!broadcast.tick(2, 10_000, MonotonicMs(999)));
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_session_welcomed_with_a_short_lived_count_is_corrected() {
-        let mut broadcast = Broadcast::new(1);
+        let mut broadcast = Broadcast::new(1, 1000);
         broadcast.note_welcome(0);
         assert!(!broadcast.tick(0, 1, MonotonicMs(0)));
         broadcast.note_welcome(1);

@@ -48,8 +48,7 @@ impl Shard {
             // The sender of a message is no longer typing it.
             self.rooms.set_typing(id, change.author, false, self.now);
         }
-        if let Some(room) = self.rooms.get_mut(id) {
-            room.tail.push(change);
+        if self.rooms.append(id, change, &self.environment.metrics.bounds) {
             self.mark_room_due(id, attached);
         }
     }
@@ -58,9 +57,7 @@ impl Shard {
     fn skip_gap(&mut self, id: RoomId, receiver: Option<UserId>, gap: Gap) {
         self.hello.note_head(id, gap.head);
         let attached = receiver.map_or_else(Vec::new, |user| self.attach_direct_cursors(user, id, gap.before));
-        if let Some(room) = self.rooms.get_mut(id) {
-            room.tail.skip_to(gap.head.0, gap.head.1);
-        }
+        self.rooms.skip_to(id, gap.head);
         self.mark_room_due(id, attached);
     }
 
@@ -98,7 +95,10 @@ impl Shard {
                 if let CoalesceKey::Profile(_) = notification.key {
                     self.rooms.mark_names_changed();
                 }
-                self.broadcast.ring.push(notification.classic.clone(), notification.v1.clone());
+                let (classic, v1) = (notification.classic.clone(), notification.v1.clone());
+                if let Some(bytes) = self.broadcast.ring.push(classic, v1) {
+                    self.environment.metrics.bounds.record("hub.ring_bytes_max", bytes as u64);
+                }
                 self.queues.begin_pass();
             }
             Recipients::Room(room) => {

@@ -1,14 +1,17 @@
 //! The rooms in use on a shard: their tails, who reads them, how many members they have, who is typing.
 //!
 //! Invariants: a room is in use exactly while a session has a cursor in it, and the lobby always; `cursors` counts
-//! those sessions. It holds slot indices of subscribers and never a session.
+//! those sessions; `tails_bytes` is the sum of the tails' bytes. It holds slot indices of subscribers and never a
+//! session.
 
 use teahouse_core::{LOBBY, RoomId, Seq, UserId, Version};
 
 use super::typing::Typing;
+use crate::bounds::Bounds;
 use crate::clock::MonotonicMs;
 use crate::maps::{HashMap, HashSet};
-use crate::tail::Tail;
+use crate::options::HubOptions;
+use crate::tail::{EncodedChange, Tail, TailMax};
 
 /// A room in use.
 #[derive(Debug)]
@@ -26,13 +29,18 @@ pub(super) struct Room {
 pub(crate) struct RoomTable {
     rooms: HashMap<RoomId, Room>,
     typing: Typing,
-    /// The length of every tail but the lobby's.
-    envelopes_max: usize,
+    /// The bounds of every tail but the lobby's.
+    tail_max: TailMax,
+    /// The bytes of all tails.
+    tails_bytes: usize,
+    tails_bytes_max: usize,
+    /// The bytes that were ever appended to tails.
+    appended: u64,
 }
 
 impl Room {
-    fn new((version, seq): (Version, Seq), envelopes_max: usize) -> Self {
-        let tail = Tail::new(version, seq, envelopes_max);
+    fn new((version, seq): (Version, Seq), tail_max: TailMax) -> Self {
+        let tail = Tail::new(version, seq, tail_max);
         Self { tail, subscribers: HashSet::default(), members: 0, cursors: 0 }
     }
 
@@ -43,9 +51,11 @@ impl Room {
 }
 
 impl RoomTable {
-    pub(super) fn new(lobby: (Version, Seq), lobby_envelopes_max: usize, envelopes_max: usize) -> Self {
-        let rooms = HashMap::from_iter([(LOBBY, Room::new(lobby, lobby_envelopes_max))]);
-        Self { rooms, typing: Typing::default(), envelopes_max }
+    pub(super) fn new(lobby: (Version, Seq), options: &HubOptions) -> Self {
+        let HubOptions { tail_max, room_tail_max, tails_bytes_max, .. } = *options;
+        let rooms = HashMap::from_iter([(LOBBY, Room::new(lobby, tail_max))]);
+        let typing = Typing::default();
+        Self { rooms, typing, tail_max: room_tail_max, tails_bytes: 0, tails_bytes_max, appended: 0 }
     }
 
     pub(super) fn get(&self, id: RoomId) -> Option<&Room> {
@@ -54,6 +64,43 @@ impl RoomTable {
 
     pub(super) fn get_mut(&mut self, id: RoomId) -> Option<&mut Room> {
         self.rooms.get_mut(&id)
+    }
+
+    /// Appends a change to the room's tail. Returns whether the room is in use.
+    pub(super) fn append(&mut self, id: RoomId, change: EncodedChange, bounds: &Bounds) -> bool {
+        let Some(room) = self.rooms.get_mut(&id) else { return false };
+        let before = room.tail.bytes();
+        let bytes = change.bytes();
+        if room.tail.push(change, self.appended) {
+            let bound = if id == LOBBY { "hub.tail_max.bytes" } else { "hub.room_tail_max.bytes" };
+            bounds.record(bound, room.tail.bytes() as u64);
+        }
+        self.appended += bytes as u64;
+        self.tails_bytes = self.tails_bytes - before + room.tail.bytes();
+        if self.tails_bytes > self.tails_bytes_max {
+            bounds.record("hub.tails_bytes_max", self.tails_bytes as u64);
+            self.drop_first_appended();
+        }
+        true
+    }
+
+    /// Drops what was appended before the last bytes, which are three quarters of the bound: so no more than those are
+    /// left, and it is long until this visits all rooms again.
+    fn drop_first_appended(&mut self) {
+        let before = self.appended.saturating_sub(self.tails_bytes_max as u64 / 4 * 3);
+        self.tails_bytes = 0;
+        for room in self.rooms.values_mut() {
+            room.tail.drop_appended_before(before);
+            self.tails_bytes += room.tail.bytes();
+        }
+    }
+
+    /// The room advanced to `head` without its tail.
+    pub(super) fn skip_to(&mut self, id: RoomId, head: (Version, Seq)) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        self.tails_bytes -= room.tail.bytes();
+        room.tail.skip_to(head.0, head.1);
+        self.tails_bytes += room.tail.bytes();
     }
 
     pub(super) fn tail(&self, id: RoomId) -> Option<&Tail> {
@@ -67,8 +114,8 @@ impl RoomTable {
 
     /// Counts a cursor. A room that was not in use gets a tail that begins at `head`.
     pub(super) fn add_cursor(&mut self, id: RoomId, head: (Version, Seq)) -> &mut Room {
-        let envelopes_max = self.envelopes_max;
-        let room = self.rooms.entry(id).or_insert_with(|| Room::new(head, envelopes_max));
+        let tail_max = self.tail_max;
+        let room = self.rooms.entry(id).or_insert_with(|| Room::new(head, tail_max));
         room.cursors += 1;
         room
     }
@@ -79,6 +126,7 @@ impl RoomTable {
         room.subscribers.remove(&slot);
         room.cursors -= 1;
         if room.cursors == 0 && id != LOBBY {
+            self.tails_bytes -= room.tail.bytes();
             self.rooms.remove(&id);
             self.typing.forget(id);
         }
@@ -113,7 +161,10 @@ impl RoomTable {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::tail::TailRead;
 
     const ROOM: RoomId = RoomId(7);
 
@@ -122,7 +173,54 @@ mod tests {
     }
 
     fn table() -> RoomTable {
-        RoomTable::new(head(3), 8, 2)
+        let room_tail_max = TailMax { changes: 100, bytes: 4000 };
+        let options = HubOptions { room_tail_max, tails_bytes_max: 10_000, ..HubOptions::default() };
+        RoomTable::new(head(3), &options)
+    }
+
+    /// A change of a bit more than a thousand bytes.
+    fn change(version: u64) -> EncodedChange {
+        EncodedChange { v1: Bytes::from(vec![b'x'; 1000]), ..EncodedChange::silent(Version(version), Seq(version)) }
+    }
+
+    /// The bytes of all tails, as counted and as they are.
+    fn bytes(rooms: &RoomTable) -> usize {
+        assert_eq!(rooms.tails_bytes, rooms.iter().map(|(_, room)| room.tail.bytes()).sum::<usize>());
+        rooms.tails_bytes
+    }
+
+    #[test]
+    fn long_messages_in_many_rooms_take_bounded_memory() {
+        let (mut rooms, bounds) = (table(), Bounds::default());
+        for id in 1..=100 {
+            rooms.add_cursor(RoomId(id), head(3));
+        }
+        for version in 4..=10 {
+            for id in 1..=100 {
+                assert!(rooms.append(RoomId(id), change(version), &bounds));
+                assert!(bytes(&rooms) <= 10_000);
+            }
+        }
+        assert!(bounds.times("hub.tails_bytes_max") > 0 && bounds.times("hub.room_tail_max.bytes") == 0);
+        // The rooms that were written to last keep their newest change.
+        let keeps = |id| matches!(rooms.tail(RoomId(id)).unwrap().read_after(Version(9)), TailRead::Next(_));
+        assert!((97..=100).all(keeps) && !(1..=50).any(keeps));
+        assert!(!rooms.append(RoomId(101), change(4), &bounds));
+        (1..=100).for_each(|id| rooms.skip_to(RoomId(id), head(20)));
+        assert_eq!(bytes(&rooms), 0);
+    }
+
+    #[test]
+    fn one_room_does_not_take_the_memory_of_all() {
+        let (mut rooms, bounds) = (table(), Bounds::default());
+        rooms.add_cursor(ROOM, head(3));
+        for version in 4..=100 {
+            rooms.append(ROOM, change(version), &bounds);
+        }
+        assert!(bytes(&rooms) <= 4000 && bounds.times("hub.room_tail_max.bytes") > 0);
+        assert_eq!(bounds.times("hub.tails_bytes_max"), 0);
+        rooms.release_cursor(ROOM, 0);
+        assert_eq!(bytes(&rooms), 0);
     }
 
     #[test]

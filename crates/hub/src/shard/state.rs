@@ -59,14 +59,14 @@ impl Shard {
             now: MonotonicMs::default(),
             registry: Registry::new(options.devices_per_user, options.presence_linger),
             slots: SlotTable::default(),
-            rooms: RoomTable::new(lobby, options.tail_envelopes_max, options.room_tail_envelopes_max),
+            rooms: RoomTable::new(lobby, options),
             queues: RunQueues::default(),
             reads: StoreReads::default(),
             jobs: Jobs::default(),
             hello: HelloWindow::default(),
             entries: EntryReads::default(),
             watches: PresenceWatches::default(),
-            broadcast: Broadcast::new(options.ring_events_max),
+            broadcast: Broadcast::new(options.ring_events_max, options.ring_bytes_max),
             revocations: Revocations::default(),
             drain: None,
             scratch: Scratch::default(),
@@ -159,8 +159,11 @@ impl Shard {
 
     /// Sends a session something outside of rooms' order.
     pub(super) fn notify(&mut self, index: usize, key: CoalesceKey, frame: Bytes) {
-        let waiting_max = self.environment.options.waiting_envelopes_max;
-        self.slots[index].session.notify(key, frame, waiting_max);
+        let Environment { options, metrics, .. } = &self.environment;
+        let (envelopes_max, bytes_max) = (options.waiting_envelopes_max, options.waiting_bytes_max);
+        if let Some(bytes) = self.slots[index].session.notify(key, frame, envelopes_max, bytes_max) {
+            metrics.bounds.record("hub.waiting_max", bytes as u64);
+        }
         self.mark_ready(index);
     }
 

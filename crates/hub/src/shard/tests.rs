@@ -19,7 +19,7 @@ use super::jobs::Done;
 use super::state::Shard;
 use super::{Environment, Ports};
 use crate::clock::MonotonicMs;
-use crate::inbox::{Delivery, Inbox};
+use crate::inbox::{Delivery, Inbox, InboxMax};
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
@@ -139,7 +139,7 @@ struct Stage {
 
 impl Stage {
     fn open() -> Self {
-        let inboxes: Arc<[Arc<Inbox>]> = Arc::from([Arc::new(Inbox::new(100))]);
+        let inboxes: Arc<[Arc<Inbox>]> = Arc::from([Arc::new(Inbox::new(InboxMax::new(&HubOptions::default())))]);
         let server = Arc::new(Server(Arc::clone(&inboxes)));
         let environment = Environment {
             index: 0,

@@ -15,11 +15,17 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use teahouse_core::token::Revoked;
 use teahouse_core::{AcceptOrder, Revocation, UserId};
+use teahouse_hub::tail::TailMax;
 use teahouse_hub::{Dialect, HubOptions};
 use test_bed::{PATIENCE, Received, TestBed, small_options, token_mark};
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message as Wire;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+/// A tail of this many changes.
+fn changes(changes: usize) -> TailMax {
+    TailMax { changes, bytes: 1 << 20 }
+}
 
 #[tokio::test]
 async fn h0_a_normal_leave() {
@@ -113,7 +119,7 @@ async fn frames_after_the_upgrade_request_are_read() {
 
 #[tokio::test]
 async fn h9_a_stalled_reader_receives_everything_in_order_and_delays_nobody() {
-    let mut bed = TestBed::start(HubOptions { tail_envelopes_max: 16, send_buffer_bytes: 4096, ..small_options() });
+    let mut bed = TestBed::start(HubOptions { tail_max: changes(16), send_buffer_bytes: 4096, ..small_options() });
     let (mut stalled, mut live) = (bed.connect(1).await, bed.connect(2).await);
     stalled.receive_count(2).await;
     bed.history.failures.store(2, Ordering::Relaxed);
@@ -133,7 +139,7 @@ async fn h9_a_stalled_reader_receives_everything_in_order_and_delays_nobody() {
 
 #[tokio::test]
 async fn p10_private_messages_reach_only_the_receiver_who_misses_none_when_stalled() {
-    let mut bed = TestBed::start(HubOptions { tail_envelopes_max: 4, send_buffer_bytes: 4096, ..small_options() });
+    let mut bed = TestBed::start(HubOptions { tail_max: changes(4), send_buffer_bytes: 4096, ..small_options() });
     let (mut sender, mut receiver) = (bed.connect(1).await, bed.connect(2).await);
     receiver.receive_count(2).await;
     let long = "x".repeat(2000);
@@ -326,7 +332,7 @@ async fn presence_a_count_that_was_true_between_two_ticks_only_is_corrected() {
 
 #[tokio::test]
 async fn a_session_receives_what_was_posted_since_its_handshake_and_nothing_older() {
-    let mut bed = TestBed::start(HubOptions { tail_envelopes_max: 2, ..small_options() });
+    let mut bed = TestBed::start(HubOptions { tail_max: changes(2), ..small_options() });
     bed.post(3, "before.");
     bed.lobby = Some(bed.hub.lobby_head());
     for number in 1..=5 {

@@ -8,7 +8,7 @@ use teahouse_core::{
     User, UserId, Version,
 };
 
-use super::bodies::{Beat, LimitsBody, MessageBody, OwnReactions, RoomBody};
+use super::bodies::{Beat, LimitsBody, MessageBody, OwnReactions, ReactionsChange, RoomBody};
 use super::events::{self, OnlineCount};
 use crate::envelope::{event, response};
 use crate::person::PersonBody;
@@ -117,7 +117,8 @@ pub fn caught_up(room: RoomId, version: Version, my_reactions: &OwnReactions) ->
 
 // ── Events ──
 
-/// `message`: insert or replace by id. Live envelopes name the change; those of a catch-up do not.
+/// `message`: insert or replace by id. Live envelopes name the change; those of a catch-up do not. A live reaction is
+/// a [`change`] instead.
 #[must_use]
 pub fn message(message: &Message, change: Option<&MessageChange>) -> String {
     event("message", MessageBody::new(message, change))
@@ -132,6 +133,12 @@ pub fn without_change(live: &[u8]) -> Vec<u8> {
         Some(place) => [&live[..place], b"}}"].concat(),
         None => live.to_vec(),
     }
+}
+
+/// `change`: this user added a reaction (`on`) or removed it. `message` is the message after that.
+#[must_use]
+pub fn change(message: &Message, by: UserId, emoji: &str, on: bool) -> String {
+    event("change", ReactionsChange::new(message, by, emoji, on))
 }
 
 /// `read`: a user has read a room up to a seq.

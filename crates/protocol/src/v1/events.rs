@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
-use super::bodies::{LimitsBody, MessageBody, OwnReactions, OwnUser, RoomBody};
+use super::bodies::{LimitsBody, MessageBody, OwnReactions, OwnUser, ReactionsChange, RoomBody};
 use crate::person::PersonBody;
 use crate::schema;
 use crate::time::Rfc3339;
@@ -26,6 +26,7 @@ events! {
     "catch_up" => CatchUp,
     "caught_up" => CaughtUp<'static>,
     "message" => MessageBody<'static>,
+    "change" => ReactionsChange<'static>,
     "read" => Read,
     "typing" => Typing,
     "presence" => Presence,

@@ -105,9 +105,10 @@ fn the_sections_of_schemas_have_every_field() {
     for (name, field) in [("Message", "change"), ("Room", "peer"), ("Room", "last_message"), ("Room", "reads")] {
         assert!(section(&format!("#### {name}")).contains(&format!("`{field}`?")), "{name}: `{field}`");
     }
-    for kind in ["new", "edit", "delete", "react"] {
+    for kind in ["new", "edit", "delete"] {
         assert!(section("#### Message").contains(&format!(r#"{{"kind":"{kind}""#)), "{kind}");
     }
+    assert!(row(&section("### Events"), "`change`")[1].contains(r#"{"kind":"react","user","emoji","on"}"#));
 }
 
 /// The routes that a row of a table has in its first cell: methods, then paths, both separated by commas.

@@ -109,7 +109,10 @@ fn messages() -> Vec<Golden> {
         format!(r#"{open},"change":{change}}}}}"#)
     };
     let by = UserId(9);
-    let react = |on| MessageChange::React { by, emoji: "👍".into(), on };
+    let react = |reactions: &[(&str, u32)], on| {
+        let reactions = reactions.iter().map(|(emoji, count)| ((*emoji).to_owned(), *count)).collect();
+        change(&Message { reactions, ..message("not repeated") }, by, "👍", on)
+    };
     let full = concat!(
         r#"{"type":"message","data":{"id":81,"room":1,"seq":40,"version":57,"client_id":"c-1","#,
         r#""sender":{"id":7,"username":"amy","nickname":"Amy","avatar":""},"content":"hi @bob @cat","kind":"text","#,
@@ -141,12 +144,18 @@ fn messages() -> Vec<Golden> {
             with(r#"{"kind":"delete","user":9}"#),
         ),
         golden(
-            message_event(&message("hi"), Some(&react(true))),
-            with(r#"{"kind":"react","user":9,"emoji":"👍","on":true}"#),
+            react(&[("❤️", 1), ("👍", 3)], true),
+            concat!(
+                r#"{"type":"change","data":{"id":81,"room":1,"version":57,"reactions":{"❤️":1,"👍":3},"#,
+                r#""change":{"kind":"react","user":9,"emoji":"👍","on":true}}}"#
+            ),
         ),
         golden(
-            message_event(&message("hi"), Some(&react(false))),
-            with(r#"{"kind":"react","user":9,"emoji":"👍","on":false}"#),
+            react(&[], false),
+            concat!(
+                r#"{"type":"change","data":{"id":81,"room":1,"version":57,"reactions":{},"#,
+                r#""change":{"kind":"react","user":9,"emoji":"👍","on":false}}}"#
+            ),
         ),
         golden(message_event(&fixtures::full_message(), None), full),
         golden(message_event(&notice, None), notice_expect),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::fixture::{DEVICES, Device, NO_LIMITS, Server, User};
 
 mod acks;
+mod amplification;
 mod backend;
 mod changes;
 mod convergence;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::delivered::States;
+use super::delivered::{self, Reactions, States};
 use crate::db_state::{DbState, Message};
 use crate::index::RunIndex;
 use crate::verdict::{Rule, Violation};
@@ -24,10 +24,10 @@ pub fn check(run: &RunIndex<'_>, db: &DbState, states: &States<'_>) -> Vec<Viola
             requests.entry(*message).or_default().push((exchange.socket.user, exchange.body, version));
         }
     }
-    let mut found = Vec::new();
+    let (mut found, changed_reactions) = (Vec::new(), delivered::reactions(run));
     for row in &db.messages {
         let requests = requests.remove(&row.id).unwrap_or_default();
-        let problem = versions(row, &requests, states)
+        let problem = versions(row, &requests, states, &changed_reactions)
             .or_else(|| deletion(row, &requests))
             .or_else(|| edit(row, &requests))
             .or_else(|| reactions(row, &requests));
@@ -49,7 +49,7 @@ fn violation(message: u64, what: String) -> Violation {
 }
 
 /// An acknowledged version of a room is the acknowledged change.
-fn versions(row: &Message, requests: &Requests<'_>, states: &States<'_>) -> Option<String> {
+fn versions(row: &Message, requests: &Requests<'_>, states: &States<'_>, reactions: &Reactions<'_>) -> Option<String> {
     requests.iter().find_map(|(_, change, version)| {
         let version = (*version)?;
         if row.version < version {
@@ -58,14 +58,20 @@ fn versions(row: &Message, requests: &Requests<'_>, states: &States<'_>) -> Opti
                 row.id, row.version
             ));
         }
-        let (_, state) = states.get(&(row.room, version))?;
-        let is_change = state.id == row.id
-            && match change {
-                RequestBody::Edit { content, .. } => state.deleted || state.content == *content,
-                RequestBody::Delete { .. } => state.deleted,
-                _ => true,
-            };
-        (!is_change)
+        let whole = states.get(&(row.room, version)).map(|(_, state)| state);
+        let reaction = reactions.get(&(row.room, version));
+        // An edit or a reaction without effect is acknowledged with the version of an earlier change.
+        let is_whole = whole.is_none_or(|state| {
+            state.id == row.id
+                && match change {
+                    RequestBody::Edit { content, .. } => state.deleted || state.content == *content,
+                    RequestBody::Delete { .. } => state.deleted,
+                    _ => true,
+                }
+        });
+        let is_reaction =
+            reaction.is_none_or(|reaction| reaction.id == row.id && !matches!(change, RequestBody::Delete { .. }));
+        (!is_whole || !is_reaction)
             .then(|| format!("{change:?} was acknowledged as version {version}, which was delivered as another change"))
     })
 }

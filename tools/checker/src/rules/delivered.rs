@@ -1,12 +1,12 @@
 //! Every delivered message was sent before, has its stored position, and each version of a room is one state of one
-//! message for all clients, whether live, in a catch-up or in a history page.
+//! message for all clients, whether live (as a whole, or its reactions alone), in a catch-up or in a history page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::db_state::{self, DbState};
 use crate::index::RunIndex;
 use crate::verdict::{Rule, Violation};
-use crate::wire::{Entry, Message, RequestBody};
+use crate::wire::{Entry, Message, ReactionsChange, RequestBody};
 
 /// The first delivery of each (room, version): event and message.
 pub type States<'a> = BTreeMap<(u64, u64), (usize, &'a Message)>;
@@ -19,6 +19,19 @@ pub fn states<'a>(run: &'a RunIndex<'_>) -> States<'a> {
         states.entry((message.room, message.version)).or_insert((*index, message));
     }
     states
+}
+
+/// The first delivery of each (room, version) that was a change of reactions.
+pub type Reactions<'a> = BTreeMap<(u64, u64), &'a ReactionsChange>;
+
+/// Collects the first delivery of each change of reactions.
+#[must_use]
+pub fn reactions<'a>(run: &RunIndex<'a>) -> Reactions<'a> {
+    let mut reactions = Reactions::new();
+    for (_, _, change) in &run.reactions {
+        reactions.entry((change.room, change.version)).or_insert(change);
+    }
+    reactions
 }
 
 /// Checks every message received over v1.
@@ -54,7 +67,60 @@ pub fn check(run: &RunIndex<'_>, db: &DbState, states: &States<'_>) -> Vec<Viola
         }
     }
     found.extend(times(run));
+    found.extend(changes_of_reactions(run, db, states, &stored, &members));
     found
+}
+
+/// Checks every live change of reactions.
+fn changes_of_reactions(
+    run: &RunIndex<'_>,
+    db: &DbState,
+    states: &States<'_>,
+    stored: &BTreeMap<u64, &db_state::Message>,
+    members: &BTreeSet<(u64, u64)>,
+) -> Vec<Violation> {
+    let (first, mut found, mut reported) = (reactions(run), Vec::new(), BTreeSet::new());
+    for (index, socket, change) in &run.reactions {
+        let key = (change.room, change.version);
+        let row = stored.get(&change.id).filter(|row| row.room == change.room && row.version >= change.version);
+        let whole = states.get(&key).map(|(_, message)| message);
+        let problem = if row.is_none() {
+            Some("it is not stored there at that version".to_owned())
+        } else if whole.is_some_and(|whole| (whole.id, &whole.reactions) != (change.id, &change.reactions)) {
+            Some(format!("one version with two states: {change:?} and {whole:?}"))
+        } else if first[&key] != *change {
+            Some(format!("one version with two changes: {change:?} and {:?}", first[&key]))
+        } else if let Some(row) = row.filter(|row| row.version == change.version)
+            && counts(row) != change.reactions
+        {
+            Some(format!("it was delivered with {:?} and is stored with {:?}", change.reactions, row.reactions))
+        } else if !may_read(db, members, change.room, socket.user) {
+            Some(format!("it was delivered to user {}, who was never in room {}", socket.user, change.room))
+        } else {
+            None
+        };
+        if let Some(problem) = problem
+            && reported.insert(change.id)
+        {
+            let what = format!(
+                "reactions to message {} (room {}, version {}): {problem}",
+                change.id, change.room, change.version
+            );
+            let mut violation = Violation::of_message(Rule::Delivered, Some(change.id), None, what);
+            violation.about.until = Some(*index);
+            found.push(violation);
+        }
+    }
+    found
+}
+
+/// The number of reactions to a stored message, by emoji.
+fn counts(row: &db_state::Message) -> BTreeMap<String, u64> {
+    let mut reactions = BTreeMap::new();
+    for (emoji, _) in &row.reactions {
+        *reactions.entry(emoji.clone()).or_insert(0) += 1;
+    }
+    reactions
 }
 
 /// The event at which each message was first sent, by user and key or content.
@@ -108,10 +174,7 @@ fn differs_from_store(message: &Message, row: &db_state::Message) -> Option<Stri
     if message.version != row.version {
         return None;
     }
-    let mut reactions = BTreeMap::new();
-    for (emoji, _) in &row.reactions {
-        *reactions.entry(emoji.clone()).or_insert(0) += 1;
-    }
+    let reactions = counts(row);
     let here = (&message.content, message.deleted, message.edited_at.is_some(), &message.reactions);
     let there = (&row.content, row.deleted, row.edited, &reactions);
     (here != there).then(|| format!("it was delivered as {here:?} and is stored as {there:?}"))

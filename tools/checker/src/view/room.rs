@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::RuleBroken;
-use crate::wire::{Change, Entry, Message, Page};
+use crate::wire::{Change, Entry, Message, Page, ReactionsChange};
 
 /// The state of one room.
 #[derive(Clone, Default, Debug)]
@@ -261,10 +261,25 @@ impl RoomView {
 
     // ── Messages ──
 
-    pub(super) fn apply_message(&mut self, me: u64, message: &Message) -> Result<(), RuleBroken> {
+    fn check_not_void(&self) -> Result<(), RuleBroken> {
         if self.must_be_removed || self.must_reset {
             return Err(RuleBroken::at(self.id, "a message of a room that must be removed or reset"));
         }
+        Ok(())
+    }
+
+    /// Moves the version to the next one, which a live envelope has.
+    fn advance(&mut self, version: u64) -> Result<(), RuleBroken> {
+        if version != self.version + 1 {
+            let kind = if version <= self.version { "a repeat" } else { "a gap" };
+            return Err(RuleBroken::at(self.id, format!("{kind}: live version {version} at version {}", self.version)));
+        }
+        self.version = version;
+        Ok(())
+    }
+
+    pub(super) fn apply_message(&mut self, message: &Message) -> Result<(), RuleBroken> {
+        self.check_not_void()?;
         if let Some(catch_up) = &mut self.catch_up {
             if message.change.is_some() || message.version <= catch_up.at {
                 let what = format!(
@@ -285,27 +300,44 @@ impl RoomView {
         let Some(change) = &message.change else {
             return Err(RuleBroken::at(self.id, format!("live version {} without its change", message.version)));
         };
-        if message.version != self.version + 1 {
-            let kind = if message.version <= self.version { "a repeat" } else { "a gap" };
-            return Err(RuleBroken::at(
-                self.id,
-                format!("{kind}: live version {} at version {}", message.version, self.version),
-            ));
-        }
-        self.version = message.version;
+        self.advance(message.version)?;
         if *change == Change::New {
             if message.seq != self.last_seq + 1 && self.low != u64::MAX {
                 return Err(RuleBroken::at(self.id, format!("live seq {} after seq {}", message.seq, self.last_seq)));
             }
             self.last_seq = self.last_seq.max(message.seq);
         }
-        if !self.is_loaded(message) || !self.store(message)? {
-            return Ok(());
+        if let Change::React { .. } = change {
+            return Err(RuleBroken::at(self.id, format!("a reaction repeats message {}", message.id)));
         }
-        if let Change::React { user, emoji, on } = change
-            && *user == me
-        {
-            let mine = self.mine.entry(message.id).or_default();
+        if self.is_loaded(message) {
+            self.store(message)?;
+        }
+        Ok(())
+    }
+
+    /// Applies a change of reactions. A message that is not held only moves the version, and so does one that a page of
+    /// history brought in a newer state.
+    pub(super) fn apply_change(&mut self, me: u64, change: &ReactionsChange) -> Result<(), RuleBroken> {
+        self.check_not_void()?;
+        if self.catch_up.is_some() {
+            let what = format!("version {} within a catch-up without its message", change.version);
+            return Err(RuleBroken::at(self.id, what));
+        }
+        self.advance(change.version)?;
+        let Change::React { user, emoji, on } = &change.change else {
+            let what = format!("message {} came without its content: {:?}", change.id, change.change);
+            return Err(RuleBroken::at(self.id, what));
+        };
+        let Some(held) = self.messages.get_mut(&change.id).filter(|held| held.version <= change.version) else {
+            return Ok(());
+        };
+        if held.deleted {
+            return Err(RuleBroken::at(self.id, format!("a reaction to message {}, which is deleted", change.id)));
+        }
+        (held.version, held.reactions) = (change.version, change.reactions.clone());
+        if *user == me {
+            let mine = self.mine.entry(change.id).or_default();
             if *on {
                 mine.insert(emoji.clone())
             } else {
@@ -368,8 +400,7 @@ impl RoomView {
         }
         for message in &page.messages {
             self.check_not_missed(message)?;
-            let is_newer = self.messages.get(&message.id).is_none_or(|held| held.version < message.version);
-            if self.store(message)? && is_newer {
+            if self.store(message)? {
                 let mine = page.my_reactions.get(&message.id).into_iter().flatten();
                 self.mine.insert(message.id, mine.cloned().collect());
             }

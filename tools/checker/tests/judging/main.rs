@@ -4,4 +4,5 @@
 mod model;
 mod mutations;
 mod random;
+mod reactions;
 mod sessions;

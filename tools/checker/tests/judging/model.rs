@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use teahouse_checker::db_state::{self, DbState};
 use teahouse_checker::wire::{
-    Change, Classic, Count, Entry, Message, Peer, Request, RequestBody, ServerBody, ServerEnvelope, UserRef, Welcome,
+    Change, Classic, Count, Entry, Message, Peer, ReactionsChange, Request, RequestBody, ServerBody, ServerEnvelope,
+    UserRef, Welcome,
 };
 use teahouse_checker::{Bounds, DeviceView, Dialect, End, Fact, History, ServerEvent, Socket};
 
@@ -346,7 +347,7 @@ impl Model {
                 continue;
             }
             if socket.dialect == Dialect::V1 {
-                self.deliver(&socket, None, ServerBody::Message(message(&row, Some(change.clone()))));
+                self.deliver(&socket, None, live(&row, change));
             } else if row.room == LOBBY {
                 let envelope = match change {
                     Change::New => Classic::Message { id, user_id: row.sender, content: row.content.clone() },
@@ -442,6 +443,16 @@ impl Model {
         let ack = json!({"online": self.online, "count": self.online.len()});
         self.record(&socket, Fact::EnvelopeReceived(ServerEnvelope { id: Some(id), body: ServerBody::Ack(ack) }));
     }
+}
+
+/// The live envelope of a change.
+pub(crate) fn live(row: &db_state::Message, change: &Change) -> ServerBody {
+    let change = change.clone();
+    if let Change::React { .. } = change {
+        let Message { id, room, version, reactions, .. } = message(row, None);
+        return ServerBody::Change(ReactionsChange { id, room, version, reactions, change });
+    }
+    ServerBody::Message(message(row, Some(change)))
 }
 
 /// A stored message as an envelope shows it.

@@ -52,7 +52,7 @@ pub(crate) fn check(name: &str, expect: &[Rule], live: impl FnOnce(&mut Model), 
 pub(crate) fn nothing(_: &mut Model) {}
 
 /// Positions of the matching events on a device's sockets.
-fn positions(model: &Model, device: &str, matches: impl Fn(&Fact) -> bool) -> Vec<usize> {
+pub(crate) fn positions(model: &Model, device: &str, matches: impl Fn(&Fact) -> bool) -> Vec<usize> {
     let of_device = |event: &Event| event.socket.as_ref().is_some_and(|socket| &*socket.device == device);
     let events = model.history.events.iter().enumerate();
     events.filter(|(_, event)| of_device(event) && matches(&event.fact)).map(|(position, _)| position).collect()

@@ -157,6 +157,7 @@ fn positions(history: &History, matches: impl Fn(&Fact) -> bool) -> Vec<usize> {
 fn live(history: &History) -> Vec<usize> {
     positions(history, |fact| match fact {
         Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Message(message), .. }) => message.change.is_some(),
+        Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Change(_), .. }) => true,
         Fact::ClassicReceived(envelope) => matches!(envelope, Classic::Message { .. }),
         _ => false,
     })
@@ -165,6 +166,7 @@ fn live(history: &History) -> Vec<usize> {
 fn room(fact: &Fact) -> u64 {
     match fact {
         Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Message(message), .. }) => message.room,
+        Fact::EnvelopeReceived(ServerEnvelope { body: ServerBody::Change(change), .. }) => change.room,
         _ => LOBBY,
     }
 }

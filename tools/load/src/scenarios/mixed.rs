@@ -130,6 +130,10 @@ impl Workload {
                 let due = Duration::from_micros(stamp.due_micros);
                 self.stopwatch.record(self.began.elapsed().saturating_sub(due));
             }
+        } else if envelopes::is_change(envelope) {
+            if let Some((LOBBY, version)) = envelopes::room_and_version(envelope) {
+                self.receipts.record_version(at, version);
+            }
         } else if envelopes::is_caught_up(envelope) {
             if let Some((LOBBY, version)) = envelopes::room_and_version(envelope) {
                 let version = u32::try_from(version).unwrap_or(u32::MAX);

@@ -140,6 +140,16 @@ impl Client {
                 message.as_object_mut().unwrap().remove("change");
                 view.messages.insert(number("id"), message);
             }
+            "change" => {
+                let view = self.rooms.get_mut(&number("room")).unwrap();
+                assert!(!view.catch_up, "a part of a message in a catch_up");
+                assert_eq!(number("version"), view.version + 1, "a live version is the next one");
+                view.version += 1;
+                if let Some(message) = view.messages.get_mut(&number("id")) {
+                    message["version"] = data["version"].clone();
+                    message["reactions"] = data["reactions"].clone();
+                }
+            }
             "caught_up" => {
                 let view = self.rooms.get_mut(&number("room")).unwrap();
                 assert!(std::mem::take(&mut view.catch_up), "caught up without a catch_up");
@@ -221,7 +231,7 @@ impl World {
         }
         for (index, room) in ROOMS.into_iter().enumerate() {
             let head = world.stored[index].head();
-            world.tails.push(Tail::new(head.0, head.1, tail_max));
+            world.tails.push(Tail::new(head.0, head.1, TailMax { changes: tail_max, bytes: 20_000 }));
             world.session.add_cursor(Cursor::at(room, head));
             // A room that the client does not name is live from here.
             let view = View { version: head.0.0, partial: true, ..View::default() };
@@ -240,12 +250,19 @@ impl World {
 
     fn change(&mut self, room: usize, what: u64) {
         let (message, what) = self.stored[room].change(ROOMS[room], what);
+        let (v1, whole) = match &what {
+            MessageChange::React { by, emoji, on } => {
+                (v1::change(&message, *by, emoji, *on), Some(text_frame(&v1::message(&message, None))))
+            }
+            _ => (v1::message(&message, Some(&what)), None),
+        };
         let change = EncodedChange {
             version: message.version,
             last_seq: self.stored[room].head().1,
             classic: None,
             classic_only: None,
-            v1: text_frame(&v1::message(&message, Some(&what))),
+            v1: text_frame(&v1),
+            whole,
             is_new: what == MessageChange::New,
             message: message.id,
             author: message.sender.id,
@@ -257,7 +274,7 @@ impl World {
     fn deliver(&mut self, count: usize) {
         for _ in 0..count {
             let Some((room, change)) = self.feed.pop_front() else { return };
-            self.tails[room].push(change);
+            self.tails[room].push(change, 0);
             self.session.mark_due(ROOMS[room]);
         }
     }
@@ -271,7 +288,7 @@ impl World {
 
     fn read(&mut self) {
         let (mut batch, mut reads) = (Batch::default(), Vec::new());
-        let (count, ring) = (count(2), Ring::new(1));
+        let (count, ring) = (count(2), Ring::new(1, 1000));
         let missed = |_: Language, _: Dialect| frame("missed");
         let tails = &self.tails;
         let tail_of = |id| ROOMS.iter().position(|room| *room == id).map(|index| &tails[index]);

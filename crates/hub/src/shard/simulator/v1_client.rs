@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use teahouse_checker::DeviceView;
-use teahouse_checker::wire::{self, Message, Page, Request, RequestBody, ServerBody, ServerEnvelope};
+use teahouse_checker::wire::{self, Message, Page, ReactionsChange, Request, RequestBody, ServerBody, ServerEnvelope};
 
 use super::store::pages::RESET_MESSAGES;
 use super::store::{EPOCH, Store};
@@ -81,6 +81,7 @@ impl V1Client {
         let answered = received.id.as_ref().filter(|_| is_answer).and_then(|id| self.unanswered.remove(id));
         match (&received.body, &answered) {
             (ServerBody::Message(message), _) => self.check_message(store, message)?,
+            (ServerBody::Change(change), _) => self.check_change(store, change)?,
             (ServerBody::Ack(data), Some(RequestBody::History { .. })) => {
                 let page = Page::deserialize(data).map_err(|error| error.to_string())?;
                 page.messages.iter().try_for_each(|message| self.check_message(store, message))?;
@@ -125,19 +126,32 @@ impl V1Client {
         Ok(())
     }
 
+    /// Checks that the message had these reactions at this version, and that this user may know it.
+    fn check_change(&self, store: &Store, said: &ReactionsChange) -> Check {
+        let room = store.rooms.get(&said.room).ok_or("a room that never existed")?;
+        let was = room.log.get(said.version as usize - 1).ok_or("a version that never existed")?;
+        ensure!(was.id.0 == said.id && has_reactions(was, &said.reactions), "a reaction that never existed");
+        ensure!(room.is_known_to(self.user, said.version), "a reaction after the user left the room");
+        Ok(())
+    }
+
     /// Checks that the message was in the store at its version, and that this user may know it.
     fn check_message(&self, store: &Store, said: &Message) -> Check {
         let room = store.rooms.get(&said.room).ok_or("a room that never existed")?;
         let was = room.log.get(said.version as usize - 1).ok_or("a version that never existed")?;
-        let reactions = was.reactions.iter().map(|(emoji, count)| (emoji.as_str(), u64::from(*count)));
         let is_it = was.id.0 == said.id
             && was.seq.0 == said.seq
             && was.sender.id.0 == said.sender.id
             && was.content == said.content
             && was.deleted == said.deleted
-            && said.reactions.iter().map(|(emoji, count)| (emoji.as_str(), *count)).eq(reactions);
+            && has_reactions(was, &said.reactions);
         ensure!(is_it, "a message that never existed");
         ensure!(room.is_known_to(self.user, said.version), "a message after the user left the room");
         Ok(())
     }
+}
+
+fn has_reactions(message: &teahouse_core::Message, said: &BTreeMap<String, u64>) -> bool {
+    let reactions = message.reactions.iter().map(|(emoji, count)| (emoji.as_str(), u64::from(*count)));
+    said.iter().map(|(emoji, count)| (emoji.as_str(), *count)).eq(reactions)
 }

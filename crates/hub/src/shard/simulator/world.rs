@@ -19,7 +19,7 @@ use super::store::Store;
 use super::{Check, Plan, StepKind};
 use crate::clock::MonotonicMs;
 use crate::feed::{Feed, LobbyHead};
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, InboxMax};
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
@@ -28,6 +28,7 @@ use crate::shard::connection::Connection;
 use crate::shard::jobs::Job;
 use crate::shard::state::Shard;
 use crate::shard::{Environment, Ports, poll};
+use crate::tail::TailMax;
 use fastrand::Rng;
 
 /// A real shard, and what its event loop would keep for it.
@@ -92,7 +93,7 @@ impl World {
         store.failures = rng.pick(&[0, 3, 20]);
         let store = SharedStore::new(store);
         let metrics = HubMetrics::default();
-        let inboxes: Arc<[_]> = (0..options.shards).map(|_| Arc::new(Inbox::new(options.inbox_commits_max))).collect();
+        let inboxes: Arc<[_]> = (0..options.shards).map(|_| Arc::new(Inbox::new(InboxMax::new(&options)))).collect();
         let (lobby, online) = (Arc::new(LobbyHead::default()), Arc::new(Online::default()));
         let feed = Feed::new(Arc::clone(&inboxes), Arc::clone(&lobby), metrics.clone());
         let next_session = Arc::new(AtomicU64::new(1));
@@ -375,11 +376,16 @@ fn draw_options(rng: &mut Rng) -> HubOptions {
         shards: rng.u64(1..=3) as usize,
         devices_per_user: rng.pick(&[1, 1, 2, 3, 8]),
         presence_linger: Duration::from_millis(rng.pick(&[0, 1000, 5000])),
-        tail_envelopes_max: rng.pick(&[1, 3, 8, 64]),
-        room_tail_envelopes_max: rng.pick(&[1, 2, 6, 64]),
+        // A change takes about 600 bytes.
+        tail_max: TailMax { changes: rng.pick(&[1, 3, 8, 64]), bytes: rng.pick(&[2000, 1 << 20, 1 << 20]) },
+        room_tail_max: TailMax { changes: rng.pick(&[1, 2, 6, 64]), bytes: rng.pick(&[2000, 1 << 20, 1 << 20]) },
+        tails_bytes_max: rng.pick(&[500, 5000, 1 << 20, 1 << 20]),
         ring_events_max: rng.pick(&[1, 3, 64]),
+        ring_bytes_max: rng.pick(&[500, 1 << 20]),
         inbox_commits_max: rng.pick(&[1, 2, 6, 1000]),
+        inbox_bytes_max: rng.pick(&[2000, 1 << 20, 1 << 20]),
         waiting_envelopes_max: rng.pick(&[2, 6, 64, 256]),
+        waiting_bytes_max: rng.pick(&[300, 1 << 20, 1 << 20]),
         ..HubOptions::default()
     }
 }

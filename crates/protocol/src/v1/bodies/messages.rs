@@ -52,11 +52,11 @@ pub struct MessageBody<'a> {
     send_time: Rfc3339,
     /// The change that this envelope reports; in live envelopes only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    change: Option<ChangeBody<'a>>,
+    change: Option<ChangeBody>,
 }
 
 impl<'a> MessageBody<'a> {
-    /// `change` is what a live envelope reports.
+    /// `change` is what a live envelope reports. A reaction has an envelope of its own, [`ReactionsChange`].
     #[must_use]
     pub fn new(message: &'a Message, change: Option<&'a MessageChange>) -> Self {
         Self {
@@ -74,16 +74,16 @@ impl<'a> MessageBody<'a> {
             edited_at: message.edited_at.map(Rfc3339),
             deleted: message.deleted,
             send_time: Rfc3339(message.sent_at),
-            change: change.map(ChangeBody::from),
+            change: change.and_then(ChangeBody::of_message),
         }
     }
 }
 
-/// A change of a message.
+/// A change that brings the whole message.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[schemars(rename = "Change")]
-enum ChangeBody<'a> {
+enum ChangeBody {
     /// It is new.
     New,
     /// Its content changed.
@@ -96,6 +96,40 @@ enum ChangeBody<'a> {
         /// The user who deleted it.
         user: u64,
     },
+}
+
+impl ChangeBody {
+    fn of_message(change: &MessageChange) -> Option<Self> {
+        match change {
+            MessageChange::New => Some(Self::New),
+            MessageChange::Edit { by } => Some(Self::Edit { user: by.0 }),
+            MessageChange::Delete { by } => Some(Self::Delete { user: by.0 }),
+            MessageChange::React { .. } => None,
+        }
+    }
+}
+
+/// A message's reactions changed. The message itself is not repeated, since it can be many times as long.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub(crate) struct ReactionsChange<'a> {
+    /// The message.
+    id: u64,
+    /// Its room.
+    room: u64,
+    /// The version of the room with this change.
+    version: u64,
+    /// The number of reactions after it, by emoji.
+    #[serde(serialize_with = "reaction_counts")]
+    #[schemars(with = "Numbers")]
+    reactions: &'a [(String, u32)],
+    /// The change.
+    change: ReactionChange<'a>,
+}
+
+/// A change of a message's reactions.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum ReactionChange<'a> {
     /// A user added or removed a reaction.
     React {
         /// The user.
@@ -107,13 +141,14 @@ enum ChangeBody<'a> {
     },
 }
 
-impl<'a> From<&'a MessageChange> for ChangeBody<'a> {
-    fn from(change: &'a MessageChange) -> Self {
-        match change {
-            MessageChange::New => Self::New,
-            MessageChange::Edit { by } => Self::Edit { user: by.0 },
-            MessageChange::Delete { by } => Self::Delete { user: by.0 },
-            MessageChange::React { by, emoji, on } => Self::React { user: by.0, emoji, on: *on },
+impl<'a> ReactionsChange<'a> {
+    pub(crate) fn new(message: &'a Message, by: UserId, emoji: &'a str, on: bool) -> Self {
+        Self {
+            id: message.id.0,
+            room: message.room.0,
+            version: message.version.0,
+            reactions: &message.reactions,
+            change: ReactionChange::React { user: by.0, emoji, on },
         }
     }
 }

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use super::{private_room, public_room, server_and_users};
 use crate::fixture::Device;
 
-/// Reads to the next change of this kind, and returns the message.
+/// Reads to the next change of this kind. Of a reaction that is all; of any other change, the whole message.
 async fn change(device: &mut Device, kind: &str) -> Value {
-    device.wait_for(|one| one["type"] == "message" && one["data"]["change"]["kind"] == kind).await["data"].take()
+    let of_type = if kind == "react" { "change" } else { "message" };
+    device.wait_for(|one| one["type"] == of_type && one["data"]["change"]["kind"] == kind).await["data"].take()
 }
 
 #[tokio::test]
@@ -56,7 +57,8 @@ async fn a_live_change_names_its_kind_and_its_user() {
     assert_eq!(change(&mut his, "new").await["change"], json!({"kind": "new"}));
     his.request("react", json!({"message": id, "emoji": "🍵", "on": true})).await;
     let expect = json!({"kind": "react", "user": bea.id, "emoji": "🍵", "on": true});
-    assert_eq!(change(&mut hers, "react").await["change"], expect);
+    let reacted = change(&mut hers, "react").await;
+    assert_eq!((&reacted["id"], &reacted["reactions"], &reacted["change"]), (&id, &json!({"🍵": 1}), &expect));
     his.request("react", json!({"message": id, "emoji": "🍵", "on": false})).await;
     assert_eq!(change(&mut hers, "react").await["change"]["on"], json!(false));
     hers.request("edit", json!({"message": id, "content": "hi!"})).await;
