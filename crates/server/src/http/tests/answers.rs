@@ -1,10 +1,14 @@
 //! Large answers: pages are bounded in bytes and go on where they stopped, and an answer keeps its place until it is
 //! written.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::Response;
+use futures_util::stream::pending;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -160,4 +164,27 @@ async fn an_answer_keeps_its_place_until_it_is_written() {
         read += 1;
     }
     requests.join_all().await;
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_arrive_are_bounded_for_each_address() {
+    const BODY_BYTES: usize = 60_000;
+    let fixture = unlimited(&[("TEAHOUSE_LIMITS__LOGINS_BURST", "100000")]);
+    let log_in = |address: &str, body: Body| {
+        let request = request("POST", "/api/auth/login", None).header("content-length", BODY_BYTES);
+        Box::pin(fixture.router.clone().oneshot(from(address, request.body(body).unwrap())))
+    };
+    let whole = || Body::from(" ".repeat(BODY_BYTES));
+    let mut slow = Vec::new();
+    for _ in 0..100 {
+        let mut request = log_in("203.0.113.9", Body::from_stream(pending::<Result<Bytes, Infallible>>()));
+        if request.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            slow.push(request);
+        }
+    }
+    assert_eq!(log_in("203.0.113.9", whole()).await.unwrap().status(), 429);
+    assert!((50..80).contains(&slow.len()), "{} bodies at once", slow.len());
+    assert_eq!(log_in("203.0.113.10", whole()).await.unwrap().status(), 422, "another address");
+    slow.clear();
+    assert_eq!(log_in("203.0.113.9", whole()).await.unwrap().status(), 422, "the bodies are gone");
 }
