@@ -146,7 +146,7 @@ async fn changes(app: &App, user: UserId, room: RoomId, since: Version) -> Resul
     let changes = read_changes(app, user, room, since).await.map_err(hide_room)?;
     let own = own_reactions(changes.own_reactions);
     let page = &changes.page;
-    Ok(respond(&Changes::new(app.store.epoch(), page.reset, &page.messages, page.through, &own)))
+    Ok(respond(&Changes::new(app.store.epoch(), page.reset, &page.messages, (page.through, !page.complete), &own)))
 }
 
 /// Over a socket this also subscribes to what changes, so the hub handles it; this is the single response.
