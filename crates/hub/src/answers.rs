@@ -192,6 +192,15 @@ struct Permit {
 }
 
 impl AnswerPermit {
+    /// The same for an answer that may have none, since it is never large.
+    #[must_use]
+    pub fn hold_if_any(permit: Option<Self>, answer: Bytes) -> Bytes {
+        match permit {
+            Some(permit) => permit.hold(answer),
+            None => answer,
+        }
+    }
+
     /// The encoded answer, which counts with its real size until all of it is written or dropped.
     #[must_use]
     pub fn hold(self, answer: Bytes) -> Bytes {

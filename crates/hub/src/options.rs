@@ -39,6 +39,9 @@ pub struct HubOptions {
     /// Envelopes that wait for one session outside of rooms. Beyond this many notifications the session is sent
     /// `events_missed`; beyond this many replies its requests are not read.
     pub waiting_envelopes_max: usize,
+    /// Bytes of replies that wait for one session; beyond them its requests are not read. Several pages of history, so
+    /// that a session which reads waits for nothing.
+    pub waiting_bytes_max: usize,
     /// The kernel's send buffer of one socket in bytes (the kernel doubles it); it bounds what a stalled reader costs.
     pub send_buffer_bytes: usize,
 }
@@ -61,6 +64,7 @@ impl Default for HubOptions {
             heartbeat_interval: limits::HEARTBEAT_INTERVAL,
             inbox_commits_max: 16 * 1024,
             waiting_envelopes_max: 256,
+            waiting_bytes_max: 512 * 1024,
             send_buffer_bytes: 64 * 1024,
         }
     }

@@ -378,6 +378,7 @@ fn draw_options(rng: &mut Rng) -> HubOptions {
         ring_events_max: rng.pick(&[1, 3, 64]),
         inbox_commits_max: rng.pick(&[1, 2, 6, 1000]),
         waiting_envelopes_max: rng.pick(&[2, 6, 64, 256]),
+        waiting_bytes_max: rng.pick(&[500, 5000, 512 * 1024]),
         ..HubOptions::default()
     }
 }

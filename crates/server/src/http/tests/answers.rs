@@ -11,6 +11,8 @@ use axum::http::Response;
 use futures_util::stream::pending;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use teahouse_core::UserId;
+use teahouse_store::{SiteUser, Subject};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
@@ -187,4 +189,56 @@ async fn bodies_that_do_not_arrive_are_bounded_for_each_address() {
     assert_eq!(log_in("203.0.113.10", whole()).await.unwrap().status(), 422, "another address");
     slow.clear();
     assert_eq!(log_in("203.0.113.9", whole()).await.unwrap().status(), 422, "the bodies are gone");
+}
+
+#[tokio::test]
+async fn beyond_the_bytes_of_all_answers_requests_are_overloaded() {
+    let fixture = unlimited(&[("TEAHOUSE_ANSWERS__BYTES_MAX", "1MiB")]);
+    let amy = fixture.join("amy").await;
+    fixture.fill_lobby(&amy, 10, 4000).await;
+    let request_of = |user: &TestUser, path: &str| {
+        fixture.router.clone().oneshot(request("GET", path, Some(user)).body(Body::empty()).unwrap())
+    };
+    let mut unread = Vec::new();
+    let refused = loop {
+        assert!(unread.len() < 20, "never refused");
+        let user = fixture.join(&format!("user{}", unread.len())).await;
+        let response = request_of(&user, "/api/v1/rooms/1/messages").await.unwrap();
+        match response.status().as_u16() {
+            200 => unread.push(response),
+            _ => break response,
+        }
+    };
+    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    assert!(unread.len() >= 5, "{} answers", unread.len());
+    assert!(fixture.app.bounds.times("answers.bytes_max") > 0);
+    assert_eq!(request_of(&amy, "/api/v1/rooms/1/messages").await.unwrap().status(), 503);
+    assert_eq!(request_of(&amy, "/api/auth/me").await.unwrap().status(), 200, "short answers are given");
+    unread.pop();
+    assert_eq!(request_of(&amy, "/api/v1/rooms/1/messages").await.unwrap().status(), 200, "one was written");
+}
+
+#[tokio::test]
+async fn the_list_of_everybody_online_is_sent_piece_by_piece() {
+    const USERS: u64 = 150;
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
+    for id in 1000..1000 + USERS {
+        let (subject, username) = (Subject::Id(UserId(id)), format!("user{id}"));
+        let user = SiteUser { subject, username, email: None, now: fixture.app.now() };
+        fixture.app.store.ensure_site_user(user).await.unwrap();
+    }
+    *fixture.live.online.lock().unwrap() = (1000..1000 + USERS).map(UserId).collect();
+    let get = request("GET", "/api/chat/online-users", Some(&amy)).body(Body::empty()).unwrap();
+    let mut body = fixture.router.clone().oneshot(get).await.unwrap().into_body();
+    let (mut pieces, mut text) = (0, Vec::new());
+    while let Some(piece) = body.frame().await {
+        text.extend(piece.unwrap().into_data().unwrap());
+        pieces += 1;
+    }
+    assert!(pieces >= 3, "{pieces} pieces");
+    let body: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(body["data"]["count"], USERS);
+    let ids = numbers(body["data"]["users"].as_array().unwrap(), "user_id");
+    assert_eq!(ids, (1000..1000 + USERS).collect::<Vec<_>>());
 }
