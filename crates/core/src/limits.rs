@@ -65,6 +65,9 @@ pub const EMAIL_CHARS_MAX: usize = 254;
 pub const PAGE_MESSAGES_MAX: u32 = 100;
 /// Messages in one page of history by default.
 pub const PAGE_MESSAGES_DEFAULT: u32 = 50;
+/// Bytes of one page of messages, members or users, about: eight of the longest messages, or some hundred that are
+/// usual. A page has fewer entries than requested rather than more bytes, and always one.
+pub const PAGE_BYTES_MAX: usize = 128 * 1024;
 /// The maximum of an unread count.
 pub const UNREAD_MAX: u32 = 999;
 /// Devices of one user with a live session: a phone, a laptop and a few browsers.

@@ -36,6 +36,17 @@ pub struct Message {
     pub sent_at: Timestamp,
 }
 
+impl Message {
+    /// About how many bytes it has in an answer: its texts, and as much again for names and numbers as most have.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        // Each emoji may come a second time, among the reader's own.
+        let reactions: usize = self.reactions.iter().map(|(emoji, _)| 2 * (emoji.len() + 8)).sum();
+        let client_id = self.client_id.as_ref().map_or(0, String::len);
+        256 + self.content.len() + self.sender.size() + client_id + 16 * self.mentions.len() + reactions
+    }
+}
+
 /// The kind of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum MessageKind {

@@ -15,6 +15,14 @@ pub struct Profile {
     pub avatar: String,
 }
 
+impl Profile {
+    /// About how many bytes it has in an answer.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        64 + self.username.len() + self.nickname.len() + self.avatar.len()
+    }
+}
+
 /// Everything that the server knows about a user except the password's hash.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct User {

@@ -2,6 +2,7 @@
 //!
 //! A [`Hub`] is a set of shards, one thread each; a user always lives on the same one. See ARCHITECTURE.md.
 
+mod answers;
 mod bounds;
 pub mod clock;
 mod feed;
@@ -20,6 +21,7 @@ mod shard;
 pub mod tail;
 pub mod websocket;
 
+pub use answers::{AnswerOptions, AnswerPermit, AnswerRefusal, Answers};
 pub use bounds::Bounds;
 pub use feed::Feed;
 pub use hub::{Hub, HubClosed, PreparedHub};

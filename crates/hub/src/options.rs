@@ -53,7 +53,8 @@ pub struct HubOptions {
     /// Envelopes that wait for one session outside of rooms. Beyond this many notifications the session is sent
     /// `events_missed`; beyond this many replies its requests are not read.
     pub waiting_envelopes_max: usize,
-    /// Bytes of the notifications among them. Only a site's backend publishes longer ones than a few hundred bytes.
+    /// Bytes of the same: beyond them the session is sent `events_missed`, or its requests are not read. Several pages of
+    /// history, so that a session which reads waits for nothing.
     pub waiting_bytes_max: usize,
     /// The kernel's send buffer of one socket in bytes (the kernel doubles it); it bounds what a stalled reader costs.
     pub send_buffer_bytes: usize,
@@ -80,7 +81,7 @@ impl Default for HubOptions {
             inbox_commits_max: 16 * 1024,
             inbox_bytes_max: 16 * MIB,
             waiting_envelopes_max: 256,
-            waiting_bytes_max: MIB,
+            waiting_bytes_max: 512 * 1024,
             send_buffer_bytes: 64 * 1024,
         }
     }

@@ -16,6 +16,8 @@ use teahouse_core::{
 use teahouse_protocol::v1::LimitsBody;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::answers::AnswerPermit;
+
 /// A future that the hub awaits on a shard.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -144,13 +146,15 @@ pub struct Response {
     pub envelope: Option<String>,
     /// The other effect on the session, if any.
     pub effect: Option<SessionEffect>,
+    /// The place of the envelope, or of the welcome, among the large answers; held until it is written.
+    pub permit: Option<AnswerPermit>,
 }
 
 impl Response {
     /// A response that only sends an envelope.
     #[must_use]
     pub fn with_envelope(envelope: String) -> Self {
-        Self { envelope: Some(envelope), effect: None }
+        Self { envelope: Some(envelope), ..Self::default() }
     }
 }
 

@@ -99,6 +99,17 @@ impl Session {
         self.v1.as_ref().is_none_or(|v1| matches!(v1.phase, Phase::Live))
     }
 
+    /// From now on only replies go out, the close frame last. What else waits for the session is dropped: it may keep
+    /// its socket for seconds, and its user may have opened many meanwhile.
+    pub(crate) fn begin_closing(&mut self) {
+        self.closing = true;
+        self.output.notifications = None;
+        self.cursors.iter_mut().for_each(Cursor::drop_page);
+        if let Some(Phase::Welcoming { deferred_requests, .. }) = self.v1.as_mut().map(|v1| &mut v1.phase) {
+            *deferred_requests = Vec::new();
+        }
+    }
+
     /// Counts a malformed envelope. Returns whether the session exceeded its limit.
     pub(crate) fn record_malformed(&mut self, now: MonotonicMs) -> bool {
         let recent = self.malformed.get_or_insert_default();

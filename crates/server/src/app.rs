@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use teahouse_core::ids::OWN_IDS_START;
 use teahouse_core::token::Revoked;
 use teahouse_core::{Timestamp, UserId};
-use teahouse_hub::{Bounds, Hub, Publication};
+use teahouse_hub::{AnswerOptions, AnswerPermit, Answers, Bounds, Hub, Publication};
 use teahouse_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -19,6 +19,8 @@ use tracing::Instrument;
 
 use crate::config::Config;
 use crate::crypto::random_bytes;
+use crate::errors::ApiError;
+use crate::http::body_budget::BodyBudget;
 use crate::limits::Limits;
 use crate::metrics::Rejections;
 use crate::passwords::Passwords;
@@ -99,6 +101,10 @@ pub(crate) struct App {
     pub passwords: Passwords,
     /// The rate limits.
     pub limits: Limits,
+    /// The large answers in memory.
+    pub answers: Answers,
+    /// The request bodies that are being received.
+    pub bodies: BodyBudget,
     /// Reports bounds that were reached.
     pub bounds: Bounds,
     /// The operator's configuration.
@@ -148,6 +154,8 @@ impl App {
             tokens,
             passwords,
             limits,
+            answers: Answers::new(answer_options(&config), bounds.clone()),
+            bodies: BodyBudget::default(),
             bounds,
             config,
             rejections: Rejections::default(),
@@ -163,6 +171,14 @@ impl App {
     #[must_use]
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// The place of a large answer of this user, who waits for it while too many of theirs are in memory.
+    ///
+    /// # Errors
+    /// Too many wait already, or all users together have too many.
+    pub(crate) async fn begin_answer(&self, user: UserId) -> Result<AnswerPermit, ApiError> {
+        self.answers.begin(user).await.map_err(ApiError::from)
     }
 
     /// Whether the server is shutting down.
@@ -204,6 +220,11 @@ impl App {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+fn answer_options(config: &Config) -> AnswerOptions {
+    let answers = &config.answers;
+    AnswerOptions { bytes_max: answers.bytes_max.0 as u64, bytes_per_user: answers.bytes_per_user.0 as u64 }
 }
 
 /// The lowest id of an account that the server creates itself. With site tokens these ids stay out of the site's range.

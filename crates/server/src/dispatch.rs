@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use teahouse_core::{ErrorCode, RoomEntry, RoomId, SessionId, UserId, Version};
+use teahouse_hub::AnswerPermit;
 use teahouse_protocol::v1::{
     Cards, Changed, Changes, History, HistoryFrom, Marked, Members, PresenceNow, Request, RoomBody, Stored, Users,
     own_reactions,
@@ -49,6 +50,8 @@ pub(crate) struct Response {
     pub body: Box<RawValue>,
     /// The room that the sender entered with this request, at the version that the body has.
     pub entered: Option<(RoomId, Version)>,
+    /// The place of a large body among the answers, until it is written.
+    pub permit: Option<AnswerPermit>,
 }
 
 /// Runs the request's use case. Each request makes at most one write, which the future's first poll puts into the store's
@@ -57,7 +60,23 @@ pub(crate) struct Response {
 /// # Errors
 /// The request failed and changed nothing.
 pub(crate) async fn dispatch(app: Arc<App>, context: RequestContext, request: Request) -> Result<Response, ApiError> {
-    let app = &app;
+    let permit = if is_large(&request) { Some(app.begin_answer(context.user).await?) } else { None };
+    Ok(Response { permit, ..perform(&app, context, request).await? })
+}
+
+/// Whether the answer is a page of messages, rooms or users. Others are short, and need no place among the large ones.
+fn is_large(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::History { .. }
+            | Request::Sync { .. }
+            | Request::Rooms { .. }
+            | Request::Members { .. }
+            | Request::Users { .. }
+    )
+}
+
+async fn perform(app: &Arc<App>, context: RequestContext, request: Request) -> Result<Response, ApiError> {
     let RequestContext { user, address, session } = context;
     match request {
         Request::Message { room, content, client_id, reply_to } => {
@@ -146,7 +165,7 @@ async fn changes(app: &App, user: UserId, room: RoomId, since: Version) -> Resul
     let changes = read_changes(app, user, room, since).await.map_err(hide_room)?;
     let own = own_reactions(changes.own_reactions);
     let page = &changes.page;
-    Ok(respond(&Changes::new(app.store.epoch(), page.reset, &page.messages, page.through, &own)))
+    Ok(respond(&Changes::new(app.store.epoch(), page.reset, &page.messages, (page.through, !page.complete), &own)))
 }
 
 /// Over a socket this also subscribes to what changes, so the hub handles it; this is the single response.
@@ -162,7 +181,7 @@ async fn membership(app: &App, actor: UserId, room: RoomId, change: Membership) 
 }
 
 fn respond<T: Serialize>(body: &T) -> Response {
-    Response { body: teahouse_protocol::http::raw_json(body), entered: None }
+    Response { body: teahouse_protocol::http::raw_json(body), entered: None, permit: None }
 }
 
 fn respond_room(app: &App, entry: &RoomEntry) -> Response {

@@ -14,12 +14,14 @@ pub(crate) mod router;
 
 mod account;
 mod body;
+pub(crate) mod body_budget;
 mod chat;
 mod conversations;
 mod cookie;
 mod cors;
 mod health;
 mod language;
+mod online_users;
 mod parameters;
 mod server_api;
 mod v1;

@@ -160,10 +160,10 @@ fn account_key(name: &str, address: IpAddr) -> (String, IpPrefix) {
 
 /// The prefix that a provider gives to one customer: an IPv4 address, or the /64 of an IPv6 address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct IpPrefix(IpAddr);
+pub(crate) struct IpPrefix(IpAddr);
 
 impl IpPrefix {
-    fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
             address => address,

@@ -170,6 +170,7 @@ impl Server {
             config,
         });
         app.rejections.register(&mut registry);
+        app.answers.register(&mut registry);
         let lobby = store.room_head(LOBBY).await?.map_or_else(Default::default, |head| (head.version, head.last_seq));
         let hub = prepared.start(
             Arc::new(SocketHandler::new(Arc::clone(&app))),
@@ -290,6 +291,7 @@ fn hub_options(config: &Config) -> HubOptions {
         token_grace: sessions.token_grace,
         hello_timeout: sessions.hello_timeout,
         heartbeat_interval: sessions.heartbeat_interval,
+        waiting_bytes_max: config.answers.bytes_per_session.0,
         ..HubOptions::default()
     }
 }

@@ -7,8 +7,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use teahouse_core::{Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version};
 use teahouse_store::{
-    CatchUpBounds, CatchUpPage, HistoryFrom, HistoryPage, HistoryQuery, RoomError, RoomHead, RoomHistoryPage,
-    RoomHistoryQuery, SeqFrom, SeqPage,
+    CatchUpBounds, CatchUpPage, HistoryFrom, HistoryPage, HistoryQuery, PageLimit, RoomError, RoomHead,
+    RoomHistoryPage, RoomHistoryQuery, SeqFrom, SeqPage,
 };
 
 use crate::row::{self, Sql, get, id};
@@ -46,15 +46,28 @@ fn read_message(row: &Row<'_>) -> Sql<Message> {
     })
 }
 
+/// The messages of a [`select_messages`] up to the limit of a page, with their reactions, and whether there are more.
+fn read_page(conn: &Connection, sql: &'static str, params: impl Params, limit: PageLimit) -> Sql<row::Listed<Message>> {
+    let (mut messages, has_more) = read_plain(conn, sql, params, limit)?;
+    add_reactions(conn, &mut messages)?;
+    let is_cut = limit.cut(&mut messages);
+    Ok((messages, has_more || is_cut))
+}
+
 /// The messages of a [`select_messages`], with their reactions.
 fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<Message>> {
-    let mut messages = read_plain(conn, sql, params)?;
+    let mut messages = conn.prepare_cached(sql)?.query_map(params, read_message)?.collect::<Sql<Vec<_>>>()?;
     add_reactions(conn, &mut messages)?;
     Ok(messages)
 }
 
-fn read_plain(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<Message>> {
-    conn.prepare_cached(sql)?.query_map(params, read_message)?.collect()
+fn read_plain(
+    conn: &Connection,
+    sql: &'static str,
+    params: impl Params,
+    limit: PageLimit,
+) -> Sql<row::Listed<Message>> {
+    row::page(conn.prepare_cached(sql)?.query_map(params, read_message)?, limit, Message::size)
 }
 
 fn add_reactions(conn: &Connection, messages: &mut [Message]) -> Sql<()> {
@@ -116,8 +129,8 @@ pub(crate) fn history(conn: &Connection, room: RoomId, query: HistoryQuery) -> S
         HistoryFrom::Before(message) => (OLDER, seqs_below(conn, room, id(message.0))?),
         HistoryFrom::After(message) => (NEWER, seqs_below(conn, room, id(message.0).saturating_add(1))?),
     };
-    let found = read(conn, sql, params![id(room.0), seq, row::one_more(query.limit)])?;
-    let (mut messages, has_more) = row::page(found, query.limit);
+    let params = params![id(room.0), seq, row::one_more(query.limit)];
+    let (mut messages, has_more) = read_page(conn, sql, params, query.limit)?;
     if sql == OLDER {
         messages.reverse();
     }
@@ -169,32 +182,56 @@ pub(crate) fn room_history(
 ) -> Result<RoomHistoryPage, JobError<RoomError>> {
     rooms::must_see(conn, query.room, user)?;
     let last = room_head(conn, query.room)?.map_or(0, |head| head.last_seq.0);
-    let limit = u64::from(query.limit);
-    // From `low` up to and without `end`.
-    let (low, end) = match query.from {
-        SeqFrom::Newest => ((last + 1).saturating_sub(limit), last + 1),
-        SeqFrom::Before(seq) => (seq.0.min(last + 1).saturating_sub(limit), seq.0.min(last + 1)),
-        SeqFrom::After(seq) => (seq.0.min(last) + 1, seq.0.min(last) + 1 + limit),
+    let limit = u64::from(query.limit.entries);
+    // From `low` up to and without `end`; older ones than `middle` are read backward, the others forward.
+    let (low, middle, end) = match query.from {
+        SeqFrom::Newest => ((last + 1).saturating_sub(limit), last + 1, last + 1),
+        SeqFrom::Before(seq) => (seq.0.min(last + 1).saturating_sub(limit), last + 1, seq.0.min(last + 1)),
+        SeqFrom::After(seq) => (seq.0.min(last) + 1, 0, seq.0.min(last) + 1 + limit),
         // A side that is short leaves its share to the other one.
         SeqFrom::Around(seq) => {
             let end = (seq.0.min(last) + 1 + limit / 2).min(last + 1);
             let low = end.saturating_sub(limit).max(1);
-            (low, low + limit)
+            (low, seq.0.min(last) + 1, low + limit)
         }
     };
     let (low, end) = (low.max(1), end.clamp(1, last + 1));
-    let messages = read(
-        conn,
-        select_messages!("WHERE m.room = ?1 AND m.seq >= ?2 AND m.seq < ?3 ORDER BY m.seq"),
-        params![id(query.room.0), id(low), id(end)],
-    )?;
+    let messages = read_span(conn, query.room, (low, middle.clamp(low, end.max(low)), end), query.limit)?;
     let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
     Ok(RoomHistoryPage {
-        messages,
-        has_more_before: low > 1,
-        has_more_after: end <= last,
+        has_more_before: messages.first().map_or(low, |first| first.seq.0) > 1,
+        has_more_after: messages.last().map_or(end, |newest| newest.seq.0 + 1) <= last,
         own_reactions: own_reactions(conn, user, &ids)?,
+        messages,
     })
+}
+
+/// The messages of a span of seqs that fit on a page: those from `middle` down to `low`, then those from there up to
+/// `end`. With messages on both sides, the older ones take at most half of the bytes.
+fn read_span(
+    conn: &Connection,
+    room: RoomId,
+    (low, middle, end): (u64, u64, u64),
+    limit: PageLimit,
+) -> Sql<Vec<Message>> {
+    const OLDER: &str =
+        select_messages!("WHERE m.room = ?1 AND m.seq >= ?2 AND m.seq < ?3 ORDER BY m.seq DESC LIMIT ?4");
+    const NEWER: &str = select_messages!("WHERE m.room = ?1 AND m.seq >= ?2 AND m.seq < ?3 ORDER BY m.seq LIMIT ?4");
+    let read = |sql, from, to, limit: PageLimit| {
+        read_page(conn, sql, params![id(room.0), id(from), id(to), limit.entries], limit)
+    };
+    let mut messages = Vec::new();
+    let mut left = limit;
+    if low < middle {
+        let bytes = if middle < end { limit.bytes / 2 } else { limit.bytes };
+        messages = read(OLDER, low, middle, PageLimit { bytes, ..limit })?.0;
+        messages.reverse();
+        left.bytes = limit.bytes.saturating_sub(messages.iter().map(Message::size).sum());
+    }
+    if middle < end {
+        messages.extend(read(NEWER, middle, end, left)?.0);
+    }
+    Ok(messages)
 }
 
 /// The first page for a client that holds the room as it was at `since`.
@@ -214,34 +251,41 @@ pub(crate) fn catch_up(
     {
         return reset(conn, room, head, bounds.reset_messages);
     }
-    let limit = i64::from(bounds.limit);
-    let unchanged = read_plain(
+    let limit = i64::from(bounds.limit.entries);
+    let (unchanged, is_cut) = read_plain(
         conn,
         select_messages!(
             "WHERE m.room = ?1 AND m.seq > ?2 AND m.seq <= ?3 AND m.version = m.first_version ORDER BY m.seq"
         ),
         params![id(room.0), held, held + limit],
+        bounds.limit,
     )?;
     let is_all = held + limit >= id(head.last_seq.0);
-    let mut through = if is_all { head.version } else { first_version(conn, room, held + limit)? };
-    let mut messages = read_plain(
+    let mut through = match unchanged.last() {
+        Some(last) if is_cut => last.version,
+        _ if is_all => head.version,
+        _ => first_version(conn, room, held + limit)?,
+    };
+    let (mut messages, is_cut) = read_plain(
         conn,
         select_messages!(
             "WHERE m.room = ?1 AND m.version > ?2 AND m.version <= ?3 AND m.version <> m.first_version \
              ORDER BY m.version LIMIT ?4"
         ),
         params![id(room.0), id(since.0), id(through.0), limit],
+        bounds.limit,
     )?;
-    if let Some(last) = messages.last().filter(|_| messages.len() == bounds.limit as usize) {
+    if let Some(last) = messages.last().filter(|_| is_cut || messages.len() == bounds.limit.entries as usize) {
         through = last.version;
     }
     messages.extend(unchanged.into_iter().filter(|message| message.version <= through));
     messages.sort_unstable_by_key(|message| message.version);
-    if messages.len() > bounds.limit as usize {
-        messages.truncate(bounds.limit as usize);
+    let is_long = messages.len() > bounds.limit.entries as usize;
+    messages.truncate(bounds.limit.entries as usize);
+    add_reactions(conn, &mut messages)?;
+    if bounds.limit.cut(&mut messages) || is_long {
         through = messages.last().map_or(since, |last| last.version);
     }
-    add_reactions(conn, &mut messages)?;
     Ok(CatchUpPage { reset: false, messages, through, last_seq: head.last_seq, complete: through == head.version })
 }
 
@@ -293,7 +337,13 @@ pub(crate) fn own_reactions(conn: &Connection, user: UserId, messages: &[Message
 }
 
 /// The messages above `after`, and those up to it that were deleted after `since`.
-pub(crate) fn page_by_seq(conn: &Connection, room: RoomId, since: Version, after: Seq, limit: u32) -> Sql<SeqPage> {
+pub(crate) fn page_by_seq(
+    conn: &Connection,
+    room: RoomId,
+    since: Version,
+    after: Seq,
+    limit: PageLimit,
+) -> Sql<SeqPage> {
     let (head, pair) = room_and_pair(conn, room)?;
     let deleted = conn
         .prepare_cached(
@@ -302,12 +352,13 @@ pub(crate) fn page_by_seq(conn: &Connection, room: RoomId, since: Version, after
         )?
         .query_map(params![id(room.0), id(since.0), id(after.0)], |row| Ok(MessageId(get(row, 0)?)))?
         .collect::<Result<_, _>>()?;
-    let messages = read(
+    let (messages, has_more) = read_page(
         conn,
         select_messages!("WHERE m.room = ?1 AND m.seq > ?2 AND m.state = 0 ORDER BY m.seq LIMIT ?3"),
-        params![id(room.0), id(after.0), limit],
+        params![id(room.0), id(after.0), row::one_more(limit)],
+        limit,
     )?;
-    let complete = messages.len() < limit as usize;
+    let complete = !has_more;
     let seq = messages.last().filter(|_| !complete).map_or(head.last_seq, |last| last.seq);
     Ok(SeqPage { deleted, messages, version: head.version, seq, complete, pair })
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::limits::ROOMS_PER_USER_MAX;
 use teahouse_core::permission::may_own;
 use teahouse_core::{Change, Profile, Role, RoomCard, RoomEntry, RoomId, RoomKind, Timestamp, UserId};
-use teahouse_store::{NewRoom, RoomError};
+use teahouse_store::{NewRoom, PageLimit, RoomError};
 
 use crate::actor::room_actor;
 use crate::entries;
@@ -119,19 +119,17 @@ pub(crate) fn members(
     room: RoomId,
     actor: UserId,
     after: UserId,
-    limit: u32,
+    limit: PageLimit,
 ) -> Result<Listed<(Profile, Role)>, JobError<RoomError>> {
     must_see(conn, room, actor)?;
-    let found = conn
-        .prepare_cached(
-            "SELECT u.id, u.username, u.nickname, u.avatar, m.role FROM members m JOIN users u ON u.id = m.user \
-             WHERE m.room = ?1 AND m.user > ?2 ORDER BY m.user LIMIT ?3",
-        )?
-        .query_map(params![id(room.0), id(after.0), row::one_more(limit)], |row| {
-            Ok((row::profile(row, 0)?, row::named(row, 4, Role::parse)?))
-        })?
-        .collect::<Sql<_>>()?;
-    Ok(row::page(found, limit))
+    let mut statement = conn.prepare_cached(
+        "SELECT u.id, u.username, u.nickname, u.avatar, m.role FROM members m JOIN users u ON u.id = m.user \
+         WHERE m.room = ?1 AND m.user > ?2 ORDER BY m.user LIMIT ?3",
+    )?;
+    let found = statement.query_map(params![id(room.0), id(after.0), row::one_more(limit)], |row| {
+        Ok((row::profile(row, 0)?, row::named(row, 4, Role::parse)?))
+    })?;
+    Ok(row::page(found, limit, |(profile, _)| profile.size())?)
 }
 
 /// The ids of all members of a room.
@@ -148,16 +146,17 @@ pub(crate) fn member_count(conn: &Connection, room: RoomId) -> Sql<u32> {
 
 /// Public rooms that a user is not in and whose name or title contains the query, ordered by id.
 pub(crate) fn browse(conn: &Connection, user: UserId, query: &str, after: RoomId, limit: u32) -> Sql<Listed<RoomCard>> {
-    let found = conn
-        .prepare_cached(
-            // `instr` has no wildcards: any query is plain text.
-            "SELECT r.id, r.name, r.title, r.members FROM rooms r \
+    // Names and titles are short.
+    let limit = PageLimit::of_entries(limit);
+    let mut statement = conn.prepare_cached(
+        // `instr` has no wildcards: any query is plain text.
+        "SELECT r.id, r.name, r.title, r.members FROM rooms r \
              WHERE r.kind = 'public' AND r.id > ?2 AND (instr(r.name_key, ?3) > 0 OR instr(r.title_key, ?3) > 0) \
              AND NOT EXISTS (SELECT 1 FROM members m WHERE m.room = r.id AND m.user = ?1) ORDER BY r.id LIMIT ?4",
-        )?
+    )?;
+    let found = statement
         .query_map(params![id(user.0), id(after.0), row::key(query), row::one_more(limit)], |row| {
             Ok(RoomCard { id: RoomId(get(row, 0)?), name: row.get(1)?, title: row.get(2)?, members: row.get(3)? })
-        })?
-        .collect::<Sql<_>>()?;
-    Ok(row::page(found, limit))
+        })?;
+    row::page(found, limit, |_| 0)
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use teahouse_core::{Profile, RoomId, Timestamp, TokenKey, User, UserId, UserRole};
+use teahouse_store::PageLimit;
 
 /// The result of a statement.
 pub(crate) type Sql<T> = Result<T, rusqlite::Error>;
@@ -92,19 +93,30 @@ pub(crate) fn id_list(numbers: impl IntoIterator<Item = u64>) -> String {
     format!("[{}]", list.join(","))
 }
 
-/// One more than `limit`: the extra row shows whether there are more.
-pub(crate) fn one_more(limit: u32) -> i64 {
-    i64::from(limit) + 1
+/// One more than the page has: the extra row shows whether there are more.
+pub(crate) fn one_more(limit: PageLimit) -> i64 {
+    i64::from(limit.entries) + 1
 }
 
 /// A page of a list, and whether there are more.
 pub(crate) type Listed<T> = (Vec<T>, bool);
 
-/// Removes the extra row of a query with [`one_more`], and returns whether there was one.
-pub(crate) fn page<T>(mut found: Vec<T>, limit: u32) -> Listed<T> {
-    let has_more = found.len() > limit as usize;
-    found.truncate(limit as usize);
-    (found, has_more)
+/// Reads rows up to the first that the page has no room for, and returns whether there was one.
+pub(crate) fn page<T>(
+    found: impl Iterator<Item = Sql<T>>,
+    limit: PageLimit,
+    size: impl Fn(&T) -> usize,
+) -> Sql<Listed<T>> {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    for one in found {
+        let one = one?;
+        bytes += size(&one);
+        if page.len() == limit.entries as usize || bytes > limit.bytes && !page.is_empty() {
+            return Ok((page, true));
+        }
+        page.push(one);
+    }
+    Ok((page, false))
 }
 
 /// Whether a user is a member of a room.

@@ -77,7 +77,12 @@ impl Accounts for SqliteStore {
         self.read(move |conn| accounts::profiles(conn, &ids)).await
     }
 
-    async fn search_users(&self, prefix: &str, after: UserId, limit: u32) -> Result<(Vec<Profile>, bool), StoreError> {
+    async fn search_users(
+        &self,
+        prefix: &str,
+        after: UserId,
+        limit: PageLimit,
+    ) -> Result<(Vec<Profile>, bool), StoreError> {
         let prefix = prefix.to_owned();
         self.read(move |conn| user_search::search(conn, &prefix, after, limit)).await
     }
@@ -232,7 +237,13 @@ impl Messages for SqliteStore {
         self.read(move |conn| messages::own_reactions(conn, user, &messages)).await
     }
 
-    async fn page_by_seq(&self, room: RoomId, since: Version, after: Seq, limit: u32) -> Result<SeqPage, StoreError> {
+    async fn page_by_seq(
+        &self,
+        room: RoomId,
+        since: Version,
+        after: Seq,
+        limit: PageLimit,
+    ) -> Result<SeqPage, StoreError> {
         self.read(move |conn| messages::page_by_seq(conn, room, since, after, limit)).await
     }
 
@@ -304,7 +315,7 @@ impl Rooms for SqliteStore {
         room: RoomId,
         actor: UserId,
         after: UserId,
-        limit: u32,
+        limit: PageLimit,
     ) -> Result<(Vec<(Profile, Role)>, bool), RoomError> {
         self.readers.read(move |conn| rooms::members(conn, room, actor, after, limit)).await
     }

@@ -119,11 +119,15 @@ fn new_room(owner: UserId, kind: RoomKind, name: &str) -> NewRoom {
 }
 
 async fn contents(store: &SqliteStore) -> Vec<String> {
-    let page = store.history(LOBBY, HistoryQuery { from: HistoryFrom::Newest, limit: 100 }).await.unwrap();
+    let page = store
+        .history(LOBBY, HistoryQuery { from: HistoryFrom::Newest, limit: PageLimit::of_entries(100) })
+        .await
+        .unwrap();
     page.messages.into_iter().map(|message| message.content).collect()
 }
 
-const ALL_CHANGES: CatchUpBounds = CatchUpBounds { limit: 500, changes_max: Some(500), reset_messages: 500 };
+const ALL_CHANGES: CatchUpBounds =
+    CatchUpBounds { limit: PageLimit::of_entries(500), changes_max: Some(500), reset_messages: 500 };
 
 /// Starts an append, and returns when it is in the queue.
 async fn start_append(store: &Arc<SqliteStore>, append: Append) -> tokio::task::JoinHandle<Result<(), AppendError>> {

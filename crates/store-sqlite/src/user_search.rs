@@ -3,6 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
 use teahouse_core::{Profile, User, UserId};
+use teahouse_store::PageLimit;
 
 use crate::row::{self, Listed, Sql, id, read_user, user_columns};
 
@@ -11,7 +12,7 @@ use crate::row::{self, Listed, Sql, id, read_user, user_columns};
 const NAMES_MAX: u32 = 2000;
 
 /// Users whose username or nickname starts with `prefix`, ordered by id, without disabled users.
-pub(crate) fn search(conn: &Connection, prefix: &str, after: UserId, limit: u32) -> Sql<Listed<Profile>> {
+pub(crate) fn search(conn: &Connection, prefix: &str, after: UserId, limit: PageLimit) -> Sql<Listed<Profile>> {
     const ALL: &str = "SELECT id, username, nickname, avatar FROM users \
         WHERE id > ?1 AND disabled = 0 ORDER BY id LIMIT ?2";
     // The index alone finds both spans; only the users of the page are read.
@@ -24,15 +25,16 @@ pub(crate) fn search(conn: &Connection, prefix: &str, after: UserId, limit: u32)
     let prefix = row::key(prefix);
     let (after, limit_and_one) = (id(after.0), row::one_more(limit));
     let read = |row: &Row<'_>| row::profile(row, 0);
-    let found = if prefix.is_empty() {
-        conn.prepare_cached(ALL)?.query_map(params![after, limit_and_one], read)?.collect::<Sql<_>>()?
+    if prefix.is_empty() {
+        let mut all = conn.prepare_cached(ALL)?;
+        row::page(all.query_map(params![after, limit_and_one], read)?, limit, Profile::size)
     } else {
         // To SQLite every text is below every blob.
         let end = end_of(&prefix).map_or(Value::Blob(Vec::new()), Value::Text);
         let params = params![after, limit_and_one, prefix, end, NAMES_MAX];
-        conn.prepare_cached(WITH_PREFIX)?.query_map(params, read)?.collect::<Sql<_>>()?
-    };
-    Ok(row::page(found, limit))
+        let mut with_prefix = conn.prepare_cached(WITH_PREFIX)?;
+        row::page(with_prefix.query_map(params, read)?, limit, Profile::size)
+    }
 }
 
 /// The first text, ordered by code points, after all texts with this prefix, if there is one.

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use teahouse_conformance::RecordingSink;
 use teahouse_core::{LOBBY, MessageId, MessageKind, Timestamp, UserId};
-use teahouse_store::{Append, Destination, HistoryFrom, HistoryQuery, Lifecycle, Messages, Site, SiteUser, Subject};
+use teahouse_store::{
+    Append, Destination, HistoryFrom, HistoryQuery, Lifecycle, Messages, PageLimit, Site, SiteUser, Subject,
+};
 use teahouse_store_sqlite::{SqliteOptions, SqliteStore};
 
 const DIRECTORY: &str = "TEAHOUSE_STORE_TEST_DIRECTORY";
@@ -101,7 +103,7 @@ async fn assert_kept(directory: &Path, acked: &BTreeMap<String, u64>) {
     let mut stored = BTreeMap::new();
     let mut after = MessageId(0);
     loop {
-        let query = HistoryQuery { from: HistoryFrom::After(after), limit: 1000 };
+        let query = HistoryQuery { from: HistoryFrom::After(after), limit: PageLimit::of_entries(1000) };
         let page = store.history(LOBBY, query).await.unwrap();
         for message in page.messages {
             assert_eq!(message.seq.0, stored.len() as u64 + 1);

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use teahouse_core::{Profile, Timestamp, TokenKey, User, UserId, UserRole};
 
-use crate::StoreError;
+use crate::{PageLimit, StoreError};
 
 /// The users of this server.
 #[async_trait]
@@ -24,9 +24,14 @@ pub trait Accounts: Send + Sync {
     async fn profiles(&self, ids: &[UserId]) -> Result<Vec<Profile>, StoreError>;
 
     /// Users whose username or nickname starts with `prefix`, regardless of case: those with ids above `after`,
-    /// ordered by id, at most `limit`, and whether there are more. Disabled users are left out. Where more than
+    /// ordered by id, within `limit`, and whether there are more. Disabled users are left out. Where more than
     /// 2,000 usernames or 2,000 nicknames match, the search sees the first 2,000 of each in name order.
-    async fn search_users(&self, prefix: &str, after: UserId, limit: u32) -> Result<(Vec<Profile>, bool), StoreError>;
+    async fn search_users(
+        &self,
+        prefix: &str,
+        after: UserId,
+        limit: PageLimit,
+    ) -> Result<(Vec<Profile>, bool), StoreError>;
 
     /// Users with ids above `after`, ordered by id, at most `limit`. For the operator.
     async fn list_users(&self, after: UserId, limit: u32) -> Result<Vec<User>, StoreError>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use teahouse_core::{Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version};
 
-use crate::{RoomError, StoreError};
+use crate::{PageLimit, RoomError, StoreError};
 
 /// The messages of all rooms.
 #[async_trait]
@@ -37,16 +37,18 @@ pub trait Messages: Send + Sync {
     /// the message has.
     async fn react(&self, reaction: Reaction) -> Result<Version, ChangeError>;
 
-    /// A page of a room's messages by id, oldest first, without deleted ones.
+    /// A page of a room's messages by id, oldest first, without deleted ones. As every page it ends where its limit is
+    /// reached, whether that is the number of messages or their bytes, and reads no further.
     async fn history(&self, room: RoomId, query: HistoryQuery) -> Result<HistoryPage, StoreError>;
 
     /// A page of a room's messages by seq, oldest first, deleted ones included, with the reader's own reactions.
-    /// Everybody can read a public room.
+    /// Everybody can read a public room. A page around a seq has that message, if there is one.
     async fn room_history(&self, user: UserId, query: RoomHistoryQuery) -> Result<RoomHistoryPage, RoomError>;
 
-    /// The first page for a client that holds a room as it was at `since`: the first changes after that, at most
+    /// The first page for a client that holds a room as it was at `since`: the first changes after that, within
     /// `limit`. When there are more than `changes_max`, or `since` is `None` or above the room's version, it is a
-    /// reset with the newest `reset_messages` messages. In version order, from one snapshot.
+    /// reset with the newest `reset_messages` messages, however many bytes these have. In version order, from one
+    /// snapshot.
     async fn catch_up(
         &self,
         room: RoomId,
@@ -59,9 +61,15 @@ pub trait Messages: Send + Sync {
     -> Result<Vec<(MessageId, String)>, StoreError>;
 
     /// The next page for a reader that can show each message only once, from one snapshot: the messages above
-    /// `after` that are not deleted, ordered by seq, at most `limit`; and the messages at or below `after` that were
+    /// `after` that are not deleted, ordered by seq, within `limit`; and the messages at or below `after` that were
     /// deleted after version `since`.
-    async fn page_by_seq(&self, room: RoomId, since: Version, after: Seq, limit: u32) -> Result<SeqPage, StoreError>;
+    async fn page_by_seq(
+        &self,
+        room: RoomId,
+        since: Version,
+        after: Seq,
+        limit: PageLimit,
+    ) -> Result<SeqPage, StoreError>;
 
     /// A room's version and last seq.
     async fn room_head(&self, room: RoomId) -> Result<Option<RoomHead>, StoreError>;
@@ -191,8 +199,8 @@ pub enum ChangeError {
 pub struct HistoryQuery {
     /// Where the page starts.
     pub from: HistoryFrom,
-    /// The most messages on it.
-    pub limit: u32,
+    /// The most on it.
+    pub limit: PageLimit,
 }
 
 /// The start of a page of history. An unknown or deleted message's id is a valid position, since ids grow with seq in
@@ -223,8 +231,8 @@ pub struct RoomHistoryQuery {
     pub room: RoomId,
     /// Where the page starts.
     pub from: SeqFrom,
-    /// The most messages on it.
-    pub limit: u32,
+    /// The most on it.
+    pub limit: PageLimit,
 }
 
 /// The start of a page of history by seq.
@@ -256,8 +264,8 @@ pub struct RoomHistoryPage {
 /// The limits of a catch-up, beyond which a client gets a reset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CatchUpBounds {
-    /// The most changes in a page.
-    pub limit: u32,
+    /// The most in a page that is not a reset.
+    pub limit: PageLimit,
     /// With more changes than this the page is a reset; `None`: never.
     pub changes_max: Option<u32>,
     /// The number of messages in a reset.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use teahouse_core::{Profile, Role, RoomCard, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp, User, UserId};
 
-use crate::StoreError;
+use crate::{PageLimit, StoreError};
 
 /// Rooms of all kinds, and their members.
 #[async_trait]
@@ -57,14 +57,14 @@ pub trait Rooms: Send + Sync {
     /// without being a member is `NotFound`.
     async fn change_membership(&self, change: MembershipChange) -> Result<RoomEntry, RoomError>;
 
-    /// The members of a room with ids above `after`, ordered by id, at most `limit`, and whether there are more.
+    /// The members of a room with ids above `after`, ordered by id, within `limit`, and whether there are more.
     /// Everybody sees those of a public room, only members those of any other.
     async fn members(
         &self,
         room: RoomId,
         actor: UserId,
         after: UserId,
-        limit: u32,
+        limit: PageLimit,
     ) -> Result<(Vec<(Profile, Role)>, bool), RoomError>;
 
     /// The ids of all members of a room.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use teahouse_core::{LOBBY, Message, MessageId, RoomId, Seq, UserId, Version};
-use teahouse_store::{CatchUpBounds, CatchUpPage, Destination, Reaction, RoomHistoryQuery, SeqFrom};
+use teahouse_store::{CatchUpBounds, CatchUpPage, Destination, PageLimit, Reaction, RoomHistoryQuery, SeqFrom};
 
 use crate::fixture::*;
 
 const IN_LOBBY: Destination = Destination::Room(LOBBY);
 
 fn bounds(limit: u32, changes_max: Option<u32>) -> CatchUpBounds {
-    CatchUpBounds { limit, changes_max, reset_messages: 5 }
+    CatchUpBounds { limit: PageLimit::of_entries(limit), changes_max, reset_messages: 5 }
 }
 
 async fn catch_up(fixture: &Fixture, since: Option<u64>, bounds: CatchUpBounds) -> CatchUpPage {
@@ -133,7 +133,7 @@ impl Client {
 
 /// The stored messages of the room from this seq on.
 async fn stored_from(fixture: &Fixture, user: UserId, room: RoomId, from: Seq) -> BTreeMap<Seq, Message> {
-    let query = RoomHistoryQuery { room, from: SeqFrom::After(Seq(from.0 - 1)), limit: 10_000 };
+    let query = RoomHistoryQuery { room, from: SeqFrom::After(Seq(from.0 - 1)), limit: PageLimit::of_entries(10_000) };
     let page = fixture.store.room_history(user, query).await.unwrap();
     page.messages.into_iter().map(|message| (message.seq, message)).collect()
 }
@@ -165,7 +165,8 @@ pub(crate) async fn pages_and_resets_converge_on_the_stored_room_whatever_change
             }
         }
         let client = &mut clients[rng.usize(..4)];
-        let bounds = CatchUpBounds { limit: 1 + rng.usize(..6) as u32, changes_max: Some(20), reset_messages: 10 };
+        let limit = PageLimit { entries: 1 + rng.usize(..6) as u32, bytes: [1, 800, 2000, usize::MAX][rng.usize(..4)] };
+        let bounds = CatchUpBounds { limit, changes_max: Some(20), reset_messages: 10 };
         match client.catch_up(&fixture, LOBBY, bounds).await {
             true => resets += 1,
             false => continued += 1,

@@ -10,7 +10,8 @@ use teahouse_core::{
     UserRole, Version,
 };
 use teahouse_store::{
-    Destination, Edit, Membership, MembershipChange, ProfileChange, Reaction, RoomHistoryQuery, SeqFrom, Store,
+    Destination, Edit, Membership, MembershipChange, PageLimit, ProfileChange, Reaction, RoomHistoryQuery, SeqFrom,
+    Store,
 };
 
 use crate::fixture::*;
@@ -118,7 +119,8 @@ impl Listener {
             let seen: Vec<_> = mine.map(|(_, view)| self.seen(*user, view)).collect();
             assert_eq!(store.rooms_of(*user, at(0)).await.unwrap(), seen, "as {user} sees it");
             for room in seen.iter().map(|entry| entry.id) {
-                let query = RoomHistoryQuery { room, from: SeqFrom::After(Seq(0)), limit: 100_000 };
+                let query =
+                    RoomHistoryQuery { room, from: SeqFrom::After(Seq(0)), limit: PageLimit::of_entries(100_000) };
                 let page = store.room_history(*user, query).await.unwrap();
                 let log: Vec<_> = self.logs[&room].messages.values().map(|message| self.message(message)).collect();
                 assert_eq!(page.messages, log);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use teahouse_core::{Audience, LOBBY, RoomId, Seq, UserId, Version};
-use teahouse_store::{Conversation, Destination, DirectRoomError, OpenDirectError, ReadMark};
+use teahouse_store::{Conversation, Destination, DirectRoomError, OpenDirectError, PageLimit, ReadMark};
 
 use crate::fixture::*;
 
@@ -77,7 +77,8 @@ pub(crate) async fn only_its_two_members_see_a_direct_room(fixture: Fixture) {
     assert_eq!(fixture.store.direct_room(room, eve).await, Err(DirectRoomError::Forbidden));
     assert_eq!(fixture.store.direct_room(RoomId(99), amy).await, Err(DirectRoomError::NotFound));
     assert_eq!(fixture.store.direct_room(LOBBY, amy).await, Err(DirectRoomError::NotFound));
-    let pair = fixture.store.page_by_seq(room, Version(0), Seq(0), 5).await.unwrap().pair.unwrap();
+    let pair =
+        fixture.store.page_by_seq(room, Version(0), Seq(0), PageLimit::of_entries(5)).await.unwrap().pair.unwrap();
     assert_eq!((pair[0].id, pair[1].id), (amy, bob));
 }
 

@@ -11,7 +11,7 @@ use teahouse_core::{
 };
 use teahouse_store::{
     Append, Appended, CatchUpBounds, ChangeError, CommitSink, Destination, Edit, Membership, MembershipChange, NewRoom,
-    NewUser, Reaction, RoomError, Store,
+    NewUser, PageLimit, Reaction, RoomError, Store,
 };
 
 use crate::RecordingSink;
@@ -129,7 +129,8 @@ impl Fixture {
 }
 
 /// A whole room in one page, and never a reset.
-pub const ALL: CatchUpBounds = CatchUpBounds { limit: 10_000, changes_max: None, reset_messages: 50 };
+pub const ALL: CatchUpBounds =
+    CatchUpBounds { limit: PageLimit::of_entries(10_000), changes_max: None, reset_messages: 50 };
 
 /// The time `ms` milliseconds after the start of the test.
 #[must_use]

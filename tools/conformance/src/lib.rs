@@ -68,6 +68,8 @@ macro_rules! with_all_rules {
             history_by_seq_starts_anywhere_and_goes_in_either_direction,
             a_page_by_seq_has_deleted_messages_and_the_readers_own_reactions,
             everybody_reads_public_rooms_and_only_members_read_others,
+            a_page_ends_where_its_bytes_end_and_has_at_least_one_message,
+            lists_of_users_end_where_their_bytes_end,
         ]
         catch_up: [
             p14_a_catch_up_is_complete_and_paged_however_long_it_is,

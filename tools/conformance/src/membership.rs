@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use teahouse_core::{Audience, Change, LOBBY, Role, RoomId, RoomKind, Seq, UserId, UserRole, Version};
-use teahouse_store::{AppendError, Destination, Membership, RoomError};
+use teahouse_store::{AppendError, Destination, Membership, PageLimit, RoomError};
 
 use crate::fixture::*;
 
@@ -12,7 +12,7 @@ async fn ids_in(fixture: &Fixture, room: RoomId) -> Vec<UserId> {
 }
 
 async fn roles(fixture: &Fixture, room: RoomId, actor: UserId) -> Vec<(UserId, Role)> {
-    let (members, more) = fixture.store.members(room, actor, UserId(0), 50).await.unwrap();
+    let (members, more) = fixture.store.members(room, actor, UserId(0), PageLimit::of_entries(50)).await.unwrap();
     assert!(!more);
     members.into_iter().map(|(profile, role)| (profile.id, role)).collect()
 }
@@ -53,7 +53,7 @@ pub(crate) async fn private_and_direct_rooms_do_not_exist_for_others(fixture: Fi
                 let refused = fixture.membership(room, actor, what).await;
                 assert_eq!(refused, Err(RoomError::NotFound), "{room} {actor} {what:?}");
             }
-            let members = fixture.store.members(room, actor, UserId(0), 50).await;
+            let members = fixture.store.members(room, actor, UserId(0), PageLimit::of_entries(50)).await;
             assert_eq!(members, Err(RoomError::NotFound), "{room} {actor}");
         }
     }
@@ -259,7 +259,7 @@ pub(crate) async fn members_are_listed_page_by_page(fixture: Fixture) {
     let room = fixture.room_of(&users, "cellar").await;
     let outside = fixture.new_user().await;
     let page = async |room, actor, after, limit| {
-        let (members, more) = fixture.store.members(room, actor, after, limit).await.unwrap();
+        let (members, more) = fixture.store.members(room, actor, after, PageLimit::of_entries(limit)).await.unwrap();
         (members.into_iter().map(|(profile, _)| profile.id).collect::<Vec<_>>(), more)
     };
     assert_eq!(page(room, users[3], UserId(0), 3).await, (users[..3].to_vec(), true));

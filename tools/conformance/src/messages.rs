@@ -7,14 +7,14 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use teahouse_core::{LOBBY, MessageId, MessageKind, RoomId, RoomKind, Seq, UserId, Version};
-use teahouse_store::{Append, AppendError, Destination, HistoryFrom, HistoryPage, HistoryQuery, StoreError};
+use teahouse_store::{Append, AppendError, Destination, HistoryFrom, HistoryPage, HistoryQuery, PageLimit, StoreError};
 
 use crate::fixture::*;
 
 const IN_LOBBY: Destination = Destination::Room(LOBBY);
 
 async fn history(fixture: &Fixture, room: RoomId, from: HistoryFrom, limit: u32) -> HistoryPage {
-    fixture.store.history(room, HistoryQuery { from, limit }).await.unwrap()
+    fixture.store.history(room, HistoryQuery { from, limit: PageLimit::of_entries(limit) }).await.unwrap()
 }
 
 pub(crate) async fn a_message_is_stored_as_sent_and_published_as_stored(fixture: Fixture) {
@@ -277,16 +277,16 @@ pub(crate) async fn h9_pages_by_seq_show_each_message_once_and_report_earlier_de
     fixture.store.delete_message(Some(LOBBY), sent[6], amy).await.unwrap();
 
     // A reader that saw the first four messages at version 4.
-    let page = fixture.store.page_by_seq(LOBBY, Version(4), Seq(4), 3).await.unwrap();
+    let page = fixture.store.page_by_seq(LOBBY, Version(4), Seq(4), PageLimit::of_entries(3)).await.unwrap();
     assert_eq!((page.deleted, contents(&page.messages)), (vec![sent[1]], vec!["4", "5", "7"]));
     assert_eq!((page.version, page.seq, page.pair), (Version(12), Seq(8), None));
     fixture.store.delete_message(Some(LOBBY), sent[4], amy).await.unwrap();
-    let page = fixture.store.page_by_seq(LOBBY, Version(12), Seq(8), 3).await.unwrap();
+    let page = fixture.store.page_by_seq(LOBBY, Version(12), Seq(8), PageLimit::of_entries(3)).await.unwrap();
     assert_eq!((page.deleted, contents(&page.messages)), (vec![sent[4]], vec!["8", "9"]));
     assert_eq!((page.version, page.seq), (Version(13), Seq(10)));
-    let page = fixture.store.page_by_seq(LOBBY, Version(13), Seq(10), 3).await.unwrap();
+    let page = fixture.store.page_by_seq(LOBBY, Version(13), Seq(10), PageLimit::of_entries(3)).await.unwrap();
     assert_eq!((page.deleted.len(), page.messages.len(), page.seq), (0, 0, Seq(10)));
-    let page = fixture.store.page_by_seq(RoomId(99), Version(0), Seq(0), 3).await.unwrap();
+    let page = fixture.store.page_by_seq(RoomId(99), Version(0), Seq(0), PageLimit::of_entries(3)).await.unwrap();
     assert_eq!((page.messages.len(), page.version, page.seq), (0, Version(0), Seq(0)));
 }
 

@@ -1,7 +1,7 @@
 //! Users as others see them, and the search for them.
 
 use teahouse_core::{Audience, Change, Commit, LOBBY, Profile, UserId};
-use teahouse_store::{ProfileChange, SiteUser, SiteUserRecord, Subject};
+use teahouse_store::{PageLimit, ProfileChange, SiteUser, SiteUserRecord, Subject};
 
 use crate::fixture::*;
 
@@ -38,7 +38,7 @@ pub(crate) async fn users_are_found_by_a_prefix_of_their_names(fixture: Fixture)
         ids.push(made);
     }
     let search = async |prefix: &str, after, limit| {
-        let (found, more) = fixture.store.search_users(prefix, after, limit).await.unwrap();
+        let (found, more) = fixture.store.search_users(prefix, after, PageLimit::of_entries(limit)).await.unwrap();
         (found.iter().map(|profile| profile.id).collect::<Vec<_>>(), more)
     };
     let at_positions = |positions: &[usize]| positions.iter().map(|n| ids[*n]).collect::<Vec<_>>();
@@ -80,7 +80,7 @@ pub(crate) async fn a_prefix_of_thousands_finds_the_first_by_name(fixture: Fixtu
     fixture.store.put_site_users((0..2100).map(site).collect()).await.unwrap();
     let (mut found, mut after) = (0, UserId(0));
     loop {
-        let (page, more) = fixture.store.search_users("u", after, 100).await.unwrap();
+        let (page, more) = fixture.store.search_users("u", after, PageLimit::of_entries(100)).await.unwrap();
         assert!(page.iter().all(|profile| profile.id > after && profile.username.as_str() < "u2000"));
         found += page.len();
         after = page.last().unwrap().id;
@@ -89,7 +89,7 @@ pub(crate) async fn a_prefix_of_thousands_finds_the_first_by_name(fixture: Fixtu
         }
     }
     assert_eq!(found, 2000);
-    let (found, _) = fixture.store.search_users("u2099", UserId(0), 5).await.unwrap();
+    let (found, _) = fixture.store.search_users("u2099", UserId(0), PageLimit::of_entries(5)).await.unwrap();
     assert_eq!(found[0].id, UserId(9000 - 2099), "a longer one finds anybody");
 }
 

@@ -294,6 +294,21 @@ impl Cursor {
         (knows && tail.head().0 - version.0 <= u64::from(CATCH_UP_CHANGES_MAX)).then_some(version)
     }
 
+    /// The bytes of the page that it holds.
+    pub(crate) fn page_bytes(&self) -> usize {
+        match &self.source {
+            Source::Page(page, _) => page.frames.iter().map(|(frame, _)| frame.len()).sum(),
+            _ => 0,
+        }
+    }
+
+    /// Drops the page that it holds: nothing goes out to its session any more.
+    pub(crate) fn drop_page(&mut self) {
+        if matches!(self.source, Source::Page(..)) {
+            self.source = Source::Waiting;
+        }
+    }
+
     /// Requests the first page of a catch-up that is not sent yet.
     pub(crate) fn prefetch(&mut self, tail: &Tail, reads: &mut Vec<StoreRead>) {
         if let (Source::Pending, Some(catch_up)) = (&self.source, &self.catch_up)

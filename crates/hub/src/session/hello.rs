@@ -25,6 +25,8 @@ pub(crate) enum Phase {
         replies_before: usize,
         /// Requests that arrived after the hello; they begin when the session is welcomed.
         deferred_requests: Vec<RequestOutcome>,
+        /// The bytes of their texts.
+        deferred_bytes: usize,
         /// Membership changes since the hello; they are applied when the session is welcomed.
         deferred_memberships: Vec<Delivery>,
     },
@@ -70,8 +72,8 @@ impl Session {
         let replies_before = self.output.replies.len();
         let Some(v1) = &mut self.v1 else { return false };
         let Phase::AwaitingHello { until } = v1.phase else { return false };
-        let (deferred_requests, deferred_memberships) = (Vec::new(), Vec::new());
-        v1.phase = Phase::Welcoming { until, replies_before, deferred_requests, deferred_memberships };
+        let (deferred_requests, deferred_bytes, deferred_memberships) = (Vec::new(), 0, Vec::new());
+        v1.phase = Phase::Welcoming { until, replies_before, deferred_requests, deferred_bytes, deferred_memberships };
         true
     }
 
@@ -86,6 +88,7 @@ impl Session {
             }
             _ => (0, Vec::new(), Vec::new()),
         };
+        self.output.reply_bytes += frame.len();
         self.output.replies.insert(index, frame);
         (requests, memberships)
     }
@@ -95,12 +98,16 @@ impl Session {
         self.v1.as_ref().is_some_and(|v1| matches!(v1.phase, Phase::Welcoming { .. }))
     }
 
-    /// Whether too many replies wait, so that the shard leaves further requests in the socket (backpressure).
-    pub(crate) fn is_saturated(&self, waiting_envelopes_max: usize) -> bool {
-        let deferred = match self.v1.as_ref().map(|v1| &v1.phase) {
-            Some(Phase::Welcoming { deferred_requests, .. }) => deferred_requests.len(),
-            _ => 0,
+    /// Whether too many replies wait, or too many bytes of them, or of requests for their welcome, so that the shard leaves further requests in the socket
+    /// (backpressure).
+    pub(crate) fn is_saturated(&self, waiting_envelopes_max: usize, waiting_bytes_max: usize) -> bool {
+        let (deferred, bytes) = match self.v1.as_ref().map(|v1| &v1.phase) {
+            Some(Phase::Welcoming { deferred_requests, deferred_bytes, .. }) => {
+                (deferred_requests.len(), *deferred_bytes)
+            }
+            _ => (0, 0),
         };
         self.output.replies.len() + deferred >= waiting_envelopes_max
+            || self.output.reply_bytes + bytes >= waiting_bytes_max
     }
 }

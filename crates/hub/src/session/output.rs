@@ -17,6 +17,9 @@ use crate::websocket::text_frame;
 /// Rooms of a returning client that are read from the store ahead of the one being sent. A page of each waits in
 /// memory.
 const RESUMES_PREFETCHED: usize = 4;
+/// Bytes of such pages that wait in memory before no more are requested. A reset is not split into pages, so one can
+/// have many.
+const PREFETCHED_BYTES_MAX: usize = 256 * 1024;
 
 /// The number of users online, and its frame. Only the newest number is ever sent.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct OnlineCount {
 pub(super) struct Output {
     /// Replies and control frames, in order. While many wait, the session's requests are not read.
     pub(super) replies: VecDeque<Bytes>,
+    /// Their bytes.
+    pub(super) reply_bytes: usize,
     pub(super) notifications: Option<Box<NotificationQueue>>,
     /// The online count that was sent last.
     pub(super) count_sent: u64,
@@ -40,7 +45,8 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(ring_position: RingPosition) -> Self {
-        Self { replies: VecDeque::new(), notifications: None, count_sent: 0, count_due: false, ring_position }
+        let replies = VecDeque::new();
+        Self { replies, reply_bytes: 0, notifications: None, count_sent: 0, count_due: false, ring_position }
     }
 }
 
@@ -55,7 +61,13 @@ pub(crate) struct GatherInput<'a, T> {
 impl Session {
     /// Queues a reply after the others.
     pub(crate) fn reply(&mut self, frame: Bytes) {
+        self.output.reply_bytes += frame.len();
         self.output.replies.push_back(frame);
+    }
+
+    /// The bytes of the replies that wait.
+    pub(crate) fn reply_bytes(&self) -> usize {
+        self.output.reply_bytes
     }
 
     /// Queues the online count as a reply: a classic session begins with it.
@@ -113,6 +125,7 @@ impl Session {
             && !batch.is_full()
             && let Some(frame) = self.output.replies.pop_front()
         {
+            self.output.reply_bytes -= frame.len();
             batch.push(frame);
             *due -= 1;
         }
@@ -150,7 +163,7 @@ impl Session {
     {
         let Some(v1) = &mut self.v1 else { return };
         let held = v1.held_rooms();
-        let mut ahead = 0;
+        let (mut ahead, mut bytes) = (0, 0);
         while ahead < v1.resumes.len().min(RESUMES_PREFETCHED) && !batch.is_full() {
             let room = v1.resumes[ahead];
             let index = self.cursors.binary_search_by_key(&room, |cursor| cursor.room).ok();
@@ -164,18 +177,15 @@ impl Session {
                 continue;
             };
             if ahead > 0 {
+                if bytes >= PREFETCHED_BYTES_MAX {
+                    break;
+                }
                 cursor.prefetch(tail, reads);
-                ahead += 1;
-                continue;
-            }
-            if held.contains(&room) {
-                ahead += 1;
-                continue;
-            }
-            if cursor.due {
+            } else if cursor.due && !held.contains(&room) {
                 cursor.gather(reader, tail, batch, reads);
             }
-            if cursor.is_catching_up() {
+            if ahead > 0 || cursor.is_catching_up() || held.contains(&room) {
+                bytes += cursor.page_bytes();
                 ahead += 1;
             } else {
                 v1.resumes.pop_front();

@@ -356,3 +356,56 @@ fn a_sync_never_moves_a_session_back_before_what_it_was_sent() {
     let (frames, reads) = gather(&mut cursor);
     assert_eq!((frames, reads, cursor.version), (3, vec![], Version(6)));
 }
+
+/// A session that is catching up these rooms from version 0, and the reads that it requests.
+fn resuming(rooms: std::ops::RangeInclusive<u64>, tail: &Tail) -> (Session, Vec<StoreRead>) {
+    let mut session = Session::new(params(Some(at(10))), at(0));
+    assert!(session.begin_welcome());
+    for room in rooms.map(RoomId) {
+        session.add_cursor(Cursor::at(room, (Version(0), Seq(0))));
+        session.resume(room, Some(Version(0)));
+    }
+    session.welcome(frame("welcome"), 2);
+    let reads = gather(&mut session, tail).1;
+    (session, reads)
+}
+
+fn page_of(bytes: usize) -> Rc<Page> {
+    let frames = vec![(Bytes::from(vec![b'x'; bytes]), None)];
+    Rc::new(Page { frames, reset: true, reacted: vec![], reached: (Version(6), Seq(6)), complete: true })
+}
+
+#[test]
+fn pages_ahead_of_a_slow_room_are_requested_until_they_have_many_bytes() {
+    let tail = tail(8, 5..=6);
+    let read = |room| StoreRead::Changes(RoomId(room), CatchUpFrom::Held(Version(0)));
+    for (bytes, expect) in [(1000, vec![read(5)]), (300_000, vec![])] {
+        let (mut session, reads) = resuming(1..=6, &tail);
+        assert_eq!(reads, [read(1), read(2), read(3), read(4)]);
+        // The third room's page waits for that of the second.
+        for (room, bytes) in [(1, 10), (3, bytes)] {
+            assert!(session.cursor_in(RoomId(room)).unwrap().accept_page(&read(room), &page_of(bytes)));
+        }
+        assert_eq!(gather(&mut session, &tail).1, expect, "{bytes} bytes wait");
+        // Whatever waits, the room whose turn it is goes on.
+        assert!(session.cursor_in(RoomId(2)).unwrap().accept_page(&read(2), &page_of(10)));
+        assert!(gather(&mut session, &tail).0.iter().any(|frame| frame.len() == bytes));
+        let mut rest = gather(&mut session, &tail).1;
+        rest.extend(expect);
+        assert!(rest.contains(&read(5)));
+    }
+}
+
+#[test]
+fn a_closing_session_keeps_nothing_that_it_would_not_send() {
+    let tail = tail(8, 5..=6);
+    let (mut session, reads) = resuming(1..=2, &tail);
+    let page = page_of(10);
+    assert!(session.cursor_in(RoomId(2)).unwrap().accept_page(&reads[1], &page));
+    session.notify(CoalesceKey::Published, frame("event"), 10);
+    session.reply(frame("close"));
+    session.begin_closing();
+    assert_eq!(Rc::strong_count(&page), 1);
+    assert_eq!(gather(&mut session, &tail).0, ["close"]);
+    assert!(!session.has_output());
+}

@@ -120,7 +120,7 @@ impl Shard {
         };
         self.environment.metrics.closes.get_or_create(&CodeLabel { code: code.code() }).inc();
         session.reply(websocket::close_frame(code.code(), reason));
-        session.closing = true;
+        session.begin_closing();
         slot.close_deadline = Some(self.now.plus(GOODBYE_TIMEOUT));
         self.flush(index);
     }
@@ -132,7 +132,7 @@ impl Shard {
         let slot = &mut self.slots[index];
         slot.leaving.peer_closed = true;
         if !slot.session.closing {
-            slot.session.closing = true;
+            slot.session.begin_closing();
             slot.session.reply(match code {
                 Some(code) => websocket::close_frame(code, ""),
                 None => websocket::bare_close_frame(),

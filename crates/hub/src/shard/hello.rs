@@ -9,6 +9,7 @@
 use teahouse_protocol::v1;
 
 use super::state::Shard;
+use crate::answers::AnswerPermit;
 use crate::inbox::Delivery;
 use crate::ports::{RequestOutcome, WelcomeData};
 use crate::session::Phase;
@@ -33,7 +34,12 @@ impl Shard {
     }
 
     /// Welcomes a session. Returns its requests after the hello.
-    pub(super) fn welcome(&mut self, index: usize, data: WelcomeData) -> Vec<RequestOutcome> {
+    pub(super) fn welcome(
+        &mut self,
+        index: usize,
+        data: WelcomeData,
+        permit: Option<AnswerPermit>,
+    ) -> Vec<RequestOutcome> {
         if !self.slots[index].session.is_awaiting_welcome() {
             return Vec::new();
         }
@@ -43,7 +49,7 @@ impl Shard {
         for (room, held) in &data.held {
             self.slots[index].session.resume(*room, *held);
         }
-        let (deferred, memberships) = self.send_welcome(index, &data);
+        let (deferred, memberships) = self.send_welcome(index, &data, permit);
         // The kept changes go out before notifications that wait already, which may be newer.
         let aside = self.slots[index].session.take_notifications();
         for change in memberships {
@@ -67,7 +73,12 @@ impl Shard {
         deferred
     }
 
-    fn send_welcome(&mut self, index: usize, data: &WelcomeData) -> (Vec<RequestOutcome>, Vec<Delivery>) {
+    fn send_welcome(
+        &mut self,
+        index: usize,
+        data: &WelcomeData,
+        permit: Option<AnswerPermit>,
+    ) -> (Vec<RequestOutcome>, Vec<Delivery>) {
         let options = &self.environment.options;
         let online = &self.environment.online;
         let users = online.count();
@@ -85,6 +96,7 @@ impl Shard {
             rooms: &data.rooms,
         };
         let frame = text_frame(&v1::welcome(data.id.as_deref(), &welcome, |user| online.contains(user)));
+        let frame = AnswerPermit::hold_if_any(permit, frame);
         self.broadcast.note_welcome(users);
         slot.session.welcome(frame, users)
     }

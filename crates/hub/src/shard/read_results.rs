@@ -46,7 +46,8 @@ impl Shard {
     fn deliver_to_waiting(&mut self, read: &StoreRead, room: RoomId, mut give: impl FnMut(&mut Cursor) -> bool) {
         for id in self.reads.finish(read) {
             let Some(index) = self.slot_of(id) else { continue };
-            if self.slots[index].session.cursor_in(room).is_some_and(&mut give) {
+            let session = &mut self.slots[index].session;
+            if !session.closing && session.cursor_in(room).is_some_and(&mut give) {
                 self.mark_behind(index);
             }
         }

@@ -10,6 +10,7 @@ use teahouse_core::{CloseCode, ErrorCode, LOBBY, RoomId, SessionId, TokenMark};
 use teahouse_protocol::v1;
 
 use super::state::Shard;
+use crate::answers::AnswerPermit;
 use crate::inbox::Delivery;
 use crate::ports::{BoxFuture, Dialect, HubRequest, RequestOutcome, Response, SessionEffect};
 use crate::session::Phase;
@@ -95,7 +96,7 @@ impl Shard {
             Some(greeted) => handler.handle_v1(&context, greeted, text),
         }));
         match outcome {
-            Ok(outcome) => self.begin_request(index, outcome),
+            Ok(outcome) => self.begin_request(index, outcome, text.len()),
             Err(_) => self.end_panicked(Some(index)),
         }
     }
@@ -109,18 +110,19 @@ impl Shard {
     }
 
     /// Begins a request. While the session waits for its welcome, requests that need its rooms or the store wait too:
-    /// none takes effect before the session has its rooms.
-    fn begin_request(&mut self, index: usize, outcome: RequestOutcome) {
+    /// none takes effect before the session has its rooms. `bytes` are those of its text.
+    fn begin_request(&mut self, index: usize, outcome: RequestOutcome, bytes: usize) {
         let session = &mut self.slots[index].session;
         let id = session.id;
         if let Some(v1) = &mut session.v1
-            && let Phase::Welcoming { deferred_requests, .. } = &mut v1.phase
+            && let Phase::Welcoming { deferred_requests, deferred_bytes, .. } = &mut v1.phase
             && matches!(
                 outcome,
                 RequestOutcome::Pending(_) | RequestOutcome::ReadingHistory { .. } | RequestOutcome::Hub { .. }
             )
         {
             deferred_requests.push(outcome);
+            *deferred_bytes += bytes;
             return;
         }
         match outcome {
@@ -165,7 +167,7 @@ impl Shard {
             if self.slots[index].session.closing {
                 return;
             }
-            self.begin_request(index, outcome);
+            self.begin_request(index, outcome, 0);
         }
         // While responses waited for the welcome, further requests may have been left in the socket.
         self.schedule(index);
@@ -219,18 +221,19 @@ impl Shard {
             // The request followed a hello that was refused. Changes of the room come with the welcome.
             return deferred_requests.push(RequestOutcome::Pending(Box::pin(std::future::ready(response))));
         }
-        let Response { envelope, effect } = response;
+        let Response { envelope, effect, permit } = response;
         if let Some(SessionEffect::FinishReading { room, id, held }) = &effect
             && !self.finish_reading(index, *room, *held)
         {
             return self.refuse(index, id.as_deref(), ErrorCode::Overloaded);
         }
         if let Some(text) = envelope {
-            self.slots[index].session.reply(websocket::text_frame(&text));
+            let frame = AnswerPermit::hold_if_any(permit.clone(), websocket::text_frame(&text));
+            self.slots[index].session.reply(frame);
         }
         match effect {
             Some(SessionEffect::Welcome(data)) => {
-                let deferred = self.welcome(index, *data);
+                let deferred = self.welcome(index, *data, permit);
                 self.begin_deferred(index, deferred);
             }
             Some(SessionEffect::AbortHello) => {

@@ -56,10 +56,14 @@ impl Shard {
             if slot.socket.finished {
                 return self.forget(id);
             }
-            if slot.session.is_saturated(self.environment.options.waiting_envelopes_max) {
+            let options = &self.environment.options;
+            if slot.session.is_saturated(options.waiting_envelopes_max, options.waiting_bytes_max) {
                 // Its responses are written first, when the socket is writable or in the next turn. Otherwise ever more
                 // responses would wait for a client that sends requests faster than it reads.
-                if !slot.socket.blocked && !slot.session.is_awaiting_welcome() {
+                let bytes = slot.session.reply_bytes();
+                if slot.socket.blocked && bytes >= options.waiting_bytes_max {
+                    self.environment.metrics.bounds.record("answers.bytes_per_session", bytes as u64);
+                } else if !slot.socket.blocked && !slot.session.is_awaiting_welcome() {
                     self.schedule(index);
                 }
                 return;

@@ -44,7 +44,11 @@ impl RequestHandler for Server {
 
     fn handle_v1(&self, context: &SessionContext, _: bool, text: &str) -> RequestOutcome {
         let response = |envelope: Option<&str>, effect| {
-            Box::pin(std::future::ready(Response { envelope: envelope.map(str::to_owned), effect: Some(effect) }))
+            Box::pin(std::future::ready(Response {
+                envelope: envelope.map(str::to_owned),
+                effect: Some(effect),
+                permit: None,
+            }))
         };
         if text == "hello" {
             return RequestOutcome::Hello(response(None, SessionEffect::Welcome(Box::new(welcome_data()))));
@@ -215,7 +219,7 @@ fn the_answer_that_is_done_when_the_inbox_is_taken_waits_for_the_inbox() {
     let member = Delivery::Member { user: AMY, entry: Arc::new(entry(TEA)), requester: Some(SESSION) };
     stage.inbox.push(&[member], &HubMetrics::default());
     let effect = Some(SessionEffect::EnterRoom(TEA, Version(4)));
-    let response = Response { envelope: Some("joined".to_owned()), effect };
+    let response = Response { envelope: Some("joined".to_owned()), effect, permit: None };
     stage.shard.process_inbox(vec![Done::Request(SESSION, Ok(response))]);
     stage.run();
     let received = stage.received();

@@ -260,6 +260,41 @@ async fn the_requests_of_a_client_that_does_not_read_wait_until_it_reads() {
 }
 
 #[tokio::test]
+async fn the_bytes_of_replies_to_a_client_that_does_not_read_are_bounded() {
+    const BYTES_MAX: u64 = 100_000;
+    let options = HubOptions { waiting_bytes_max: 100_000, send_buffer_bytes: 4096, ..small_options() };
+    let mut bed = TestBed::start(options);
+    let greedy = bed.connect(1).await;
+    let answer = "y".repeat(30_000);
+    let (mut sink, mut stream) = greedy.socket.split();
+    let writer = {
+        let answer = answer.clone();
+        tokio::spawn(async move {
+            for _ in 0..1000 {
+                sink.send(Wire::text(format!("echo {answer}"))).await.unwrap();
+            }
+        })
+    };
+    let metrics = bed.hub.metrics().clone();
+    tokio::time::timeout(PATIENCE, async {
+        while metrics.bounds.times("answers.bytes_per_session") == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    // A batch that the socket did not accept, and the frames of one read, come on top.
+    let waiting = metrics.bytes_in.get() - metrics.bytes_out.get();
+    assert!(waiting < 3 * BYTES_MAX, "{waiting} bytes wait");
+    let mut answers = 0;
+    while answers < 1000 {
+        let frame = tokio::time::timeout(PATIENCE, stream.next()).await.unwrap().unwrap().unwrap();
+        answers += usize::from(matches!(frame, Wire::Text(text) if text.as_str() == answer));
+    }
+    writer.await.unwrap();
+}
+
+#[tokio::test]
 async fn promise_7_a_drain_closes_every_session_with_1012_and_ends() {
     let mut bed = TestBed::start(small_options());
     let mut tabs = Vec::new();

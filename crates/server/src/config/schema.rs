@@ -196,6 +196,16 @@ schema! {
         /// Wrong passwords for one account from one client address before the delay begins.
         wrong_passwords_burst: u32 = 10;
     }
+    /// Memory for large answers (pages of messages, lists, welcomes), from before they are read until they are written.
+    answers: Answers {
+        /// Maximum bytes of the large answers of all users together; requests beyond it are refused as `overloaded`.
+        bytes_max: ByteCount = "128MiB", in ByteCount(1 << 20)..=ByteCount(64 << 30);
+        /// Maximum bytes of one user's large answers; further requests wait for their turn. A quarter of it is reserved
+        /// while an answer is read and encoded, so four are made at a time.
+        bytes_per_user: ByteCount = "4MiB", in ByteCount(64 << 10)..=ByteCount(1 << 30);
+        /// Maximum bytes of replies that wait for one WebSocket; beyond them its requests are not read.
+        bytes_per_session: ByteCount = "512KiB", in ByteCount(4096)..=ByteCount(1 << 30);
+    }
     /// Bounds of the store's write queue.
     store: StoreBounds {
         /// Maximum number of waiting writes; more are refused as `overloaded`. The default is about a tenth of a second

@@ -5,9 +5,10 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use teahouse_core::{ErrorCode, Language};
+use teahouse_hub::AnswerRefusal;
 use teahouse_store::StoreError;
 
-use super::messages::LocalizedMessage;
+use super::messages::{self, LocalizedMessage};
 use crate::limits::RetryAfter;
 
 /// How soon a client may retry when the server is overloaded.
@@ -140,6 +141,17 @@ impl ApiError {
     pub fn retry_after_ms(&self) -> Option<u64> {
         let wait_ms = |wait: Duration| u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
         self.retry_after.map(|wait| wait_ms(wait).max(1))
+    }
+}
+
+impl From<AnswerRefusal> for ApiError {
+    fn from(refusal: AnswerRefusal) -> Self {
+        match refusal {
+            AnswerRefusal::Overloaded => Self::new(ErrorCode::Overloaded),
+            AnswerRefusal::TooManyWaiting => {
+                Self::rate_limited(RetryAfter(OVERLOADED_RETRY)).with_message(messages::too_many_answers())
+            }
+        }
     }
 }
 

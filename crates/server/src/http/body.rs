@@ -2,7 +2,9 @@
 //! names the field.
 
 use std::error::Error;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -12,8 +14,11 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use teahouse_core::ErrorCode;
 
+use super::body_budget::{BodyPermit, BodyRefusal};
+use super::context::Context;
 use crate::app::App;
 use crate::errors::{ApiError, messages as texts};
+use crate::limits::RetryAfter;
 
 /// A body that is a JSON object. An empty body is an empty object.
 pub(super) struct JsonBody<T>(pub(super) T);
@@ -22,9 +27,29 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
-        let bytes = read(request, app, app.config.server.body_bytes_max.0).await?;
+        let bytes_max = app.config.server.body_bytes_max.0;
+        let _permit = begin(&request, app, bytes_max)?;
+        let bytes = read(request, app, bytes_max).await?;
         parse(&bytes, Shape::Object).map(Self)
     }
+}
+
+/// Counts a body among those that are being received. A backend's bodies are not counted: it is authenticated before.
+fn begin(request: &Request, app: &App, bytes_max: usize) -> Result<Option<BodyPermit>, ApiError> {
+    let bytes = announced_length(request).map_or(bytes_max, |length| length.min(bytes_max as u64) as usize);
+    let address = request.extensions().get::<Context>().map_or(Ipv4Addr::UNSPECIFIED.into(), |context| context.address);
+    app.bodies.begin(address, bytes).map_err(|refusal| {
+        let (bound, figure) = refusal.bound();
+        app.bounds.record(bound, figure);
+        match refusal {
+            BodyRefusal::Address => ApiError::rate_limited(RetryAfter(Duration::from_secs(1))),
+            BodyRefusal::All => ApiError::new(ErrorCode::Overloaded),
+        }
+    })
+}
+
+fn announced_length(request: &Request) -> Option<u64> {
+    request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
 }
 
 /// The kind of JSON that a body may be.
@@ -43,8 +68,7 @@ pub(super) async fn read(request: Request, app: &App, bytes_max: usize) -> Resul
             .with_message(texts::body_too_large(bytes_max))
     };
     // A body whose announced length is too large is not read at all.
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > bytes_max as u64) {
+    if announced_length(&request).is_some_and(|length| length > bytes_max as u64) {
         return Err(too_large());
     }
     // The same bound as for the head protects against slow bodies.

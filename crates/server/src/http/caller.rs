@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use teahouse_core::UserId;
+use teahouse_hub::AnswerPermit;
 
 use super::context::Context;
 use crate::app::App;
@@ -30,6 +31,9 @@ impl Caller {
 /// A caller within the rate of reads.
 pub(super) struct Reader(pub(super) Caller);
 
+/// A caller within the rate of reads whose answer may be large, and who has its place among the answers.
+pub(super) struct PageReader(pub(super) Caller, pub(super) AnswerPermit);
+
 /// A caller within the rate of changes other than messages.
 pub(super) struct Actor(pub(super) Caller);
 
@@ -48,6 +52,16 @@ impl FromRequestParts<Arc<App>> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         within_rate(UserLimit::Read, parts, app).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for PageReader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let caller = within_rate(UserLimit::Read, parts, app).await?;
+        let permit = app.begin_answer(caller.id()).await?;
+        Ok(Self(caller, permit))
     }
 }
 

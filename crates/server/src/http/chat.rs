@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use teahouse_core::{LOBBY, MessageId};
-use teahouse_protocol::classic::http::{ChatPage, OnlineCount, OnlineUsers, SendBody, Sent};
+use teahouse_protocol::classic::http::{ChatPage, OnlineCount, SendBody, Sent};
 
 use super::body::JsonBody;
-use super::caller::{Actor, Caller, Reader};
+use super::caller::{Actor, Caller, PageReader, Reader};
 use super::parameters::{IdempotencyKey, PathId, QueryParams, blame_idempotency_key};
 use super::response::{ApiResponse, ApiResult};
 use crate::app::App;
 use crate::use_cases::messages::delete_message::delete_message;
 use crate::use_cases::messages::read_lobby::{read_lobby_backward, read_lobby_forward};
 use crate::use_cases::messages::send_message::{MessageDraft, send_message};
-use crate::use_cases::presence::list_online_users::list_online_users;
 
 pub(super) async fn send(
     State(app): State<Arc<App>>,
@@ -27,14 +26,22 @@ pub(super) async fn send(
     Ok(ApiResponse::ok(&Sent::new(stored.id, stored.sent_at)))
 }
 
-pub(super) async fn messages(State(app): State<Arc<App>>, _: Reader, query: QueryParams) -> ApiResult {
+pub(super) async fn messages(
+    State(app): State<Arc<App>>,
+    PageReader(_, permit): PageReader,
+    query: QueryParams,
+) -> ApiResult {
     let page = read_lobby_backward(&app, query.message("before_id")?, query.limit()?).await?;
-    Ok(ApiResponse::ok(&ChatPage::new(&page.messages, page.has_more)))
+    Ok(ApiResponse::ok(&ChatPage::new(&page.messages, page.has_more)).holding(Some(permit)))
 }
 
-pub(super) async fn new_messages(State(app): State<Arc<App>>, _: Reader, query: QueryParams) -> ApiResult {
+pub(super) async fn new_messages(
+    State(app): State<Arc<App>>,
+    PageReader(_, permit): PageReader,
+    query: QueryParams,
+) -> ApiResult {
     let page = read_lobby_forward(&app, query.message("after_id")?, query.limit()?).await?;
-    Ok(ApiResponse::ok(&ChatPage::new(&page.messages, page.has_more)))
+    Ok(ApiResponse::ok(&ChatPage::new(&page.messages, page.has_more)).holding(Some(permit)))
 }
 
 pub(super) async fn delete(State(app): State<Arc<App>>, Actor(caller): Actor, PathId(id): PathId) -> ApiResult {
@@ -44,9 +51,4 @@ pub(super) async fn delete(State(app): State<Arc<App>>, Actor(caller): Actor, Pa
 
 pub(super) async fn online_count(State(app): State<Arc<App>>, _: Reader) -> ApiResult {
     Ok(ApiResponse::ok(&OnlineCount { count: app.live.online_count() }))
-}
-
-pub(super) async fn online_users(State(app): State<Arc<App>>, _: Reader) -> ApiResult {
-    let profiles = list_online_users(&app).await?;
-    Ok(ApiResponse::ok(&OnlineUsers::new(&profiles)))
 }

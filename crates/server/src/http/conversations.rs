@@ -11,7 +11,7 @@ use teahouse_protocol::classic::http::{
 use teahouse_store::AppendError;
 
 use super::body::JsonBody;
-use super::caller::{Actor, Caller, Reader};
+use super::caller::{Actor, Caller, PageReader, Reader};
 use super::parameters::{IdempotencyKey, PathId, QueryParams, blame_idempotency_key};
 use super::response::{ApiResponse, ApiResult};
 use crate::app::App;
@@ -23,13 +23,13 @@ use crate::use_cases::rooms::list_conversations::list_conversations;
 use crate::use_cases::rooms::mark_read::mark_conversation_read;
 use crate::use_cases::rooms::open_direct_room::open_direct_room;
 
-pub(super) async fn list(State(app): State<Arc<App>>, Reader(caller): Reader) -> ApiResult {
+pub(super) async fn list(State(app): State<Arc<App>>, PageReader(caller, permit): PageReader) -> ApiResult {
     let conversations = list_conversations(&app, caller.id()).await?;
     let entries = conversations.iter().map(|entry| {
         let last = entry.last_message.as_ref().map(|(text, time)| (text.as_str(), *time));
         ConversationBody::new(entry.room, &entry.peer, last, entry.unread, entry.created_at)
     });
-    Ok(ApiResponse::ok(&Conversations::new(entries.collect())))
+    Ok(ApiResponse::ok(&Conversations::new(entries.collect())).holding(Some(permit)))
 }
 
 pub(super) async fn unread(State(app): State<Arc<App>>, Reader(caller): Reader) -> ApiResult {
@@ -45,7 +45,7 @@ pub(super) async fn start(State(app): State<Arc<App>>, Actor(caller): Actor, Pat
 
 pub(super) async fn messages(
     State(app): State<Arc<App>>,
-    Reader(caller): Reader,
+    PageReader(caller, permit): PageReader,
     PathId(room): PathId,
     query: QueryParams,
 ) -> ApiResult {
@@ -58,7 +58,7 @@ pub(super) async fn messages(
         read_seq: direct.read_seq,
         peer_read_seq: direct.peer_read_seq,
     };
-    Ok(ApiResponse::ok(&ConversationPage::new(&page.messages, &reader)))
+    Ok(ApiResponse::ok(&ConversationPage::new(&page.messages, &reader)).holding(Some(permit)))
 }
 
 pub(super) async fn read(State(app): State<Arc<App>>, Actor(caller): Actor, PathId(room): PathId) -> ApiResult {

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use teahouse_core::{ErrorCode, Language};
+use teahouse_hub::AnswerPermit;
 use teahouse_protocol::http;
 
 use super::context::Context;
@@ -24,6 +25,7 @@ pub(crate) struct ApiResponse {
     status: StatusCode,
     data: Box<RawValue>,
     cookie: Option<HeaderValue>,
+    permit: Option<AnswerPermit>,
 }
 
 impl ApiResponse {
@@ -34,13 +36,19 @@ impl ApiResponse {
 
     /// 200 with data that is JSON already.
     pub(crate) fn ok_json(data: Box<RawValue>) -> Self {
-        Self { status: StatusCode::OK, data, cookie: None }
+        Self { status: StatusCode::OK, data, cookie: None, permit: None }
     }
 
     /// Makes it a 201: the request created something.
     #[must_use]
     pub(crate) fn created(self) -> Self {
         Self { status: StatusCode::CREATED, ..self }
+    }
+
+    /// Keeps the place of a large answer until its body is written.
+    #[must_use]
+    pub(crate) fn holding(self, permit: Option<AnswerPermit>) -> Self {
+        Self { permit, ..self }
     }
 
     /// Adds a cookie.
@@ -52,7 +60,7 @@ impl ApiResponse {
 
 impl IntoResponse for ApiResponse {
     fn into_response(self) -> Response {
-        let mut response = Content::Success(self.data).into_response(self.status);
+        let mut response = Content::Success(self.data, self.permit).into_response(self.status);
         if let Some(cookie) = self.cookie {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
@@ -75,7 +83,7 @@ pub(super) fn http_status(error: &ApiError) -> StatusCode {
 /// The content of the future envelope, in the extensions of a response without a body.
 #[derive(Clone)]
 enum Content {
-    Success(Box<RawValue>),
+    Success(Box<RawValue>, Option<AnswerPermit>),
     Error(Box<ApiError>),
 }
 
@@ -103,15 +111,17 @@ pub(super) fn write_envelope(
         }
         None => return response,
     };
-    let body = match &content {
-        Content::Success(data) => {
-            http::success(status.as_u16(), success_message(context.language), data, &context.request_id)
+    let body = match content {
+        Content::Success(data, permit) => {
+            let message = success_message(context.language);
+            let body = http::success(status.as_u16(), message, &data, &context.request_id);
+            AnswerPermit::hold_if_any(permit, body.into())
         }
         Content::Error(error) => {
             rejections.count(error.code());
-            add_error_headers(&mut response, error);
+            add_error_headers(&mut response, &error);
             let message = error.message(context.language);
-            http::error(status.as_u16(), error.code(), message, error.field(), &context.request_id)
+            http::error(status.as_u16(), error.code(), message, error.field(), &context.request_id).into()
         }
     };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -120,7 +130,8 @@ pub(super) fn write_envelope(
     response
 }
 
-fn success_message(language: Language) -> &'static str {
+/// The message of a successful response.
+pub(super) fn success_message(language: Language) -> &'static str {
     match language {
         Language::En => "OK",
         Language::Zh => "成功",

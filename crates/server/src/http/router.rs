@@ -11,7 +11,7 @@ use axum::{Extension, Router, middleware};
 use teahouse_protocol::routes::{Endpoint, Handler, Method, ROUTES, Route};
 
 use super::health::HealthCache;
-use super::{account, chat, context, conversations, cors, health, page, panics, server_api, v1};
+use super::{account, chat, context, conversations, cors, health, online_users, page, panics, server_api, v1};
 use crate::app::App;
 
 /// The routes of the table and of the page, with `others` beside them.
@@ -55,7 +55,7 @@ fn handler(route: &'static Route) -> Option<MethodRouter<Arc<App>>> {
         Endpoint::ReadLobbyForward => on(method, chat::new_messages),
         Endpoint::DeleteLobbyMessage => on(method, chat::delete),
         Endpoint::CountOnline => on(method, chat::online_count),
-        Endpoint::ListOnline => on(method, chat::online_users),
+        Endpoint::ListOnline => on(method, online_users::list),
         Endpoint::ListConversations => on(method, conversations::list),
         Endpoint::CountUnread => on(method, conversations::unread),
         Endpoint::StartConversation => on(method, conversations::start),

@@ -2,6 +2,7 @@
 //! names the row of docs/internals/regressions.md that the test guards.
 
 mod accounts;
+mod answers;
 mod around;
 mod conversations;
 pub(crate) mod fixture;

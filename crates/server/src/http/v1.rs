@@ -11,7 +11,7 @@ use teahouse_core::RoomId;
 use teahouse_protocol::routes::{Input, Output, RateClass, Route};
 use teahouse_protocol::v1::{OwnRooms, RoomBody, read_request};
 
-use super::caller::{Caller, Reader};
+use super::caller::{Caller, PageReader, Reader};
 use super::parameters::{IdempotencyKey, PathId, blame_idempotency_key};
 use super::response::{ApiResponse, ApiResult};
 use crate::app::App;
@@ -29,9 +29,9 @@ pub(super) async fn openapi() -> Response {
     ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-pub(super) async fn list_rooms(State(app): State<Arc<App>>, Reader(caller): Reader) -> ApiResult {
+pub(super) async fn list_rooms(State(app): State<Arc<App>>, PageReader(caller, permit): PageReader) -> ApiResult {
     let entries = rooms::list_rooms::list_rooms(&app, caller.id()).await?;
-    Ok(ApiResponse::ok(&OwnRooms::new(&entries, |user| app.live.is_online(user))))
+    Ok(ApiResponse::ok(&OwnRooms::new(&entries, |user| app.live.is_online(user))).holding(Some(permit)))
 }
 
 pub(super) async fn get_room(State(app): State<Arc<App>>, Reader(caller): Reader, PathId(room): PathId) -> ApiResult {
@@ -70,7 +70,7 @@ pub(super) async fn handle_request(app: Arc<App>, route: &'static Route, request
     let request = read_request(kind.as_str(), &data.json()).map_err(|fault| blame(fault.into()))?;
     let context = RequestContext { user: caller.id(), address: caller.address, session: None };
     let done = app.run_to_end(dispatch(Arc::clone(&app), context, request)).await.map_err(blame)?;
-    let response = ApiResponse::ok_json(done.body);
+    let response = ApiResponse::ok_json(done.body).holding(done.permit);
     Ok(if matches!(route.output, Output::Created(_)) { response.created() } else { response })
 }
 

@@ -3,31 +3,16 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use teahouse_core::{Message, MessageId, RoomEntry, RoomId, Seq, UserId, Version};
+use teahouse_core::{MessageId, RoomEntry, RoomId, Seq, UserId, Version};
 use teahouse_hub::{BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, HistoryReader};
-use teahouse_store::{Store, StoreError};
+use teahouse_store::{CatchUpPage, PageLimit, SeqPage, Store, StoreError};
 
 use crate::app::Clock;
 use crate::use_cases::messages::read_changes::{ChangesFrom, read_changes_page};
 
-/// Messages in one page; about as many as fit into one write.
-const PAGE_MESSAGES: u32 = 200;
-/// Bytes of content in one page, approximately. A session that reads slowly keeps its page in memory meanwhile, and 200
-/// of the longest messages would be three megabytes.
-const PAGE_CONTENT_BYTES: usize = 64 * 1024;
-
-/// Truncates a page whose content is too large, but never below one message. Returns whether it did.
-fn truncate_page(messages: &mut Vec<Message>) -> bool {
-    let mut bytes = 0;
-    let mut fits = |message: &Message| {
-        bytes += message.content.len();
-        bytes <= PAGE_CONTENT_BYTES
-    };
-    let kept = messages.iter().take_while(|message| fits(message)).count().max(1).min(messages.len());
-    let is_truncated = kept < messages.len();
-    messages.truncate(kept);
-    is_truncated
-}
+/// One page: about as many messages as fit into one write. A session that reads slowly keeps its page in memory
+/// meanwhile, and 200 of the longest messages would be three megabytes.
+const PAGE: PageLimit = PageLimit { entries: 200, bytes: 96 * 1024 };
 
 /// Serves the hub's reads from a store.
 pub(crate) struct StoreHistory {
@@ -65,13 +50,9 @@ impl StoreHistory {
 impl HistoryReader for StoreHistory {
     fn classic_page(&self, room: RoomId, after: (Version, Seq)) -> BoxFuture<Option<ClassicPage>> {
         self.read("classic page", async move |store| {
-            let page = store.page_by_seq(room, after.0, after.1, PAGE_MESSAGES).await?;
-            let (mut messages, mut seq, mut complete) = (page.messages, page.seq, page.complete);
-            if truncate_page(&mut messages) {
-                (seq, complete) = (messages.last().map_or(seq, |last| last.seq), false);
-            }
-            let (deleted, pair) = (page.deleted, page.pair);
-            Ok(ClassicPage { deleted, messages, reached: (page.version, seq), complete, pair })
+            let SeqPage { deleted, messages, version, seq, complete, pair } =
+                store.page_by_seq(room, after.0, after.1, PAGE).await?;
+            Ok(ClassicPage { deleted, messages, reached: (version, seq), complete, pair })
         })
     }
 
@@ -82,13 +63,9 @@ impl HistoryReader for StoreHistory {
             CatchUpFrom::Reset => ChangesFrom::Reset,
         };
         self.read("changes", async move |store| {
-            let page = read_changes_page(store.as_ref(), room, from, PAGE_MESSAGES).await?;
-            let (mut messages, mut through, mut complete) = (page.messages, page.through, page.complete);
-            // A reset has few messages, and is only valid as a whole.
-            if !page.reset && truncate_page(&mut messages) {
-                (through, complete) = (messages.last().map_or(through, |last| last.version), false);
-            }
-            Ok(ChangesPage { reset: page.reset, messages, reached: (through, page.last_seq), complete })
+            let CatchUpPage { reset, messages, through, last_seq, complete } =
+                read_changes_page(store.as_ref(), room, from, PAGE).await?;
+            Ok(ChangesPage { reset, messages, reached: (through, last_seq), complete })
         })
     }
 

@@ -93,9 +93,9 @@ async fn dispatched(
     // of the user get.
     let receiver = id.is_some().then_some(session.session);
     let context = RequestContext { user: session.user, address: session.address, session: receiver };
-    let dispatch::Response { body, entered } = dispatch(app, context, request).await?;
+    let dispatch::Response { body, entered, permit } = dispatch(app, context, request).await?;
     let effect = entered.map(|(room, version)| SessionEffect::EnterRoom(room, version));
-    Ok(Response { envelope: id.map(|id| v1::ack(&id, &body)), effect })
+    Ok(Response { envelope: id.map(|id| v1::ack(&id, &body)), effect, permit })
 }
 
 async fn hello(
@@ -105,6 +105,7 @@ async fn hello(
     epoch: Option<String>,
     rooms: Vec<(RoomId, Version)>,
 ) -> Result<Response, ApiError> {
+    let permit = app.begin_answer(session.user).await?;
     let welcome = load_welcome(&app, session.user).await?;
     // Versions of another epoch, or of an unknown one, mean nothing in this one.
     let is_same_epoch = epoch.as_deref() == Some(app.store.epoch());
@@ -117,7 +118,8 @@ async fn hello(
         rooms: welcome.rooms,
         held: rooms.into_iter().map(|(room, version)| (room, is_same_epoch.then_some(version))).collect(),
     };
-    Ok(Response { envelope: None, effect: Some(SessionEffect::Welcome(Box::new(welcome_data))) })
+    let effect = Some(SessionEffect::Welcome(Box::new(welcome_data)));
+    Ok(Response { envelope: None, effect, permit: Some(permit) })
 }
 
 fn limits(app: &App) -> LimitsBody {
@@ -138,7 +140,7 @@ async fn auth(app: Arc<App>, session: SessionContext, id: Option<String>, token:
     let left_ms = mark.expires_at.saturating_mul(1000).saturating_sub(app.now().0);
     let expires_in_ms = u64::try_from(left_ms).unwrap_or(0);
     let effect = SessionEffect::RenewToken(mark, Duration::from_millis(expires_in_ms));
-    Ok(Response { envelope: id.map(|id| v1::ack(&id, &Renewed { expires_in_ms })), effect: Some(effect) })
+    Ok(Response { envelope: id.map(|id| v1::ack(&id, &Renewed { expires_in_ms })), effect: Some(effect), permit: None })
 }
 
 fn refuse(app: &App, session: &SessionContext, id: Option<&str>, error: &ApiError) -> String {

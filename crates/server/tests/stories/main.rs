@@ -14,6 +14,7 @@ mod frames;
 mod golden;
 mod journey;
 mod lobby;
+mod memory;
 mod private;
 mod shutdown;
 mod slow_readers;

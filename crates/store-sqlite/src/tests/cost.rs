@@ -10,7 +10,8 @@ use teahouse_core::{MessageId, RoomId, RoomKind, Seq, Version};
 
 use super::*;
 
-const LAST: CatchUpBounds = CatchUpBounds { limit: 10, changes_max: Some(20), reset_messages: 10 };
+const LAST: CatchUpBounds =
+    CatchUpBounds { limit: PageLimit::of_entries(10), changes_max: Some(20), reset_messages: 10 };
 
 /// The steps that the only reader took for `call`.
 async fn steps(store: &SqliteStore, call: impl Future) -> u64 {
@@ -63,10 +64,11 @@ async fn new_messages_cost_the_same_however_long_the_history_is() {
         }
         let head = store.room_head(LOBBY).await.unwrap().unwrap();
         let (version, seq) = (Version(head.version.0 - 5), Seq(head.last_seq.0 - 5));
-        let by_seq = |from| store.room_history(amy, RoomHistoryQuery { room: LOBBY, from, limit: 10 });
-        let by_id = |from| store.history(LOBBY, HistoryQuery { from, limit: 10 });
+        let by_seq =
+            |from| store.room_history(amy, RoomHistoryQuery { room: LOBBY, from, limit: PageLimit::of_entries(10) });
+        let by_id = |from| store.history(LOBBY, HistoryQuery { from, limit: PageLimit::of_entries(10) });
         costs.push([
-            ("page by seq", steps(&store, store.page_by_seq(LOBBY, version, seq, 10)).await),
+            ("page by seq", steps(&store, store.page_by_seq(LOBBY, version, seq, PageLimit::of_entries(10))).await),
             ("catching up", steps(&store, store.catch_up(LOBBY, Some(version), LAST)).await),
             ("reset", steps(&store, store.catch_up(LOBBY, None, LAST)).await),
             ("too many changes", steps(&store, store.catch_up(LOBBY, Some(Version(1)), LAST)).await),
@@ -162,8 +164,8 @@ async fn p8_a_page_takes_the_same_number_of_queries_however_long_it_is() {
             messages.push(said);
             users.push(peer);
         }
-        let page = |from| store.history(LOBBY, HistoryQuery { from, limit: 100 });
-        let by_seq = RoomHistoryQuery { room: LOBBY, from: SeqFrom::Newest, limit: 100 };
+        let page = |from| store.history(LOBBY, HistoryQuery { from, limit: PageLimit::of_entries(100) });
+        let by_seq = RoomHistoryQuery { room: LOBBY, from: SeqFrom::Newest, limit: PageLimit::of_entries(100) };
         counts.push([
             statements(&store, store.conversations(amy)).await,
             statements(&store, store.unread_total(amy)).await,
@@ -178,8 +180,8 @@ async fn p8_a_page_takes_the_same_number_of_queries_however_long_it_is() {
             statements(&store, store.rooms_of(amy, Timestamp(0))).await,
             statements(&store, store.room_entry(LOBBY, amy, Timestamp(0))).await,
             statements(&store, store.room_entries(LOBBY, &users, Timestamp(0))).await,
-            statements(&store, store.members(LOBBY, amy, UserId(0), 100)).await,
-            statements(&store, store.page_by_seq(LOBBY, Version(0), Seq(0), 500)).await,
+            statements(&store, store.members(LOBBY, amy, UserId(0), PageLimit::of_entries(100))).await,
+            statements(&store, store.page_by_seq(LOBBY, Version(0), Seq(0), PageLimit::of_entries(500))).await,
         ]);
     }
     assert_eq!(store.conversations(amy).await.unwrap().len(), 42);

@@ -35,7 +35,7 @@ async fn a_database_of_version_1_opens_with_everything_in_it() {
     assert_eq!(lobby.last_message.as_ref().unwrap().content, "hi");
     assert_eq!(store.rooms_of(eve, now).await.unwrap().len(), 1, "it has no message yet");
 
-    let found = store.search_users("äm", UserId(0), 10).await.unwrap().0;
+    let found = store.search_users("äm", UserId(0), PageLimit::of_entries(10)).await.unwrap().0;
     assert_eq!(found.iter().map(|profile| profile.id).collect::<Vec<_>>(), [amy]);
     let new = |name: &str| NewRoom {
         owner: amy,

@@ -99,7 +99,7 @@ impl Future for Written {
         let outcome = self.store.lock().outcome(self.ticket);
         outcome.map_or(Poll::Pending, |outcome| {
             let effect = outcome.entered.map(|(room, version)| SessionEffect::EnterRoom(room, version));
-            Poll::Ready(Response { envelope: outcome.envelope, effect })
+            Poll::Ready(Response { envelope: outcome.envelope, effect, permit: None })
         })
     }
 }
@@ -126,7 +126,7 @@ impl ModelHandler {
                 return Response::with_envelope(v1::error(id.as_deref(), &body));
             }
             let welcome = store.welcome_data(user, id, epoch.as_deref(), rooms);
-            Response { envelope: None, effect: Some(SessionEffect::Welcome(Box::new(welcome))) }
+            Response { effect: Some(SessionEffect::Welcome(Box::new(welcome))), ..Response::default() }
         }))
     }
 
@@ -186,6 +186,7 @@ impl RequestHandler for ModelHandler {
                 return RequestOutcome::Pending(self.0.delayed(move |_| Response {
                     envelope: id.map(|id| v1::ack(&id, &v1::Renewed { expires_in_ms: 600_000 })),
                     effect: Some(SessionEffect::RenewToken(mark(user, i64::MAX / 2), Duration::from_secs(600))),
+                    permit: None,
                 }));
             }
             Request::Message { content, .. } if content == "panic" => std::panic::resume_unwind(Box::new("on purpose")),

@@ -385,7 +385,7 @@ fn draw_options(rng: &mut Rng) -> HubOptions {
         inbox_commits_max: rng.pick(&[1, 2, 6, 1000]),
         inbox_bytes_max: rng.pick(&[2000, 1 << 20, 1 << 20]),
         waiting_envelopes_max: rng.pick(&[2, 6, 64, 256]),
-        waiting_bytes_max: rng.pick(&[300, 1 << 20, 1 << 20]),
+        waiting_bytes_max: rng.pick(&[300, 5000, 512 * 1024]),
         ..HubOptions::default()
     }
 }

@@ -144,7 +144,7 @@ pub(super) fn handle(
                 let welcome = welcome_data(&history, user, id, rooms);
                 history.v1.hellos.fetch_add(1, Ordering::Relaxed);
                 let _permit = history.v1.welcome_gate.acquire().await.unwrap();
-                Response { envelope: None, effect: Some(SessionEffect::Welcome(Box::new(welcome))) }
+                Response { effect: Some(SessionEffect::Welcome(Box::new(welcome))), ..Response::default() }
             }))
         }
         Request::Auth { .. } => {
@@ -153,9 +153,9 @@ pub(super) fn handle(
                 TokenMark { token: TokenKey([77; 16]), ..token_mark(user.0) },
                 Duration::from_secs(60),
             );
-            RequestOutcome::Pending(Box::pin(
-                async move { Response { envelope: Some(envelope), effect: Some(effect) } },
-            ))
+            RequestOutcome::Pending(Box::pin(async move {
+                Response { envelope: Some(envelope), effect: Some(effect), permit: None }
+            }))
         }
         Request::Sync { room, since } => RequestOutcome::Hub { id, request: HubRequest::Sync(room, since) },
         Request::Presence { room, on } => RequestOutcome::Hub { id, request: HubRequest::Presence(room, on) },
@@ -168,7 +168,10 @@ pub(super) fn handle(
                 history.v1.joins.fetch_add(1, Ordering::Relaxed);
                 let _permit = history.v1.read_gate.acquire().await.unwrap();
                 let envelope = v1::ack(&id.unwrap(), &v1::RoomBody::new(&entry, |_| false));
-                Response { envelope: Some(envelope), effect: Some(SessionEffect::EnterRoom(room, entry.version)) }
+                Response {
+                    effect: Some(SessionEffect::EnterRoom(room, entry.version)),
+                    ..Response::with_envelope(envelope)
+                }
             }))
         }
         Request::History { room, .. } => {

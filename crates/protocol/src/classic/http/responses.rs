@@ -176,8 +176,9 @@ pub struct OnlineUsers<'a> {
     count: usize,
 }
 
+/// One of the users online.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
-struct OnlineUser<'a> {
+pub struct OnlineUser<'a> {
     user_id: u64,
     username: &'a str,
     nickname: &'a str,
@@ -188,13 +189,20 @@ impl<'a> OnlineUsers<'a> {
     /// From profiles.
     #[must_use]
     pub fn new(profiles: &'a [Profile]) -> Self {
-        let body = |profile: &'a Profile| OnlineUser {
+        Self { users: profiles.iter().map(OnlineUser::new).collect(), count: profiles.len() }
+    }
+}
+
+impl<'a> OnlineUser<'a> {
+    /// From a profile.
+    #[must_use]
+    pub fn new(profile: &'a Profile) -> Self {
+        Self {
             user_id: profile.id.0,
             username: &profile.username,
             nickname: &profile.nickname,
             avatar: &profile.avatar,
-        };
-        Self { users: profiles.iter().map(body).collect(), count: profiles.len() }
+        }
     }
 }
 

@@ -226,7 +226,7 @@ impl<'a> History<'a> {
     }
 }
 
-/// `GET …/changes`: a room's changes since a version, in one response.
+/// `GET …/changes`: a room's changes since a version, as many as fit into one response.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct Changes<'a> {
     /// The epoch: the name of this history. State of another epoch is worthless.
@@ -237,23 +237,25 @@ pub struct Changes<'a> {
     messages: Vec<MessageBody<'a>>,
     /// The room's version after these changes: `since` of the next request.
     version: u64,
+    /// Whether there are more: the client requests again. Never after a reset, which is whole.
+    more: bool,
     /// The caller's own reactions to these messages: the emoji, by message id.
     #[schemars(with = "schema::OwnReactions")]
     my_reactions: &'a OwnReactions,
 }
 
 impl<'a> Changes<'a> {
-    /// Messages that bring a room to `version`.
+    /// Messages that bring a room to `version`, and whether `more` follow.
     #[must_use]
     pub fn new(
         epoch: &'a str,
         reset: bool,
         messages: &'a [Message],
-        version: Version,
+        (version, more): (Version, bool),
         my_reactions: &'a OwnReactions,
     ) -> Self {
         let messages = messages.iter().map(|message| MessageBody::new(message, None)).collect();
-        Self { epoch, reset, messages, version: version.0, my_reactions }
+        Self { epoch, reset, messages, version: version.0, more, my_reactions }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Pages for sessions that catch up, and resets.
 
-use teahouse_core::{LOBBY, Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version};
+use teahouse_core::{LOBBY, MessageKind, Seq, Timestamp, UserId, Version};
 use teahouse_hub::{CatchUpFrom, ChangesPage, HistoryReader};
 use teahouse_store::{Append, Destination, Reaction};
 
-use super::{PAGE_CONTENT_BYTES, StoreHistory, truncate_page};
+use super::StoreHistory;
 use crate::http::tests::fixture::{Fixture, fixture};
 
 /// A lobby with this many messages.
@@ -68,33 +68,4 @@ async fn own_reactions_and_members_are_read_as_they_are() {
     assert_eq!(history.own_reactions(bob, ids.clone()).await, Some(vec![(ids[1], emoji)]));
     assert_eq!(history.own_reactions(amy, ids).await, Some(vec![]));
     assert_eq!(history.members(LOBBY).await, Some(vec![amy, bob]));
-}
-
-#[test]
-fn a_page_is_bounded_in_bytes_and_has_at_least_one_message() {
-    let message = |bytes: usize| Message {
-        id: MessageId(1),
-        room: RoomId(1),
-        seq: Seq(1),
-        version: Version(1),
-        sender: Profile::default(),
-        client_id: None,
-        content: "a".repeat(bytes),
-        kind: MessageKind::Text,
-        reply_to: None,
-        mentions: vec![],
-        reactions: vec![],
-        edited_at: None,
-        deleted: false,
-        sent_at: Timestamp(0),
-    };
-    let check = |sizes: &[usize], kept: usize| {
-        let mut messages: Vec<Message> = sizes.iter().map(|bytes| message(*bytes)).collect();
-        assert_eq!((truncate_page(&mut messages), messages.len()), (kept < sizes.len(), kept), "{sizes:?}");
-    };
-    check(&[], 0);
-    check(&[PAGE_CONTENT_BYTES + 1], 1);
-    check(&[PAGE_CONTENT_BYTES + 1, 1], 1);
-    check(&[PAGE_CONTENT_BYTES / 2, PAGE_CONTENT_BYTES / 2], 2);
-    check(&[PAGE_CONTENT_BYTES / 2, PAGE_CONTENT_BYTES / 2, 1], 2);
 }

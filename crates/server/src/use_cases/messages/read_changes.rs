@@ -1,15 +1,15 @@
-//! Reads what changed in a room since a version. Live sessions read page after page (`socket::history`); a client that
-//! asks over HTTP gets one page with everything, or a reset when that would be too much.
+//! Reads what changed in a room since a version, page by page: live sessions by `socket::history`, clients over HTTP by
+//! one request after another. Where that would be too much, the first page is a reset.
 
-use teahouse_core::limits::{CATCH_UP_CHANGES_MAX, RESET_MESSAGES};
+use teahouse_core::limits::{CATCH_UP_CHANGES_MAX, PAGE_BYTES_MAX, RESET_MESSAGES};
 use teahouse_core::{MessageId, RoomId, UserId, Version};
-use teahouse_store::{CatchUpBounds, CatchUpPage, RoomError, Store, StoreError};
+use teahouse_store::{CatchUpBounds, CatchUpPage, PageLimit, RoomError, Store, StoreError};
 
 use crate::app::App;
 
-/// Everything that changed.
+/// What changed.
 pub(crate) struct Changes {
-    /// All of it, in one page.
+    /// The first of it.
     pub page: CatchUpPage,
     /// The reader's own reactions to these messages.
     pub own_reactions: Vec<(MessageId, String)>,
@@ -26,7 +26,7 @@ pub(crate) enum ChangesFrom {
     Reset,
 }
 
-/// One page of at most `limit` changes.
+/// One page of changes within `limit`.
 ///
 /// # Errors
 /// The store failed.
@@ -34,7 +34,7 @@ pub(crate) async fn read_changes_page(
     store: &dyn Store,
     room: RoomId,
     from: ChangesFrom,
-    limit: u32,
+    limit: PageLimit,
 ) -> Result<CatchUpPage, StoreError> {
     let (since, changes_max) = match from {
         ChangesFrom::Since(version) => (Some(version), None),
@@ -44,15 +44,15 @@ pub(crate) async fn read_changes_page(
     store.catch_up(room, since, CatchUpBounds { limit, changes_max, reset_messages: RESET_MESSAGES }).await
 }
 
-/// Everything that changed after `since`.
+/// The first that changed after `since`.
 ///
 /// # Errors
 /// The room does not exist, or the reader is not a member.
 pub(crate) async fn read_changes(app: &App, user: UserId, room: RoomId, since: Version) -> Result<Changes, RoomError> {
     app.store.room_entry(room, user, app.now()).await?;
-    // The limit equals the bound beyond which the page is a reset, so there is never a second page.
     let from = ChangesFrom::SinceOrReset(since);
-    let page = read_changes_page(app.store.as_ref(), room, from, CATCH_UP_CHANGES_MAX).await?;
+    let limit = PageLimit { entries: CATCH_UP_CHANGES_MAX, bytes: PAGE_BYTES_MAX };
+    let page = read_changes_page(app.store.as_ref(), room, from, limit).await?;
     let ids: Vec<MessageId> = page.messages.iter().map(|message| message.id).collect();
     let own_reactions = app.store.own_reactions(user, &ids).await?;
     Ok(Changes { page, own_reactions })

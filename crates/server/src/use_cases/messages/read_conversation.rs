@@ -1,7 +1,7 @@
 //! Reads a page of a direct room for the classic dialect, and marks it as read up to the page's newest message.
 
 use teahouse_core::{Message, MessageId, RoomId, UserId};
-use teahouse_store::{DirectRoom, DirectRoomError, HistoryFrom, HistoryQuery};
+use teahouse_store::{DirectRoom, DirectRoomError, HistoryFrom, HistoryQuery, PageLimit};
 
 use crate::app::App;
 
@@ -26,6 +26,8 @@ pub(crate) async fn read_conversation(
 ) -> Result<ConversationPage, DirectRoomError> {
     let mut direct = app.store.direct_room(room, user).await?;
     let from = before.map_or(HistoryFrom::Newest, HistoryFrom::Before);
+    // Not bounded in bytes: the front end takes a page with fewer messages than it requested for the last one.
+    let limit = PageLimit::of_entries(limit);
     let page = app.store.history(room, HistoryQuery { from, limit }).await?;
     if let Some(newest) = page.messages.last() {
         match app.store.mark_read(room, user, Some(newest.seq)).await {

@@ -1,8 +1,8 @@
 //! Reads a room's history, page by page, from either end or around a message.
 
-use teahouse_core::limits::{PAGE_MESSAGES_DEFAULT, PAGE_MESSAGES_MAX};
+use teahouse_core::limits::{PAGE_BYTES_MAX, PAGE_MESSAGES_DEFAULT, PAGE_MESSAGES_MAX};
 use teahouse_core::{RoomId, UserId};
-use teahouse_store::{RoomError, RoomHistoryPage, RoomHistoryQuery, SeqFrom};
+use teahouse_store::{PageLimit, RoomError, RoomHistoryPage, RoomHistoryQuery, SeqFrom};
 
 use crate::app::App;
 
@@ -17,7 +17,8 @@ pub enum ReadHistoryError {
     Room(#[from] RoomError),
 }
 
-/// A page of at most `limit` messages; without a limit `PAGE_MESSAGES_DEFAULT`, never more than `PAGE_MESSAGES_MAX`.
+/// A page of at most `limit` messages; without a limit `PAGE_MESSAGES_DEFAULT`, never more than `PAGE_MESSAGES_MAX` or
+/// `PAGE_BYTES_MAX`.
 ///
 /// # Errors
 /// No page was read.
@@ -33,5 +34,6 @@ pub(crate) async fn read_history(
         Some(limit) => u32::try_from(limit).map_or(PAGE_MESSAGES_MAX, |limit| limit.min(PAGE_MESSAGES_MAX)),
         None => PAGE_MESSAGES_DEFAULT,
     };
+    let limit = PageLimit { entries: limit, bytes: PAGE_BYTES_MAX };
     Ok(app.store.room_history(user, RoomHistoryQuery { room, from, limit }).await?)
 }

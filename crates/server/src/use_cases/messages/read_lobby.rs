@@ -1,7 +1,8 @@
 //! Reads the lobby for the classic dialect, page by page in either direction.
 
+use teahouse_core::limits::PAGE_BYTES_MAX;
 use teahouse_core::{LOBBY, MessageId};
-use teahouse_store::{HistoryFrom, HistoryPage, HistoryQuery, StoreError};
+use teahouse_store::{HistoryFrom, HistoryPage, HistoryQuery, PageLimit, StoreError};
 
 use crate::app::App;
 
@@ -15,7 +16,7 @@ pub(crate) async fn read_lobby_backward(
     limit: u32,
 ) -> Result<HistoryPage, StoreError> {
     let from = before.map_or(HistoryFrom::Newest, HistoryFrom::Before);
-    app.store.history(LOBBY, HistoryQuery { from, limit }).await
+    read(app, from, limit).await
 }
 
 /// The oldest messages after a message, or of the whole lobby; oldest first. A client that repeats this with its last id
@@ -29,5 +30,10 @@ pub(crate) async fn read_lobby_forward(
     limit: u32,
 ) -> Result<HistoryPage, StoreError> {
     let from = HistoryFrom::After(after.unwrap_or_default());
+    read(app, from, limit).await
+}
+
+async fn read(app: &App, from: HistoryFrom, messages: u32) -> Result<HistoryPage, StoreError> {
+    let limit = PageLimit { entries: messages, bytes: PAGE_BYTES_MAX };
     app.store.history(LOBBY, HistoryQuery { from, limit }).await
 }

@@ -1,17 +1,20 @@
-//! Lists everybody who is online.
+//! Reads who the users are that are online, page by page.
 
-use teahouse_core::Profile;
+use teahouse_core::{Profile, UserId};
 use teahouse_store::StoreError;
 
 use crate::app::App;
 
-/// All users who are online, in the order of their ids.
+/// The profiles of some of the users who are online, in the order of their ids.
 ///
 /// # Errors
 /// The store failed.
-pub(crate) async fn list_online_users(app: &App) -> Result<Vec<Profile>, StoreError> {
-    // With thousands online this is the most expensive query. Running one at a time leaves the store's other readers to
-    // everybody else. The semaphore is never closed.
+pub(crate) async fn read_online_users(app: &App, users: &[UserId]) -> Result<Vec<Profile>, StoreError> {
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
+    // With thousands online these are many queries. Running one at a time leaves the store's other readers to everybody
+    // else. The semaphore is never closed.
     let _permit = app.online_users_permit.acquire().await;
-    app.store.profiles(&app.live.online_users()).await
+    app.store.profiles(users).await
 }

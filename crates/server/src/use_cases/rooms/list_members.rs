@@ -1,10 +1,12 @@
 //! Lists the members of a room, page by page.
 
-use teahouse_core::limits::PAGE_ENTRIES;
+use teahouse_core::limits::{PAGE_BYTES_MAX, PAGE_ENTRIES};
 use teahouse_core::{Profile, Role, RoomId, UserId};
-use teahouse_store::RoomError;
+use teahouse_store::{PageLimit, RoomError};
 
 use crate::app::App;
+
+const PAGE: PageLimit = PageLimit { entries: PAGE_ENTRIES, bytes: PAGE_BYTES_MAX };
 
 /// The members after `after`, and whether more follow.
 ///
@@ -16,5 +18,5 @@ pub(crate) async fn list_members(
     room: RoomId,
     after: Option<UserId>,
 ) -> Result<(Vec<(Profile, Role)>, bool), RoomError> {
-    app.store.members(room, user, after.unwrap_or_default(), PAGE_ENTRIES).await
+    app.store.members(room, user, after.unwrap_or_default(), PAGE).await
 }
