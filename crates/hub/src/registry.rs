@@ -99,7 +99,7 @@ impl Registry {
 
     /// Registers a session. Of two sessions of one device the newer stays; then the oldest devices beyond the allowed
     /// number are displaced. Either can displace the new session itself, when its handshake took longer than that of
-    /// newer ones.
+    /// newer ones. Returns whether there were more devices than allowed.
     pub fn attach(
         &mut self,
         user: UserId,
@@ -107,7 +107,7 @@ impl Registry {
         accepted: AcceptOrder,
         device: Device,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         let present = match self.users.entry(user) {
             Entry::Vacant(vacant) => {
                 effects.push(Effect::Online(user));
@@ -120,7 +120,8 @@ impl Registry {
         }
         if let Some(index) = present.sessions.iter().position(|other| other.device.is_same(&device)) {
             if present.sessions[index].accepted > accepted {
-                return effects.push(Effect::Displaced(session));
+                effects.push(Effect::Displaced(session));
+                return false;
             }
             effects.push(Effect::Displaced(present.sessions.remove(index).session));
             self.sessions -= 1;
@@ -130,10 +131,12 @@ impl Registry {
         present.sessions.reserve_exact(1);
         present.sessions.insert(index, Registered { session, accepted, device });
         self.sessions += 1;
-        while present.sessions.len() > self.devices_per_user {
+        let is_beyond = present.sessions.len() > self.devices_per_user;
+        if is_beyond {
             effects.push(Effect::Displaced(present.sessions.remove(0).session));
             self.sessions -= 1;
         }
+        is_beyond
     }
 
     /// Unregisters a session if it is registered now.

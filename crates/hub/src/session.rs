@@ -20,7 +20,7 @@ use teahouse_core::limits::{BAD_ENVELOPES_MAX, BAD_ENVELOPES_WINDOW};
 use teahouse_core::{Language, SessionId};
 
 pub(crate) use batch::Batch;
-pub(crate) use cursor::{Cursor, Page, Reader, StoreRead};
+pub(crate) use cursor::{Cursor, Page, Reader, SYNCS_WAITING_MAX, StoreRead};
 pub(crate) use health::{Health, HealthStatus};
 pub(crate) use hello::{Phase, V1};
 pub(crate) use output::{GatherInput, OnlineCount};

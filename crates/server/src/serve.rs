@@ -150,7 +150,7 @@ impl Server {
         let mut registry = Registry::with_prefix("teahouse");
         prepared.metrics().register(&mut registry);
         // Opening the store blocks this thread; nothing else can start before it.
-        let storage = Storage::open(&config, Box::new(FeedSink(feed)))?;
+        let storage = Storage::open(&config, Box::new(FeedSink(feed)), prepared.metrics().bounds.clone())?;
         storage.register_metrics(&mut registry);
         let Storage { store, backups, .. } = storage;
         let control = ControlServer::bind(&config.server.data).await?;

@@ -1,6 +1,7 @@
 //! The metrics that every store has. Metrics are handles: clone them, register one clone.
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -30,6 +31,30 @@ impl EncodeLabelValue for OverloadReason {
     }
 }
 
+/// What the store calls with each request that it refuses with `Overloaded`; by default nothing. It must not block.
+#[derive(Clone)]
+pub struct OverloadHook(Arc<dyn Fn(OverloadReason) + Send + Sync>);
+
+impl OverloadHook {
+    /// Calls this function.
+    #[must_use]
+    pub fn new(call: impl Fn(OverloadReason) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(call))
+    }
+}
+
+impl Default for OverloadHook {
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl fmt::Debug for OverloadHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OverloadHook")
+    }
+}
+
 /// The label of requests that were refused with `Overloaded`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 pub struct OverloadLabel {
@@ -54,6 +79,8 @@ pub struct StoreMetrics {
     pub reads_waiting: Gauge,
     /// Requests that were refused with `Overloaded`, by reason.
     pub refusals: Family<OverloadLabel, Counter>,
+    /// Called with each of them.
+    pub on_overload: OverloadHook,
 }
 
 impl Default for StoreMetrics {
@@ -66,6 +93,7 @@ impl Default for StoreMetrics {
             writes_waiting: Gauge::default(),
             reads_waiting: Gauge::default(),
             refusals: Family::default(),
+            on_overload: OverloadHook::default(),
         }
     }
 }
@@ -83,9 +111,10 @@ impl StoreMetrics {
         registry.register("refusals", "Refused as overloaded, by reason", self.refusals.clone());
     }
 
-    /// Counts a request that was refused with `Overloaded`.
+    /// Counts and reports a request that was refused with `Overloaded`.
     pub fn count_overload(&self, reason: OverloadReason) {
         self.refusals.get_or_create(&OverloadLabel { reason }).inc();
+        (self.on_overload.0)(reason);
     }
 }
 

@@ -21,7 +21,7 @@ use crate::websocket::text_frame;
 const REACTED_MAX: usize = 500;
 
 /// `sync` requests that wait for the catch-up under way; more of them gain the client nothing.
-const SYNCS_WAITING_MAX: usize = 16;
+pub(crate) const SYNCS_WAITING_MAX: usize = 16;
 
 /// The cursor's owner, as far as that decides what goes out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -64,7 +64,10 @@ impl Shard {
         self.environment.metrics.attaches.inc();
         self.environment.metrics.sessions.inc();
         let mut effects = std::mem::take(&mut self.scratch.effects);
-        self.registry.attach(user, id, accepted, device_of(dialect, device), &mut effects);
+        if self.registry.attach(user, id, accepted, device_of(dialect, device), &mut effects) {
+            let devices = self.environment.options.devices_per_user as u64 + 1;
+            self.environment.metrics.bounds.record("sessions.per_user", devices);
+        }
         self.apply(effects);
         if dialect == Dialect::Classic {
             self.send_count(index);

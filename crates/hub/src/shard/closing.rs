@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use teahouse_core::limits::BAD_ENVELOPES_MAX;
 use teahouse_core::token::Revoked;
 use teahouse_core::{CloseCode, Revocation, SessionId, UserId};
 use teahouse_protocol::{classic, v1};
@@ -12,6 +13,7 @@ use teahouse_protocol::{classic, v1};
 use super::slots::Slot;
 use super::state::Shard;
 use crate::metrics::CodeLabel;
+use crate::options::HubOptions;
 use crate::ports::Dialect;
 use crate::registry::{Effect, LeaveOutcome, LeaveReason};
 use crate::session::{GOODBYE_TIMEOUT, Phase, Session};
@@ -26,6 +28,17 @@ pub(crate) struct CloseNotice<'a> {
     pub(crate) retry: Option<Duration>,
 }
 
+/// The bound that a session reached if it is closed with this code, and the figure.
+fn bound_of(code: CloseCode, options: &HubOptions) -> Option<(&'static str, u64)> {
+    match code {
+        CloseCode::Stalled => Some(("sessions.stall_timeout", options.stall_timeout.as_secs())),
+        CloseCode::NoHello => Some(("sessions.hello_timeout", options.hello_timeout.as_secs())),
+        CloseCode::TooLarge => Some(("FRAME_BYTES_MAX", options.frame_bytes_max as u64)),
+        CloseCode::Malformed => Some(("BAD_ENVELOPES_MAX", BAD_ENVELOPES_MAX as u64)),
+        _ => None,
+    }
+}
+
 impl Shard {
     /// Ends a session: it leaves the registry now, and its socket is closed after a close frame.
     pub(super) fn end(&mut self, index: usize, code: CloseCode) {
@@ -35,6 +48,9 @@ impl Shard {
     /// The same, with a notice of its own.
     pub(super) fn end_with(&mut self, index: usize, code: CloseCode, notice: CloseNotice<'_>) {
         let Some(slot) = self.slots.get(index) else { return };
+        if let Some((bound, figure)) = bound_of(code, &self.environment.options) {
+            self.environment.metrics.bounds.record(bound, figure);
+        }
         let is_classic = slot.session.dialect() == Dialect::Classic;
         let reason = match code {
             // Banned and logged-out clients do not reconnect; all others may soon do so.

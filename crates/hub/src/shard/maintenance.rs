@@ -67,7 +67,13 @@ impl Shard {
             }
             return;
         }
-        if let Some(code) = missed_deadline(slot, now, soon) {
+        if slot.frame_since.is_some_and(|since| soon.since(since) >= FRAME_TIMEOUT) {
+            self.environment.metrics.bounds.record("FRAME_TIMEOUT", FRAME_TIMEOUT.as_secs());
+            // A v1 client may reconnect; the classic dialect has no code that says so.
+            let is_v1 = slot.session.dialect() == Dialect::V1;
+            return self.end(index, if is_v1 { CloseCode::NoSignOfLife } else { CloseCode::Policy });
+        }
+        if let Some(code) = missed_deadline(slot, now) {
             return self.end(index, code);
         }
         if slot.session.health.has_sent_recently(now, SETTLING) {
@@ -110,12 +116,7 @@ impl Shard {
 }
 
 /// The close code for a session that exceeded one of its deadlines.
-fn missed_deadline(slot: &Slot, now: MonotonicMs, soon: MonotonicMs) -> Option<CloseCode> {
-    if slot.frame_since.is_some_and(|since| soon.since(since) >= FRAME_TIMEOUT) {
-        // A v1 client may reconnect; the classic dialect has no code that says so.
-        let is_v1 = slot.session.dialect() == Dialect::V1;
-        return Some(if is_v1 { CloseCode::NoSignOfLife } else { CloseCode::Policy });
-    }
+fn missed_deadline(slot: &Slot, now: MonotonicMs) -> Option<CloseCode> {
     if now >= slot.expires_at {
         return Some(CloseCode::Expired);
     }

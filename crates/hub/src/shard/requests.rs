@@ -13,7 +13,7 @@ use super::state::Shard;
 use crate::answers::AnswerPermit;
 use crate::inbox::Delivery;
 use crate::ports::{BoxFuture, Dialect, HubRequest, RequestOutcome, Response, SessionEffect};
-use crate::session::Phase;
+use crate::session::{Phase, SYNCS_WAITING_MAX};
 use crate::websocket::{self, Event, Flow};
 
 impl Shard {
@@ -184,6 +184,7 @@ impl Shard {
             HubRequest::Sync(room, since) => {
                 let cursor = self.slots[index].session.cursor_in(room);
                 if let Some(Err(id)) = cursor.map(|cursor| cursor.request_sync(since, id)) {
+                    self.environment.metrics.bounds.record("SYNCS_WAITING_MAX", SYNCS_WAITING_MAX as u64);
                     self.refuse(index, id.as_deref(), ErrorCode::Overloaded);
                 }
             }

@@ -206,7 +206,7 @@ schema! {
         /// Maximum bytes of replies that wait for one WebSocket; beyond them its requests are not read.
         bytes_per_session: ByteCount = "512KiB", in ByteCount(4096)..=ByteCount(1 << 30);
     }
-    /// Bounds of the store's write queue.
+    /// Bounds of the store's queues.
     store: StoreBounds {
         /// Maximum number of waiting writes; more are refused as `overloaded`. The default is about a tenth of a second
         /// of work.
@@ -214,6 +214,8 @@ schema! {
         /// Maximum number of writes in one transaction, which share its fsync. At 15 microseconds each, the first waits
         /// at most 15 ms for the last.
         group_max: usize = 1024, in 1..=100_000;
+        /// Maximum number of waiting reads; more are refused as `overloaded`.
+        reads_max: usize = 4096, in 1..=1_000_000;
     }
     /// Metrics for Prometheus.
     metrics: Metrics {

@@ -1,5 +1,6 @@
 //! Sends commands to the running server or, when none runs, opens its store and runs them here.
 
+use teahouse_hub::Bounds;
 use teahouse_store_sqlite::OpenError;
 use tokio::sync::watch;
 
@@ -48,7 +49,7 @@ impl<'a> ControlClient<'a> {
         if !directory.join(DATABASE_FILE).exists() {
             return Err(ControlClientError::NoData(directory.display().to_string()));
         }
-        let storage = Storage::open(config, Box::new(NullSink))?;
+        let storage = Storage::open(config, Box::new(NullSink), Bounds::default())?;
         Ok(Self { config, storage: Some(storage) })
     }
 
