@@ -519,7 +519,7 @@ export interface Changed {
   version: number;
 }
 
-/** `GET …/changes`: a room's changes since a version, in one response. */
+/** `GET …/changes`: a room's changes since a version, as many as fit into one response. */
 export interface Changes {
   /** The epoch: the name of this history. State of another epoch is worthless. */
   epoch: string;
@@ -529,6 +529,8 @@ export interface Changes {
   messages: Message[];
   /** The room's version after these changes: `since` of the next request. */
   version: number;
+  /** Whether there are more: the client requests again. Never after a reset, which is whole. */
+  more: boolean;
   /** The caller's own reactions to these messages: the emoji, by message id. */
   my_reactions: Record<string, string[]>;
 }
@@ -766,6 +768,7 @@ export interface OnlineTotal {
   count: number;
 }
 
+/** One of the users online. */
 export interface OnlineUser {
   user_id: number;
   username: string;

@@ -107,6 +107,10 @@ impl Answers {
                 return self.admit(&mut state, user);
             }
             if answers.waiting.len() >= ANSWERS_WAITING_MAX {
+                // Clients that are gone keep no other from waiting.
+                answers.waiting.retain(|sender| !sender.is_closed());
+            }
+            if answers.waiting.len() >= ANSWERS_WAITING_MAX {
                 self.0.bounds.record("ANSWERS_WAITING_MAX", ANSWERS_WAITING_MAX as u64);
                 return Err(AnswerRefusal::TooManyWaiting);
             }
@@ -341,8 +345,11 @@ mod tests {
         assert!(waiting.iter_mut().all(|request| poll(request.as_mut()).is_none()));
         assert!(matches!(begin(&answers, AMY), Some(Err(AnswerRefusal::TooManyWaiting))));
         assert_eq!(answers.0.bounds.times("ANSWERS_WAITING_MAX"), 1);
+        waiting.swap_remove(0);
+        let mut next = Box::pin(answers.begin(AMY));
+        assert!(poll(next.as_mut()).is_none(), "the place of one that gave up");
         let mut last = waiting.pop().unwrap();
-        drop(waiting);
+        drop((waiting, next));
         drop(permits);
         drop(poll(last.as_mut()).unwrap().unwrap());
         assert!(is_idle(&answers));
