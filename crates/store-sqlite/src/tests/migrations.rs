@@ -1,6 +1,6 @@
 //! Databases of older versions: nothing in them is lost, and the new columns are computed from the old ones.
 
-use teahouse_core::{RoomId, RoomKind, Seq, Version};
+use teahouse_core::{Change, RoomId, RoomKind, Seq, Version};
 
 use super::*;
 
@@ -63,4 +63,34 @@ async fn a_database_of_version_1_opens_with_everything_in_it() {
     assert_intact(&directory);
     let kept = "SELECT count(*) FROM rooms r WHERE members <> (SELECT count(*) FROM members m WHERE m.room = r.id)";
     assert_eq!(query_number(&directory, kept), 0);
+}
+
+#[tokio::test]
+async fn a_picture_that_an_older_version_took_and_this_one_refuses_shows_as_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, sink, amy) = open_store(options(&directory)).await;
+    store.append(text(amy, "hi")).await.unwrap();
+    let with_text = format!("/{}", "🍵".repeat(1999));
+    for (picture, shown) in [
+        ("data:image/png;base64,AAAA", ""),
+        ("javascript:alert(1)", ""),
+        (" data:,x", ""),
+        ("/a\u{1}.png", ""),
+        (with_text.as_str(), ""),
+        ("https://example.org/a.png", "https://example.org/a.png"),
+        ("/uploads/小.png", "/uploads/小.png"),
+    ] {
+        open_file(&directory).execute("UPDATE users SET avatar = ?1", [picture]).unwrap();
+        assert_eq!(store.profiles(&[amy]).await.unwrap()[0].avatar, shown, "{picture:?}");
+        assert_eq!(store.user(amy).await.unwrap().unwrap().profile.avatar, shown, "{picture:?}");
+        let page = store.history(LOBBY, HistoryQuery { from: HistoryFrom::Newest, limit: 1 }).await.unwrap();
+        assert_eq!(page.messages[0].sender.avatar, shown, "{picture:?}");
+        let nickname = Some(format!("Amy {}", picture.len()));
+        let change = ProfileChange { nickname, ..ProfileChange::default() };
+        store.update_profile(amy, change).await.unwrap();
+        let published = sink.commits.lock().unwrap().last().unwrap().clone();
+        assert!(matches!(published.change, Change::Profile(profile) if profile.avatar == shown), "{picture:?}");
+        let kept: String = open_file(&directory).query_row("SELECT avatar FROM users", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, picture, "it is not rewritten");
+    }
 }

@@ -1,6 +1,7 @@
 //! Rate limits of envelopes.
 
 use serde_json::json;
+use teahouse_core::UserId;
 use teahouse_hub::{RequestHandler, RequestOutcome};
 
 use super::{Session, received};
@@ -56,4 +57,35 @@ async fn every_other_envelope_counts_whether_it_succeeds_or_not() {
         let join = fixture.post("/api/v1/rooms/1/join", Some(&amy), json!({})).await;
         assert_eq!(join.status, 429, "{kind}");
     }
+}
+
+#[tokio::test]
+async fn what_brings_text_to_many_counts_as_a_send_over_all_transports() {
+    let keys = [("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__SENDS_BURST", "6")];
+    let fixture = fixture_with(&keys);
+    let amy = fixture.join("amy").await;
+    let session = Session::of(&fixture, &amy);
+    let message = session.say("hi", "c-1").await.ack()["id"].as_u64().unwrap();
+    let room = session.send("create", json!({ "kind": "private", "name": "tea" })).await.ack()["id"].clone();
+    let edit = |content: &str| json!({ "message": message, "content": content });
+    let path = format!("/api/v1/messages/{message}");
+    session.send("edit", edit("over a socket")).await.ack();
+    session.send("edit", edit("over a socket")).await.ack();
+    assert_eq!(fixture.patch(&path, &amy, json!({ "content": "over HTTP" })).await.status, 200);
+    assert_eq!(fixture.put("/api/auth/me", &amy, json!({ "profile": { "nickname": "Amy" } })).await.status, 200);
+    session.send("update", json!({ "room": room, "title": "T" })).await.ack();
+
+    let limited = (429, "rate_limited", None);
+    assert_eq!(session.send("edit", edit("7")).await.error(), ("rate_limited", None));
+    assert_eq!(fixture.patch(&path, &amy, json!({ "content": "7" })).await.error(), limited);
+    assert_eq!(session.say("7", "c-7").await.error(), ("rate_limited", None));
+    assert_eq!(fixture.put("/api/auth/me", &amy, json!({ "avatar": "/a.png" })).await.error(), limited);
+    assert_eq!(session.send("update", json!({ "room": room, "title": "7" })).await.error(), ("rate_limited", None));
+    let rooms = format!("/api/v1/rooms/{room}");
+    assert_eq!(fixture.patch(&rooms, &amy, json!({ "title": "7" })).await.error(), limited);
+    // What is invalid costs no send, and is refused for what it is.
+    assert_eq!(session.send("edit", edit(" ")).await.error(), ("empty", Some("content")));
+    let picture = fixture.put("/api/auth/me", &amy, json!({ "avatar": "data:,x" })).await;
+    assert_eq!(picture.error(), (422, "bad_request", Some("avatar")));
+    assert_eq!(fixture.app.store.user(UserId(amy.id)).await.unwrap().unwrap().profile.nickname, "Amy");
 }
