@@ -5,7 +5,6 @@ use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::{Change, LOBBY, Profile, Timestamp, TokenKey, User, UserId, UserRole};
 use teahouse_store::{CreateUserError, NewUser, ProfileChange};
 
-use crate::entries;
 use crate::group::Group;
 use crate::row::{self, Sql, get, id, read_user, user_columns};
 use crate::writer::JobError;
@@ -205,13 +204,8 @@ pub(crate) fn set_disabled(group: &mut Group<'_>, username: &str, disabled: bool
     row::user(group.conn, user)
 }
 
-/// Mutes a user until then, or unmutes them, and publishes all their entries.
-pub(crate) fn set_muted(
-    group: &mut Group<'_>,
-    username: &str,
-    until: Option<Timestamp>,
-    now: Timestamp,
-) -> Sql<Option<User>> {
+/// Mutes a user until then, or unmutes them. Their entries are to be published.
+pub(crate) fn set_muted(group: &mut Group<'_>, username: &str, until: Option<Timestamp>) -> Sql<Option<User>> {
     let Some(user) = row::user_by_name(group.conn, username)? else { return Ok(None) };
     let user = user.profile.id;
     match until {
@@ -225,6 +219,5 @@ pub(crate) fn set_muted(
             .execute([id(user.0)])?,
     };
     group.forget_user(user);
-    entries::publish_all_of(group, user, now)?;
     row::user(group.conn, user)
 }

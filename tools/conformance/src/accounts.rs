@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use teahouse_core::limits::LOGINS_PER_USER_MAX;
 use teahouse_core::{LOBBY, Timestamp, UserId, UserRole, ids::OWN_IDS_START};
 use teahouse_store::{
     CreateUserError, Destination, NewUser, ProfileChange, RefreshToken, SiteUser, Subject, TokenStatus,
@@ -234,6 +235,30 @@ pub(crate) async fn a_refresh_token_rotates_once(fixture: Fixture) {
     );
     assert!(fixture.store.refresh_token(won[0].key, at(0)).await.unwrap().is_some(), "and nothing changed");
     assert_eq!(fixture.store.refresh_token(key(1), at(0)).await.unwrap(), None);
+}
+
+pub(crate) async fn the_logins_of_a_user_are_bounded_and_the_oldest_end(fixture: Fixture) {
+    let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
+    let login = async |number: u32, user, expires_at| {
+        let number = u8::try_from(number).unwrap();
+        let token = RefreshToken { key: key(number), user, login: key(number), expires_at: at(expires_at) };
+        fixture.store.add_refresh_token(token).await.unwrap();
+    };
+    let is_kept = async |number: u32| {
+        fixture.store.refresh_token(key(u8::try_from(number).unwrap()), at(0)).await.unwrap().is_some()
+    };
+    login(0, bob, 1).await;
+    for number in 1..=LOGINS_PER_USER_MAX {
+        login(number, amy, 1000 + i64::from(number)).await;
+    }
+    // The first one is continued, so that the second one is the oldest.
+    let (old, new) = (key(1), key(201));
+    assert!(fixture.store.rotate_refresh_token(old, new, at(9000), at(0)).await.unwrap().is_some());
+    assert!(is_kept(2).await);
+    login(202, amy, 500).await;
+    for (number, expect) in [(0, true), (2, false), (3, true), (LOGINS_PER_USER_MAX, true), (201, true), (202, true)] {
+        assert_eq!(is_kept(number).await, expect, "{number}");
+    }
 }
 
 pub(crate) async fn a_logout_or_disabling_removes_refresh_tokens(fixture: Fixture) {

@@ -90,6 +90,7 @@ macro_rules! with_all_rules {
             read_marks_of_others_show_in_small_private_rooms_only,
             unread_is_capped_in_entries_too,
             users_browse_public_rooms_that_they_are_not_in,
+            a_room_is_found_by_any_part_of_its_present_name_and_title,
             the_rooms_of_a_user_are_bounded_and_direct_rooms_do_not_count,
         ]
         membership: [
@@ -134,6 +135,7 @@ macro_rules! with_all_rules {
             a_token_status_survives_an_earlier_caller_who_gave_up,
             p19_a_password_change_revokes_every_other_token,
             a_refresh_token_rotates_once,
+            the_logins_of_a_user_are_bounded_and_the_oldest_end,
             a_logout_or_disabling_removes_refresh_tokens,
             revocations_are_deleted_only_long_after_they_expired,
         ]

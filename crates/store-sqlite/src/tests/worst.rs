@@ -16,8 +16,8 @@ use super::*;
 const STEPS_MAX: u64 = 200_000;
 /// The most steps of a request of a site's backend for [`SITE_USERS_MAX`] users.
 const SITE_STEPS_MAX: u64 = 1_500 * SITE_USERS_MAX as u64;
-/// The most statements of one job that concerns one user, room or message.
-const STATEMENTS_MAX: u64 = 40;
+/// The most statements of one job, but for those of a site.
+const STATEMENTS_MAX: u64 = 80;
 
 /// What one transaction took.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -297,6 +297,11 @@ async fn cost_of_reads(store: &SqliteStore) -> Costs {
         ("users by wildcards", read(store, users("%", 0)).await),
         ("users by a long text", read(store, users(&"u".repeat(50), 0)).await),
         ("members", read(store, store.members(CROWD, RESIDENT, UserId(0), 50)).await),
+        ("all members", read(store, store.member_ids(CROWD)).await),
+        ("conversations", read(store, store.conversations(FRIEND)).await),
+        ("unread in all conversations", read(store, store.unread_total(FRIEND)).await),
+        ("page by seq, deleted messages", read(store, store.page_by_seq(EMPTIED, Version(1), Seq(0), 100)).await),
+        ("page by seq, deletions", read(store, store.page_by_seq(EMPTIED, Version(1), Seq(9000), 100)).await),
         ("welcome, in 490 rooms", read(store, store.welcome(RESIDENT, Timestamp(0))).await),
         ("welcome, own messages", read(store, store.welcome(SPEAKER, Timestamp(0))).await),
         ("welcome, deleted messages", read(store, store.welcome(LISTENER, Timestamp(0))).await),
