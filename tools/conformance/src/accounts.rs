@@ -60,6 +60,18 @@ pub(crate) async fn ids_of_registered_users_start_where_the_caller_says(fixture:
     assert_eq!(named.profile.id.0, OWN_IDS_START + 2);
 }
 
+pub(crate) async fn ids_of_registered_users_stay_below_those_of_a_sites_users(fixture: Fixture) {
+    let amy = fixture.store.create_user(registration("amy")).await.unwrap().profile.id;
+    let notices = Subject::Name("notices".to_owned());
+    let site_user = fixture.store.ensure_site_user(site(notices, "notices")).await.unwrap().profile.id;
+    assert_eq!((amy, site_user), (UserId(1), UserId(OWN_IDS_START)));
+    let bob = fixture.store.create_user(registration("bob")).await.unwrap().profile.id;
+    assert_eq!(bob, UserId(2));
+    let others = Subject::Name("others".to_owned());
+    let other = fixture.store.ensure_site_user(site(others, "others")).await.unwrap().profile.id;
+    assert_eq!(other, UserId(OWN_IDS_START + 1));
+}
+
 pub(crate) async fn concurrent_requests_for_a_site_user_make_one_user(fixture: Fixture) {
     for subject in [Subject::Id(UserId(42)), Subject::Name("auth0|42".into())] {
         let mut tasks = tokio::task::JoinSet::new();

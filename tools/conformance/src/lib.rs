@@ -125,6 +125,7 @@ macro_rules! with_all_rules {
             usernames_and_addresses_are_unique_regardless_of_case,
             concurrent_registrations_of_one_name_make_one_account,
             ids_of_registered_users_start_where_the_caller_says,
+            ids_of_registered_users_stay_below_those_of_a_sites_users,
             concurrent_requests_for_a_site_user_make_one_user,
             a_taken_site_name_gets_a_suffix_and_a_taken_address_is_left_out,
             a_profile_change_leaves_other_fields_alone,
