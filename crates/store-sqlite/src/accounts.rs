@@ -2,6 +2,7 @@
 //! It never sees a password, only hashes.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use teahouse_core::ids::OWN_IDS_START;
 use teahouse_core::{Change, LOBBY, Profile, Timestamp, TokenKey, User, UserId, UserRole};
 use teahouse_store::{CreateUserError, NewUser, ProfileChange};
 
@@ -77,10 +78,13 @@ pub(crate) fn email_taken(conn: &Connection, email: &str) -> Sql<bool> {
     conn.prepare_cached("SELECT 1 FROM users WHERE email_key = ?1")?.exists([row::key(email)])
 }
 
-/// The lowest id from `start` on that is above all ids given there.
+/// The lowest id from `start` on that is above all ids given there. Users of a site without a number have ids from
+/// `OWN_IDS_START` on, which move no id below.
 pub(crate) fn next_id(conn: &Connection, start: u64) -> Sql<UserId> {
-    conn.prepare_cached("SELECT coalesce(max(id) + 1, ?1) FROM users WHERE id >= ?1")?
-        .query_row([id(start.max(1))], |row| get(row, 0).map(UserId))
+    let start = start.max(1);
+    let end = if start < OWN_IDS_START { OWN_IDS_START } else { u64::MAX };
+    conn.prepare_cached("SELECT coalesce(max(id) + 1, ?1) FROM users WHERE id >= ?1 AND id < ?2")?
+        .query_row([id(start), id(end)], |row| get(row, 0).map(UserId))
 }
 
 /// The user with this username or, where it contains `@`, this e-mail address; with the password's hash.
