@@ -66,6 +66,31 @@ async fn a_database_of_version_1_opens_with_everything_in_it() {
 }
 
 #[tokio::test]
+async fn a_database_of_version_3_has_counts_and_pieces_of_what_was_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    worst::fill(&directory.path().join(DATABASE_FILE), 120);
+    let store = SqliteStore::open(options(&directory), Box::new(GatedSink::default())).unwrap();
+    let found = async |query| {
+        let (cards, next) = store.browse_rooms(UserId(9), query, RoomId(0), 50).await.unwrap();
+        (cards.iter().map(|card| card.id.0).collect::<Vec<_>>(), next)
+    };
+    assert_eq!(found("CROWD").await, (vec![2], None));
+    assert_eq!(found("茶 77").await, (vec![1_000_077], None));
+    assert_eq!(found("tea").await, ((1_000_001..=1_000_050).collect(), Some(RoomId(1_000_050))));
+    assert_eq!(found("monologue").await, (vec![], None), "a private room");
+    let page = store.history(LOBBY, HistoryQuery { from: HistoryFrom::Newest, limit: 1 }).await.unwrap();
+    let counts: Vec<u32> = page.messages[0].reactions.iter().map(|(_, count)| *count).collect();
+    assert_eq!((counts.len(), counts.iter().sum::<u32>(), counts[0], counts[49]), (50, 120, 2, 2));
+    let rooms = "SELECT count(*) FROM users u WHERE rooms <> (SELECT count(*) FROM members m \
+        JOIN rooms r ON r.id = m.room WHERE m.user = u.id AND r.kind <> 'direct')";
+    assert_eq!(query_number(&directory, rooms), 0);
+    store.create_room(new_room(UserId(9), RoomKind::Private, "new")).await.unwrap();
+    store.open_direct(UserId(9), UserId(10), Timestamp(0), None).await.unwrap();
+    assert_eq!(query_number(&directory, rooms), 0);
+    assert_eq!(query_number(&directory, "SELECT rooms FROM users WHERE id = 9"), 2);
+}
+
+#[tokio::test]
 async fn a_picture_that_an_older_version_took_and_this_one_refuses_shows_as_none() {
     let directory = tempfile::tempdir().unwrap();
     let (store, sink, amy) = open_store(options(&directory)).await;

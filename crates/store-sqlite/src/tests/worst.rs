@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use teahouse_core::limits::SITE_USERS_MAX;
-use teahouse_core::{MessageId, Role, RoomId, Seq, TokenKey, UserRole, Version};
+use teahouse_core::{Change, MessageId, Role, RoomId, Seq, TokenKey, UserRole, Version};
 
 use super::*;
 
@@ -143,7 +143,7 @@ const WORLD: &str = "
 ";
 
 /// Fills a database of version 3 with [`WORLD`], so that opening it migrates that as well.
-fn fill(path: &Path, n: usize) {
+pub(super) fn fill(path: &Path, n: usize) {
     let conn = schema::make_as_of(path, 3);
     conn.execute_batch(&format!("BEGIN; {} COMMIT;", WORLD.replace(":n", &n.to_string()))).unwrap();
 }
@@ -321,7 +321,8 @@ async fn no_job_costs_more_however_much_a_stranger_stored() {
         fill(&directory.path().join(DATABASE_FILE), n);
         let options = SqliteOptions { readers: 1, ..options(&directory) };
         COUNTED.set(true);
-        let store = SqliteStore::open(options, Box::new(GatedSink::default())).unwrap();
+        let sink = GatedSink::default();
+        let store = SqliteStore::open(options, Box::new(sink.clone())).unwrap();
         assert!(store.readers.queue.try_push(Box::new(count)).is_ok());
         let mut of_size = cost_of_reads(&store).await;
         of_size.extend(cost_of_messages(&store).await);
@@ -329,6 +330,11 @@ async fn no_job_costs_more_however_much_a_stranger_stored() {
         of_size.extend(cost_of_accounts(&store).await);
         of_size.extend(cost_of_site(&store).await);
         costs.push(of_size);
+        // What is done by several jobs is done to its end.
+        assert_eq!(query_number(&directory, "SELECT count(*) FROM reactions WHERE message = 4000000"), 0);
+        assert_eq!(query_number(&directory, "SELECT count(*) FROM revoked_tokens WHERE expires_at = 1"), 0);
+        let is_friends = |commit: &&Commit| matches!(commit.change, Change::Entry { user: FRIEND, .. });
+        assert!(sink.commits.lock().unwrap().iter().filter(is_friends).count() > n, "all of a muted user's entries");
     }
     let mut faults = Vec::new();
     for (&(what, small), &(_, large)) in costs[0].iter().zip(&costs[1]) {
