@@ -320,7 +320,7 @@ pub(crate) fn acks() -> Vec<GoldenAck> {
         one("presence", ack("1", &now(&[], true)), r#"{"online":[],"count":12,"truncated":true}"#),
         one("presence", ack("1", &Nothing {}), "{}"),
         one("typing", ack("1", &Nothing {}), "{}"),
-        one("rooms", ack("1", &Cards::new(&cards, Some(RoomId(7)))), cards_expect),
+        one("rooms", ack("1", &Cards::new(&cards, Some(RoomId(8)))), cards_expect),
         one("rooms", ack("1", &Cards::new(&[], None)), r#"{"rooms":[],"next":null}"#),
         entry("create"),
         entry("update"),
