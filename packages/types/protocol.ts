@@ -1091,7 +1091,7 @@ export interface RoomCard {
 export interface RoomCards {
   /** In the order of their ids. */
   rooms: RoomCard[];
-  /** `after` of the next page; null on the last page. */
+  /** `after` of the next page; null on the last page. A page before it may be short or empty. */
   next: number | null;
 }
 

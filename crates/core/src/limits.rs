@@ -51,13 +51,15 @@ pub const QUERY_CHARS_MAX: usize = 50;
 pub const CLIENT_ID_CHARS_MAX: usize = 64;
 /// Characters of a username, at registration.
 pub const USERNAME_CHARS: std::ops::RangeInclusive<usize> = 3..=20;
+/// Characters of the longest username: a site's name, and the suffix with the user's id that a taken one gets.
+pub const STORED_USERNAME_CHARS_MAX: usize = 80;
 /// Characters of a password, at registration.
 pub const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 6..=50;
 /// Characters of a nickname.
 pub const NICKNAME_CHARS_MAX: usize = 50;
 /// Characters of a `bio`.
 pub const BIO_CHARS_MAX: usize = 500;
-/// Characters of a picture's URL; the length that all browsers accept.
+/// Characters of a picture's URL, and bytes: the length that all browsers accept.
 pub const AVATAR_CHARS_MAX: usize = 2048;
 /// Characters of an e-mail address (RFC 5321, section 4.5.3.1).
 pub const EMAIL_CHARS_MAX: usize = 254;
@@ -68,6 +70,8 @@ pub const PAGE_MESSAGES_DEFAULT: u32 = 50;
 /// Bytes of one page of messages, members or users, about: eight of the longest messages, or some hundred that are
 /// usual. A page has fewer entries than requested rather than more bytes, and always one.
 pub const PAGE_BYTES_MAX: usize = 128 * 1024;
+/// Logins of one user that can be continued; beyond it the one that was continued the longest time ago ends.
+pub const LOGINS_PER_USER_MAX: u32 = 100;
 /// The maximum of an unread count.
 pub const UNREAD_MAX: u32 = 999;
 /// Devices of one user with a live session: a phone, a laptop and a few browsers.

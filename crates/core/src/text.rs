@@ -1,5 +1,7 @@
 //! Text that people type: trimmed, measured in Unicode scalar values, cleaned of control characters.
 
+use crate::limits::AVATAR_CHARS_MAX;
+
 /// Why a text was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TextError {
@@ -49,6 +51,18 @@ pub fn is_username(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
+/// Whether a text can be a picture's URL: empty, relative, `http` or `https`. Any other scheme could run a script, or
+/// carry the picture itself, which everybody would be sent with each message.
+#[must_use]
+pub fn is_avatar(url: &str) -> bool {
+    let scheme_end = url.find(['/', '?', '#']).unwrap_or(url.len());
+    let is_web = match url[..scheme_end].split_once(':') {
+        None => true,
+        Some((scheme, _)) => scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http"),
+    };
+    is_web && url.len() <= AVATAR_CHARS_MAX && !url.contains(|c: char| c.is_control() || is_bidi_control(c))
+}
+
 fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -75,6 +89,31 @@ mod tests {
     fn names_lose_control_characters_and_bidirectional_overrides() {
         assert_eq!(inert(" a\u{202e}b\u{0}\n"), "ab");
         assert_eq!(inert("<script>"), "<script>");
+    }
+
+    #[test]
+    fn a_picture_is_a_short_web_url() {
+        let (longest, too_long) = (format!("/{}", "a".repeat(2047)), format!("/{}", "🍵".repeat(512)));
+        for (url, expect) in [
+            ("", true),
+            ("/uploads/a.png", true),
+            ("uploads/a:b.png", true),
+            ("//cdn.example.org/a.png", true),
+            ("https://example.org/小.png", true),
+            ("HTTP://example.org/a.png", true),
+            (&longest, true),
+            (&too_long, false),
+            ("javascript:alert(1)", false),
+            ("JavaScript:alert(1)//", false),
+            ("data:text/html,hi", false),
+            (" data:text/html,hi", false),
+            ("da\nta:text/html,hi", false),
+            ("vbscript:x", false),
+            ("/a\u{7}.png", false),
+            ("/a\u{202e}.png", false),
+        ] {
+            assert_eq!(is_avatar(url), expect, "{url:.40?}");
+        }
     }
 
     #[test]

@@ -95,7 +95,11 @@ fn the_protocol_lists_every_limit() {
         ("seconds that a socket outlives its token (`sessions.token_grace`)", seconds(TOKEN_GRACE)),
         ("characters of a nickname", NICKNAME_CHARS_MAX),
         ("characters of a `bio`", BIO_CHARS_MAX),
-        ("characters of an `avatar`", AVATAR_CHARS_MAX),
+        ("characters of an `avatar`, and its bytes in UTF-8", AVATAR_CHARS_MAX),
+        (
+            "logins of one user that the refresh cookie continues; beyond them the one that was not used for longest ends",
+            LOGINS_PER_USER_MAX as usize,
+        ),
         ("characters of an e-mail address", EMAIL_CHARS_MAX),
     ];
     let rows = rows("## Limits");

@@ -115,7 +115,7 @@ pub enum RateClass {
     Reads,
     /// The user's envelopes.
     Envelopes,
-    /// The user's messages.
+    /// The user's messages, edits, and changes of names.
     Sends,
     /// The user's connections.
     Connects,

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::crypto::random_bytes;
 use crate::errors::ApiError;
 use crate::http::body_budget::BodyBudget;
-use crate::limits::Limits;
+use crate::limits::{Limits, RetryAfter, UserLimit};
 use crate::metrics::Rejections;
 use crate::passwords::Passwords;
 use crate::request_ids::RequestIds;
@@ -179,6 +179,26 @@ impl App {
     /// Too many wait already, or all users together have too many.
     pub(crate) async fn begin_answer(&self, user: UserId) -> Result<AnswerPermit, ApiError> {
         self.answers.begin(user).await.map_err(ApiError::from)
+    }
+
+    /// Takes one turn of a user, and reports a refusal.
+    ///
+    /// # Errors
+    /// Too fast; nothing is taken.
+    pub(crate) fn take_turn(&self, what: UserLimit, user: UserId) -> Result<(), RetryAfter> {
+        self.limits.take_for_user(what, user).inspect_err(|_| {
+            let (key, rate) = what.rate(&self.config.limits);
+            self.bounds.record(key, rate.into());
+        })
+    }
+
+    /// Takes the turn of an attempt to bring text to others. An invalid one counts as any other envelope, so that a
+    /// mistake does not cost a turn of sending.
+    ///
+    /// # Errors
+    /// Too fast; nothing is taken.
+    pub(crate) fn take_turn_to_send(&self, user: UserId, is_valid: bool) -> Result<(), RetryAfter> {
+        self.take_turn(if is_valid { UserLimit::Send } else { UserLimit::Envelope }, user)
     }
 
     /// Whether the server is shutting down.

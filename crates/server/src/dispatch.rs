@@ -1,5 +1,5 @@
 //! Dispatches a v1 request to its use case and gives the response, the same for every transport. Transports read the
-//! request, hold the sender to their rates (except for messages, which `send_message` counts) and write the response.
+//! request, hold the sender to their rates (except for what counts as a send, which its use case counts) and write the response.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -109,8 +109,8 @@ async fn perform(app: &Arc<App>, context: RequestContext, request: Request) -> R
         Request::Sync { room, since } => changes(app, user, room, since).await,
         Request::Presence { room, .. } => presence(app, user, room).await,
         Request::Rooms { query, after } => {
-            let (cards, more) = browse_rooms(app, user, query.as_deref(), after).await?;
-            Ok(respond(&Cards::new(&cards, more)))
+            let (cards, next) = browse_rooms(app, user, query.as_deref(), after).await?;
+            Ok(respond(&Cards::new(&cards, next)))
         }
         Request::Create { kind, name, title } => {
             let draft = RoomDraft { owner: user, kind, name, title, requester: session };

@@ -22,7 +22,7 @@ const PASSWORD_DELAY_MAX: Duration = Duration::from_secs(5);
 /// A limited action of a user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum UserLimit {
-    /// Sends a message.
+    /// Brings text to others: sends or edits a message, changes the profile, renames a room.
     Send,
     /// Sends any other envelope.
     Envelope,
@@ -30,6 +30,18 @@ pub(crate) enum UserLimit {
     Connect,
     /// Reads over HTTP.
     Read,
+}
+
+impl UserLimit {
+    /// The key of the rate in the configuration, and its value.
+    pub(crate) fn rate(self, config: &config::Limits) -> (&'static str, u32) {
+        match self {
+            Self::Send => ("limits.sends_per_second", config.sends_per_second),
+            Self::Envelope => ("limits.envelopes_per_second", config.envelopes_per_second),
+            Self::Connect => ("limits.connects_per_second", config.connects_per_second),
+            Self::Read => ("limits.reads_per_second", config.reads_per_second),
+        }
+    }
 }
 
 /// A limited action of a client address, before the user is known.

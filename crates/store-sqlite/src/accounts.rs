@@ -2,10 +2,10 @@
 //! It never sees a password, only hashes.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use teahouse_core::ids::OWN_IDS_START;
 use teahouse_core::{Change, LOBBY, Profile, Timestamp, TokenKey, User, UserId, UserRole};
 use teahouse_store::{CreateUserError, NewUser, ProfileChange};
 
-use crate::entries;
 use crate::group::Group;
 use crate::row::{self, Sql, get, id, read_user, user_columns};
 use crate::writer::JobError;
@@ -78,10 +78,13 @@ pub(crate) fn email_taken(conn: &Connection, email: &str) -> Sql<bool> {
     conn.prepare_cached("SELECT 1 FROM users WHERE email_key = ?1")?.exists([row::key(email)])
 }
 
-/// The lowest id from `start` on that is above all ids given there.
+/// The lowest id from `start` on that is above all ids given there. Users of a site without a number have ids from
+/// `OWN_IDS_START` on, which move no id below.
 pub(crate) fn next_id(conn: &Connection, start: u64) -> Sql<UserId> {
-    conn.prepare_cached("SELECT coalesce(max(id) + 1, ?1) FROM users WHERE id >= ?1")?
-        .query_row([id(start.max(1))], |row| get(row, 0).map(UserId))
+    let start = start.max(1);
+    let end = if start < OWN_IDS_START { OWN_IDS_START } else { u64::MAX };
+    conn.prepare_cached("SELECT coalesce(max(id) + 1, ?1) FROM users WHERE id >= ?1 AND id < ?2")?
+        .query_row([id(start), id(end)], |row| get(row, 0).map(UserId))
 }
 
 /// The user with this username or, where it contains `@`, this e-mail address; with the password's hash.
@@ -205,13 +208,8 @@ pub(crate) fn set_disabled(group: &mut Group<'_>, username: &str, disabled: bool
     row::user(group.conn, user)
 }
 
-/// Mutes a user until then, or unmutes them, and publishes all their entries.
-pub(crate) fn set_muted(
-    group: &mut Group<'_>,
-    username: &str,
-    until: Option<Timestamp>,
-    now: Timestamp,
-) -> Sql<Option<User>> {
+/// Mutes a user until then, or unmutes them. Their entries are to be published.
+pub(crate) fn set_muted(group: &mut Group<'_>, username: &str, until: Option<Timestamp>) -> Sql<Option<User>> {
     let Some(user) = row::user_by_name(group.conn, username)? else { return Ok(None) };
     let user = user.profile.id;
     match until {
@@ -225,6 +223,5 @@ pub(crate) fn set_muted(
             .execute([id(user.0)])?,
     };
     group.forget_user(user);
-    entries::publish_all_of(group, user, now)?;
     row::user(group.conn, user)
 }

@@ -9,6 +9,7 @@ use teahouse_core::{
 use teahouse_store::{Append, AppendError, Appended, Destination};
 
 use crate::group::{Group, Room};
+use crate::mentions::Names;
 use crate::row::{self, get, id};
 use crate::writer::JobError;
 use crate::{direct, mentions};
@@ -23,6 +24,7 @@ const INSERT: &str = "INSERT INTO messages \
 pub(crate) struct Prepared {
     append: Append,
     content_hash: Option<[u8; 16]>,
+    names: Names,
     address: Option<String>,
 }
 
@@ -30,7 +32,8 @@ impl Prepared {
     pub(crate) fn new(append: Append) -> Self {
         let content_hash = append.client_id.as_ref().map(|_| content_hash(&append.content));
         let address = append.address.map(|address| address.to_canonical().to_string());
-        Self { append, content_hash, address }
+        let names = Names::in_text(&append.content);
+        Self { append, content_hash, names, address }
     }
 }
 
@@ -67,7 +70,7 @@ pub(crate) fn append(group: &mut Group<'_>, prepared: &Prepared) -> Result<Appen
         last_time: room.last_time.max(append.now),
         ..room
     };
-    let mentions = mentions::find(group, room.id, &append.content)?;
+    let mentions = prepared.names.find(group.conn, room.id)?;
     // The entries show the room before its first message.
     let unlisted = if room.last_seq == Seq(0) { direct::unlisted(group, &room, append.now)? } else { Vec::new() };
     let Some(message_id) = insert(group, prepared, &next, &mentions)? else {

@@ -10,6 +10,9 @@ use crate::group::{Group, Room};
 use crate::row::{self, Sql, get, id};
 use crate::writer::JobError;
 
+/// How many rooms of a user one snapshot reads: those of a welcome.
+const ROOMS_MAX: u32 = 500;
+
 /// The direct room of two users, created when there is none, and listed for `user`.
 pub(crate) fn open(
     group: &mut Group<'_>,
@@ -91,45 +94,66 @@ fn set_opened(group: &Group<'_>, room: &Room, user: UserId) -> Sql<()> {
         .map(|_| ())
 }
 
-/// A user's direct rooms, newest first, in one statement.
-pub(crate) fn conversations(conn: &Connection, user: UserId) -> Sql<Vec<Conversation>> {
-    conn.prepare_cached(
-        "SELECT r.id, r.created_at, p.id, p.username, p.nickname, p.avatar, last.content, last.sent_at,
+/// A conversation, after what it is ordered by: the time and the id of the newest message, and the room.
+type Ordered = ((i64, Option<i64>, RoomId), Conversation);
+
+/// The conversations of some rooms of a user, those after `after`, and after which room there are more; unordered.
+pub(crate) fn some_conversations(
+    conn: &Connection,
+    user: UserId,
+    after: RoomId,
+) -> Sql<(Vec<Ordered>, Option<RoomId>)> {
+    let last = row::last_of_next_rooms(conn, user, after, ROOMS_MAX)?;
+    let through = last.map_or(i64::MAX, |room| id(room.0));
+    let found = conn
+        .prepare_cached(
+            "SELECT r.id, r.created_at, p.id, p.username, p.nickname, p.avatar, last.content, last.sent_at,
              (SELECT count(*) FROM (SELECT 1 FROM messages m
-                 WHERE m.room = r.id AND m.seq > mine.read_seq AND m.sender <> ?1 AND m.state = 0 LIMIT ?2))
+                 WHERE m.room = r.id AND m.seq > max(mine.read_seq, r.last_seq - 2 * ?2)
+                 AND m.sender <> ?1 AND m.state = 0 LIMIT ?2)),
+             coalesce(newest.sent_at, r.created_at), newest.id
          FROM members mine
          JOIN rooms r ON r.id = mine.room AND r.kind = 'direct'
          JOIN users p ON p.id = iif(r.user_low = ?1, r.user_high, r.user_low)
          LEFT JOIN messages last ON last.id =
-             (SELECT m.id FROM messages m WHERE m.room = r.id AND m.state = 0 ORDER BY m.seq DESC LIMIT 1)
+             (SELECT m.id FROM messages m WHERE m.room = r.id AND m.seq > r.last_seq - 2 * ?2 AND m.state = 0
+                 ORDER BY m.seq DESC LIMIT 1)
          LEFT JOIN messages newest ON newest.room = r.id AND newest.seq = r.last_seq
-         WHERE mine.user = ?1 AND (r.last_seq > 0 OR mine.opened = 1)
-         ORDER BY coalesce(newest.sent_at, r.created_at) DESC, newest.id DESC, r.id DESC",
-    )?
-    .query_map(params![id(user.0), UNREAD_MAX], |row| {
-        let last_message = match (row.get::<_, Option<String>>(6)?, row.get::<_, Option<i64>>(7)?) {
-            (Some(content), Some(sent_at)) => Some((content, Timestamp(sent_at))),
-            _ => None,
-        };
-        Ok(Conversation {
-            room: RoomId(get(row, 0)?),
-            peer: row::profile(row, 2)?,
-            last_message,
-            unread: row.get(8)?,
-            created_at: Timestamp(row.get(1)?),
-        })
-    })?
-    .collect()
+         WHERE mine.user = ?1 AND mine.room > ?3 AND mine.room <= ?4 AND (r.last_seq > 0 OR mine.opened = 1)",
+        )?
+        .query_map(params![id(user.0), UNREAD_MAX, id(after.0), through], |row| {
+            let last_message = match (row.get::<_, Option<String>>(6)?, row.get::<_, Option<i64>>(7)?) {
+                (Some(content), Some(sent_at)) => Some((content, Timestamp(sent_at))),
+                _ => None,
+            };
+            let conversation = Conversation {
+                room: RoomId(get(row, 0)?),
+                peer: row::profile(row, 2)?,
+                last_message,
+                unread: row.get(8)?,
+                created_at: Timestamp(row.get(1)?),
+            };
+            Ok(((row.get(9)?, row.get(10)?, conversation.room), conversation))
+        })?
+        .collect::<Sql<_>>()?;
+    Ok((found, last))
 }
 
-/// The unread messages of all direct rooms, capped for each, in one statement.
-pub(crate) fn unread_total(conn: &Connection, user: UserId) -> Sql<u32> {
-    conn.prepare_cached(
-        "SELECT coalesce(sum((SELECT count(*) FROM (SELECT 1 FROM messages m
-             WHERE m.room = r.id AND m.seq > mine.read_seq AND m.sender <> ?1 AND m.state = 0 LIMIT ?2))), 0)
-         FROM members mine JOIN rooms r ON r.id = mine.room AND r.kind = 'direct' WHERE mine.user = ?1",
-    )?
-    .query_row(params![id(user.0), UNREAD_MAX], |row| row.get(0))
+/// The unread messages of the direct rooms among some rooms of a user, capped for each; and after which room there are
+/// more.
+pub(crate) fn some_unread(conn: &Connection, user: UserId, after: RoomId) -> Sql<(u32, Option<RoomId>)> {
+    let last = row::last_of_next_rooms(conn, user, after, ROOMS_MAX)?;
+    let through = last.map_or(i64::MAX, |room| id(room.0));
+    let unread = conn
+        .prepare_cached(
+            "SELECT coalesce(sum((SELECT count(*) FROM (SELECT 1 FROM messages m
+                 WHERE m.room = r.id AND m.seq > max(mine.read_seq, r.last_seq - 2 * ?2)
+                 AND m.sender <> ?1 AND m.state = 0 LIMIT ?2))), 0)
+             FROM members mine JOIN rooms r ON r.id = mine.room AND r.kind = 'direct'
+             WHERE mine.user = ?1 AND mine.room > ?3 AND mine.room <= ?4",
+        )?
+        .query_row(params![id(user.0), UNREAD_MAX, id(after.0), through], |row| row.get(0))?;
+    Ok((unread, last))
 }
 
 /// The direct room as `user` sees it.

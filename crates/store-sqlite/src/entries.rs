@@ -14,13 +14,14 @@ use crate::row::{self, Sql, get, id};
 use crate::writer::JobError;
 use crate::{messages, rooms};
 
-/// Memberships, as [`read_entry`] reads them: ?1 is the time, ?2 the count at which counting stops.
+/// Memberships, as [`read_entry`] reads them: ?1 is the time, ?2 the count at which counting stops. Unread messages are
+/// counted among the newest, since those of one member alone, or deleted ones, do not count and may be many.
 macro_rules! select_entries {
     ($rest:literal) => {
         concat!(
             "SELECT r.id, r.kind, r.name, r.title, r.version, r.last_seq, r.members, mine.role, mine.read_seq,
                  (SELECT count(*) FROM (SELECT 1 FROM messages m
-                     WHERE m.room = r.id AND m.seq > mine.read_seq AND m.sender <> mine.user AND m.state = 0 LIMIT ?2)),
+                     WHERE m.room = r.id AND m.seq > max(mine.read_seq, r.last_seq - 2 * ?2) AND m.sender <> mine.user AND m.state = 0 LIMIT ?2)),
                  EXISTS (SELECT 1 FROM sanctions s
                      WHERE s.user = mine.user AND s.room = 0 AND s.kind = 'mute' AND s.until > ?1)
                  OR EXISTS (SELECT 1 FROM sanctions s
@@ -127,15 +128,33 @@ pub(crate) fn publish(
     Ok(entry)
 }
 
-/// Publishes the entries of all rooms of a user.
-pub(crate) fn publish_all_of(group: &mut Group<'_>, user: UserId, now: Timestamp) -> Sql<()> {
-    for entry in rooms_of(group.conn, user, now)? {
+/// How many rooms of a user one job publishes the entries of: some milliseconds of work, with many unread messages.
+const PUBLISHED_MAX: u32 = 20;
+
+/// Publishes the entries of some rooms of a user, those after `after`, and returns after which room there are more.
+pub(crate) fn publish_some_of(
+    group: &mut Group<'_>,
+    user: UserId,
+    after: RoomId,
+    now: Timestamp,
+) -> Sql<Option<RoomId>> {
+    let last = row::last_of_next_rooms(group.conn, user, after, PUBLISHED_MAX)?;
+    let through = last.map_or(i64::MAX, |room| id(room.0));
+    let some = read(
+        group.conn,
+        select_entries!(
+            "mine.user = ?3 AND mine.room > ?4 AND mine.room <= ?5 \
+             AND (r.kind <> 'direct' OR r.last_seq > 0 OR mine.opened = 1) ORDER BY mine.room"
+        ),
+        params![now.0, UNREAD_MAX, id(user.0), id(after.0), through],
+    )?;
+    for (_, entry) in some {
         if let Some(room) = group.room(entry.id)? {
             let entry = RoomEntry { version: room.version, last_seq: room.last_seq, ..entry };
             group.publish(&room, Change::Entry { user, entry: Box::new(entry), requester: None })?;
         }
     }
-    Ok(())
+    Ok(last)
 }
 
 fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<(UserId, RoomEntry)>> {

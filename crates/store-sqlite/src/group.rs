@@ -61,7 +61,6 @@ fn time_left(until: Timestamp, now: Timestamp) -> Option<Duration> {
 pub(crate) struct WriterCache {
     rooms: HashMap<RoomId, Room>,
     users: HashMap<UserId, UserState>,
-    names: HashMap<String, UserId>,
     members: HashSet<(RoomId, UserId)>,
     /// Former members: a message of theirs comes too late, and they know that the room exists.
     left: HashSet<(RoomId, UserId)>,
@@ -75,7 +74,7 @@ impl WriterCache {
 
     fn keep_bounded(&mut self) {
         let sets = [self.members.len(), self.left.len()];
-        let maps = [self.rooms.len(), self.users.len(), self.names.len(), self.pairs.len()];
+        let maps = [self.rooms.len(), self.users.len(), self.pairs.len()];
         if maps.iter().chain(&sets).any(|len| *len > CACHED_MAX) {
             self.clear();
         }
@@ -150,27 +149,6 @@ impl<'a> Group<'a> {
     /// Must be called after every change of a user.
     pub(crate) fn forget_user(&mut self, user: UserId) {
         self.cache.users.remove(&user);
-    }
-
-    /// The user with this name in lower case. The cache holds existing names only; a rename must forget the old one.
-    pub(crate) fn user_named(&mut self, key: &str) -> Sql<Option<UserId>> {
-        if let Some(user) = self.cache.names.get(key) {
-            return Ok(Some(*user));
-        }
-        let found = self
-            .conn
-            .prepare_cached("SELECT id FROM users WHERE username_key = ?1")?
-            .query_row([key], |row| row::get(row, 0).map(UserId))
-            .optional()?;
-        if let Some(user) = found {
-            self.cache.names.insert(key.to_owned(), user);
-        }
-        Ok(found)
-    }
-
-    /// Must be called after every change of a username.
-    pub(crate) fn forget_name(&mut self, key: &str) {
-        self.cache.names.remove(key);
     }
 
     /// Whether a user is a member of a room. The cache holds members only; the end of a membership must forget it.

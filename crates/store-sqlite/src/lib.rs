@@ -24,6 +24,7 @@ mod options;
 mod queue;
 mod read_marks;
 mod readers;
+mod room_search;
 mod rooms;
 mod row;
 mod schema;

@@ -1,14 +1,14 @@
 //! Membership: joining, leaving, inviting, removing, roles. None of it takes a version. The rules are in
 //! `teahouse_core::permission`.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use teahouse_core::permission::{may_invite, may_own, may_remove};
 use teahouse_core::{Change, LOBBY, Role, RoomEntry, RoomKind, UserId};
 use teahouse_store::{Membership, MembershipChange, RoomError};
 
 use crate::actor::{RoomActor, room_actor};
 use crate::group::{Group, Room};
-use crate::row::{Sql, get, id};
+use crate::row::{self, Sql, id};
 use crate::writer::JobError;
 use crate::{entries, rooms};
 
@@ -100,7 +100,7 @@ fn remove_member(group: &mut Group<'_>, room: &Room, change: &MembershipChange, 
     let members = rooms::member_count(group.conn, room.id)?;
     group.publish(room, Change::Left { user, members })?;
     if role == Role::Owner
-        && owners(group, room)? == 0
+        && !has_owners(group, room, 1)?
         && let Some(successor) = successor(group, room)?
     {
         set_role(group, room, successor, Role::Owner)?;
@@ -119,7 +119,7 @@ fn give_role(group: &mut Group<'_>, actor: &RoomActor, change: &MembershipChange
         return Ok(());
     }
     // Only the lobby can be without an owner.
-    if old == Role::Owner && room.id != LOBBY && owners(group, room)? == 1 {
+    if old == Role::Owner && room.id != LOBBY && !has_owners(group, room, 2)? {
         return Err(JobError::Refused(RoomError::Forbidden));
     }
     set_role(group, room, user, role)?;
@@ -134,20 +134,29 @@ fn set_role(group: &mut Group<'_>, room: &Room, user: UserId, role: Role) -> Sql
         .map(|_| ())
 }
 
-fn owners(group: &Group<'_>, room: &Room) -> Sql<u32> {
+/// Whether a room has at least as many owners.
+fn has_owners(group: &Group<'_>, room: &Room, at_least: u32) -> Sql<bool> {
     group
         .conn
-        .prepare_cached("SELECT count(*) FROM members WHERE room = ?1 AND role = 'owner'")?
-        .query_row([id(room.id.0)], |row| row.get(0))
+        .prepare_cached(
+            // The second condition, which follows from the first, finds the index of the few with a role.
+            "SELECT count(*) >= ?2 FROM (SELECT 1 FROM members \
+             WHERE room = ?1 AND role = 'owner' AND role <> 'member' LIMIT ?2)",
+        )?
+        .query_row(params![id(room.id.0), at_least], |row| row.get(0))
 }
 
 /// The member with the highest role; among equals the one with the lowest id.
 fn successor(group: &Group<'_>, room: &Room) -> Sql<Option<UserId>> {
     group
         .conn
-        .prepare_cached("SELECT user FROM members WHERE room = ?1 ORDER BY role = 'moderator' DESC, user LIMIT 1")?
-        .query_row([id(room.id.0)], |row| get(row, 0).map(UserId))
-        .optional()
+        .prepare_cached(
+            "SELECT coalesce( \
+                 (SELECT min(user) FROM members WHERE room = ?1 AND role = 'moderator' AND role <> 'member'), \
+                 (SELECT min(user) FROM members WHERE room = ?1))",
+        )?
+        .query_row([id(room.id.0)], |row| row.get::<_, Option<i64>>(0))
+        .map(|user| user.map(|user| UserId(row::number(user))))
 }
 
 /// Publishes a member's entry. The session that asked is the member's only if the member is the actor.

@@ -1,49 +1,85 @@
-//! Mentions: the members whom a message names with `@username`, found in the text and stored as a JSON array of ids. A
-//! text without `@` costs no query.
+//! Mentions: the members whom a message names with `@username`, found in the text and stored as a JSON array of ids. The
+//! names are found before the message waits for the writer, which looks all of them up in one query.
 
-use teahouse_core::limits::MENTIONS_MAX;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use rusqlite::{Connection, params};
+use teahouse_core::limits::{MENTIONS_MAX, STORED_USERNAME_CHARS_MAX};
 use teahouse_core::text::is_username;
 use teahouse_core::{RoomId, UserId};
 
-use crate::group::Group;
-use crate::row::{self, Sql};
+use crate::row::{self, Sql, get, id};
 
 /// The most names that are looked up for one message: five times as many as count, so that a text full of `@` does not
 /// keep the writer busy.
 const LOOKED_UP_MAX: usize = 5 * MENTIONS_MAX;
 
-/// The members of the room whom the text names, ordered by id.
-pub(crate) fn find(group: &mut Group<'_>, room: RoomId, content: &str) -> Sql<Vec<UserId>> {
-    let mut found = Vec::new();
-    if !content.contains('@') {
-        return Ok(found);
-    }
-    let mut looked_up: Vec<String> = Vec::new();
-    for name in names(content) {
-        // A character that ends a sentence can also end a name: the longest name that exists is meant.
-        let mut next = Some(name);
-        while let Some(candidate) = next {
-            let key = row::key(candidate);
-            if looked_up.contains(&key) {
-                break;
-            }
-            if looked_up.len() == LOOKED_UP_MAX || found.len() == MENTIONS_MAX {
-                found.sort_unstable();
-                return Ok(found);
-            }
-            let user = group.user_named(&key)?;
-            looked_up.push(key);
-            if let Some(user) = user {
-                if group.lookup_member(room, user)? {
-                    found.push(user);
-                }
-                break;
-            }
-            next = shorter(candidate);
+/// The names that a text may mention.
+#[derive(Default)]
+pub(crate) struct Names {
+    /// For each `@`, the keys of the names that may be meant, the longest first.
+    candidates: Vec<Vec<String>>,
+    /// All of these keys, as a JSON array.
+    keys: String,
+}
+
+impl Names {
+    /// The names in a text, up to the bound.
+    pub(crate) fn in_text(content: &str) -> Self {
+        if !content.contains('@') {
+            return Self::default();
         }
+        let (mut candidates, mut keys, mut longest_keys) = (Vec::new(), BTreeSet::new(), HashSet::new());
+        for name in names(content) {
+            // A character that ends a sentence can also end a name: the longest name that exists is meant.
+            let mut of_name = Vec::new();
+            let mut next = cut_to_longest_name(name);
+            while let Some(candidate) = next.filter(|_| keys.len() < LOOKED_UP_MAX) {
+                let key = row::key(candidate);
+                if of_name.is_empty() && !longest_keys.insert(key.clone()) {
+                    break;
+                }
+                keys.insert(key.clone());
+                of_name.push(key);
+                next = shorter(candidate);
+            }
+            if !of_name.is_empty() {
+                candidates.push(of_name);
+            }
+            if keys.len() >= LOOKED_UP_MAX {
+                break;
+            }
+        }
+        Self { candidates, keys: row::text_list(&keys) }
     }
-    found.sort_unstable();
-    Ok(found)
+
+    /// The members of the room whom the text names, ordered by id.
+    pub(crate) fn find(&self, conn: &Connection, room: RoomId) -> Sql<Vec<UserId>> {
+        let mut found = Vec::new();
+        if self.candidates.is_empty() {
+            return Ok(found);
+        }
+        let users: HashMap<String, (UserId, bool)> = conn
+            .prepare_cached(
+                "SELECT u.username_key, u.id, EXISTS (SELECT 1 FROM members m WHERE m.room = ?1 AND m.user = u.id) \
+                 FROM json_each(?2) asked CROSS JOIN users u ON u.username_key = asked.value",
+            )?
+            .query_map(params![id(room.0), self.keys], |row| Ok((row.get(0)?, (UserId(get(row, 1)?), row.get(2)?))))?
+            .collect::<Sql<_>>()?;
+        for of_name in &self.candidates {
+            let meant = of_name.iter().find_map(|key| users.get(key));
+            if let Some((user, true)) = meant
+                && !found.contains(user)
+            {
+                found.push(*user);
+            }
+            if found.len() == MENTIONS_MAX {
+                break;
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
 }
 
 /// The name after each `@`, unless the `@` itself follows a name, as in an e-mail address.
@@ -63,6 +99,12 @@ fn shorter(name: &str) -> Option<&str> {
     let last = name.chars().next_back()?;
     let ends = matches!(last, '.' | '-') || !last.is_ascii();
     ends.then(|| &name[..name.len() - last.len_utf8()]).filter(|shorter| !shorter.is_empty())
+}
+
+/// The longest part of what follows an `@` that can be a name.
+fn cut_to_longest_name(name: &str) -> Option<&str> {
+    let excess = name.chars().count().saturating_sub(STORED_USERNAME_CHARS_MAX);
+    (0..excess).try_fold(name, |name, _| shorter(name))
 }
 
 fn is_name_char(c: char) -> bool {
@@ -107,6 +149,24 @@ mod tests {
         {
             assert_eq!(shorter(name), expect, "{name}");
         }
+    }
+
+    #[test]
+    fn the_work_for_a_text_is_bounded_whatever_follows_an_at_sign() {
+        let check = |content: &str, names_max: usize, bytes_max: usize| {
+            let names = Names::in_text(content);
+            let keys: usize = names.candidates.iter().map(Vec::len).sum();
+            assert!(keys <= names_max && names.keys.len() <= bytes_max, "{keys} keys of {} bytes", names.keys.len());
+        };
+        check(&format!("@{}", "茶".repeat(4000)), STORED_USERNAME_CHARS_MAX, 12_000);
+        check(&format!("@{}", "a".repeat(4000)), 0, 2);
+        check(&format!("@{}{}", "茶".repeat(100), "a".repeat(4000)), 0, 2);
+        check(&"@茶茶茶茶茶茶茶茶茶茶".repeat(400), 10, 1000);
+        let different: String = ('一'..).take(4000).map(|c| format!("@{c}")).collect();
+        check(&different, LOOKED_UP_MAX, 1000);
+        let long: String = ('一'..).take(20).map(|c| format!("@{c}{}", "茶".repeat(199))).collect();
+        check(&long, LOOKED_UP_MAX, 30_000);
+        assert_eq!(Names::in_text("@amy @Amy. @amy!").candidates, [vec!["amy"], vec!["amy.", "amy"]]);
     }
 
     #[test]

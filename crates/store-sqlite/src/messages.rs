@@ -7,13 +7,16 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use teahouse_core::{Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version};
 use teahouse_store::{
-    CatchUpBounds, CatchUpPage, HistoryFrom, HistoryPage, HistoryQuery, PageLimit, RoomError, RoomHead,
-    RoomHistoryPage, RoomHistoryQuery, SeqFrom, SeqPage,
+    CatchUpBounds, CatchUpPage, HistoryFrom, PageLimit, RoomError, RoomHead, RoomHistoryPage, RoomHistoryQuery,
+    SeqFrom, SeqPage,
 };
 
 use crate::row::{self, Sql, get, id};
 use crate::writer::JobError;
 use crate::{mentions, rooms};
+
+/// How many messages a page looks at for those that are not deleted: less than a millisecond of work.
+const LOOKED_AT_MAX: i64 = 2000;
 
 /// Messages with their senders, as [`read_message`] reads them.
 macro_rules! select_messages {
@@ -84,18 +87,14 @@ fn reactions(conn: &Connection, messages: &[Message]) -> Sql<HashMap<MessageId, 
     if messages.is_empty() {
         return Ok(found);
     }
-    // A join returns rows in the order of the index; `IN` and `GROUP BY` would build a table each.
+    // A join returns rows in the order of the index; `IN` would build a table.
     let mut statement = conn.prepare_cached(
-        "SELECT r.message, r.emoji FROM json_each(?1) asked CROSS JOIN reactions r ON r.message = asked.value",
+        "SELECT r.message, r.emoji, r.count FROM json_each(?1) asked \
+         CROSS JOIN reaction_counts r ON r.message = asked.value",
     )?;
     let mut rows = statement.query([row::id_list(messages.iter().map(|message| message.id.0))])?;
     while let Some(row) = rows.next()? {
-        let of_message = found.entry(MessageId(get(row, 0)?)).or_default();
-        let emoji = row.get_ref(1)?.as_str()?;
-        match of_message.last_mut() {
-            Some((last, count)) if last == emoji => *count += 1,
-            _ => of_message.push((emoji.to_owned(), 1)),
-        }
+        found.entry(MessageId(get(row, 0)?)).or_default().push((row.get(1)?, row.get(2)?));
     }
     Ok(found)
 }
@@ -105,36 +104,46 @@ pub(crate) fn by_id(conn: &Connection, message: MessageId) -> Sql<Option<Message
     Ok(read(conn, select_messages!("WHERE m.id = ?1"), [id(message.0)])?.pop())
 }
 
-/// The newest message that is not deleted of each of these rooms, by room.
+/// The newest message that is not deleted of each of these rooms, by room; none after very many deleted ones.
 pub(crate) fn newest(conn: &Connection, rooms: impl Iterator<Item = RoomId>) -> Sql<HashMap<RoomId, Message>> {
     let messages = read(
         conn,
         select_messages!(
             "JOIN json_each(?1) asked WHERE m.id = (SELECT n.id FROM messages n \
-             WHERE n.room = asked.value AND n.state = 0 ORDER BY n.seq DESC LIMIT 1)"
+             WHERE n.room = asked.value AND n.state = 0 \
+             AND n.seq > (SELECT r.last_seq FROM rooms r WHERE r.id = asked.value) - ?2 \
+             ORDER BY n.seq DESC LIMIT 1)"
         ),
-        [row::id_list(rooms.map(|room| room.0))],
+        params![row::id_list(rooms.map(|room| room.0)), LOOKED_AT_MAX],
     )?;
     Ok(messages.into_iter().map(|message| (message.room, message)).collect())
 }
 
-/// A page of history by id, oldest first, without deleted messages.
-pub(crate) fn history(conn: &Connection, room: RoomId, query: HistoryQuery) -> Sql<HistoryPage> {
-    const OLDER: &str =
-        select_messages!("WHERE m.room = ?1 AND m.seq <= ?2 AND m.state = 0 ORDER BY m.seq DESC LIMIT ?3");
-    const NEWER: &str =
-        select_messages!("WHERE m.room = ?1 AND m.seq > ?2 AND m.state = 0 ORDER BY m.seq ASC LIMIT ?3");
-    let (sql, seq) = match query.from {
-        HistoryFrom::Newest => (OLDER, i64::MAX),
-        HistoryFrom::Before(message) => (OLDER, seqs_below(conn, room, id(message.0))?),
-        HistoryFrom::After(message) => (NEWER, seqs_below(conn, room, id(message.0).saturating_add(1))?),
+/// The next messages of a page of history by id, in the direction of the page, without deleted messages; and the seq at
+/// which the page goes on, where it looked at as many as one snapshot may. `start` is the seq of the part before.
+pub(crate) fn history_part(
+    conn: &Connection,
+    room: RoomId,
+    from: HistoryFrom,
+    start: Option<i64>,
+    limit: PageLimit,
+) -> Sql<(row::Listed<Message>, Option<i64>)> {
+    const OLDER: &str = select_messages!(
+        "WHERE m.room = ?1 AND m.seq <= ?2 AND m.seq > ?2 - ?4 AND m.state = 0 ORDER BY m.seq DESC LIMIT ?3"
+    );
+    const NEWER: &str = select_messages!(
+        "WHERE m.room = ?1 AND m.seq > ?2 AND m.seq <= ?2 + ?4 AND m.state = 0 ORDER BY m.seq ASC LIMIT ?3"
+    );
+    let last = room_head(conn, room)?.map_or(0, |head| id(head.last_seq.0));
+    let start = match (start, from) {
+        (Some(start), _) => start,
+        (None, HistoryFrom::Newest) => last,
+        (None, HistoryFrom::Before(message)) => seqs_below(conn, room, id(message.0))?,
+        (None, HistoryFrom::After(message)) => seqs_below(conn, room, id(message.0).saturating_add(1))?,
     };
-    let params = params![id(room.0), seq, row::one_more(query.limit)];
-    let (mut messages, has_more) = read_page(conn, sql, params, query.limit)?;
-    if sql == OLDER {
-        messages.reverse();
-    }
-    Ok(HistoryPage { messages, has_more })
+    let (page, has_more) =
+        read_page(conn, sql, params![id(room.0), start, row::one_more(limit), LOOKED_AT_MAX], limit)?;
+    Ok(((page, has_more), Some(next).filter(|next| !has_more && (1..last).contains(next))))
 }
 
 /// The statement for the seq of the last message of room `?1` for which the condition holds, by binary search: it holds
@@ -327,8 +336,11 @@ fn more_changes_than(
 /// A user's own reactions to these messages, in one statement.
 pub(crate) fn own_reactions(conn: &Connection, user: UserId, messages: &[MessageId]) -> Sql<Vec<(MessageId, String)>> {
     conn.prepare_cached(
-        "SELECT message, emoji FROM reactions \
-         WHERE message IN (SELECT value FROM json_each(?1)) AND user = ?2 ORDER BY message, emoji",
+        // Reactions to a deleted message have no count any more.
+        "SELECT r.message, r.emoji FROM reactions r \
+         WHERE r.message IN (SELECT value FROM json_each(?1)) AND r.user = ?2 \
+         AND EXISTS (SELECT 1 FROM reaction_counts c WHERE c.message = r.message AND c.emoji = r.emoji) \
+         ORDER BY r.message, r.emoji",
     )?
     .query_map(params![row::id_list(messages.iter().map(|message| message.0)), id(user.0)], |row| {
         Ok((MessageId(get(row, 0)?), row.get(1)?))
@@ -345,22 +357,39 @@ pub(crate) fn page_by_seq(
     limit: PageLimit,
 ) -> Sql<SeqPage> {
     let (head, pair) = room_and_pair(conn, room)?;
-    let deleted = conn
-        .prepare_cached(
-            "SELECT id FROM messages \
-             WHERE room = ?1 AND version > ?2 AND version <> first_version AND +seq <= ?3 AND state <> 0",
-        )?
-        .query_map(params![id(room.0), id(since.0), id(after.0)], |row| Ok(MessageId(get(row, 0)?)))?
-        .collect::<Result<_, _>>()?;
+    let (deleted, through) = deletions(conn, room, since, after)?;
+    if let Some(version) = through {
+        return Ok(SeqPage { deleted, messages: Vec::new(), version, seq: after, complete: false, pair });
+    }
+    let end = id(after.0).saturating_add(LOOKED_AT_MAX);
     let (messages, has_more) = read_page(
         conn,
-        select_messages!("WHERE m.room = ?1 AND m.seq > ?2 AND m.state = 0 ORDER BY m.seq LIMIT ?3"),
-        params![id(room.0), id(after.0), row::one_more(limit)],
+        select_messages!("WHERE m.room = ?1 AND m.seq > ?2 AND m.seq <= ?4 AND m.state = 0 ORDER BY m.seq LIMIT ?3"),
+        params![id(room.0), id(after.0), row::one_more(limit), end],
         limit,
     )?;
-    let complete = !has_more;
-    let seq = messages.last().filter(|_| !complete).map_or(head.last_seq, |last| last.seq);
+    let complete = !has_more && end >= id(head.last_seq.0);
+    let last = messages.last().filter(|_| has_more);
+    let seq = last.map_or(head.last_seq.min(Seq(row::number(end))), |last| last.seq);
     Ok(SeqPage { deleted, messages, version: head.version, seq, complete, pair })
+}
+
+/// The messages up to `after` that were deleted after `since`; and the version up to which these are all, where more
+/// messages changed than one snapshot may look at.
+fn deletions(conn: &Connection, room: RoomId, since: Version, after: Seq) -> Sql<(Vec<MessageId>, Option<Version>)> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, version, seq <= ?3 AND state <> 0 FROM messages \
+         WHERE room = ?1 AND version > ?2 AND version <> first_version ORDER BY version LIMIT ?4",
+    )?;
+    let mut rows = statement.query(params![id(room.0), id(since.0), id(after.0), LOOKED_AT_MAX])?;
+    let (mut deleted, mut looked_at, mut version) = (Vec::new(), 0, since);
+    while let Some(row) = rows.next()? {
+        (looked_at, version) = (looked_at + 1, Version(get(row, 1)?));
+        if row.get(2)? {
+            deleted.push(MessageId(get(row, 0)?));
+        }
+    }
+    Ok((deleted, Some(version).filter(|_| looked_at == LOOKED_AT_MAX)))
 }
 
 /// A room's head, and the two members of a direct room. The head of an unknown room is zero.

@@ -1,16 +1,21 @@
-//! Rooms: creating, renaming, finding, and their members. Joining and leaving are in `membership`.
+//! Rooms: creating, renaming, and their members. Finding them is in `room_search`. Joining and leaving are in `membership`.
+
+use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::limits::ROOMS_PER_USER_MAX;
 use teahouse_core::permission::may_own;
-use teahouse_core::{Change, Profile, Role, RoomCard, RoomEntry, RoomId, RoomKind, Timestamp, UserId};
+use teahouse_core::{Change, Profile, Role, RoomEntry, RoomId, RoomKind, Timestamp, UserId};
 use teahouse_store::{NewRoom, PageLimit, RoomError};
 
 use crate::actor::room_actor;
-use crate::entries;
-use crate::group::Group;
+use crate::group::{Group, Room};
 use crate::row::{self, Listed, Sql, get, id};
 use crate::writer::JobError;
+use crate::{entries, room_search};
+
+/// How many ids of members one snapshot reads: a millisecond of work.
+const MEMBER_IDS_MAX: u32 = 5000;
 
 /// Creates a room with its owner in it.
 pub(crate) fn create(group: &mut Group<'_>, new: &NewRoom) -> Result<RoomEntry, JobError<RoomError>> {
@@ -48,6 +53,8 @@ pub(crate) fn create(group: &mut Group<'_>, new: &NewRoom) -> Result<RoomEntry, 
         Role::Owner.as_str()
     ])?;
     let room = group.room(room)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let pieces = room_search::pieces(&row::key(&new.name), &row::key(&new.title));
+    set_pieces(group, &room, &BTreeSet::new(), &pieces)?;
     Ok(entries::publish(group, &room, new.owner, new.now, new.requester)?)
 }
 
@@ -76,10 +83,20 @@ pub(crate) fn update(
             .conn
             .prepare_cached("UPDATE rooms SET name = ?2, name_key = ?3, title = ?4, title_key = ?5 WHERE id = ?1")?
             .execute(params![id(room.0), name, row::key(name), title, row::key(title)])?;
+        let old_pieces = room_search::pieces(&row::key(&old_name), &row::key(&old_title));
+        set_pieces(group, &actor.room, &old_pieces, &room_search::pieces(&row::key(name), &row::key(title)))?;
         let change = Change::Room { name: Some(name.to_owned()), title: title.to_owned() };
         group.publish(&actor.room, change)?;
     }
     Ok(entries::in_group(group, &actor.room, user, now)?)
+}
+
+/// Makes a public room findable; others are never looked for.
+fn set_pieces(group: &Group<'_>, room: &Room, old: &BTreeSet<String>, new: &BTreeSet<String>) -> Sql<()> {
+    match room.kind {
+        RoomKind::Public => room_search::replace_pieces(group.conn, room.id, old, new),
+        RoomKind::Private | RoomKind::Direct => Ok(()),
+    }
 }
 
 /// Whether a room other than `except` has this name.
@@ -93,11 +110,8 @@ fn name_taken(conn: &Connection, name: &str, except: Option<RoomId>) -> Sql<bool
 
 /// Whether a user is in as many rooms as allowed. Direct rooms do not count.
 pub(crate) fn is_in_too_many(conn: &Connection, user: UserId) -> Sql<bool> {
-    conn.prepare_cached(
-        "SELECT count(*) >= ?2 FROM (SELECT 1 FROM members mine JOIN rooms r ON r.id = mine.room \
-         WHERE mine.user = ?1 AND r.kind <> 'direct' LIMIT ?2)",
-    )?
-    .query_row(params![id(user.0), ROOMS_PER_USER_MAX], |row| row.get(0))
+    conn.prepare_cached("SELECT rooms >= ?2 FROM users WHERE id = ?1")?
+        .query_row(params![id(user.0), ROOMS_PER_USER_MAX], |row| row.get(0))
 }
 
 /// Refuses a room that a user cannot see.
@@ -132,31 +146,17 @@ pub(crate) fn members(
     Ok(row::page(found, limit, |(profile, _)| profile.size())?)
 }
 
-/// The ids of all members of a room.
-pub(crate) fn member_ids(conn: &Connection, room: RoomId) -> Sql<Vec<UserId>> {
-    conn.prepare_cached("SELECT user FROM members WHERE room = ?1 ORDER BY user")?
-        .query_map([id(room.0)], |row| get(row, 0).map(UserId))?
-        .collect()
+/// The ids of the members of a room above `after`, in order, and whether there are more.
+pub(crate) fn member_ids(conn: &Connection, room: RoomId, after: UserId) -> Sql<Listed<UserId>> {
+    let limit = PageLimit::of_entries(MEMBER_IDS_MAX);
+    let mut statement =
+        conn.prepare_cached("SELECT user FROM members WHERE room = ?1 AND user > ?2 ORDER BY user LIMIT ?3")?;
+    let found =
+        statement.query_map(params![id(room.0), id(after.0), row::one_more(limit)], |row| get(row, 0).map(UserId))?;
+    row::page(found, limit, |_| 0)
 }
 
 /// The number of members of a room.
 pub(crate) fn member_count(conn: &Connection, room: RoomId) -> Sql<u32> {
     conn.prepare_cached("SELECT members FROM rooms WHERE id = ?1")?.query_row([id(room.0)], |row| row.get(0))
-}
-
-/// Public rooms that a user is not in and whose name or title contains the query, ordered by id.
-pub(crate) fn browse(conn: &Connection, user: UserId, query: &str, after: RoomId, limit: u32) -> Sql<Listed<RoomCard>> {
-    // Names and titles are short.
-    let limit = PageLimit::of_entries(limit);
-    let mut statement = conn.prepare_cached(
-        // `instr` has no wildcards: any query is plain text.
-        "SELECT r.id, r.name, r.title, r.members FROM rooms r \
-             WHERE r.kind = 'public' AND r.id > ?2 AND (instr(r.name_key, ?3) > 0 OR instr(r.title_key, ?3) > 0) \
-             AND NOT EXISTS (SELECT 1 FROM members m WHERE m.room = r.id AND m.user = ?1) ORDER BY r.id LIMIT ?4",
-    )?;
-    let found = statement
-        .query_map(params![id(user.0), id(after.0), row::key(query), row::one_more(limit)], |row| {
-            Ok(RoomCard { id: RoomId(get(row, 0)?), name: row.get(1)?, title: row.get(2)?, members: row.get(3)? })
-        })?;
-    row::page(found, limit, |_| 0)
 }

@@ -1,6 +1,7 @@
 //! Converts between columns and the types of the domain: numbers, names, users, profiles. It decides nothing.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use teahouse_core::text::is_avatar;
 use teahouse_core::{Profile, RoomId, Timestamp, TokenKey, User, UserId, UserRole};
 use teahouse_store::PageLimit;
 
@@ -51,8 +52,13 @@ pub(crate) fn profile(row: &Row<'_>, first: usize) -> Sql<Profile> {
         id: UserId(get(row, first)?),
         username: row.get(first + 1)?,
         nickname: row.get(first + 2)?,
-        avatar: row.get(first + 3)?,
+        avatar: avatar(row.get_ref(first + 3)?.as_str()?).to_owned(),
     })
+}
+
+/// A picture's URL, or nothing for one that an older version took and this one would refuse.
+fn avatar(stored: &str) -> &str {
+    if is_avatar(stored) { stored } else { "" }
 }
 
 /// A user in the first ten columns, as `user_columns!` names them.
@@ -93,6 +99,24 @@ pub(crate) fn id_list(numbers: impl IntoIterator<Item = u64>) -> String {
     format!("[{}]", list.join(","))
 }
 
+/// Texts as a JSON array, for `json_each`.
+pub(crate) fn text_list<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
+    let mut list = String::from("[");
+    for text in texts {
+        list.push_str(if list.len() == 1 { "\"" } else { ",\"" });
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => list.extend(['\\', c]),
+                '\0'..' ' => list.push_str(&format!("\\u{:04x}", c as u32)),
+                _ => list.push(c),
+            }
+        }
+        list.push('"');
+    }
+    list.push(']');
+    list
+}
+
 /// One more than the page has: the extra row shows whether there are more.
 pub(crate) fn one_more(limit: PageLimit) -> i64 {
     i64::from(limit.entries) + 1
@@ -124,9 +148,30 @@ pub(crate) fn is_member(conn: &Connection, room: RoomId, user: UserId) -> Sql<bo
     conn.prepare_cached("SELECT 1 FROM members WHERE room = ?1 AND user = ?2")?.exists(params![id(room.0), id(user.0)])
 }
 
+/// The last of the next `count` rooms of a user after `after`, if there are as many.
+pub(crate) fn last_of_next_rooms(conn: &Connection, user: UserId, after: RoomId, count: u32) -> Sql<Option<RoomId>> {
+    conn.prepare_cached("SELECT room FROM members WHERE user = ?1 AND room > ?2 ORDER BY room LIMIT 1 OFFSET ?3 - 1")?
+        .query_row(params![id(user.0), id(after.0), count], |row| get(row, 0).map(RoomId))
+        .optional()
+}
+
 /// The direct room of two users.
 pub(crate) fn direct_room(conn: &Connection, a: UserId, b: UserId) -> Sql<Option<RoomId>> {
     conn.prepare_cached("SELECT id FROM rooms WHERE user_low = ?1 AND user_high = ?2")?
         .query_row(params![id(a.min(b).0), id(a.max(b).0)], |row| get(row, 0).map(RoomId))
         .optional()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_texts_is_valid_json_whatever_they_contain() {
+        let conn = Connection::open_in_memory().unwrap();
+        let texts = ["", "a", "茶", "\"", "\\", "\\\"", "\u{1f}\n", "', ("].map(str::to_owned);
+        let mut statement = conn.prepare("SELECT value FROM json_each(?1)").unwrap();
+        let read = statement.query_map([text_list(&texts)], |row| row.get(0)).unwrap().collect::<Sql<Vec<String>>>();
+        assert_eq!(read.unwrap(), texts);
+    }
 }

@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use crate::{OpenError, row};
+use crate::{OpenError, room_search, row};
 
 /// "TeaH", as the first migration writes it.
 const APPLICATION_ID: i64 = 1_415_930_184;
@@ -52,7 +52,7 @@ pub(crate) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<(Connec
     conn.pragma_update(None, "temp_store", "memory")?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     keep_statements(&conn)?;
-    add_lower_case(&conn)?;
+    add_functions(&conn)?;
     embedded::migrations::runner().run(&mut conn).map_err(|error| migration_error(path, &error))?;
     // Another thread checkpoints (see `checkpoint`).
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -64,15 +64,19 @@ pub(crate) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<(Connec
 #[cfg(test)]
 pub(crate) fn make_as_of(path: &Path, version: i32) -> Connection {
     let mut conn = Connection::open(path).unwrap();
-    add_lower_case(&conn).unwrap();
+    add_functions(&conn).unwrap();
     embedded::migrations::runner().set_target(refinery::Target::Version(version)).run(&mut conn).unwrap();
     conn
 }
 
-/// SQLite's own `lower` knows ASCII only; migrations call this one.
-fn add_lower_case(conn: &Connection) -> Result<(), rusqlite::Error> {
+/// Adds the functions that migrations call. SQLite's own `lower` knows ASCII only.
+fn add_functions(conn: &Connection) -> Result<(), rusqlite::Error> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    conn.create_scalar_function("lower_case", 1, flags, |call| Ok(row::key(call.get_raw(0).as_str()?)))
+    conn.create_scalar_function("lower_case", 1, flags, |call| Ok(row::key(call.get_raw(0).as_str()?)))?;
+    conn.create_scalar_function("room_pieces", 2, flags, |call| {
+        let pieces = room_search::pieces(call.get_raw(0).as_str()?, call.get_raw(1).as_str()?);
+        Ok(row::text_list(&pieces))
+    })
 }
 
 /// Opens a connection that only reads a migrated database.

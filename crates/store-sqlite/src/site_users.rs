@@ -78,7 +78,6 @@ fn set_username(group: &mut Group<'_>, user: &User, username: &str) -> Sql<()> {
              WHERE id = ?1",
         )?
         .execute(params![id(user.profile.id.0), username, key, user.profile.username])?;
-    group.forget_name(&old_key);
     group.forget_user(user.profile.id);
     Ok(())
 }
@@ -96,22 +95,23 @@ fn set_email(group: &mut Group<'_>, user: &User, email: &str) -> Sql<()> {
         .map(|_| ())
 }
 
-/// `wanted`, or `wanted-id`, or `wanted-id-number`. A hostile user may have taken the first ones; the loop ends because
-/// there are finitely many users.
+/// `wanted`, or `wanted-id`, or that with a small number. A hostile user may have taken all of them, but not one with a
+/// random number.
 fn free_username(conn: &Connection, wanted: &str, user: UserId) -> Sql<String> {
     let wanted = if wanted.is_empty() { "user" } else { wanted };
     let with_id = format!("{wanted}-{user}");
-    for candidate in [wanted, &with_id] {
-        if !username_taken(conn, candidate)? {
-            return Ok(candidate.to_owned());
-        }
-    }
-    let mut number = 2_u64;
-    loop {
-        let candidate = format!("{with_id}-{number}");
+    let numbered = (2..5).map(|number| format!("{with_id}-{number}"));
+    for candidate in [wanted.to_owned(), with_id.clone()].into_iter().chain(numbered) {
         if !username_taken(conn, &candidate)? {
             return Ok(candidate);
         }
-        number += 1;
+    }
+    loop {
+        let random: String =
+            conn.prepare_cached("SELECT lower(hex(randomblob(6)))")?.query_row([], |row| row.get(0))?;
+        let candidate = format!("{with_id}-{random}");
+        if !username_taken(conn, &candidate)? {
+            return Ok(candidate);
+        }
     }
 }

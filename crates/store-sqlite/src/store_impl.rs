@@ -1,5 +1,7 @@
 //! The store contract, call by call: writes go to the writer, reads to a reader. No SQL here.
 
+use std::cmp::Reverse;
+
 use async_trait::async_trait;
 use teahouse_core::{
     MessageId, Profile, Role, RoomCard, RoomEntry, RoomId, Seq, SessionId, Timestamp, TokenKey, TokenMark, User,
@@ -9,13 +11,14 @@ use teahouse_store::*;
 use tokio::sync::oneshot;
 
 use crate::append::Prepared;
+use crate::changes::PreparedEdit;
 use crate::group::Group;
 use crate::queue::PushError;
 use crate::row::Sql;
 use crate::writer::{JobError, Write};
 use crate::{
-    SqliteStore, accounts, api_keys, append, changes, direct, entries, membership, messages, read_marks, rooms, row,
-    site_users, tokens, user_search,
+    SqliteStore, accounts, api_keys, append, changes, direct, entries, membership, messages, read_marks, room_search,
+    rooms, row, site_users, tokens, user_search,
 };
 
 impl SqliteStore {
@@ -132,7 +135,14 @@ impl Accounts for SqliteStore {
         now: Timestamp,
     ) -> Result<Option<User>, StoreError> {
         let username = username.to_owned();
-        self.change(move |group| accounts::set_muted(group, &username, until, now)).await
+        let muted = self.change(move |group| accounts::set_muted(group, &username, until)).await?;
+        let Some(user) = muted.as_ref().map(|user| user.profile.id) else { return Ok(None) };
+        // The mute is in force already. Its entries are published by several jobs, so that other writes have their turns.
+        let mut next = Some(RoomId(0));
+        while let Some(after) = next {
+            next = self.change(move |group| entries::publish_some_of(group, user, after, now)).await?;
+        }
+        Ok(muted)
     }
 }
 
@@ -175,7 +185,9 @@ impl Tokens for SqliteStore {
     }
 
     async fn forget_expired(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.change(move |group| tokens::forget_expired(group, now)).await
+        while self.change(move |group| tokens::forget_expired(group, now)).await? {}
+        while self.change(changes::delete_left_reactions).await? {}
+        Ok(())
     }
 }
 
@@ -195,7 +207,8 @@ impl Messages for SqliteStore {
     }
 
     async fn edit_message(&self, edit: Edit) -> Result<Version, ChangeError> {
-        self.write(move |group| changes::edit(group, &edit)).await
+        let prepared = PreparedEdit::new(edit);
+        self.write(move |group| changes::edit(group, &prepared)).await
     }
 
     async fn delete_message(
@@ -212,7 +225,27 @@ impl Messages for SqliteStore {
     }
 
     async fn history(&self, room: RoomId, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
-        self.read(move |conn| messages::history(conn, room, query)).await
+        let HistoryQuery { from, limit } = query;
+        let (mut messages, mut bytes, mut start) = (Vec::new(), 0, None);
+        // Very many deleted messages are passed in several snapshots, so that other reads have their turns between.
+        let has_more = loop {
+            let left = PageLimit {
+                entries: limit.entries - u32::try_from(messages.len()).unwrap_or(u32::MAX),
+                bytes: limit.bytes.saturating_sub(bytes),
+            };
+            let read = move |conn: &rusqlite::Connection| messages::history_part(conn, room, from, start, left);
+            let ((part, has_more), next) = self.read(read).await?;
+            bytes += part.iter().map(Message::size).sum::<usize>();
+            messages.extend(part);
+            start = next;
+            if has_more || start.is_none() {
+                break has_more;
+            }
+        };
+        if !matches!(from, HistoryFrom::After(_)) {
+            messages.reverse();
+        }
+        Ok(HistoryPage { messages, has_more })
     }
 
     async fn room_history(&self, user: UserId, query: RoomHistoryQuery) -> Result<RoomHistoryPage, RoomError> {
@@ -286,9 +319,9 @@ impl Rooms for SqliteStore {
         query: &str,
         after: RoomId,
         limit: u32,
-    ) -> Result<(Vec<RoomCard>, bool), StoreError> {
+    ) -> Result<(Vec<RoomCard>, Option<RoomId>), StoreError> {
         let query = query.to_owned();
-        self.read(move |conn| rooms::browse(conn, user, &query, after, limit)).await
+        self.read(move |conn| room_search::browse(conn, user, &query, after, limit)).await
     }
 
     async fn create_room(&self, room: NewRoom) -> Result<RoomEntry, RoomError> {
@@ -321,7 +354,14 @@ impl Rooms for SqliteStore {
     }
 
     async fn member_ids(&self, room: RoomId) -> Result<Vec<UserId>, StoreError> {
-        self.read(move |conn| rooms::member_ids(conn, room)).await
+        let (mut members, mut after) = (Vec::new(), Some(UserId(0)));
+        // Those of a crowd are read in several snapshots, so that other reads have their turns between.
+        while let Some(from) = after {
+            let (some, more) = self.read(move |conn| rooms::member_ids(conn, room, from)).await?;
+            members.extend(some);
+            after = members.last().copied().filter(|_| more);
+        }
+        Ok(members)
     }
 
     async fn mark_read(&self, room: RoomId, user: UserId, seq: Option<Seq>) -> Result<ReadMark, StoreError> {
@@ -342,7 +382,14 @@ impl Conversations for SqliteStore {
     }
 
     async fn conversations(&self, user: UserId) -> Result<Vec<Conversation>, StoreError> {
-        self.read(move |conn| direct::conversations(conn, user)).await
+        let (mut found, mut next) = (Vec::new(), Some(RoomId(0)));
+        while let Some(after) = next {
+            let (some, last) = self.read(move |conn| direct::some_conversations(conn, user, after)).await?;
+            found.extend(some);
+            next = last;
+        }
+        found.sort_unstable_by_key(|(newest, _)| Reverse(*newest));
+        Ok(found.into_iter().map(|(_, conversation)| conversation).collect())
     }
 
     async fn direct_room(&self, room: RoomId, user: UserId) -> Result<DirectRoom, DirectRoomError> {
@@ -350,7 +397,12 @@ impl Conversations for SqliteStore {
     }
 
     async fn unread_total(&self, user: UserId) -> Result<u32, StoreError> {
-        self.read(move |conn| direct::unread_total(conn, user)).await
+        let (mut unread, mut next) = (0, Some(RoomId(0)));
+        while let Some(after) = next {
+            let (some, last) = self.read(move |conn| direct::some_unread(conn, user, after)).await?;
+            (unread, next) = (unread + some, last);
+        }
+        Ok(unread)
     }
 }
 

@@ -8,6 +8,7 @@ mod log;
 mod migrations;
 mod opening;
 mod overload;
+pub(crate) mod worst;
 
 use std::pin::pin;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use teahouse_core::limits::LOGINS_PER_USER_MAX;
 use teahouse_core::{Revocation, Timestamp, TokenKey, TokenMark, UserId};
 use teahouse_store::{RefreshToken, TokenStatus};
 
@@ -11,6 +12,9 @@ use crate::row::{self, Sql, get, id, read_user, user_columns};
 
 /// Expired rows are kept for another day, so that a clock that jumped ahead and back revives no token.
 const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many rows one job deletes: some milliseconds of work.
+const DELETED_MAX: u32 = 500;
 
 /// Whether a token with this mark still admits this user.
 pub(crate) fn token_status(conn: &Connection, user: UserId, mark: &TokenMark) -> Sql<TokenStatus> {
@@ -73,7 +77,7 @@ pub(crate) fn issue_not_before(conn: &Connection, user: UserId) -> Sql<i64> {
         .map(|second| second.unwrap_or(0))
 }
 
-/// Adds a refresh token.
+/// Adds a refresh token. Ends logins of the user beyond the bound, first those that were not continued for longest.
 pub(crate) fn add_refresh_token(group: &mut Group<'_>, refresh: &RefreshToken) -> Sql<()> {
     group
         .conn
@@ -81,6 +85,13 @@ pub(crate) fn add_refresh_token(group: &mut Group<'_>, refresh: &RefreshToken) -
             "INSERT OR REPLACE INTO refresh_tokens (key, user, login, expires_at) SELECT ?1, id, ?3, ?4 FROM users WHERE id = ?2",
         )?
         .execute(params![refresh.key.0, id(refresh.user.0), refresh.login.0, refresh.expires_at.0])?;
+    group
+        .conn
+        .prepare_cached(
+            "DELETE FROM refresh_tokens WHERE key IN (SELECT key FROM refresh_tokens \
+             WHERE user = ?1 AND key <> ?2 ORDER BY expires_at DESC LIMIT ?3 OFFSET ?4)",
+        )?
+        .execute(params![id(refresh.user.0), refresh.key.0, DELETED_MAX, LOGINS_PER_USER_MAX - 1])?;
     Ok(())
 }
 
@@ -116,11 +127,23 @@ pub(crate) fn rotate_refresh_token(
     Ok(Some(next))
 }
 
-/// Deletes rows that expired long ago.
-pub(crate) fn forget_expired(group: &mut Group<'_>, now: Timestamp) -> Sql<()> {
+/// Deletes some rows that expired long ago, and returns whether there may be more.
+pub(crate) fn forget_expired(group: &mut Group<'_>, now: Timestamp) -> Sql<bool> {
     let kept_ms = i64::try_from(KEPT_AFTER_EXPIRY.as_millis()).unwrap_or(i64::MAX);
     let expired = now.0.saturating_sub(kept_ms);
-    group.conn.prepare_cached("DELETE FROM refresh_tokens WHERE expires_at < ?1")?.execute([expired])?;
-    group.conn.prepare_cached("DELETE FROM revoked_tokens WHERE expires_at < ?1")?.execute([expired])?;
-    Ok(())
+    let refresh = group
+        .conn
+        .prepare_cached(
+            "DELETE FROM refresh_tokens WHERE key IN \
+             (SELECT key FROM refresh_tokens WHERE expires_at < ?1 LIMIT ?2)",
+        )?
+        .execute(params![expired, DELETED_MAX])?;
+    let revoked = group
+        .conn
+        .prepare_cached(
+            "DELETE FROM revoked_tokens WHERE (user, key) IN \
+             (SELECT user, key FROM revoked_tokens WHERE expires_at < ?1 LIMIT ?2)",
+        )?
+        .execute(params![expired, DELETED_MAX])?;
+    Ok(refresh.max(revoked) == DELETED_MAX as usize)
 }

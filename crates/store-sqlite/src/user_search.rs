@@ -13,7 +13,7 @@ const NAMES_MAX: u32 = 2000;
 
 /// Users whose username or nickname starts with `prefix`, ordered by id, without disabled users.
 pub(crate) fn search(conn: &Connection, prefix: &str, after: UserId, limit: PageLimit) -> Sql<Listed<Profile>> {
-    const ALL: &str = "SELECT id, username, nickname, avatar FROM users \
+    const ALL: &str = "SELECT id, username, nickname, avatar FROM users INDEXED BY users_enabled \
         WHERE id > ?1 AND disabled = 0 ORDER BY id LIMIT ?2";
     // The index alone finds both spans; only the users of the page are read.
     const WITH_PREFIX: &str = "SELECT id, username, nickname, avatar FROM users WHERE id IN ( \

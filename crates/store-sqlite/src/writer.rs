@@ -111,6 +111,8 @@ impl Writer {
         options: &SqliteOptions,
     ) -> Result<Self, OpenError> {
         checkpointer.watch(&mut conn)?;
+        #[cfg(test)]
+        crate::tests::worst::count_if_asked(&mut conn);
         Ok(Self {
             conn,
             queue,

@@ -19,7 +19,7 @@ pub trait Conversations: Send + Sync {
         requester: Option<SessionId>,
     ) -> Result<RoomEntry, OpenDirectError>;
 
-    /// A user's direct rooms, newest first, in a constant number of queries.
+    /// A user's direct rooms, newest first.
     async fn conversations(&self, user: UserId) -> Result<Vec<Conversation>, StoreError>;
 
     /// A direct room as `user` sees it.

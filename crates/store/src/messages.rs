@@ -294,9 +294,10 @@ pub struct SeqPage {
     pub deleted: Vec<MessageId>,
     /// The messages above `after` that are not deleted, ordered by seq.
     pub messages: Vec<Message>,
-    /// The room's version in the snapshot.
+    /// The version up to which `deleted` is complete: the room's in the snapshot, unless very many messages changed.
     pub version: Version,
-    /// The seq up to which this page is complete: the last message's, or the room's when nothing follows.
+    /// The seq up to which this page is complete: the last message's, or the room's when nothing follows. A page may be
+    /// short, or empty, where very many messages were deleted.
     pub seq: Seq,
     /// Whether nothing follows this page.
     pub complete: bool,

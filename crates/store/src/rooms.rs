@@ -29,14 +29,15 @@ pub trait Rooms: Send + Sync {
     ) -> Result<Vec<(UserId, RoomEntry)>, StoreError>;
 
     /// Public rooms that the user is not in, whose name or title contains `query`, which may be empty: those with
-    /// ids above `after`, ordered by id, at most `limit`, and whether there are more.
+    /// ids above `after`, ordered by id, at most `limit`; and the room after which the next page begins, if there may
+    /// be one. A page may be short, or empty, before the last one: each looks at a bounded number of rooms.
     async fn browse_rooms(
         &self,
         user: UserId,
         query: &str,
         after: RoomId,
         limit: u32,
-    ) -> Result<(Vec<RoomCard>, bool), StoreError>;
+    ) -> Result<(Vec<RoomCard>, Option<RoomId>), StoreError>;
 
     /// Creates a public or private room with its owner as the only member. Names are unique, regardless of case.
     async fn create_room(&self, room: NewRoom) -> Result<RoomEntry, RoomError>;

@@ -22,7 +22,8 @@ pub trait Tokens: Send + Sync {
     /// The first second in which a token for this user can be issued that no revocation covers.
     async fn issue_not_before(&self, user: UserId) -> Result<i64, StoreError>;
 
-    /// Adds a refresh token.
+    /// Adds a refresh token. Of a user's logins beyond [`teahouse_core::limits::LOGINS_PER_USER_MAX`] those that were
+    /// not continued for longest end.
     async fn add_refresh_token(&self, token: RefreshToken) -> Result<(), StoreError>;
 
     /// Replaces the refresh token `old` by `new` with the same user and login, in one transaction. Returns `None`
@@ -38,8 +39,9 @@ pub trait Tokens: Send + Sync {
     /// A refresh token that is valid at `now`.
     async fn refresh_token(&self, key: TokenKey, now: Timestamp) -> Result<Option<RefreshToken>, StoreError>;
 
-    /// Deletes refresh tokens and revocations that expired so long before `now` that no request can need them. The
-    /// server calls it from time to time, since refresh tokens that are never used pile up.
+    /// Deletes refresh tokens and revocations that expired so long before `now` that no request can need them, and what
+    /// deletions of messages have left. The server calls it from time to time, since refresh tokens that are never used
+    /// pile up.
     async fn forget_expired(&self, now: Timestamp) -> Result<(), StoreError>;
 }
 

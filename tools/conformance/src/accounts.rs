@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use teahouse_core::limits::LOGINS_PER_USER_MAX;
 use teahouse_core::{LOBBY, Timestamp, UserId, UserRole, ids::OWN_IDS_START};
 use teahouse_store::{
     CreateUserError, Destination, NewUser, ProfileChange, RefreshToken, SiteUser, Subject, TokenStatus,
@@ -57,6 +58,18 @@ pub(crate) async fn ids_of_registered_users_start_where_the_caller_says(fixture:
     assert_eq!(fixture.store.create_user(own("b")).await.unwrap().profile.id.0, OWN_IDS_START + 1);
     let named = fixture.store.ensure_site_user(site(Subject::Name("x".into()), "c")).await.unwrap();
     assert_eq!(named.profile.id.0, OWN_IDS_START + 2);
+}
+
+pub(crate) async fn ids_of_registered_users_stay_below_those_of_a_sites_users(fixture: Fixture) {
+    let amy = fixture.store.create_user(registration("amy")).await.unwrap().profile.id;
+    let notices = Subject::Name("notices".to_owned());
+    let site_user = fixture.store.ensure_site_user(site(notices, "notices")).await.unwrap().profile.id;
+    assert_eq!((amy, site_user), (UserId(1), UserId(OWN_IDS_START)));
+    let bob = fixture.store.create_user(registration("bob")).await.unwrap().profile.id;
+    assert_eq!(bob, UserId(2));
+    let others = Subject::Name("others".to_owned());
+    let other = fixture.store.ensure_site_user(site(others, "others")).await.unwrap().profile.id;
+    assert_eq!(other, UserId(OWN_IDS_START + 1));
 }
 
 pub(crate) async fn concurrent_requests_for_a_site_user_make_one_user(fixture: Fixture) {
@@ -234,6 +247,30 @@ pub(crate) async fn a_refresh_token_rotates_once(fixture: Fixture) {
     );
     assert!(fixture.store.refresh_token(won[0].key, at(0)).await.unwrap().is_some(), "and nothing changed");
     assert_eq!(fixture.store.refresh_token(key(1), at(0)).await.unwrap(), None);
+}
+
+pub(crate) async fn the_logins_of_a_user_are_bounded_and_the_oldest_end(fixture: Fixture) {
+    let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
+    let login = async |number: u32, user, expires_at| {
+        let number = u8::try_from(number).unwrap();
+        let token = RefreshToken { key: key(number), user, login: key(number), expires_at: at(expires_at) };
+        fixture.store.add_refresh_token(token).await.unwrap();
+    };
+    let is_kept = async |number: u32| {
+        fixture.store.refresh_token(key(u8::try_from(number).unwrap()), at(0)).await.unwrap().is_some()
+    };
+    login(0, bob, 1).await;
+    for number in 1..=LOGINS_PER_USER_MAX {
+        login(number, amy, 1000 + i64::from(number)).await;
+    }
+    // The first one is continued, so that the second one is the oldest.
+    let (old, new) = (key(1), key(201));
+    assert!(fixture.store.rotate_refresh_token(old, new, at(9000), at(0)).await.unwrap().is_some());
+    assert!(is_kept(2).await);
+    login(202, amy, 500).await;
+    for (number, expect) in [(0, true), (2, false), (3, true), (LOGINS_PER_USER_MAX, true), (201, true), (202, true)] {
+        assert_eq!(is_kept(number).await, expect, "{number}");
+    }
 }
 
 pub(crate) async fn a_logout_or_disabling_removes_refresh_tokens(fixture: Fixture) {

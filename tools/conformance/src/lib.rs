@@ -92,6 +92,7 @@ macro_rules! with_all_rules {
             read_marks_of_others_show_in_small_private_rooms_only,
             unread_is_capped_in_entries_too,
             users_browse_public_rooms_that_they_are_not_in,
+            a_room_is_found_by_any_part_of_its_present_name_and_title,
             the_rooms_of_a_user_are_bounded_and_direct_rooms_do_not_count,
         ]
         membership: [
@@ -126,6 +127,7 @@ macro_rules! with_all_rules {
             usernames_and_addresses_are_unique_regardless_of_case,
             concurrent_registrations_of_one_name_make_one_account,
             ids_of_registered_users_start_where_the_caller_says,
+            ids_of_registered_users_stay_below_those_of_a_sites_users,
             concurrent_requests_for_a_site_user_make_one_user,
             a_taken_site_name_gets_a_suffix_and_a_taken_address_is_left_out,
             a_profile_change_leaves_other_fields_alone,
@@ -136,6 +138,7 @@ macro_rules! with_all_rules {
             a_token_status_survives_an_earlier_caller_who_gave_up,
             p19_a_password_change_revokes_every_other_token,
             a_refresh_token_rotates_once,
+            the_logins_of_a_user_are_bounded_and_the_oldest_end,
             a_logout_or_disabling_removes_refresh_tokens,
             revocations_are_deleted_only_long_after_they_expired,
         ]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use teahouse_core::limits::{READS_MEMBERS_MAX, ROOMS_PER_USER_MAX};
-use teahouse_core::{Audience, Change, LOBBY, Role, RoomId, RoomKind, Seq, UserId, UserRole, Version};
+use teahouse_core::{Audience, Change, LOBBY, Role, RoomId, RoomKind, Seq, Timestamp, UserId, UserRole, Version};
 use teahouse_store::{Destination, Membership, NewRoom, RoomError};
 
 use crate::fixture::*;
@@ -288,8 +288,8 @@ pub(crate) async fn users_browse_public_rooms_that_they_are_not_in(fixture: Fixt
     fixture.room(amy, RoomKind::Private, "tea cellar").await;
     let own = fixture.room(bob, RoomKind::Public, "bob's tea").await;
     let browse = async |query: &str, after, limit| {
-        let (cards, more) = fixture.store.browse_rooms(bob, query, after, limit).await.unwrap();
-        (cards.iter().map(|card| card.id).collect::<Vec<_>>(), more)
+        let (cards, next) = fixture.store.browse_rooms(bob, query, after, limit).await.unwrap();
+        (cards.iter().map(|card| card.id).collect::<Vec<_>>(), next)
     };
     for (query, expect) in [
         ("", &rooms[..]),
@@ -302,14 +302,41 @@ pub(crate) async fn users_browse_public_rooms_that_they_are_not_in(fixture: Fixt
         ("'", &[]),
         ("lobby", &[]),
     ] {
-        assert_eq!(browse(query, RoomId(0), 50).await, (expect.to_vec(), false), "{query:?}");
+        assert_eq!(browse(query, RoomId(0), 50).await, (expect.to_vec(), None), "{query:?}");
     }
-    assert_eq!(browse("", RoomId(0), 3).await, (rooms[..3].to_vec(), true));
-    assert_eq!(browse("", rooms[2], 3).await, (rooms[3..].to_vec(), false));
-    assert_eq!(browse("", RoomId(u64::MAX), 3).await, (vec![], false));
+    assert_eq!(browse("", RoomId(0), 3).await, (rooms[..3].to_vec(), Some(rooms[2])));
+    assert_eq!(browse("", rooms[2], 3).await, (rooms[3..].to_vec(), None));
+    assert_eq!(browse("", RoomId(u64::MAX), 3).await, (vec![], None));
     let (cards, _) = fixture.store.browse_rooms(amy, "", RoomId(0), 50).await.unwrap();
     let [card] = &cards[..] else { panic!("{cards:?}") };
     assert_eq!((card.id, card.name.as_str(), card.title.as_str(), card.members), (own, "bob's tea", "", 1));
+}
+
+pub(crate) async fn a_room_is_found_by_any_part_of_its_present_name_and_title(fixture: Fixture) {
+    let (amy, bob) = (fixture.new_user().await, fixture.new_user().await);
+    let new = NewRoom { title: "Grüner \"Tee\"".to_owned(), ..new_room(amy, RoomKind::Public, "茶馆 A1") };
+    let room = fixture.store.create_room(new).await.unwrap().id;
+    let private = fixture.room(amy, RoomKind::Private, "茶馆 B").await;
+    let found = async |query: &str| {
+        let (cards, next) = fixture.store.browse_rooms(bob, query, RoomId(0), 50).await.unwrap();
+        assert_eq!(next, None, "{query:?}");
+        cards.iter().map(|card| card.id).collect::<Vec<_>>()
+    };
+    let check = async |queries: &[&str], expect: &[RoomId]| {
+        for query in queries {
+            assert_eq!(found(query).await, expect, "{query:?}");
+        }
+    };
+    check(&["茶", "馆", "茶馆", "馆 a", "茶馆 a1", "1", "GRÜ", "ü", "\"tee\"", "\"", " "], &[room]).await;
+    check(&["茶茶", "馆茶", "1g", "a1gr", "tea", "%", "_", "\\", "茶馆 a1茶馆"], &[]).await;
+    let update = async |room, name: &str, title: &str| {
+        let (name, title) = (Some(name.to_owned()), Some(title.to_owned()));
+        fixture.store.update_room(room, amy, name, title, Timestamp(0)).await.unwrap();
+    };
+    update(room, "咖啡馆", "A1").await;
+    update(private, "咖啡", "").await;
+    check(&["馆", "咖啡", "a1", "咖"], &[room]).await;
+    check(&["茶", "ü", "tee", "馆 "], &[]).await;
 }
 
 pub(crate) async fn the_rooms_of_a_user_are_bounded_and_direct_rooms_do_not_count(fixture: Fixture) {

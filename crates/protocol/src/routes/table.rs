@@ -61,7 +61,8 @@ routes! {
             ..get("/api/auth/me", "The caller's account.")
         };
         UpdateOwnAccount = Route {
-            tag: Accounts, input: body::<classic::ProfileBody>(), output: ok::<classic::OwnAccount<'static>>(),
+            rate: RateClass::Sends, tag: Accounts, input: body::<classic::ProfileBody>(),
+            output: ok::<classic::OwnAccount<'static>>(),
             ..put("/api/auth/me", "Changes the caller's profile.")
         };
         ChangePassword = Route {
@@ -183,7 +184,7 @@ routes! {
             ..request(RequestKind::Rooms, get("/api/v1/rooms/browse", ""))
         };
         UpdateRoom = Route {
-            errors: &[403, 409], output: ok::<RoomBody<'static>>(),
+            rate: RateClass::Sends, errors: &[403, 409], output: ok::<RoomBody<'static>>(),
             ..request(RequestKind::Update, patch("/api/v1/rooms/{room}", ""))
         };
         JoinRoom = Route {
@@ -232,7 +233,7 @@ routes! {
             ..request_with(RequestKind::Presence, true, get("/api/v1/rooms/{room}/presence", ""))
         };
         EditMessage = Route {
-            tag: Messages, errors: &[403], output: ok::<Changed>(),
+            rate: RateClass::Sends, tag: Messages, errors: &[403], output: ok::<Changed>(),
             ..request(RequestKind::Edit, patch("/api/v1/messages/{message}", ""))
         };
         DeleteMessage = Route {

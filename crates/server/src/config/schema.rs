@@ -162,7 +162,8 @@ schema! {
     /// Rate limits (token buckets): per user once the user is known, per client address before that. A burst is the
     /// number allowed at once. A rate or burst of zero lets nothing pass.
     limits: Limits {
-        /// Messages per second that a user sends, over HTTP and WebSocket together.
+        /// Messages per second that a user sends, over HTTP and WebSocket together. Edits, and changes of the profile or of a
+        /// room's name, count as messages.
         sends_per_second: u32 = 3;
         /// Burst of messages of a user.
         sends_burst: u32 = 5;

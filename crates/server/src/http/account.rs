@@ -88,7 +88,7 @@ pub(super) async fn me(Reader(caller): Reader) -> ApiResult {
 
 pub(super) async fn update_me(
     State(app): State<Arc<App>>,
-    Actor(caller): Actor,
+    caller: Caller,
     JsonBody(body): JsonBody<ProfileBody>,
 ) -> ApiResult {
     let profile = body.profile.unwrap_or_default();

@@ -75,7 +75,7 @@ impl FromRequestParts<Arc<App>> for Actor {
 
 async fn within_rate(limit: UserLimit, parts: &mut Parts, app: &Arc<App>) -> Result<Caller, ApiError> {
     let caller = Caller::from_request_parts(parts, app).await?;
-    app.limits.take_for_user(limit, caller.id()).map_err(ApiError::rate_limited)?;
+    app.take_turn(limit, caller.id()).map_err(ApiError::rate_limited)?;
     Ok(caller)
 }
 

@@ -2,7 +2,7 @@
 //! around them.
 
 use teahouse_core::limits::{AVATAR_CHARS_MAX, BIO_CHARS_MAX, NICKNAME_CHARS_MAX};
-use teahouse_core::text::{inert, longer_than};
+use teahouse_core::text::{inert, is_avatar, longer_than};
 use teahouse_store::ProfileChange;
 
 /// Why a profile is invalid.
@@ -17,9 +17,9 @@ pub enum InvalidProfile {
     /// The avatar's URL is too long.
     #[error("the avatar's URL is too long")]
     Avatar,
-    /// The avatar's URL has a scheme other than `http` and `https`.
+    /// The avatar's URL has a scheme other than `http` and `https`, or control characters.
     #[error("the avatar's URL must be http, https or relative")]
-    AvatarScheme,
+    AvatarUrl,
 }
 
 /// An update of a profile, as it was typed; `None` changes nothing.
@@ -42,7 +42,7 @@ pub(crate) fn check_profile(username: &str, update: ProfileUpdate) -> Result<Pro
         empty if empty.is_empty() => username.to_owned(),
         nickname => nickname,
     });
-    let avatar = update.avatar.map(|raw| inert(&raw));
+    let avatar = update.avatar.map(|raw| raw.trim().to_owned());
     // A bio keeps its line breaks, which `inert` removes.
     let bio = update.bio.map(|raw| raw.lines().map(inert).collect::<Vec<_>>().join("\n").trim().to_owned());
     let too_long = |text: &Option<String>, chars_max| text.as_deref().is_some_and(|text| longer_than(text, chars_max));
@@ -53,22 +53,13 @@ pub(crate) fn check_profile(username: &str, update: ProfileUpdate) -> Result<Pro
     if too_long(&bio, BIO_CHARS_MAX) {
         return Err(InvalidProfile::Bio);
     }
-    if too_long(&avatar, AVATAR_CHARS_MAX) {
+    if avatar.as_deref().is_some_and(|avatar| avatar.len() > AVATAR_CHARS_MAX) {
         return Err(InvalidProfile::Avatar);
     }
-    if avatar.as_deref().is_some_and(|avatar| !is_web_url(avatar)) {
-        return Err(InvalidProfile::AvatarScheme);
+    if avatar.as_deref().is_some_and(|avatar| !is_avatar(avatar)) {
+        return Err(InvalidProfile::AvatarUrl);
     }
     Ok(ProfileChange { nickname, avatar, bio })
-}
-
-/// Whether a URL is empty, relative, `http` or `https`. Any other scheme could run a script.
-fn is_web_url(url: &str) -> bool {
-    let scheme_end = url.find(['/', '?', '#']).unwrap_or(url.len());
-    match url[..scheme_end].split_once(':') {
-        None => true,
-        Some((scheme, _)) => scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http"),
-    }
 }
 
 #[cfg(test)]
@@ -103,23 +94,5 @@ mod tests {
         check("", Ok(""));
         check(&"a".repeat(500), Ok(&"a".repeat(500)));
         check(&"a".repeat(501), Err(InvalidProfile::Bio));
-    }
-
-    #[test]
-    fn an_avatar_is_a_web_url() {
-        for (url, expect) in [
-            ("", true),
-            ("/uploads/a.png", true),
-            ("uploads/a:b.png", true),
-            ("//cdn.example.org/a.png", true),
-            ("https://example.org/a.png", true),
-            ("HTTP://example.org/a.png", true),
-            ("javascript:alert(1)", false),
-            ("JavaScript:alert(1)//", false),
-            ("data:text/html,hi", false),
-            ("vbscript:x", false),
-        ] {
-            assert_eq!(is_web_url(url), expect, "{url:?}");
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Databases of older versions: nothing in them is lost, and the new columns are computed from the old ones.
 
-use teahouse_core::{RoomId, RoomKind, Seq, Version};
+use teahouse_core::{Change, RoomId, RoomKind, Seq, Version};
 
 use super::*;
 
@@ -63,4 +63,59 @@ async fn a_database_of_version_1_opens_with_everything_in_it() {
     assert_intact(&directory);
     let kept = "SELECT count(*) FROM rooms r WHERE members <> (SELECT count(*) FROM members m WHERE m.room = r.id)";
     assert_eq!(query_number(&directory, kept), 0);
+}
+
+#[tokio::test]
+async fn a_database_of_version_3_has_counts_and_pieces_of_what_was_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    worst::fill(&directory.path().join(DATABASE_FILE), 120);
+    let store = SqliteStore::open(options(&directory), Box::new(GatedSink::default())).unwrap();
+    let found = async |query| {
+        let (cards, next) = store.browse_rooms(UserId(9), query, RoomId(0), 50).await.unwrap();
+        (cards.iter().map(|card| card.id.0).collect::<Vec<_>>(), next)
+    };
+    assert_eq!(found("CROWD").await, (vec![2], None));
+    assert_eq!(found("茶 77").await, (vec![1_000_077], None));
+    assert_eq!(found("tea").await, ((1_000_001..=1_000_050).collect(), Some(RoomId(1_000_050))));
+    assert_eq!(found("monologue").await, (vec![], None), "a private room");
+    let page = store.history(LOBBY, HistoryQuery { from: HistoryFrom::Newest, limit: 1 }).await.unwrap();
+    let counts: Vec<u32> = page.messages[0].reactions.iter().map(|(_, count)| *count).collect();
+    assert_eq!((counts.len(), counts.iter().sum::<u32>(), counts[0], counts[49]), (50, 120, 2, 2));
+    let rooms = "SELECT count(*) FROM users u WHERE rooms <> (SELECT count(*) FROM members m \
+        JOIN rooms r ON r.id = m.room WHERE m.user = u.id AND r.kind <> 'direct')";
+    assert_eq!(query_number(&directory, rooms), 0);
+    store.create_room(new_room(UserId(9), RoomKind::Private, "new")).await.unwrap();
+    store.open_direct(UserId(9), UserId(10), Timestamp(0), None).await.unwrap();
+    assert_eq!(query_number(&directory, rooms), 0);
+    assert_eq!(query_number(&directory, "SELECT rooms FROM users WHERE id = 9"), 2);
+}
+
+#[tokio::test]
+async fn a_picture_that_an_older_version_took_and_this_one_refuses_shows_as_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, sink, amy) = open_store(options(&directory)).await;
+    store.append(text(amy, "hi")).await.unwrap();
+    let with_text = format!("/{}", "🍵".repeat(1999));
+    for (picture, shown) in [
+        ("data:image/png;base64,AAAA", ""),
+        ("javascript:alert(1)", ""),
+        (" data:,x", ""),
+        ("/a\u{1}.png", ""),
+        (with_text.as_str(), ""),
+        ("https://example.org/a.png", "https://example.org/a.png"),
+        ("/uploads/小.png", "/uploads/小.png"),
+    ] {
+        open_file(&directory).execute("UPDATE users SET avatar = ?1", [picture]).unwrap();
+        assert_eq!(store.profiles(&[amy]).await.unwrap()[0].avatar, shown, "{picture:?}");
+        assert_eq!(store.user(amy).await.unwrap().unwrap().profile.avatar, shown, "{picture:?}");
+        let page = store.history(LOBBY, HistoryQuery { from: HistoryFrom::Newest, limit: 1 }).await.unwrap();
+        assert_eq!(page.messages[0].sender.avatar, shown, "{picture:?}");
+        let nickname = Some(format!("Amy {}", picture.len()));
+        let change = ProfileChange { nickname, ..ProfileChange::default() };
+        store.update_profile(amy, change).await.unwrap();
+        let published = sink.commits.lock().unwrap().last().unwrap().clone();
+        assert!(matches!(published.change, Change::Profile(profile) if profile.avatar == shown), "{picture:?}");
+        let kept: String = open_file(&directory).query_row("SELECT avatar FROM users", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, picture, "it is not rewritten");
+    }
 }

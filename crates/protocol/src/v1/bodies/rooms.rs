@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use teahouse_core::{RoomCard, RoomEntry, UserId};
+use teahouse_core::{RoomCard, RoomEntry, RoomId, UserId};
 
 use super::MessageBody;
 use crate::person::PersonBody;
@@ -112,7 +112,7 @@ impl<'a> OwnRooms<'a> {
 pub struct Cards<'a> {
     /// In the order of their ids.
     rooms: Vec<CardBody<'a>>,
-    /// `after` of the next page; null on the last page.
+    /// `after` of the next page; null on the last page. A page before it may be short or empty.
     next: Option<u64>,
 }
 
@@ -131,15 +131,15 @@ struct CardBody<'a> {
 }
 
 impl<'a> Cards<'a> {
-    /// `more` tells whether others follow the last of these rooms.
+    /// `next` is the room after which the next page begins, if there may be one.
     #[must_use]
-    pub fn new(cards: &'a [RoomCard], more: bool) -> Self {
+    pub fn new(cards: &'a [RoomCard], next: Option<RoomId>) -> Self {
         let body = |card: &'a RoomCard| CardBody {
             id: card.id.0,
             name: &card.name,
             title: &card.title,
             members: card.members,
         };
-        Self { rooms: cards.iter().map(body).collect(), next: cards.last().filter(|_| more).map(|card| card.id.0) }
+        Self { rooms: cards.iter().map(body).collect(), next: next.map(|room| room.0) }
     }
 }

@@ -155,7 +155,7 @@ impl From<InvalidProfile> for ApiError {
             InvalidProfile::Nickname => too_long("profile.nickname", NICKNAME_CHARS_MAX),
             InvalidProfile::Bio => too_long("profile.bio", BIO_CHARS_MAX),
             InvalidProfile::Avatar => too_long("avatar", AVATAR_CHARS_MAX),
-            InvalidProfile::AvatarScheme => Self::invalid_field("avatar").with_message(texts::invalid_avatar()),
+            InvalidProfile::AvatarUrl => Self::invalid_field("avatar").with_message(texts::invalid_avatar()),
         }
     }
 }
@@ -164,6 +164,7 @@ impl From<UpdateProfileError> for ApiError {
     fn from(error: UpdateProfileError) -> Self {
         match error {
             UpdateProfileError::Invalid(error) => error.into(),
+            UpdateProfileError::RateLimited(retry_after) => Self::rate_limited(retry_after),
             UpdateProfileError::NotFound => unauthorized(),
             UpdateProfileError::Store(error) => error.into(),
         }

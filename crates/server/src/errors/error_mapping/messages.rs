@@ -45,6 +45,7 @@ impl From<EditError> for ApiError {
     fn from(error: EditError) -> Self {
         match error {
             EditError::Text(error) => error.into(),
+            EditError::RateLimited(retry_after) => Self::rate_limited(retry_after),
             EditError::Change(error) => error.into(),
         }
     }

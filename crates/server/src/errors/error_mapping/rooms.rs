@@ -52,6 +52,7 @@ impl From<UpdateRoomError> for ApiError {
     fn from(error: UpdateRoomError) -> Self {
         match error {
             UpdateRoomError::Name(error) => error.into(),
+            UpdateRoomError::RateLimited(retry_after) => Self::rate_limited(retry_after),
             UpdateRoomError::Room(error) => error.into(),
         }
     }

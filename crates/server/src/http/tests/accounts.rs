@@ -88,6 +88,7 @@ async fn a_sites_token_creates_its_user() {
     let token = |sub: &str, username: &str| {
         let now = fixture.app.now().seconds();
         let claims = json!({ "sub": sub, "user_id": 7, "username": username, "email": "amy@example.org",
+            "avatar": "data:,x", "picture": "data:,x",
             "iss": "community-api", "aud": ["community-api"], "exp": now + 60, "nbf": now, "iat": now, "jti": sub });
         let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
         jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
@@ -95,6 +96,7 @@ async fn a_sites_token_creates_its_user() {
     let person = |token: String| TestUser { id: 7, token, cookie: String::new() };
     let me = fixture.get("/api/auth/me", Some(&person(token("7", "amy@work!")))).await;
     assert_eq!((me.data("id"), me.data("username")), (&json!(7), &json!("amy@work!")));
+    assert_eq!(me.data("avatar"), "", "a token brings no picture");
     let other = fixture.get("/api/auth/me", Some(&person(token("auth0|x", "amy@work!")))).await;
     assert!(other.data("id").as_u64().unwrap() >= 1 << 40);
     assert_ne!(other.data("username"), "amy@work!");
@@ -315,6 +317,13 @@ async fn a_profile_changes_only_the_given_fields() {
         (json!({ "profile": { "bio": "a".repeat(501) } }), (422, "too_long", Some("profile.bio"))),
         (json!({ "avatar": format!("/{}", "a".repeat(2048)) }), (422, "too_long", Some("avatar"))),
         (json!({ "avatar": "javascript:alert(1)" }), (422, "bad_request", Some("avatar"))),
+        (
+            json!({ "avatar": format!("data:image/png;base64,{}", "A".repeat(2000)) }),
+            (422, "bad_request", Some("avatar")),
+        ),
+        (json!({ "avatar": "/a\nb.png" }), (422, "bad_request", Some("avatar"))),
+        // 2,000 characters, of 8 KB.
+        (json!({ "avatar": format!("/{}", "🍵".repeat(1999)) }), (422, "too_long", Some("avatar"))),
         (json!({ "profile": 7 }), (422, "bad_request", Some("profile"))),
         (json!({ "profile": { "bio": 7 } }), (422, "bad_request", Some("profile.bio"))),
     ] {

@@ -347,7 +347,12 @@ async fn an_invalid_user_is_refused_with_its_index_and_none_is_created() {
         check(json!({ "id": 7, "username": username }), wrong("username")).await;
     }
     check(json!({ "id": 7, "username": "amy", "email": "amy" }), wrong("email")).await;
-    check(json!({ "id": 7, "username": "amy", "avatar": "javascript:alert(1)" }), wrong("avatar")).await;
+    let huge = format!("data:image/png;base64,{}", "A".repeat(2000));
+    for avatar in ["javascript:alert(1)", "data:,x", " DATA:,x", &huge, "/a\u{7}.png"] {
+        check(json!({ "id": 7, "username": "amy", "avatar": avatar }), wrong("avatar")).await;
+    }
+    let long = json!({ "id": 7, "username": "amy", "avatar": format!("/{}", "🍵".repeat(1999)) });
+    check(long, (422, "too_long", Some("avatar"))).await;
     let long = json!({ "id": 7, "username": "amy", "nickname": "a".repeat(51) });
     check(long, (422, "too_long", Some("nickname"))).await;
     let long = json!({ "id": 7, "username": "amy", "bio": "a".repeat(501) });

@@ -36,7 +36,7 @@ async fn every_other_envelope_counts_whether_it_succeeds_or_not() {
     let keys = [("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__ENVELOPES_BURST", "1")];
     for (kind, data) in [
         ("heartbeat", json!({})),
-        ("edit", json!({ "message": 999, "content": "x" })),
+        ("edit", json!({ "message": 999, "content": "" })),
         ("message", json!({ "room": 1, "content": "", "client_id": "c" })),
         ("typing", json!({ "room": 1, "on": true })),
         ("hello", json!({})),
@@ -56,4 +56,40 @@ async fn every_other_envelope_counts_whether_it_succeeds_or_not() {
         let join = fixture.post("/api/v1/rooms/1/join", Some(&amy), json!({})).await;
         assert_eq!(join.status, 429, "{kind}");
     }
+}
+
+#[tokio::test]
+async fn what_brings_text_to_many_counts_as_a_send_over_all_transports() {
+    // Nobody sends anything here, whatever the time: everything that counts as a send is refused, and nothing else.
+    let fixture = fixture_with(&[("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "0")]);
+    let amy = fixture.join("amy").await;
+    let session = Session::of(&fixture, &amy);
+    let (limited, limited_here) = ((429, "rate_limited", None), ("rate_limited", None));
+    let edit = |content: &str| json!({ "message": 999, "content": content });
+    let update = json!({ "room": 1, "title": "T" });
+    assert_eq!(session.say("hi", "c-1").await.error(), limited_here);
+    assert_eq!(session.send("edit", edit("hi")).await.error(), limited_here);
+    assert_eq!(session.send("update", update.clone()).await.error(), limited_here);
+    assert_eq!(fixture.patch("/api/v1/messages/999", &amy, json!({ "content": "hi" })).await.error(), limited);
+    assert_eq!(fixture.patch("/api/v1/rooms/1", &amy, json!({ "title": "T" })).await.error(), limited);
+    assert_eq!(fixture.put("/api/auth/me", &amy, json!({ "avatar": "/a.png" })).await.error(), limited);
+    assert_eq!(fixture.app.bounds.times("limits.sends_per_second"), 6);
+    // What is invalid costs no send, and is refused for what it is.
+    assert_eq!(session.send("edit", edit(" ")).await.error(), ("empty", Some("content")));
+    let picture = fixture.put("/api/auth/me", &amy, json!({ "avatar": "data:,x" })).await;
+    assert_eq!(picture.error(), (422, "bad_request", Some("avatar")));
+
+    let keys = [("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "0"), ("TEAHOUSE_LIMITS__SENDS_BURST", "100")];
+    let fixture = fixture_with(&keys);
+    let amy = fixture.join("amy").await;
+    let session = Session::of(&fixture, &amy);
+    let message = session.say("hi", "c-1").await.ack()["id"].clone();
+    for content in ["over a socket", "over a socket"] {
+        session.send("edit", json!({ "message": message, "content": content })).await.ack();
+    }
+    let path = format!("/api/v1/messages/{message}");
+    assert_eq!(fixture.patch(&path, &amy, json!({ "content": "over HTTP" })).await.status, 200);
+    assert_eq!(fixture.put("/api/auth/me", &amy, json!({ "profile": { "nickname": "Amy" } })).await.status, 200);
+    assert_eq!(session.send("update", update).await.error(), ("forbidden", None), "by the role, not the rate");
+    assert_eq!(session.send("heartbeat", json!({})).await.error(), ("rate_limited", None));
 }

@@ -1,4 +1,5 @@
-//! Edits the user's own message. Clients learn of it from the commit.
+//! Edits the user's own message. Every edit counts as a send, also one that changes nothing: it brings as much text to
+//! as many, and costs as much to check. Clients learn of it from the commit.
 
 use teahouse_core::limits::CONTENT_CHARS_MAX;
 use teahouse_core::text::{TextError, check_content};
@@ -6,6 +7,7 @@ use teahouse_core::{MessageId, UserId, Version};
 use teahouse_store::{ChangeError, Edit};
 
 use crate::app::App;
+use crate::limits::RetryAfter;
 
 /// Why the message was not edited.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -13,6 +15,9 @@ pub enum EditError {
     /// The content is empty or too long.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// The author exceeded the rate of sending.
+    #[error("rate limited")]
+    RateLimited(RetryAfter),
     /// The store refused the edit.
     #[error(transparent)]
     Change(#[from] ChangeError),
@@ -28,6 +33,8 @@ pub(crate) async fn edit_message(
     message: MessageId,
     content: &str,
 ) -> Result<Version, EditError> {
-    let content = check_content(content, CONTENT_CHARS_MAX)?.to_owned();
+    let checked = check_content(content, CONTENT_CHARS_MAX);
+    app.take_turn_to_send(actor, checked.is_ok()).map_err(EditError::RateLimited)?;
+    let content = checked?.to_owned();
     Ok(app.store.edit_message(Edit { message, actor, content, now: app.now() }).await?)
 }

@@ -102,10 +102,10 @@ pub(crate) fn begin_send(
     // Every attempt counts (H15 in docs/internals/regressions.md), an invalid one as any other envelope, so that a
     // mistake does not cost a turn of sending.
     if checked.is_err() {
-        app.limits.take_for_user(UserLimit::Envelope, sender).map_err(SendError::RateLimited)?;
+        app.take_turn(UserLimit::Envelope, sender).map_err(SendError::RateLimited)?;
     }
     let append = checked?;
-    let turn = app.limits.take_for_user(UserLimit::Send, sender).map_err(SendError::RateLimited);
+    let turn = app.take_turn(UserLimit::Send, sender).map_err(SendError::RateLimited);
     if append.client_id.is_none() {
         turn.clone()?;
     }
@@ -113,13 +113,13 @@ pub(crate) fn begin_send(
     Ok(async move {
         if let Err(rate_limited) = turn {
             // A repeat is answered at any rate of sending. Looking it up counts as a read.
-            app.limits.take_for_user(UserLimit::Read, sender).map_err(SendError::RateLimited)?;
+            app.take_turn(UserLimit::Read, sender).map_err(SendError::RateLimited)?;
             return app.store.appended(&append).await?.ok_or(rate_limited);
         }
         let stored = app.store.append(append).await?;
         // A repeat costs a read instead of a turn: a client that reconnects and sends its unacknowledged messages again
         // keeps its turns for new ones.
-        if stored.duplicate && app.limits.take_for_user(UserLimit::Read, sender).is_ok() {
+        if stored.duplicate && app.take_turn(UserLimit::Read, sender).is_ok() {
             app.limits.refund_user(UserLimit::Send, sender);
         }
         Ok(stored)

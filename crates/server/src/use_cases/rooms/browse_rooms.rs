@@ -19,7 +19,7 @@ pub enum BrowseError {
     Store(#[from] StoreError),
 }
 
-/// The rooms after `after`, and whether more follow.
+/// The rooms after `after`, and the one after which the next page begins, if there may be one.
 ///
 /// # Errors
 /// No page was read.
@@ -28,7 +28,7 @@ pub(crate) async fn browse_rooms(
     user: UserId,
     query: Option<&str>,
     after: Option<RoomId>,
-) -> Result<(Vec<RoomCard>, bool), BrowseError> {
+) -> Result<(Vec<RoomCard>, Option<RoomId>), BrowseError> {
     let query = check_query(query)?;
     Ok(app.store.browse_rooms(user, query, after.unwrap_or_default(), PAGE_ENTRIES).await?)
 }
