@@ -10,6 +10,7 @@ mod backend;
 mod changes;
 mod convergence;
 mod crash;
+mod directs;
 mod errors;
 mod hello;
 mod limits;
@@ -19,6 +20,7 @@ mod presence;
 mod profiles;
 mod resume;
 mod rooms;
+mod strangers;
 mod takeover;
 mod tokens;
 
