@@ -1,6 +1,6 @@
 //! Rooms. Every message belongs to one.
 
-use crate::{Message, Profile, RoomId, Seq, UserId, Version};
+use crate::{Message, Profile, RoomId, Seq, Timestamp, UserId, Version};
 
 /// The room of every user, from the creation of the account.
 pub const LOBBY: RoomId = RoomId(1);
@@ -101,6 +101,33 @@ pub struct RoomEntry {
     pub last_message: Option<Message>,
     /// Up to which seq the others have read it, in small private rooms.
     pub reads: Vec<(UserId, Seq)>,
+}
+
+/// The rooms that a user starts with: all but the direct rooms beyond a bound.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RoomList {
+    /// The rooms, in the order of their ids.
+    pub rooms: Vec<RoomEntry>,
+    /// The direct rooms that are not among them; `None` when there are none.
+    pub more_directs: Option<MoreDirects>,
+}
+
+/// The direct rooms of a user that a list leaves out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MoreDirects {
+    /// Their number.
+    pub rooms: u32,
+    /// Their unread messages, capped at 999 in all.
+    pub unread: u32,
+}
+
+/// A position in the list of a user's direct rooms, which has the newest messages first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DirectsPosition {
+    /// The time of the room's newest message, or of its creation.
+    pub time: Timestamp,
+    /// The room.
+    pub room: RoomId,
 }
 
 /// A public room as a user sees it who is not in it.

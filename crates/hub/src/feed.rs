@@ -130,7 +130,7 @@ impl Feed {
             version: message.version,
             last_seq,
             classic: classic.map(|text| text_frame(&text)),
-            classic_only: receiver.map(|profile| profile.id),
+            receiver: receiver.map(|profile| profile.id),
             v1: text_frame(&v1::message(message, Some(what))),
             is_new: *what == MessageChange::New,
             message: message.id,

@@ -18,8 +18,8 @@ pub struct EncodedChange {
     pub last_seq: Seq,
     /// The classic dialect's frame; none for a change that dialect does not know.
     pub classic: Option<Bytes>,
-    /// In a direct room, the only user whose classic sessions are sent it: the receiver.
-    pub classic_only: Option<UserId>,
+    /// In a direct room, the user who is not the author, and the only one whose classic sessions are sent it.
+    pub receiver: Option<UserId>,
     /// The v1 dialect's frame.
     pub v1: Bytes,
     /// The change is a new message.
@@ -39,6 +39,11 @@ impl EncodedChange {
         (Version(self.version.0 - 1), Seq(self.last_seq.0 - u64::from(self.is_new)))
     }
 
+    /// The two users of a direct room.
+    pub(crate) fn pair(&self) -> Option<[UserId; 2]> {
+        self.receiver.map(|receiver| [self.author, receiver])
+    }
+
     /// The v1 frame inside of a catch-up, where messages have no `change`.
     pub(crate) fn v1_in_catch_up(&self) -> Bytes {
         text_frame_from_bytes(&v1::without_change(text_payload(&self.v1)))
@@ -51,7 +56,7 @@ impl EncodedChange {
             version,
             last_seq,
             classic: None,
-            classic_only: None,
+            receiver: None,
             v1: Bytes::new(),
             is_new: true,
             message: MessageId(last_seq.0),

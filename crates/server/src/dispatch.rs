@@ -7,9 +7,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use teahouse_core::{ErrorCode, RoomEntry, RoomId, SessionId, UserId, Version};
+use teahouse_hub::Entered;
 use teahouse_protocol::v1::{
-    Cards, Changed, Changes, History, HistoryFrom, Marked, Members, PresenceNow, Request, RoomBody, Stored, Users,
-    own_reactions,
+    Cards, Changed, Changes, Directs, History, HistoryFrom, Marked, Members, PresenceNow, Request, RoomBody, Stored,
+    Users, own_reactions,
 };
 use teahouse_store::{Membership, RoomError, SeqFrom};
 
@@ -26,6 +27,7 @@ use crate::use_cases::presence::list_room_presence::{RoomPresence, list_room_pre
 use crate::use_cases::rooms::browse_rooms::browse_rooms;
 use crate::use_cases::rooms::change_membership::change_membership;
 use crate::use_cases::rooms::create_room::{RoomDraft, create_room};
+use crate::use_cases::rooms::list_directs::list_directs;
 use crate::use_cases::rooms::list_members::list_members;
 use crate::use_cases::rooms::mark_read::mark_read;
 use crate::use_cases::rooms::open_direct_room::open_direct_room;
@@ -47,8 +49,8 @@ pub(crate) struct RequestContext {
 pub(crate) struct Response {
     /// The response's `data`.
     pub body: Box<RawValue>,
-    /// The room that the sender entered with this request, at the version that the body has.
-    pub entered: Option<(RoomId, Version)>,
+    /// The room that the sender entered with this request, as the body has it.
+    pub entered: Option<Entered>,
 }
 
 /// Runs the request's use case. Each request makes at most one write, which the future's first poll puts into the store's
@@ -92,6 +94,10 @@ pub(crate) async fn dispatch(app: Arc<App>, context: RequestContext, request: Re
         Request::Rooms { query, after } => {
             let (cards, more) = browse_rooms(app, user, query.as_deref(), after).await?;
             Ok(respond(&Cards::new(&cards, more)))
+        }
+        Request::Directs { after } => {
+            let (rooms, next) = list_directs(app, user, after).await?;
+            Ok(respond(&Directs::new(&rooms, next, |user| app.live.is_online(user))))
         }
         Request::Create { kind, name, title } => {
             let draft = RoomDraft { owner: user, kind, name, title, requester: session };
@@ -170,7 +176,7 @@ fn respond_room(app: &App, entry: &RoomEntry) -> Response {
 }
 
 fn respond_entering(app: &App, entry: &RoomEntry) -> Response {
-    Response { entered: Some((entry.id, entry.version)), ..respond_room(app, entry) }
+    Response { entered: Some(entry.into()), ..respond_room(app, entry) }
 }
 
 /// Over a socket the hub responds `not_found` for every room of which the user is not a member; so does HTTP.

@@ -5,14 +5,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Params, Row, params};
-use teahouse_core::limits::{READS_MEMBERS_MAX, UNREAD_MAX};
+use teahouse_core::limits::{DIRECTS_LISTED, READS_MEMBERS_MAX, UNREAD_MAX};
 use teahouse_core::{Change, Role, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp, UserId, Version};
-use teahouse_store::RoomError;
+use teahouse_store::{RoomError, RoomListQuery};
 
 use crate::group::{Group, Room};
 use crate::row::{self, Sql, get, id};
 use crate::writer::JobError;
-use crate::{messages, rooms};
+use crate::{messages, room_list, rooms};
 
 /// Memberships, as [`read_entry`] reads them: ?1 is the time, ?2 the count at which counting stops.
 macro_rules! select_entries {
@@ -58,14 +58,12 @@ fn read_entry(row: &Row<'_>) -> Sql<(UserId, RoomEntry)> {
     Ok((UserId(get(row, 16)?), entry))
 }
 
-/// All rooms that a user's list shows, ordered by id.
-pub(crate) fn rooms_of(conn: &Connection, user: UserId, now: Timestamp) -> Sql<Vec<RoomEntry>> {
+/// These rooms as a member of all of them sees them, ordered by id.
+pub(crate) fn of_rooms(conn: &Connection, rooms: &[RoomId], user: UserId, now: Timestamp) -> Sql<Vec<RoomEntry>> {
     let found = read(
         conn,
-        select_entries!(
-            "mine.user = ?3 AND (r.kind <> 'direct' OR r.last_seq > 0 OR mine.opened = 1) ORDER BY mine.room"
-        ),
-        params![now.0, UNREAD_MAX, id(user.0)],
+        select_entries!("mine.user = ?3 AND mine.room IN (SELECT value FROM json_each(?4)) ORDER BY mine.room"),
+        params![now.0, UNREAD_MAX, id(user.0), row::id_list(rooms.iter().map(|room| room.0))],
     )?;
     Ok(found.into_iter().map(|(_, entry)| entry).collect())
 }
@@ -127,9 +125,10 @@ pub(crate) fn publish(
     Ok(entry)
 }
 
-/// Publishes the entries of all rooms of a user.
+/// Publishes the entries of all rooms that a user's list shows.
 pub(crate) fn publish_all_of(group: &mut Group<'_>, user: UserId, now: Timestamp) -> Sql<()> {
-    for entry in rooms_of(group.conn, user, now)? {
+    let query = RoomListQuery { user, directs_max: DIRECTS_LISTED, named: Vec::new(), now };
+    for entry in room_list::rooms_of(group.conn, &query)?.rooms {
         if let Some(room) = group.room(entry.id)? {
             let entry = RoomEntry { version: room.version, last_seq: room.last_seq, ..entry };
             group.publish(&room, Change::Entry { user, entry: Box::new(entry), requester: None })?;

@@ -24,6 +24,7 @@ mod options;
 mod queue;
 mod read_marks;
 mod readers;
+mod room_list;
 mod rooms;
 mod row;
 mod schema;

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use teahouse_core::{
-    MessageId, Profile, Role, RoomCard, RoomEntry, RoomId, Seq, SessionId, Timestamp, TokenKey, TokenMark, User,
-    UserId, UserRole, Version,
+    DirectsPosition, MessageId, Profile, Role, RoomCard, RoomEntry, RoomId, RoomList, Seq, SessionId, Timestamp,
+    TokenKey, TokenMark, User, UserId, UserRole, Version,
 };
 use teahouse_store::*;
 use tokio::sync::oneshot;
@@ -14,8 +14,8 @@ use crate::queue::PushError;
 use crate::row::Sql;
 use crate::writer::{JobError, Write};
 use crate::{
-    SqliteStore, accounts, api_keys, append, changes, direct, entries, membership, messages, read_marks, rooms, row,
-    site_users, tokens, user_search,
+    SqliteStore, accounts, api_keys, append, changes, direct, entries, membership, messages, read_marks, room_list,
+    rooms, row, site_users, tokens, user_search,
 };
 
 impl SqliteStore {
@@ -243,16 +243,26 @@ impl Messages for SqliteStore {
 
 #[async_trait]
 impl Rooms for SqliteStore {
-    async fn rooms_of(&self, user: UserId, now: Timestamp) -> Result<Vec<RoomEntry>, StoreError> {
-        self.read(move |conn| entries::rooms_of(conn, user, now)).await
+    async fn rooms_of(&self, query: RoomListQuery) -> Result<RoomList, StoreError> {
+        self.read(move |conn| room_list::rooms_of(conn, &query)).await
     }
 
-    async fn welcome(&self, user: UserId, now: Timestamp) -> Result<Option<(User, Vec<RoomEntry>)>, StoreError> {
+    async fn welcome(&self, query: RoomListQuery) -> Result<Option<(User, RoomList)>, StoreError> {
         let read = move |conn: &rusqlite::Connection| {
-            let Some(found) = row::user(conn, user)? else { return Ok(None) };
-            Ok(Some((found, entries::rooms_of(conn, user, now)?)))
+            let Some(found) = row::user(conn, query.user)? else { return Ok(None) };
+            Ok(Some((found, room_list::rooms_of(conn, &query)?)))
         };
         self.readers.read_small(read).await
+    }
+
+    async fn directs(
+        &self,
+        user: UserId,
+        after: Option<DirectsPosition>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<(Vec<RoomEntry>, Option<DirectsPosition>), StoreError> {
+        self.read(move |conn| room_list::directs(conn, user, after, limit, now)).await
     }
 
     async fn room_entry(&self, room: RoomId, user: UserId, now: Timestamp) -> Result<RoomEntry, RoomError> {

@@ -87,6 +87,10 @@ async fn new_user(store: &SqliteStore, name: &str) -> UserId {
     store.create_user(new).await.unwrap().profile.id
 }
 
+fn list_query(user: UserId, now: Timestamp) -> RoomListQuery {
+    RoomListQuery { user, directs_max: 200, named: Vec::new(), now }
+}
+
 fn text(sender: UserId, content: &str) -> Append {
     Append {
         destination: Destination::Room(LOBBY),

@@ -1,20 +1,34 @@
 //! Rooms: creating and finding them, their members and read marks, and how each member sees them.
 
 use async_trait::async_trait;
-use teahouse_core::{Profile, Role, RoomCard, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp, User, UserId};
+use teahouse_core::{
+    DirectsPosition, Profile, Role, RoomCard, RoomEntry, RoomId, RoomKind, RoomList, Seq, SessionId, Timestamp, User,
+    UserId,
+};
 
 use crate::StoreError;
 
 /// Rooms of all kinds, and their members.
 #[async_trait]
 pub trait Rooms: Send + Sync {
-    /// All rooms of a user as this user sees them, ordered by id; a direct room only if it has a message or this
-    /// user opened it. One snapshot, a constant number of queries. `now` decides whether a mute is in force.
-    async fn rooms_of(&self, user: UserId, now: Timestamp) -> Result<Vec<RoomEntry>, StoreError>;
+    /// The rooms of a user as this user sees them: all public and private ones, and of the direct ones those that the
+    /// query selects; a direct room counts only if it has a message or this user opened it. One snapshot, a constant
+    /// number of queries.
+    async fn rooms_of(&self, query: RoomListQuery) -> Result<RoomList, StoreError>;
 
     /// The initial state of a session, from one snapshot: the user, and their rooms as [`Rooms::rooms_of`] returns
     /// them. `None` when there is no such user.
-    async fn welcome(&self, user: UserId, now: Timestamp) -> Result<Option<(User, Vec<RoomEntry>)>, StoreError>;
+    async fn welcome(&self, query: RoomListQuery) -> Result<Option<(User, RoomList)>, StoreError>;
+
+    /// A page of a user's direct rooms after this position, newest message first, at most `limit`, and the position of
+    /// the next page if there is one. A constant number of queries.
+    async fn directs(
+        &self,
+        user: UserId,
+        after: Option<DirectsPosition>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<(Vec<RoomEntry>, Option<DirectsPosition>), StoreError>;
 
     /// One room as a member sees it. `Forbidden` when the room is public and the user is not a member.
     async fn room_entry(&self, room: RoomId, user: UserId, now: Timestamp) -> Result<RoomEntry, RoomError>;
@@ -74,6 +88,19 @@ pub trait Rooms: Send + Sync {
     /// beyond the head. The sink receives a commit when the mark moved. A user who is not a member has no mark:
     /// nothing moves, and the answer is 0.
     async fn mark_read(&self, room: RoomId, user: UserId, seq: Option<Seq>) -> Result<ReadMark, StoreError>;
+}
+
+/// A query for a user's list of rooms.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomListQuery {
+    /// The user.
+    pub user: UserId,
+    /// How many direct rooms are listed: those with the newest messages.
+    pub directs_max: u32,
+    /// Direct rooms that are listed besides.
+    pub named: Vec<RoomId>,
+    /// The time, which decides whether a mute is in force.
+    pub now: Timestamp,
 }
 
 /// A room to create. The caller checks name and title.

@@ -10,7 +10,8 @@ use teahouse_core::{
     UserRole, Version,
 };
 use teahouse_store::{
-    Destination, Edit, Membership, MembershipChange, ProfileChange, Reaction, RoomHistoryQuery, SeqFrom, Store,
+    Destination, Edit, Membership, MembershipChange, ProfileChange, Reaction, RoomHistoryQuery, RoomListQuery, SeqFrom,
+    Store,
 };
 
 use crate::fixture::*;
@@ -116,7 +117,8 @@ impl Listener {
         for user in users {
             let mine = self.views.iter().filter(|((of, _), _)| of == user);
             let seen: Vec<_> = mine.map(|(_, view)| self.seen(*user, view)).collect();
-            assert_eq!(store.rooms_of(*user, at(0)).await.unwrap(), seen, "as {user} sees it");
+            let query = RoomListQuery { user: *user, directs_max: 200, named: Vec::new(), now: at(0) };
+            assert_eq!(store.rooms_of(query).await.unwrap().rooms, seen, "as {user} sees it");
             for room in seen.iter().map(|entry| entry.id) {
                 let query = RoomHistoryQuery { room, from: SeqFrom::After(Seq(0)), limit: 100_000 };
                 let page = store.room_history(*user, query).await.unwrap();

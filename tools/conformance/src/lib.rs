@@ -112,6 +112,7 @@ macro_rules! with_all_rules {
             a_room_with_oneself_or_an_unknown_user_is_refused,
             only_its_two_members_see_a_direct_room,
             conversations_come_newest_first,
+            the_newest_direct_rooms_are_listed_and_the_others_counted_and_paged,
             p3_p4_unread_is_derived_from_the_read_mark_and_the_preview_from_the_messages,
             p11_a_read_mark_never_goes_back_and_never_beyond_the_head,
             p11_reading_own_messages_moves_the_mark_over_no_others,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use teahouse_core::limits::{READS_MEMBERS_MAX, ROOMS_PER_USER_MAX};
 use teahouse_core::{Audience, Change, LOBBY, Role, RoomId, RoomKind, Seq, UserId, UserRole, Version};
-use teahouse_store::{Destination, Membership, NewRoom, RoomError};
+use teahouse_store::{Destination, Membership, NewRoom, RoomError, RoomListQuery};
 
 use crate::fixture::*;
 
@@ -210,7 +210,8 @@ pub(crate) async fn an_entry_shows_a_mute_while_it_is_in_force(fixture: Fixture)
     let room = fixture.room(amy, RoomKind::Public, "tea").await;
     fixture.store.set_muted("person0", Some(at(10)), at(0)).await.unwrap();
     for (now, expect) in [(at(0), true), (at(9), true), (at(10), false)] {
-        let all = fixture.store.rooms_of(amy, now).await.unwrap();
+        let query = RoomListQuery { user: amy, directs_max: 200, named: Vec::new(), now };
+        let all = fixture.store.rooms_of(query).await.unwrap().rooms;
         assert_eq!(all.iter().map(|entry| entry.muted).collect::<Vec<_>>(), [expect; 2], "{now:?}");
         assert_eq!(fixture.store.room_entry(room, amy, now).await.unwrap().muted, expect);
     }

@@ -14,6 +14,8 @@ impl Shard {
     pub(super) fn deliver(&mut self, batch: InboxBatch) {
         for delivery in batch.deliveries {
             match delivery {
+                // Only sessions that wait for their welcome keep those.
+                Delivery::Unlisted { .. } => {}
                 Delivery::RoomChange { room, change } => self.append_to_room(room, change),
                 Delivery::Notification(notification) => self.send_notification(&notification),
                 Delivery::Member { user, entry, requester } => self.add_member(user, &entry, requester),
@@ -41,9 +43,12 @@ impl Shard {
 
     fn append_to_room(&mut self, id: RoomId, change: EncodedChange) {
         self.hello.note_head(id, (change.version, change.last_seq));
-        let receiver = change.classic_only.filter(|_| change.classic.is_some());
+        let receiver = change.receiver.filter(|_| change.classic.is_some());
         let attached =
             receiver.map_or_else(Vec::new, |user| self.attach_direct_cursors(user, id, change.position_before()));
+        if let Some(pair) = change.pair() {
+            self.introduce_to_pair(id, pair, change.position_before());
+        }
         if change.is_new {
             // The sender of a message is no longer typing it.
             self.rooms.set_typing(id, change.author, false, self.now);
@@ -58,6 +63,9 @@ impl Shard {
     fn skip_gap(&mut self, id: RoomId, receiver: Option<UserId>, gap: Gap) {
         self.hello.note_head(id, gap.head);
         let attached = receiver.map_or_else(Vec::new, |user| self.attach_direct_cursors(user, id, gap.before));
+        if let Some(pair) = gap.pair {
+            self.introduce_to_pair(id, pair, gap.before);
+        }
         if let Some(room) = self.rooms.get_mut(id) {
             room.tail.skip_to(gap.head.0, gap.head.1);
         }

@@ -37,7 +37,7 @@ impl Shard {
         if !self.slots[index].session.is_awaiting_welcome() {
             return Vec::new();
         }
-        for entry in &data.rooms {
+        for entry in &data.rooms.rooms {
             self.enter_room(index, entry);
         }
         for (room, held) in &data.held {
@@ -50,6 +50,7 @@ impl Shard {
             match change {
                 Delivery::Member { entry, requester, .. } => self.show_room(index, &entry, requester),
                 Delivery::Left { room, .. } => self.hide_room(index, room),
+                Delivery::Unlisted { room, before } => self.introduce(index, room, before),
                 _ => {}
             }
         }

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use teahouse_core::{
-    AcceptOrder, LOBBY, Language, MessageId, Profile, Role, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp,
-    TokenKey, TokenMark, User, UserId, UserRole, Version,
+    AcceptOrder, LOBBY, Language, MessageId, Profile, Role, RoomEntry, RoomId, RoomKind, RoomList, Seq, SessionId,
+    Timestamp, TokenKey, TokenMark, User, UserId, UserRole, Version,
 };
 use teahouse_protocol::v1::LimitsBody;
 
@@ -51,7 +51,7 @@ impl RequestHandler for Server {
         }
         let member = Delivery::Member { user: AMY, entry: Arc::new(entry(TEA)), requester: Some(context.session) };
         self.0[0].push(&[member], &HubMetrics::default());
-        RequestOutcome::Pending(response(Some("joined"), SessionEffect::EnterRoom(TEA, Version(4))))
+        RequestOutcome::Pending(response(Some("joined"), SessionEffect::EnterRoom((&entry(TEA)).into())))
     }
 }
 
@@ -120,7 +120,7 @@ fn welcome_data() -> WelcomeData {
             envelopes_burst: 1,
             history_messages_max: 1,
         },
-        rooms: vec![entry(LOBBY)],
+        rooms: RoomList { rooms: vec![entry(LOBBY)], more_directs: None },
         held: Vec::new(),
     }
 }
@@ -214,7 +214,7 @@ fn the_answer_that_is_done_when_the_inbox_is_taken_waits_for_the_inbox() {
     let mut stage = Stage::open();
     let member = Delivery::Member { user: AMY, entry: Arc::new(entry(TEA)), requester: Some(SESSION) };
     stage.inbox.push(&[member], &HubMetrics::default());
-    let effect = Some(SessionEffect::EnterRoom(TEA, Version(4)));
+    let effect = Some(SessionEffect::EnterRoom((&entry(TEA)).into()));
     let response = Response { envelope: Some("joined".to_owned()), effect };
     stage.shard.process_inbox(vec![Done::Request(SESSION, Ok(response))]);
     stage.run();

@@ -10,7 +10,8 @@ use crate::number::{Count, Number};
 use crate::schema;
 use crate::server_api::{self, OnlineNow, PostedBody, SiteUsers};
 use crate::v1::{
-    Cards, Changed, Changes, History, Marked, Members, OwnRooms, PresenceNow, RequestKind, RoomBody, Stored, Users,
+    Cards, Changed, Changes, Directs, History, Marked, Members, OwnRooms, PresenceNow, RequestKind, RoomBody, Stored,
+    Users,
 };
 
 macro_rules! routes {
@@ -145,7 +146,10 @@ routes! {
             auth: Auth::None, rate: RateClass::Unlimited, tag: About, output: Output::Document,
             ..get("/api/v1/openapi.json", "This document.")
         };
-        ListRooms = Route { output: ok::<OwnRooms<'static>>(), ..get("/api/v1/rooms", "Every room of the caller.") };
+        ListRooms = Route {
+            output: ok::<OwnRooms<'static>>(),
+            ..get("/api/v1/rooms", "The rooms of the caller; of the direct ones the 200 with the newest messages.")
+        };
         GetRoom = Route { output: ok::<RoomBody<'static>>(), ..get("/api/v1/rooms/{room}", "A room of the caller.") };
 
         // ── The server API ──
@@ -181,6 +185,9 @@ routes! {
         BrowseRooms = Route {
             errors: &[422], output: ok::<Cards<'static>>(),
             ..request(RequestKind::Rooms, get("/api/v1/rooms/browse", ""))
+        };
+        ListDirects = Route {
+            output: ok::<Directs<'static>>(), ..request(RequestKind::Directs, get("/api/v1/directs", ""))
         };
         UpdateRoom = Route {
             errors: &[403, 409], output: ok::<RoomBody<'static>>(),

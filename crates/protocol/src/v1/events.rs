@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
-use super::bodies::{LimitsBody, MessageBody, OwnReactions, OwnUser, RoomBody};
+use super::bodies::{LimitsBody, MessageBody, OwnReactions, OwnRooms, OwnUser, RoomBody};
 use crate::person::PersonBody;
 use crate::schema;
 use crate::time::Rfc3339;
@@ -56,8 +56,9 @@ pub(crate) struct Welcome<'a> {
     pub limits: LimitsBody,
     /// The number of users online.
     pub online: OnlineCount,
-    /// Every room of the caller. A room that `hello` did not name is live from its `version` on.
-    pub rooms: Vec<RoomBody<'a>>,
+    /// The rooms of the caller.
+    #[serde(flatten)]
+    pub rooms: OwnRooms<'a>,
 }
 
 /// Distinct users online.

@@ -12,10 +12,10 @@ use teahouse_core::limits::{
     ROOM_TITLE_CHARS_MAX,
 };
 use teahouse_core::text::longer_than;
-use teahouse_core::{MessageId, RoomId, RoomKind, Seq, UserId, Version};
+use teahouse_core::{DirectsPosition, MessageId, RoomId, RoomKind, Seq, UserId, Version};
 
 use super::bodies::{
-    Beat, Cards, Changed, History, Marked, Members, Nothing, PresenceNow, Renewed, RoomBody, Stored, Users,
+    Beat, Cards, Changed, Directs, History, Marked, Members, Nothing, PresenceNow, Renewed, RoomBody, Stored, Users,
 };
 use super::fields::{Field, FieldKind};
 use crate::schema::{EMOJI, EMOJI_CHARS_MAX, NOT_BLANK, VISIBLE, at_most_one_of};
@@ -262,6 +262,11 @@ requests! {
         query: Option<String>,
         /// The `next` of the page before.
         after: Option<RoomId>,
+    }
+    /// Lists the caller's direct rooms, the newest message first.
+    "directs" => Directs -> [Directs<'static>] {
+        /// The `next` of the page before.
+        after: Option<DirectsPosition>,
     }
     /// Creates a room, which the caller owns.
     #[schema("required" = ["kind", "name"])]

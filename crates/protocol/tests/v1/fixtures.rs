@@ -1,8 +1,8 @@
 //! Users, rooms and messages of the tests.
 
 use teahouse_core::{
-    LOBBY, Message, MessageId, MessageKind, Profile, Role, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp,
-    User, UserId, UserRole, Version,
+    LOBBY, Message, MessageId, MessageKind, Profile, Role, RoomEntry, RoomId, RoomKind, RoomList, Seq, SessionId,
+    Timestamp, User, UserId, UserRole, Version,
 };
 use teahouse_protocol::v1::{self, LimitsBody};
 
@@ -112,7 +112,7 @@ pub(crate) const LIMITS: LimitsBody = LimitsBody {
     history_messages_max: 100,
 };
 
-pub(crate) fn welcome<'a>(user: &'a User, rooms: &'a [RoomEntry]) -> v1::Welcome<'a> {
+pub(crate) fn welcome<'a>(user: &'a User, rooms: &'a RoomList) -> v1::Welcome<'a> {
     v1::Welcome {
         session: SessionId(4),
         epoch: "k3f",

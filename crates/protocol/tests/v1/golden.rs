@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 use teahouse_core::{
-    CloseCode, ErrorCode, LOBBY, Language, Message, MessageChange, MessageId, MessageKind, Role, RoomCard, RoomId, Seq,
-    User, UserId, UserRole, Version,
+    CloseCode, ErrorCode, LOBBY, Language, Message, MessageChange, MessageId, MessageKind, MoreDirects, Role, RoomCard,
+    RoomId, RoomList, Seq, User, UserId, UserRole, Version,
 };
 use teahouse_protocol::classic;
 use teahouse_protocol::v1::*;
@@ -63,7 +63,9 @@ const DIRECT_ENTRY: &str = concat!(
 );
 
 fn beginning() -> Vec<Golden> {
-    let entries = [fixtures::lobby(), fixtures::direct_room(), fixtures::private_room()];
+    let entries = vec![fixtures::lobby(), fixtures::direct_room(), fixtures::private_room()];
+    let more_directs = Some(MoreDirects { rooms: 3, unread: 5 });
+    let (list, empty) = (RoomList { rooms: entries, more_directs }, RoomList::default());
     let amy = user();
     let admin = User { role: UserRole::Admin, ..user() };
     let limits = concat!(
@@ -75,17 +77,18 @@ fn beginning() -> Vec<Golden> {
         let times =
             r#""time":"2026-11-22T06:25:36.120Z","heartbeat_ms":25000,"token_expires_in_ms":86400000,"limits":"#;
         format!(
-            r#"{{"type":"welcome",{id}"data":{{"session":4,"epoch":"k3f","user":{user},{times}{limits},"online":{{"count":12}},"rooms":[{rooms}]}}}}"#
+            r#"{{"type":"welcome",{id}"data":{{"session":4,"epoch":"k3f","user":{user},{times}{limits},"online":{{"count":12}},"rooms":{rooms}}}}}"#
         )
     };
-    let rooms = format!("{LOBBY_ENTRY},{DIRECT_ENTRY},{}", private_entry());
+    let rooms =
+        format!(r#"[{LOBBY_ENTRY},{DIRECT_ENTRY},{}],"more_directs":{{"rooms":3,"unread":5}}"#, private_entry());
     let own = own_reactions([(MessageId(81), "👍".into()), (MessageId(82), "❤️".into()), (MessageId(81), "茶".into())]);
     vec![
         golden(
-            welcome(Some("1"), &fixtures::welcome(&amy, &entries), |user| user == UserId(9)),
+            welcome(Some("1"), &fixtures::welcome(&amy, &list), |user| user == UserId(9)),
             expect(r#""id":"1","#, "user", &rooms),
         ),
-        golden(welcome(None, &fixtures::welcome(&admin, &[]), |_| false), expect("", "admin", "")),
+        golden(welcome(None, &fixtures::welcome(&admin, &empty), |_| false), expect("", "admin", "[]")),
         golden(
             catch_up(LOBBY, Version(1042), false),
             r#"{"type":"catch_up","data":{"room":1,"from":1042,"reset":false}}"#,

@@ -5,6 +5,7 @@ pub(crate) mod change_membership;
 pub(crate) mod count_unread;
 pub(crate) mod create_room;
 pub(crate) mod list_conversations;
+pub(crate) mod list_directs;
 pub(crate) mod list_members;
 pub(crate) mod list_rooms;
 pub(crate) mod load_welcome;

@@ -244,7 +244,7 @@ impl World {
             version: message.version,
             last_seq: self.stored[room].head().1,
             classic: None,
-            classic_only: None,
+            receiver: None,
             v1: text_frame(&v1::message(&message, Some(&what))),
             is_new: what == MessageChange::New,
             message: message.id,

@@ -98,7 +98,7 @@ impl Future for Written {
         }
         let outcome = self.store.lock().outcome(self.ticket);
         outcome.map_or(Poll::Pending, |outcome| {
-            let effect = outcome.entered.map(|(room, version)| SessionEffect::EnterRoom(room, version));
+            let effect = outcome.entered.map(SessionEffect::EnterRoom);
             Poll::Ready(Response { envelope: outcome.envelope, effect })
         })
     }
@@ -119,13 +119,13 @@ impl ModelHandler {
         epoch: Option<String>,
         rooms: Vec<(RoomId, Version)>,
     ) -> RequestOutcome {
-        let user = session.user.0;
+        let session = (session.session, session.user.0);
         RequestOutcome::Hello(self.0.delayed(move |store| {
             if store.fails() {
                 let body = v1::ErrorBody::new(ErrorCode::Overloaded, Language::En);
                 return Response::with_envelope(v1::error(id.as_deref(), &body));
             }
-            let welcome = store.welcome_data(user, id, epoch.as_deref(), rooms);
+            let welcome = store.welcome_data(session, id, epoch.as_deref(), rooms);
             Response { envelope: None, effect: Some(SessionEffect::Welcome(Box::new(welcome))) }
         }))
     }

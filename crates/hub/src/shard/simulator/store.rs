@@ -11,7 +11,7 @@ use teahouse_core::{
 };
 use teahouse_protocol::{classic, v1};
 
-use crate::ports::Dialect;
+use crate::ports::{Dialect, Entered};
 use fastrand::Rng;
 
 /// The epoch of the store.
@@ -119,7 +119,7 @@ pub(super) struct Job {
 #[derive(Default)]
 pub(super) struct Reply {
     pub(super) envelope: Option<String>,
-    pub(super) entered: Option<(RoomId, Version)>,
+    pub(super) entered: Option<Entered>,
 }
 
 pub(super) struct Store {
@@ -133,6 +133,8 @@ pub(super) struct Store {
     messages: u64,
     /// The room of each message, and its index there.
     pub(super) message_index: BTreeMap<u64, (u64, usize)>,
+    /// By session: the direct rooms that its welcome did not list, at their versions then.
+    pub(super) unlisted: BTreeMap<SessionId, BTreeMap<u64, u64>>,
     pub(super) rng: Rng,
     /// One in this many reads fails; 0 for none.
     pub(super) failures: u64,
@@ -140,7 +142,7 @@ pub(super) struct Store {
     pub(super) slowness: u64,
 }
 
-type Done = Result<(String, Option<(RoomId, Version)>), ErrorCode>;
+type Done = Result<(String, Option<Entered>), ErrorCode>;
 
 impl Store {
     pub(super) fn new(users: u64, rng: Rng) -> Self {
@@ -159,6 +161,7 @@ impl Store {
             tickets: 0,
             messages: 0,
             message_index: BTreeMap::new(),
+            unlisted: BTreeMap::new(),
             rng,
             failures: 0,
             slowness: 0,
@@ -452,8 +455,8 @@ impl Store {
 }
 
 /// The reply to a write that brought its user into a room.
-fn entered(entry: &RoomEntry) -> (String, Option<(RoomId, Version)>) {
-    (seen(entry), Some((entry.id, entry.version)))
+fn entered(entry: &RoomEntry) -> (String, Option<Entered>) {
+    (seen(entry), Some(entry.into()))
 }
 
 fn seen(entry: &RoomEntry) -> String {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use teahouse_core::{Role as MemberRole, RoomKind, User, UserRole};
+use teahouse_core::{Role as MemberRole, RoomKind, RoomList, User, UserRole};
 use teahouse_hub::{HubRequest, SessionEffect, WelcomeData};
 use teahouse_protocol::v1::{self, LimitsBody, Request};
 use tokio::sync::Semaphore;
@@ -118,7 +118,10 @@ fn welcome_data(
             envelopes_burst: 60,
             history_messages_max: 100,
         },
-        rooms: [LOBBY].into_iter().chain(mine).map(|room| entry(history, room, user)).collect(),
+        rooms: RoomList {
+            rooms: [LOBBY].into_iter().chain(mine).map(|room| entry(history, room, user)).collect(),
+            more_directs: None,
+        },
         held: rooms.into_iter().map(|(room, version)| (room, Some(version))).collect(),
     }
 }
@@ -168,7 +171,7 @@ pub(super) fn handle(
                 history.v1.joins.fetch_add(1, Ordering::Relaxed);
                 let _permit = history.v1.read_gate.acquire().await.unwrap();
                 let envelope = v1::ack(&id.unwrap(), &v1::RoomBody::new(&entry, |_| false));
-                Response { envelope: Some(envelope), effect: Some(SessionEffect::EnterRoom(room, entry.version)) }
+                Response { envelope: Some(envelope), effect: Some(SessionEffect::EnterRoom((&entry).into())) }
             }))
         }
         Request::History { room, .. } => {

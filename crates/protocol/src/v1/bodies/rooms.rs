@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Serialize;
-use teahouse_core::{RoomCard, RoomEntry, UserId};
+use serde::{Serialize, Serializer};
+use teahouse_core::{DirectsPosition, MoreDirects, RoomCard, RoomEntry, RoomId, RoomList, Timestamp, UserId};
 
 use super::MessageBody;
 use crate::person::PersonBody;
@@ -41,7 +41,7 @@ pub struct RoomBody<'a> {
     /// The other user of a direct room.
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<PeerBody<'a>>,
-    /// The newest message that is not deleted.
+    /// The newest message that is not deleted; its text is cut after 200 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_message: Option<MessageBody<'a>>,
     /// The read marks of the others, by user id; in private rooms of at most 50 members.
@@ -85,25 +85,75 @@ impl<'a> RoomBody<'a> {
             role: entry.role.as_str(),
             muted: entry.muted,
             peer,
-            last_message: entry.last_message.as_ref().map(|message| MessageBody::new(message, None)),
+            last_message: entry.last_message.as_ref().map(MessageBody::preview),
             reads: (!entry.reads.is_empty()).then(reads),
         }
     }
 }
 
-/// `GET /api/v1/rooms`: every room of the caller.
+/// `GET /api/v1/rooms`, and a part of `welcome`: the rooms of the caller.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct OwnRooms<'a> {
-    /// In the order of their ids.
+    /// All public and private rooms, and of the direct ones the 200 with the newest messages and those that `hello`
+    /// named; in the order of their ids. A room that `hello` did not name is live from its `version` on.
     rooms: Vec<RoomBody<'a>>,
+    /// The direct rooms that are not listed, which `directs` pages; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more_directs: Option<MoreDirectsBody>,
+}
+
+/// The direct rooms that a list leaves out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "MoreDirects")]
+struct MoreDirectsBody {
+    /// Their number.
+    rooms: u32,
+    /// Their unread messages, capped at 999 in all.
+    unread: u32,
 }
 
 impl<'a> OwnRooms<'a> {
     /// `is_online` decides about the other users of direct rooms.
     #[must_use]
-    pub fn new(entries: &'a [RoomEntry], is_online: impl Fn(UserId) -> bool) -> Self {
-        Self { rooms: entries.iter().map(|entry| RoomBody::new(entry, &is_online)).collect() }
+    pub fn new(list: &'a RoomList, is_online: impl Fn(UserId) -> bool) -> Self {
+        let more = |more: MoreDirects| MoreDirectsBody { rooms: more.rooms, unread: more.unread };
+        Self {
+            rooms: list.rooms.iter().map(|entry| RoomBody::new(entry, &is_online)).collect(),
+            more_directs: list.more_directs.map(more),
+        }
     }
+}
+
+/// `directs`: a page of the caller's direct rooms.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub struct Directs<'a> {
+    /// The newest message first.
+    rooms: Vec<RoomBody<'a>>,
+    /// `after` of the next page; null on the last page.
+    #[serde(serialize_with = "position")]
+    #[schemars(with = "Option<String>")]
+    next: Option<DirectsPosition>,
+}
+
+impl<'a> Directs<'a> {
+    /// `is_online` decides about the other users.
+    #[must_use]
+    pub fn new(entries: &'a [RoomEntry], next: Option<DirectsPosition>, is_online: impl Fn(UserId) -> bool) -> Self {
+        Self { rooms: entries.iter().map(|entry| RoomBody::new(entry, &is_online)).collect(), next }
+    }
+}
+
+fn position<S: Serializer>(position: &Option<DirectsPosition>, serializer: S) -> Result<S::Ok, S::Error> {
+    match position {
+        Some(DirectsPosition { time, room }) => serializer.collect_str(&format_args!("{}-{}", time.0, room.0)),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Reads the `next` of a page of [`Directs`].
+pub(in crate::v1) fn read_position(text: &str) -> Option<DirectsPosition> {
+    let (time, room) = text.split_once('-')?;
+    Some(DirectsPosition { time: Timestamp(time.parse().ok()?), room: RoomId(room.parse().ok()?) })
 }
 
 /// `rooms`: a page of public rooms that the caller could join.
