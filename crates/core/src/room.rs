@@ -101,6 +101,8 @@ pub struct RoomEntry {
     pub last_message: Option<Message>,
     /// Up to which seq the others have read it, in small private rooms.
     pub reads: Vec<(UserId, Seq)>,
+    /// A direct room: it is a stranger's request that waits for this member's answer.
+    pub request: bool,
 }
 
 /// The rooms that a user starts with: all but the direct rooms beyond a bound.
@@ -110,6 +112,8 @@ pub struct RoomList {
     pub rooms: Vec<RoomEntry>,
     /// The direct rooms that are not among them; `None` when there are none.
     pub more_directs: Option<MoreDirects>,
+    /// Invites that wait for an answer, the newest first.
+    pub invites: Vec<Invite>,
 }
 
 /// The direct rooms of a user that a list leaves out.
@@ -117,13 +121,31 @@ pub struct RoomList {
 pub struct MoreDirects {
     /// Their number.
     pub rooms: u32,
-    /// Their unread messages, capped at 999 in all.
+    /// Their unread messages without those of requests, capped at 999 in all.
     pub unread: u32,
+    /// How many of them are requests.
+    pub requests: u32,
 }
 
-/// A position in the list of a user's direct rooms, which has the newest messages first.
+/// A stranger's invite to a room, which waits for an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Invite {
+    /// The room as the invited user may see it.
+    pub room: RoomCard,
+    /// Its kind.
+    pub kind: RoomKind,
+    /// The member who invites.
+    pub inviter: Profile,
+    /// The time of the invite.
+    pub time: Timestamp,
+}
+
+/// A position in the list of a user's direct rooms: first those that are no requests, then requests, and of both those
+/// with the newest messages first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DirectsPosition {
+    /// Whether the room is a request.
+    pub request: bool,
     /// The time of the room's newest message, or of its creation.
     pub time: Timestamp,
     /// The room.

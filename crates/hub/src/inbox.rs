@@ -24,6 +24,8 @@ pub(crate) enum Delivery {
     Member { user: UserId, entry: Arc<RoomEntry>, requester: Option<SessionId> },
     /// A user is no longer in a room.
     Left { room: RoomId, user: UserId, members: u32 },
+    /// A user declined the request of a direct room, which their sessions no longer show.
+    Hidden { room: RoomId, user: UserId },
     /// Kept for a session that waits for its welcome: a direct room changed, and was at `before` until then.
     Unlisted { room: RoomId, before: (Version, Seq) },
     /// The room's entry changed for all members.
@@ -59,6 +61,8 @@ pub(crate) enum CoalesceKey {
     Read(RoomId, UserId),
     /// Whether the session's user is in the room.
     Membership(RoomId),
+    /// An invite to the room, or that it was declined.
+    Invite(RoomId),
     /// The room's entry as the session's user sees it.
     Entry(RoomId),
     Typing(RoomId),
@@ -138,7 +142,7 @@ impl InboxBatch {
             Delivery::Member { user, entry, .. } => {
                 self.membership_unknown.insert((entry.id, *user));
             }
-            Delivery::Left { room, user, .. } => {
+            Delivery::Left { room, user, .. } | Delivery::Hidden { room, user } => {
                 self.membership_unknown.insert((*room, *user));
             }
             Delivery::EntriesChanged(room) => {
@@ -160,7 +164,7 @@ impl CoalesceKey {
             | Self::Entry(room)
             | Self::Typing(room)
             | Self::Presence(room) => Some(room),
-            Self::Profile(_) | Self::Published => None,
+            Self::Invite(_) | Self::Profile(_) | Self::Published => None,
         }
     }
 }

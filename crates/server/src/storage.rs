@@ -27,6 +27,7 @@ impl Storage {
         let options = SqliteOptions {
             queue_max: config.store.queue_max,
             group_max: config.store.group_max,
+            strangers_per_day: config.limits.strangers_per_day,
             ..SqliteOptions::new(&config.server.data)
         };
         let metrics = options.metrics.clone();

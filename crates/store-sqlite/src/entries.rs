@@ -25,7 +25,7 @@ macro_rules! select_entries {
                      WHERE s.user = mine.user AND s.room = 0 AND s.kind = 'mute' AND s.until > ?1)
                  OR EXISTS (SELECT 1 FROM sanctions s
                      WHERE s.user = mine.user AND s.room = r.id AND s.kind = 'mute' AND s.until > ?1),
-                 p.id, p.username, p.nickname, p.avatar, theirs.read_seq, mine.user
+                 p.id, p.username, p.nickname, p.avatar, theirs.read_seq, mine.user, mine.answer = 'pending'
              FROM members mine
              JOIN rooms r ON r.id = mine.room
              LEFT JOIN users p ON p.id = iif(r.user_low = mine.user, r.user_high, r.user_low)
@@ -54,6 +54,7 @@ fn read_entry(row: &Row<'_>) -> Sql<(UserId, RoomEntry)> {
         peer: if direct { Some((row::profile(row, 11)?, Seq(get(row, 15)?))) } else { None },
         last_message: None,
         reads: Vec::new(),
+        request: row.get(17)?,
     };
     Ok((UserId(get(row, 16)?), entry))
 }
@@ -78,7 +79,7 @@ fn of_member(conn: &Connection, room: RoomId, user: UserId, now: Timestamp) -> S
     Ok(found.into_iter().next().map(|(_, entry)| entry))
 }
 
-/// One room as each of these members sees it, ordered by user id.
+/// One room as each of these members sees it who did not decline it, ordered by user id.
 pub(crate) fn of_members(
     conn: &Connection,
     room: RoomId,
@@ -87,7 +88,10 @@ pub(crate) fn of_members(
 ) -> Sql<Vec<(UserId, RoomEntry)>> {
     read(
         conn,
-        select_entries!("mine.room = ?3 AND mine.user IN (SELECT value FROM json_each(?4)) ORDER BY mine.user"),
+        select_entries!(
+            "mine.room = ?3 AND mine.user IN (SELECT value FROM json_each(?4)) AND mine.answer <> 'declined'
+             ORDER BY mine.user"
+        ),
         params![now.0, UNREAD_MAX, id(room.0), row::id_list(users.iter().map(|user| user.0))],
     )
 }

@@ -30,6 +30,7 @@ mod row;
 mod schema;
 mod site_users;
 mod store_impl;
+mod strangers;
 mod tokens;
 mod user_search;
 mod writer;

@@ -8,20 +8,21 @@ use teahouse_core::limits::UNREAD_MAX;
 use teahouse_core::{DirectsPosition, MoreDirects, RoomEntry, RoomId, RoomList, Timestamp, UserId};
 use teahouse_store::RoomListQuery;
 
-use crate::entries;
 use crate::row::{self, Sql, get, id};
+use crate::{entries, strangers};
 
 /// The rooms of a user. A constant number of statements.
 pub(crate) fn rooms_of(conn: &Connection, query: &RoomListQuery) -> Sql<RoomList> {
     let user = query.user;
-    let mut others = Vec::new();
+    let (mut others, mut requests) = (Vec::new(), 0);
     let mut listed = Vec::new();
     let named: HashSet<RoomId> = query.named.iter().copied().collect();
     let mut directs_left = query.directs_max;
     let mut statement = conn.prepare_cached(
-        "SELECT r.id, r.kind = 'direct' FROM members mine JOIN rooms r ON r.id = mine.room
-         WHERE mine.user = ?1 AND (r.kind <> 'direct' OR r.last_seq > 0 OR mine.opened = 1)
-         ORDER BY r.kind = 'direct', max(r.last_time, r.created_at) DESC, r.id DESC",
+        "SELECT r.id, r.kind = 'direct', mine.answer = 'pending' FROM members mine JOIN rooms r ON r.id = mine.room
+         WHERE mine.user = ?1 AND mine.answer <> 'declined'
+             AND (r.kind <> 'direct' OR r.last_seq > 0 OR mine.opened = 1)
+         ORDER BY r.kind = 'direct', mine.answer = 'pending', max(r.last_time, r.created_at) DESC, r.id DESC",
     )?;
     let mut rows = statement.query([id(user.0)])?;
     while let Some(row) = rows.next()? {
@@ -31,17 +32,20 @@ pub(crate) fn rooms_of(conn: &Connection, query: &RoomListQuery) -> Sql<RoomList
             directs_left -= u32::from(is_direct);
         } else if named.contains(&room) {
             listed.push(room);
+        } else if row.get::<_, bool>(2)? {
+            requests += 1;
         } else {
             others.push(room);
         }
     }
     let rooms = entries::of_rooms(conn, &listed, user, query.now)?;
-    Ok(RoomList { rooms, more_directs: more_directs(conn, user, &others)? })
+    let more_directs = more_directs(conn, user, &others, requests)?;
+    Ok(RoomList { rooms, more_directs, invites: strangers::invites_of(conn, user, None)? })
 }
 
-/// Counts these direct rooms of a user, and their unread messages up to the cap.
-fn more_directs(conn: &Connection, user: UserId, rooms: &[RoomId]) -> Sql<Option<MoreDirects>> {
-    if rooms.is_empty() {
+/// Counts the direct rooms of a user that are not listed: these, with their unread messages up to the cap, and requests.
+fn more_directs(conn: &Connection, user: UserId, rooms: &[RoomId], requests: u32) -> Sql<Option<MoreDirects>> {
+    if rooms.is_empty() && requests == 0 {
         return Ok(None);
     }
     let unread = conn
@@ -52,10 +56,11 @@ fn more_directs(conn: &Connection, user: UserId, rooms: &[RoomId]) -> Sql<Option
                  ON m.room = mine.room AND m.seq > mine.read_seq AND m.sender <> ?1 AND m.state = 0 LIMIT ?3)",
         )?
         .query_row(params![id(user.0), row::id_list(rooms.iter().map(|room| room.0)), UNREAD_MAX], |row| row.get(0))?;
-    Ok(Some(MoreDirects { rooms: rooms.len().try_into().unwrap_or(u32::MAX), unread }))
+    let rooms = u32::try_from(rooms.len()).unwrap_or(u32::MAX).saturating_add(requests);
+    Ok(Some(MoreDirects { rooms, unread, requests }))
 }
 
-/// A page of a user's direct rooms after this position, newest message first. A constant number of statements.
+/// A page of a user's direct rooms after this position, requests last and newest message first. A constant number of statements.
 pub(crate) fn directs(
     conn: &Connection,
     user: UserId,
@@ -63,16 +68,20 @@ pub(crate) fn directs(
     limit: u32,
     now: Timestamp,
 ) -> Sql<(Vec<RoomEntry>, Option<DirectsPosition>)> {
-    let after = after.unwrap_or(DirectsPosition { time: Timestamp(i64::MAX), room: RoomId(u64::MAX) });
+    let start = DirectsPosition { request: false, time: Timestamp(i64::MAX), room: RoomId(u64::MAX) };
+    let after = after.unwrap_or(start);
     let found = conn
         .prepare_cached(
-            "SELECT r.id, max(r.last_time, r.created_at) FROM members mine JOIN rooms r ON r.id = mine.room
-             WHERE mine.user = ?1 AND r.kind = 'direct' AND (r.last_seq > 0 OR mine.opened = 1)
-                 AND (max(r.last_time, r.created_at), r.id) < (?2, ?3)
-             ORDER BY max(r.last_time, r.created_at) DESC, r.id DESC LIMIT ?4",
+            "SELECT r.id, max(r.last_time, r.created_at), mine.answer = 'pending'
+             FROM members mine JOIN rooms r ON r.id = mine.room
+             WHERE mine.user = ?1 AND r.kind = 'direct' AND mine.answer <> 'declined'
+                 AND (r.last_seq > 0 OR mine.opened = 1)
+                 AND (mine.answer = 'pending', -max(r.last_time, r.created_at), -r.id) > (?2, -?3, -?4)
+             ORDER BY mine.answer = 'pending', max(r.last_time, r.created_at) DESC, r.id DESC LIMIT ?5",
         )?
-        .query_map(params![id(user.0), after.time.0, id(after.room.0), row::one_more(limit)], |row| {
-            Ok(DirectsPosition { room: RoomId(get(row, 0)?), time: Timestamp(row.get(1)?) })
+        .query_map(params![id(user.0), after.request, after.time.0, id(after.room.0), row::one_more(limit)], |row| {
+            let (room, time) = (RoomId(get(row, 0)?), Timestamp(row.get(1)?));
+            Ok(DirectsPosition { request: row.get(2)?, time, room })
         })?
         .collect::<Sql<_>>()?;
     let (page, has_more) = row::page(found, limit);

@@ -42,11 +42,10 @@ pub(crate) fn create(group: &mut Group<'_>, new: &NewRoom) -> Result<RoomEntry, 
             new.now.0
         ])?;
     let room = RoomId(row::number(group.conn.last_insert_rowid()));
-    group.conn.prepare_cached("INSERT INTO members (room, user, role) VALUES (?1, ?2, ?3)")?.execute(params![
-        id(room.0),
-        id(new.owner.0),
-        Role::Owner.as_str()
-    ])?;
+    group
+        .conn
+        .prepare_cached("INSERT INTO members (room, user, role, private) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![id(room.0), id(new.owner.0), Role::Owner.as_str(), new.kind == RoomKind::Private])?;
     let room = group.room(room)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     Ok(entries::publish(group, &room, new.owner, new.now, new.requester)?)
 }

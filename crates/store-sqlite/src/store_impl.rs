@@ -305,8 +305,22 @@ impl Rooms for SqliteStore {
         self.write(move |group| rooms::update(group, room, actor, (name.as_deref(), title.as_deref()), now)).await
     }
 
-    async fn change_membership(&self, change: MembershipChange) -> Result<RoomEntry, RoomError> {
+    async fn change_membership(&self, change: MembershipChange) -> Result<MembershipChanged, RoomError> {
         self.write(move |group| membership::change(group, &change)).await
+    }
+
+    async fn accept(
+        &self,
+        room: RoomId,
+        user: UserId,
+        now: Timestamp,
+        requester: Option<SessionId>,
+    ) -> Result<RoomEntry, RoomError> {
+        self.write(move |group| membership::accept(group, room, user, now, requester)).await
+    }
+
+    async fn decline(&self, room: RoomId, user: UserId) -> Result<(), RoomError> {
+        self.write(move |group| membership::decline(group, room, user)).await
     }
 
     async fn members(

@@ -99,6 +99,7 @@ fn text(sender: UserId, content: &str) -> Append {
         content: content.to_owned(),
         kind: MessageKind::Text,
         reply_to: None,
+        from_site: false,
         address: None,
         now: Timestamp(0),
     }

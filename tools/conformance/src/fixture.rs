@@ -10,8 +10,8 @@ use teahouse_core::{
     UserId, Version,
 };
 use teahouse_store::{
-    Append, Appended, CatchUpBounds, ChangeError, CommitSink, Destination, Edit, Membership, MembershipChange, NewRoom,
-    NewUser, Reaction, RoomError, RoomListQuery, Store,
+    Append, Appended, CatchUpBounds, ChangeError, CommitSink, Destination, Edit, Membership, MembershipChange,
+    MembershipChanged, NewRoom, NewUser, Reaction, RoomError, RoomListQuery, Store,
 };
 
 use crate::RecordingSink;
@@ -69,11 +69,26 @@ impl Fixture {
         room
     }
 
-    /// Changes a membership.
+    /// Changes a membership. Where an invite waits for an answer, the user accepts it.
     pub async fn membership(&self, room: RoomId, actor: UserId, what: Membership) -> Result<RoomEntry, RoomError> {
-        self.store
-            .change_membership(MembershipChange { room, actor, what, now: at(0), requester: Some(REQUESTER) })
-            .await
+        match (self.change_membership(room, actor, what).await?, what) {
+            (MembershipChanged { pending: true, .. }, Membership::Invite(user)) => {
+                self.store.accept(room, user, at(0), None).await?;
+                self.store.room_entry(room, actor, at(0)).await
+            }
+            (changed, _) => Ok(changed.entry),
+        }
+    }
+
+    /// Changes a membership, and lets an invite wait.
+    pub async fn change_membership(
+        &self,
+        room: RoomId,
+        actor: UserId,
+        what: Membership,
+    ) -> Result<MembershipChanged, RoomError> {
+        let change = MembershipChange { room, actor, what, now: at(0), requester: Some(REQUESTER) };
+        self.store.change_membership(change).await
     }
 
     /// Opens the direct room of two users.
@@ -170,6 +185,7 @@ pub fn text(sender: UserId, destination: Destination, content: &str) -> Append {
         content: content.to_owned(),
         kind: MessageKind::Text,
         reply_to: None,
+        from_site: false,
         address: None,
         now: at(0),
     }

@@ -18,6 +18,7 @@ mod messages;
 mod recording;
 mod rooms;
 mod site;
+mod strangers;
 mod users;
 
 pub use fixture::*;
@@ -29,6 +30,16 @@ pub use recording::{MessageCommit, RecordingSink};
 macro_rules! with_all_rules {
     ($make:path, $($arguments:tt)*) => {
         $make! { [$($arguments)*]
+        strangers: [
+            a_strangers_invite_waits_until_it_is_accepted,
+            a_declined_invite_does_not_come_again_but_from_a_friend,
+            who_shares_a_private_room_or_was_written_to_is_no_stranger,
+            a_strangers_direct_room_is_a_request_until_it_is_answered,
+            a_declined_request_is_hidden_from_its_addressee_alone,
+            requests_come_after_conversations_and_are_counted_apart,
+            new_strangers_are_bounded_in_a_day_also_after_a_restart,
+            the_bound_of_rooms_counts_at_accept_and_old_invites_give_way,
+        ]
         messages: [
             a_message_is_stored_as_sent_and_published_as_stored,
             h11_the_senders_address_is_never_published,

@@ -37,8 +37,18 @@ pub(super) struct Entering {
     pub(super) room: RoomId,
     /// The position of the entry.
     pub(super) at: (Version, Seq),
-    /// The shard reads the entry and sends it. Otherwise the answer to a request of the session is the entry.
-    pub(super) introduced: bool,
+    pub(super) by: EnteredBy,
+}
+
+/// How a session enters a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum EnteredBy {
+    /// The answer to a request of the session is the entry.
+    Request,
+    /// The shard reads the entry and sends it.
+    Introduction,
+    /// The same, but the client has an entry already.
+    ShownIntroduction,
 }
 
 /// The state that only v1 sessions have.

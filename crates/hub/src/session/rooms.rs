@@ -3,7 +3,7 @@
 
 use teahouse_core::{RoomId, Seq, Version};
 
-use super::hello::Entering;
+use super::hello::{EnteredBy, Entering};
 use super::{Cursor, Session};
 use crate::inbox::CoalesceKey;
 
@@ -43,7 +43,7 @@ impl Session {
         if let Some(v1) = &mut self.v1 {
             v1.resumes.retain(|other| *other != room);
             v1.reading.retain(|other| *other != room);
-            v1.entering.retain(|entering| !(entering.room == room && entering.introduced));
+            v1.entering.retain(|entering| entering.room != room || entering.by == EnteredBy::Request);
         }
         Some(self.cursors.remove(index))
     }
@@ -79,23 +79,27 @@ impl Session {
     pub(crate) fn begin_entering(&mut self, room: RoomId, version: Version) {
         if let Some(v1) = &mut self.v1 {
             v1.entering.retain(|entering| entering.room != room);
-            v1.entering.push(Entering { room, at: (version, Seq(0)), introduced: false });
+            v1.entering.push(Entering { room, at: (version, Seq(0)), by: EnteredBy::Request });
         }
     }
 
-    /// A direct room that the session was not in changed. Nothing of it goes out until the shard has read its entry, which
-    /// is sent at this position.
-    pub(crate) fn begin_introduction(&mut self, room: RoomId, at: (Version, Seq)) {
+    /// The session enters a direct room. Nothing of it goes out until the shard has read its entry, which is sent at this
+    /// position. `shown` is whether the client has it already, from the answer to a request.
+    pub(crate) fn begin_introduction(&mut self, room: RoomId, at: (Version, Seq), shown: bool) {
         if let Some(v1) = &mut self.v1 {
-            v1.entering.push(Entering { room, at, introduced: true });
+            let by = if shown { EnteredBy::ShownIntroduction } else { EnteredBy::Introduction };
+            v1.entering.push(Entering { room, at, by });
         }
     }
 
-    /// The entry of a room was read. Returns the position at which the session is sent it, if the room waited for that.
-    pub(crate) fn finish_introduction(&mut self, room: RoomId) -> Option<(Version, Seq)> {
+    /// The entry of a room was read. If the room waited for that, returns the position at which the session is sent it, and
+    /// whether the client has the room already.
+    pub(crate) fn finish_introduction(&mut self, room: RoomId) -> Option<((Version, Seq), bool)> {
         let v1 = self.v1.as_mut()?;
-        let index = v1.entering.iter().position(|entering| entering.room == room && entering.introduced)?;
-        Some(v1.entering.swap_remove(index).at)
+        let is_it = |entering: &Entering| entering.room == room && entering.by != EnteredBy::Request;
+        let index = v1.entering.iter().position(is_it)?;
+        let entering = v1.entering.swap_remove(index);
+        Some((entering.at, entering.by == EnteredBy::ShownIntroduction))
     }
 
     /// A request was answered with a room's entry at this version. Returns whether the room waited for that answer.
@@ -108,7 +112,9 @@ impl Session {
     /// Whether the client will hold the room once it has read all replies that are queued now. A client that holds a
     /// room continues from its version and ignores that of any entry.
     pub(crate) fn client_holds(&self, room: RoomId) -> bool {
-        let is_entering = self.v1.as_ref().is_some_and(|v1| v1.entering.iter().any(|entering| entering.room == room));
+        let is_entering = self.v1.as_ref().is_some_and(|v1| {
+            v1.entering.iter().any(|entering| entering.room == room && entering.by != EnteredBy::ShownIntroduction)
+        });
         self.is_in(room) && !is_entering && !self.has_pending(CoalesceKey::Membership(room))
     }
 

@@ -20,6 +20,7 @@ impl Shard {
                 Delivery::Notification(notification) => self.send_notification(&notification),
                 Delivery::Member { user, entry, requester } => self.add_member(user, &entry, requester),
                 Delivery::Left { room, user, members } => self.remove_member(room, user, members),
+                Delivery::Hidden { room, user } => self.hide_from(room, user),
                 Delivery::EntriesChanged(room) => self.mark_entry_changed(room),
                 Delivery::Typing { room, user, on } => self.rooms.set_typing(room, user, on, self.now),
             }

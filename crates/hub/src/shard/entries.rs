@@ -86,7 +86,7 @@ impl Shard {
     /// changes after it.
     fn finish_introduction(&mut self, index: usize, entry: &RoomEntry) -> bool {
         let session = &mut self.slots[index].session;
-        let Some((version, last_seq)) = session.finish_introduction(entry.id) else { return false };
+        let Some(((version, last_seq), _)) = session.finish_introduction(entry.id) else { return false };
         // Marks that wait already go out after the entry, and a `removed` that waits before it.
         session.take_pending(CoalesceKey::Entry(entry.id));
         let removed = session.take_pending(CoalesceKey::Membership(entry.id));

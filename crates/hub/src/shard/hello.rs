@@ -49,7 +49,7 @@ impl Shard {
         for change in memberships {
             match change {
                 Delivery::Member { entry, requester, .. } => self.show_room(index, &entry, requester),
-                Delivery::Left { room, .. } => self.hide_room(index, room),
+                Delivery::Left { room, .. } | Delivery::Hidden { room, .. } => self.hide_room(index, room),
                 Delivery::Unlisted { room, before } => self.introduce(index, room, before),
                 _ => {}
             }

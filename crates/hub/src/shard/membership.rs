@@ -80,6 +80,8 @@ impl Shard {
         let has_entered = self.enter_room(index, entry);
         let session = &mut self.slots[index].session;
         let key = CoalesceKey::Membership(entry.id);
+        // An invite that still waits has been accepted elsewhere.
+        session.take_pending(CoalesceKey::Invite(entry.id));
         // A `removed` that still waits has to reach the client first: only after it does the client begin the
         // room at this entry, instead of going on from what it holds.
         let mut removed = if has_entered { session.take_pending(key) } else { None };
@@ -113,6 +115,17 @@ impl Shard {
         self.watches.set_member(room, user, false);
         for index in self.v1_slots_of(user) {
             if !self.keep_for_welcome(index, || Delivery::Left { room, user, members }) {
+                self.hide_room(index, room);
+                self.flush(index);
+            }
+        }
+    }
+
+    /// A user declined the request of a direct room. They stay a member, and the other one learns nothing of it.
+    pub(super) fn hide_from(&mut self, room: RoomId, user: UserId) {
+        self.entries.read_again(room, user);
+        for index in self.v1_slots_of(user) {
+            if !self.keep_for_welcome(index, || Delivery::Hidden { room, user }) {
                 self.hide_room(index, room);
                 self.flush(index);
             }
@@ -172,6 +185,11 @@ impl Shard {
         if direct && (!session.is_in(room) || session.finish_introduction(room).is_some()) {
             self.leave_room(index, room);
             self.enter_direct(index, room, at);
+            // The user may have declined the room meanwhile.
+            let session = &mut self.slots[index].session;
+            session.begin_introduction(room, at, true);
+            let user = session.identity.user;
+            self.read_entries(room, &[user]);
         } else {
             session.reply(text_frame(&v1::removed(room)));
         }

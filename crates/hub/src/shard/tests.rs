@@ -93,6 +93,7 @@ fn entry(room: RoomId) -> RoomEntry {
         peer: None,
         last_message: None,
         reads: Vec::new(),
+        request: false,
     }
 }
 
@@ -120,7 +121,7 @@ fn welcome_data() -> WelcomeData {
             envelopes_burst: 1,
             history_messages_max: 1,
         },
-        rooms: RoomList { rooms: vec![entry(LOBBY)], more_directs: None },
+        rooms: RoomList { rooms: vec![entry(LOBBY)], more_directs: None, invites: Vec::new() },
         held: Vec::new(),
     }
 }

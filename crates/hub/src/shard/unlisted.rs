@@ -40,7 +40,7 @@ impl Shard {
         }
         self.enter_direct(index, room, before);
         let session = &mut self.slots[index].session;
-        session.begin_introduction(room, before);
+        session.begin_introduction(room, before, false);
         if session.cancel_resume(room) {
             // The client holds a room that its welcome did not list.
             session.reply(text_frame(&v1::removed(room)));
@@ -63,8 +63,10 @@ impl Shard {
         let users = users.iter().filter(|user| !self.entries.is_outdated(room, **user));
         let slots: Vec<usize> = users.flat_map(|user| self.v1_slots_of(*user)).collect();
         for index in slots {
-            if self.slots[index].session.finish_introduction(room).is_some() {
-                self.leave_room(index, room);
+            match self.slots[index].session.finish_introduction(room) {
+                None => {}
+                Some((_, true)) => self.hide_room(index, room),
+                Some((_, false)) => drop(self.leave_room(index, room)),
             }
         }
     }

@@ -10,8 +10,8 @@ use crate::number::{Count, Number};
 use crate::schema;
 use crate::server_api::{self, OnlineNow, PostedBody, SiteUsers};
 use crate::v1::{
-    Cards, Changed, Changes, Directs, History, Marked, Members, OwnRooms, PresenceNow, RequestKind, RoomBody, Stored,
-    Users,
+    Cards, Changed, Changes, Directs, History, Marked, Members, Nothing, OwnRooms, PresenceNow, RequestKind, RoomBody,
+    Stored, Users,
 };
 
 macro_rules! routes {
@@ -208,6 +208,14 @@ routes! {
         InviteMember = Route {
             errors: &[403, 409], output: ok::<RoomBody<'static>>(),
             ..request(RequestKind::Invite, put("/api/v1/rooms/{room}/members/{user}", ""))
+        };
+        AcceptRequest = Route {
+            errors: &[403, 409], output: ok::<RoomBody<'static>>(),
+            ..request(RequestKind::Accept, post("/api/v1/rooms/{room}/accept", ""))
+        };
+        DeclineRequest = Route {
+            errors: &[403], output: ok::<Nothing>(),
+            ..request(RequestKind::Decline, post("/api/v1/rooms/{room}/decline", ""))
         };
         RemoveMember = Route {
             errors: &[403, 409], output: ok::<RoomBody<'static>>(),

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use teahouse_core::{
-    CloseCode, ErrorCode, Language, Message, MessageChange, Profile, RoomEntry, RoomId, RoomList, Seq, SessionId,
-    Timestamp, User, UserId, Version,
+    CloseCode, ErrorCode, Invite, Language, Message, MessageChange, Profile, RoomEntry, RoomId, RoomList, Seq,
+    SessionId, Timestamp, User, UserId, Version,
 };
 
-use super::bodies::{Beat, LimitsBody, MessageBody, OwnReactions, OwnRooms, RoomBody};
+use super::bodies::{Beat, InviteBody, LimitsBody, MessageBody, OwnReactions, OwnRooms, RoomBody};
 use super::events::{self, OnlineCount};
 use crate::envelope::{event, response};
 use crate::person::PersonBody;
@@ -178,6 +178,12 @@ pub fn room(entry: &RoomEntry, is_online: impl Fn(UserId) -> bool) -> String {
 #[must_use]
 pub fn removed(room: RoomId) -> String {
     event("removed", events::Removed { room: room.0 })
+}
+
+/// `invited`: a stranger invites the caller to a room.
+#[must_use]
+pub fn invited(invite: &Invite) -> String {
+    event("invited", InviteBody::from(invite))
 }
 
 /// `user`: a user's name or picture changed.

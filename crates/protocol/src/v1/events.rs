@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
-use super::bodies::{LimitsBody, MessageBody, OwnReactions, OwnRooms, OwnUser, RoomBody};
+use super::bodies::{InviteBody, LimitsBody, MessageBody, OwnReactions, OwnRooms, OwnUser, RoomBody};
 use crate::person::PersonBody;
 use crate::schema;
 use crate::time::Rfc3339;
@@ -32,6 +32,7 @@ events! {
     "online_count" => OnlineCount,
     "room" => RoomBody<'static>,
     "removed" => Removed,
+    "invited" => InviteBody<'static>,
     "user" => PersonBody<'static>,
     "system" => System<'static>,
     "goodbye" => Goodbye<'static>,

@@ -169,7 +169,7 @@ impl JsonSchema for Position {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^-?[0-9]+-[0-9]+$" })
+        json_schema!({ "type": "string", "pattern": "^[01]-[0-9]+-[0-9]+$" })
     }
 }
 

@@ -301,12 +301,22 @@ requests! {
         /// The room.
         room: RoomId,
     }
-    /// Adds a user to a room.
+    /// Adds a user to a room; the invite of a stranger waits for an answer.
     "invite" => Invite -> [RoomBody<'static>] {
         /// The room.
         room: RoomId,
         /// The user.
         user: UserId,
+    }
+    /// Accepts an invite to a room, or the request of a direct room.
+    "accept" => Accept -> [RoomBody<'static>] {
+        /// The room.
+        room: RoomId,
+    }
+    /// Declines an invite to a room, or the request of a direct room. Nobody else learns of it.
+    "decline" => Decline -> [Nothing] {
+        /// The room.
+        room: RoomId,
     }
     /// Removes a user from a room.
     "remove" => Remove -> [RoomBody<'static>] {

@@ -62,10 +62,16 @@ const DIRECT_ENTRY: &str = concat!(
     r#""avatar":"https://example.org/bob.png","online":true,"read_seq":40}}"#
 );
 
+const INVITE: &str = concat!(
+    r#"{"room":{"id":7,"kind":"private","name":"tea","title":"All about tea","members":2},"inviter":{"id":9,"#,
+    r#""username":"bob","nickname":"Bob","avatar":"https://example.org/bob.png"},"time":"2026-11-22T06:25:36.120Z"}"#
+);
+
 fn beginning() -> Vec<Golden> {
     let entries = vec![fixtures::lobby(), fixtures::direct_room(), fixtures::private_room()];
-    let more_directs = Some(MoreDirects { rooms: 3, unread: 5 });
-    let (list, empty) = (RoomList { rooms: entries, more_directs }, RoomList::default());
+    let more_directs = Some(MoreDirects { rooms: 3, unread: 5, requests: 2 });
+    let (list, empty) =
+        (RoomList { rooms: entries, more_directs, invites: vec![fixtures::invite()] }, RoomList::default());
     let amy = user();
     let admin = User { role: UserRole::Admin, ..user() };
     let limits = concat!(
@@ -80,8 +86,10 @@ fn beginning() -> Vec<Golden> {
             r#"{{"type":"welcome",{id}"data":{{"session":4,"epoch":"k3f","user":{user},{times}{limits},"online":{{"count":12}},"rooms":{rooms}}}}}"#
         )
     };
-    let rooms =
-        format!(r#"[{LOBBY_ENTRY},{DIRECT_ENTRY},{}],"more_directs":{{"rooms":3,"unread":5}}"#, private_entry());
+    let rooms = format!(
+        r#"[{LOBBY_ENTRY},{DIRECT_ENTRY},{}],"more_directs":{{"rooms":3,"unread":5,"requests":2}},"invites":[{INVITE}]"#,
+        private_entry()
+    );
     let own = own_reactions([(MessageId(81), "👍".into()), (MessageId(82), "❤️".into()), (MessageId(81), "茶".into())]);
     vec![
         golden(
@@ -185,6 +193,7 @@ fn marks() -> Vec<Golden> {
 fn rooms() -> Vec<Golden> {
     let entry = |entry| room(&entry, |user| user == UserId(9));
     vec![
+        golden(invited(&fixtures::invite()), format!(r#"{{"type":"invited","data":{INVITE}}}"#)),
         golden(entry(fixtures::lobby()), format!(r#"{{"type":"room","data":{LOBBY_ENTRY}}}"#)),
         golden(entry(fixtures::private_room()), format!(r#"{{"type":"room","data":{}}}"#, private_entry())),
         golden(entry(fixtures::direct_room()), format!(r#"{{"type":"room","data":{DIRECT_ENTRY}}}"#)),

@@ -1,5 +1,6 @@
 //! Rooms and their members, direct rooms included.
 
+pub(crate) mod answer_request;
 pub(crate) mod browse_rooms;
 pub(crate) mod change_membership;
 pub(crate) mod count_unread;

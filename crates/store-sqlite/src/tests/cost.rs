@@ -158,6 +158,7 @@ async fn p8_a_page_takes_the_same_number_of_queries_however_long_it_is() {
             let what = Membership::Invite(amy);
             let invite = MembershipChange { room, actor: peer, what, now: Timestamp(0), requester: None };
             store.change_membership(invite).await.unwrap();
+            store.accept(room, amy, Timestamp(0), None).await.unwrap();
             store.append(Append { destination: Destination::Room(room), ..text(peer, "hi") }).await.unwrap();
             messages.push(said);
             users.push(peer);

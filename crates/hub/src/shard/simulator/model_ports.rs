@@ -201,6 +201,7 @@ impl RequestHandler for ModelHandler {
             Request::Invite { room, user } => Write::Invite { room: room.0, user: user.0 },
             Request::Remove { room, user } => Write::Remove { room: room.0, user: user.0 },
             Request::Update { room, .. } => Write::Rename { room: room.0 },
+            Request::Decline { room } => Write::Decline { room: room.0 },
             Request::Open { user } => Write::Open { user: user.0 },
             _ => return RequestOutcome::Reply(refused(id.as_deref(), ErrorCode::Forbidden)),
         };
@@ -230,8 +231,9 @@ impl HistoryReader for ModelReader {
 
     fn entries(&self, room: RoomId, users: Vec<UserId>) -> BoxFuture<Option<Vec<(UserId, RoomEntry)>>> {
         self.0.delayed_fallible(move |store| {
-            let members = &store.rooms[&room.0].members;
-            let mine = users.into_iter().filter(|user| members.contains_key(&user.0));
+            let found = &store.rooms[&room.0];
+            let sees_it = |user: &UserId| found.members.contains_key(&user.0) && !found.declined.contains(&user.0);
+            let mine = users.into_iter().filter(sees_it);
             mine.map(|user| (user, store.entry(room.0, user.0))).collect()
         })
     }

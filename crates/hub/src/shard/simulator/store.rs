@@ -32,6 +32,8 @@ pub(super) struct Room {
     pub(super) moderators: BTreeSet<u64>,
     /// Users who have this direct room in their list.
     pub(super) listed: BTreeSet<u64>,
+    /// Users who declined this direct room.
+    pub(super) declined: BTreeSet<u64>,
     pub(super) messages: Vec<Message>,
     /// The message of each version, as it was then.
     pub(super) log: Vec<Message>,
@@ -49,6 +51,7 @@ impl Room {
             moderators: BTreeSet::new(),
             members: members.into_iter().map(|user| (user, 0)).collect(),
             listed: BTreeSet::new(),
+            declined: BTreeSet::new(),
             messages: Vec::new(),
             log: Vec::new(),
             own: BTreeMap::new(),
@@ -62,7 +65,8 @@ impl Room {
     }
 
     pub(super) fn is_listed_for(&self, user: u64) -> bool {
-        self.members.contains_key(&user) && (self.pair.is_none() || self.listed.contains(&user))
+        let is_listed = self.pair.is_none() || self.listed.contains(&user) && !self.declined.contains(&user);
+        self.members.contains_key(&user) && is_listed
     }
 
     pub(super) fn role_of(&self, user: u64) -> Role {
@@ -102,6 +106,7 @@ pub(super) enum Write {
     Role { room: u64, user: u64 },
     Rename { room: u64 },
     Open { user: u64 },
+    Decline { room: u64 },
 }
 
 /// A write in the writer's queue.
@@ -311,9 +316,22 @@ impl Store {
                 self.emit(*room, Change::Room { name: None, title });
                 Ok((seen(&self.entry(*room, user)), None))
             }
+            Write::Decline { room } => {
+                let found = self.room_of(*room, user)?;
+                if found.pair.is_none() || !found.listed.contains(&user) {
+                    return Err(ErrorCode::NotFound);
+                }
+                if found.declined.insert(user) {
+                    self.emit(*room, Change::Declined { user: UserId(user) });
+                }
+                Ok((v1::ack("$id", &v1::Nothing {}), None))
+            }
             Write::Open { user: peer } => {
                 let room = self.direct(user, *peer);
-                let is_new = self.rooms.get_mut(&room).is_some_and(|found| found.listed.insert(user));
+                let is_new = self
+                    .rooms
+                    .get_mut(&room)
+                    .is_some_and(|found| found.listed.insert(user) | found.declined.remove(&user));
                 let entry = if is_new { self.emit_entry(room, user, job.requester) } else { self.entry(room, user) };
                 Ok(entered(&entry))
             }
@@ -386,6 +404,9 @@ impl Store {
             let found = self.room_of(room, user)?;
             found.listed.insert(member);
             self.emit_entry(room, member, None);
+        }
+        if self.room_of(room, user)?.declined.remove(&user) {
+            self.emit_entry(room, user, None);
         }
         let found = self.room_of(room, user)?;
         let (version, seq) = found.head();

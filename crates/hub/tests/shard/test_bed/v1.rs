@@ -85,6 +85,7 @@ pub(super) fn entry(history: &ModelHistory, room: RoomId, user: UserId) -> RoomE
         peer: None,
         last_message: None,
         reads: vec![],
+        request: false,
     }
 }
 
@@ -121,6 +122,7 @@ fn welcome_data(
         rooms: RoomList {
             rooms: [LOBBY].into_iter().chain(mine).map(|room| entry(history, room, user)).collect(),
             more_directs: None,
+            invites: Vec::new(),
         },
         held: rooms.into_iter().map(|(room, version)| (room, Some(version))).collect(),
     }

@@ -51,6 +51,7 @@ impl Store {
             } else {
                 Vec::new()
             },
+            request: false,
         }
     }
 
@@ -71,11 +72,12 @@ impl Store {
             }
         }
         listed.sort_unstable();
-        let more = MoreDirects { rooms: unlisted.len() as u32, unread: 0 };
+        let more = MoreDirects { rooms: unlisted.len() as u32, unread: 0, requests: 0 };
         self.unlisted.insert(session, unlisted);
         RoomList {
             rooms: listed.into_iter().map(|room| self.entry(room, user)).collect(),
             more_directs: (more.rooms > 0).then_some(more),
+            invites: Vec::new(),
         }
     }
 
