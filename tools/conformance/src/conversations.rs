@@ -32,7 +32,7 @@ pub(crate) async fn p5_two_first_messages_at_once_make_one_conversation_with_bot
         assert_eq!(fixture.direct(user, peer).await, one.room);
     }
     let audiences: Vec<_> = fixture.sink.commits().into_iter().map(|commit| commit.audience).collect();
-    assert_eq!(audiences.len(), 4, "two entries and two messages");
+    assert_eq!(audiences.len(), 5, "two entries and two messages, and the entry of the one who answers a request");
     assert!(audiences.iter().all(|a| matches!(a, Audience::Direct(pair) if pair[0].id == amy && pair[1].id == bob)));
     assert_eq!(audiences[0].peer_of(amy).unwrap().id, bob);
 }

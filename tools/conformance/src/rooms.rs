@@ -182,7 +182,7 @@ pub(crate) async fn a_direct_room_is_listed_with_its_first_message_or_for_the_op
     fixture.sink.clear();
     assert_eq!(fixture.store.open_direct(bob, amy, at(0), Some(REQUESTER)).await.unwrap(), seen);
     fixture.send(bob, Destination::Direct(amy), "ho").await;
-    assert_eq!(fixture.sink.commits().len(), 1, "only the message");
+    assert_eq!(fixture.sink.commits().len(), 2, "the answered request, and the message");
 }
 
 pub(crate) async fn a_first_direct_message_lists_the_room_for_both_before_the_message(fixture: Fixture) {

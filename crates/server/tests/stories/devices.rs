@@ -66,7 +66,8 @@ async fn invite(owner: &mut Device, room: u64, guest: &User) {
     let entry = owner.request("invite", json!({"room": room, "user": guest.id})).await;
     if entry["pending"] == true {
         guest.post(&format!("/api/v1/rooms/{room}/accept"), json!({})).await.expect(200);
-        owner.wait_for_view("the guest", |view| view.room(room).entry["members"] > entry["members"].as_u64()).await;
+        let before = entry["members"].as_u64();
+        owner.wait_for_view("the guest", |view| view.room(room).entry["members"].as_u64() > before).await;
     }
 }
 

@@ -316,16 +316,7 @@ impl Store {
                 self.emit(*room, Change::Room { name: None, title });
                 Ok((seen(&self.entry(*room, user)), None))
             }
-            Write::Decline { room } => {
-                let found = self.room_of(*room, user)?;
-                if found.pair.is_none() || !found.listed.contains(&user) {
-                    return Err(ErrorCode::NotFound);
-                }
-                if found.declined.insert(user) {
-                    self.emit(*room, Change::Declined { user: UserId(user) });
-                }
-                Ok((v1::ack("$id", &v1::Nothing {}), None))
-            }
+            Write::Decline { room } => self.decline(user, *room),
             Write::Open { user: peer } => {
                 let room = self.direct(user, *peer);
                 let is_new = self
@@ -336,6 +327,17 @@ impl Store {
                 Ok(entered(&entry))
             }
         }
+    }
+
+    fn decline(&mut self, user: u64, room: u64) -> Done {
+        let found = self.room_of(room, user)?;
+        if found.pair.is_none() || !found.listed.contains(&user) {
+            return Err(ErrorCode::NotFound);
+        }
+        if found.declined.insert(user) {
+            self.emit(room, Change::Declined { user: UserId(user) });
+        }
+        Ok((v1::ack("$id", &v1::Nothing {}), None))
     }
 
     fn join(&mut self, user: u64, room: u64, requester: Option<SessionId>) -> Done {
