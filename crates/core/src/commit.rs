@@ -1,6 +1,6 @@
 //! What the store publishes: durable changes, in the order in which they were committed.
 
-use crate::{Message, Profile, RoomEntry, RoomId, Seq, SessionId, UserId};
+use crate::{Invite, Message, Profile, RoomEntry, RoomId, Seq, SessionId, UserId};
 
 /// One durable change. A commit is delivered even if the session that requested it is gone.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +55,18 @@ pub enum Change {
         /// The session whose request caused this, and which is answered with the entry. It receives nothing of the room
         /// before that answer.
         requester: Option<SessionId>,
+    },
+    /// A stranger invited a user to the room.
+    Invited {
+        /// The invited user, who alone receives this.
+        user: UserId,
+        /// The invite.
+        invite: Box<Invite>,
+    },
+    /// A user declined an invite to the room or, in a direct room, the other's request. Only that user receives this.
+    Declined {
+        /// The user.
+        user: UserId,
     },
     /// A user is no longer in the room, and receives nothing more of it.
     Left {

@@ -21,7 +21,7 @@ pub use commit::{Audience, Change, Commit, MessageChange};
 pub use error::{ErrorCode, Language};
 pub use ids::{AcceptOrder, MessageId, RoomId, Seq, SessionId, UserId, Version};
 pub use message::{Message, MessageKind};
-pub use room::{LOBBY, Role, RoomCard, RoomEntry, RoomKind};
+pub use room::{DirectsPosition, Invite, LOBBY, MoreDirects, Role, RoomCard, RoomEntry, RoomKind, RoomList};
 pub use time::Timestamp;
 pub use token::{Revocation, TokenKey, TokenMark};
 pub use user::{Profile, User, UserRole};

@@ -37,6 +37,17 @@ pub const ROOM_NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=50;
 pub const ROOM_TITLE_CHARS_MAX: usize = 200;
 /// Rooms of one user, direct rooms not counted: what a welcome can carry.
 pub const ROOMS_PER_USER_MAX: u32 = 500;
+/// Direct rooms that `welcome` lists, those with the newest messages. With the rooms above, the welcome of a user with any
+/// number of conversations stays below a megabyte.
+pub const DIRECTS_LISTED: u32 = 200;
+/// Characters of a room's `last_message`, beyond which it is cut: a line of preview in any client.
+pub const PREVIEW_CHARS_MAX: usize = 200;
+/// Strangers whom a user may invite or write to in a day, by default: more than anybody gets to know.
+pub const STRANGERS_PER_DAY: usize = 20;
+/// Invites of strangers that wait for one user; then the oldest ones give way, so that nobody can keep out later ones.
+pub const INVITES_PER_USER_MAX: u32 = 100;
+/// Invites to one room that wait for an answer; then the oldest ones give way.
+pub const INVITES_PER_ROOM_MAX: u32 = 500;
 /// Bytes of an emoji: the longest in Unicode's list of sequences has 35.
 pub const EMOJI_BYTES_MAX: usize = 64;
 /// Different emoji on one message.

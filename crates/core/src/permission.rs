@@ -37,6 +37,14 @@ pub fn may_invite(actor: &Actor, kind: RoomKind) -> bool {
     kind != RoomKind::Direct && actor.room.is_some()
 }
 
+/// Whether a user of this role is a stranger to another user: they share no private room, and the other one has never
+/// written to them. The server's moderators are no strangers. A stranger's invite waits for an answer, and a stranger's
+/// direct room is a request.
+#[must_use]
+pub fn is_stranger(server: UserRole, share_private_room: bool, other_has_written: bool) -> bool {
+    server < UserRole::Moderator && !share_private_room && !other_has_written
+}
+
 /// Whether the actor may remove a member of this role: moderators may, but not their equals.
 #[must_use]
 pub fn may_remove(actor: &Actor, kind: RoomKind, target: Role) -> bool {
@@ -93,6 +101,13 @@ mod tests {
         check(user, Some(Role::Owner), Role::Owner, false);
         check(admin, Some(Role::Member), Role::Owner, true);
         check(admin, None, Role::Member, false);
+    }
+
+    #[test]
+    fn nobody_is_a_stranger_who_shares_a_private_room_or_was_written_to() {
+        assert!(is_stranger(UserRole::User, false, false));
+        assert!(!is_stranger(UserRole::User, true, false) && !is_stranger(UserRole::User, false, true));
+        assert!(!is_stranger(UserRole::Moderator, false, false) && !is_stranger(UserRole::Admin, false, false));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Rooms. Every message belongs to one.
 
-use crate::{Message, Profile, RoomId, Seq, UserId, Version};
+use crate::{Message, Profile, RoomId, Seq, Timestamp, UserId, Version};
 
 /// The room of every user, from the creation of the account.
 pub const LOBBY: RoomId = RoomId(1);
@@ -101,6 +101,55 @@ pub struct RoomEntry {
     pub last_message: Option<Message>,
     /// Up to which seq the others have read it, in small private rooms.
     pub reads: Vec<(UserId, Seq)>,
+    /// A direct room: it is a stranger's request that waits for this member's answer.
+    pub request: bool,
+}
+
+/// The rooms that a user starts with: all but the direct rooms beyond a bound.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RoomList {
+    /// The rooms, in the order of their ids.
+    pub rooms: Vec<RoomEntry>,
+    /// The direct rooms that are not among them; `None` when there are none.
+    pub more_directs: Option<MoreDirects>,
+    /// Invites that wait for an answer, the newest first.
+    pub invites: Vec<Invite>,
+}
+
+/// The direct rooms of a user that a list leaves out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MoreDirects {
+    /// Their number.
+    pub rooms: u32,
+    /// Their unread messages without those of requests, capped at 999 in all.
+    pub unread: u32,
+    /// How many of them are requests.
+    pub requests: u32,
+}
+
+/// A stranger's invite to a room, which waits for an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Invite {
+    /// The room as the invited user may see it.
+    pub room: RoomCard,
+    /// Its kind.
+    pub kind: RoomKind,
+    /// The member who invites.
+    pub inviter: Profile,
+    /// The time of the invite.
+    pub time: Timestamp,
+}
+
+/// A position in the list of a user's direct rooms: first those that are no requests, then requests, and of both those
+/// with the newest messages first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DirectsPosition {
+    /// Whether the room is a request.
+    pub request: bool,
+    /// The time of the room's newest message, or of its creation.
+    pub time: Timestamp,
+    /// The room.
+    pub room: RoomId,
 }
 
 /// A public room as a user sees it who is not in it.

@@ -116,7 +116,7 @@ fn change(version: u64) -> EncodedChange {
         version: Version(version),
         last_seq: Seq(version),
         classic: Some(frame.clone()),
-        classic_only: None,
+        receiver: None,
         v1: frame,
         whole: None,
         is_new: true,

@@ -93,6 +93,23 @@ impl Feed {
             Change::Entry { user, entry, requester } => {
                 self.push_to_all(&Delivery::Member { user, entry: Arc::from(entry), requester });
             }
+            Change::Invited { user, invite } => {
+                let (recipients, key) = (Recipients::User(user), CoalesceKey::Invite(room));
+                let v1 = Some(text_frame(&v1::invited(&invite)));
+                self.notify(Notification { recipients, key, classic: None, v1 });
+            }
+            Change::Declined { user } => match audience {
+                Audience::Direct(_) => {
+                    let shard = self.shard_of(user);
+                    self.per_shard[shard].push(Delivery::Hidden { room, user });
+                }
+                // No session is in the room: this takes the place of the `invited` that may still wait.
+                Audience::Room => {
+                    let (recipients, key) = (Recipients::User(user), CoalesceKey::Invite(room));
+                    let v1 = Some(text_frame(&v1::removed(room)));
+                    self.notify(Notification { recipients, key, classic: None, v1 });
+                }
+            },
             Change::Left { user, members } => self.push_to_all(&Delivery::Left { room, user, members }),
             // Every member has an entry of their own, so each shard reads them from the store.
             Change::Room { .. } => self.push_to_all(&Delivery::EntriesChanged(room)),
@@ -137,7 +154,7 @@ impl Feed {
             version: message.version,
             last_seq,
             classic: classic.map(|text| text_frame(&text)),
-            classic_only: receiver.map(|profile| profile.id),
+            receiver: receiver.map(|profile| profile.id),
             v1,
             whole,
             is_new: *what == MessageChange::New,

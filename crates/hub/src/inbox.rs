@@ -26,6 +26,10 @@ pub(crate) enum Delivery {
     Member { user: UserId, entry: Arc<RoomEntry>, requester: Option<SessionId> },
     /// A user is no longer in a room.
     Left { room: RoomId, user: UserId, members: u32 },
+    /// A user declined the request of a direct room, which their sessions no longer show.
+    Hidden { room: RoomId, user: UserId },
+    /// Kept for a session that waits for its welcome: a direct room changed, and was at `before` until then.
+    Unlisted { room: RoomId, before: (Version, Seq) },
     /// The room's entry changed for all members.
     EntriesChanged(RoomId),
     /// A user is typing, or no longer. Dropped when the inbox is full: it expires in seconds.
@@ -59,6 +63,8 @@ pub(crate) enum CoalesceKey {
     Read(RoomId, UserId),
     /// Whether the session's user is in the room.
     Membership(RoomId),
+    /// An invite to the room, or that it was declined.
+    Invite(RoomId),
     /// The room's entry as the session's user sees it.
     Entry(RoomId),
     Typing(RoomId),
@@ -76,6 +82,8 @@ pub(crate) struct Gap {
     pub(crate) before: (Version, Seq),
     /// The room's position after the last missing change.
     pub(crate) head: (Version, Seq),
+    /// The two users of a direct room.
+    pub(crate) pair: Option<[UserId; 2]>,
 }
 
 impl Delivery {
@@ -165,8 +173,8 @@ impl InboxBatch {
             Delivery::RoomChange { room, change } => {
                 let head = (change.version, change.last_seq);
                 let before = change.position_before();
-                let key = (*room, change.classic_only.filter(|_| change.classic.is_some()));
-                let gap = self.gaps.entry(key).or_insert(Gap { before, head });
+                let key = (*room, change.receiver.filter(|_| change.classic.is_some()));
+                let gap = self.gaps.entry(key).or_insert(Gap { before, head, pair: change.pair() });
                 gap.head = (head.0, gap.head.1.max(head.1));
             }
             Delivery::Notification(dropped) if dropped.key == CoalesceKey::Published => {
@@ -181,12 +189,14 @@ impl InboxBatch {
             Delivery::Member { user, entry, .. } => {
                 self.membership_unknown.insert((entry.id, *user));
             }
-            Delivery::Left { room, user, .. } => {
+            Delivery::Left { room, user, .. } | Delivery::Hidden { room, user } => {
                 self.membership_unknown.insert((*room, *user));
             }
             Delivery::EntriesChanged(room) => {
                 self.entries_changed.insert(*room);
             }
+            // Only sessions keep those.
+            Delivery::Unlisted { .. } => {}
             Delivery::Typing { .. } => {}
         }
     }
@@ -201,7 +211,7 @@ impl CoalesceKey {
             | Self::Entry(room)
             | Self::Typing(room)
             | Self::Presence(room) => Some(room),
-            Self::Profile(_) | Self::Published => None,
+            Self::Invite(_) | Self::Profile(_) | Self::Published => None,
         }
     }
 }
@@ -308,7 +318,7 @@ mod tests {
         inbox.push(&[Delivery::Left { room: RoomId(5), user: UserId(9), members: 1 }], &metrics);
         let batch = inbox.take();
         assert_eq!(batch.deliveries.len(), 1);
-        let gap = Gap { before: (Version(4), Seq(3)), head: (Version(6), Seq(4)) };
+        let gap = Gap { before: (Version(4), Seq(3)), head: (Version(6), Seq(4)), pair: None };
         assert_eq!(batch.gaps, HashMap::from_iter([((RoomId(5), None), gap)]));
         let newest = batch.notifications.values().filter_map(|newest| newest.v1.as_deref()).collect::<Vec<_>>();
         assert_eq!(newest, [b"b"]);

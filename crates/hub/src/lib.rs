@@ -28,8 +28,9 @@ pub use hub::{Hub, HubClosed, PreparedHub};
 pub use metrics::HubMetrics;
 pub use options::HubOptions;
 pub use ports::{
-    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, HistoryReader, HubRequest, Identity, NewConnection,
-    Publication, PublishTo, RequestHandler, RequestOutcome, Response, SessionContext, SessionEffect, WelcomeData,
+    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Entered, HistoryReader, HubRequest, Identity,
+    NewConnection, Publication, PublishTo, RequestHandler, RequestOutcome, Response, SessionContext, SessionEffect,
+    WelcomeData,
 };
 
 use teahouse_core::UserId;

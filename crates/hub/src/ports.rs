@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use teahouse_core::{
-    AcceptOrder, Language, Message, MessageId, Profile, RoomEntry, RoomId, Seq, SessionId, Timestamp, TokenMark, User,
-    UserId, Version,
+    AcceptOrder, Language, Message, MessageId, Profile, RoomEntry, RoomId, RoomKind, RoomList, Seq, SessionId,
+    Timestamp, TokenMark, User, UserId, Version,
 };
 use teahouse_protocol::v1::LimitsBody;
 use tokio::sync::OwnedSemaphorePermit;
@@ -176,8 +176,26 @@ pub enum SessionEffect {
         held: bool,
     },
     /// The request brought its user into a room, or changed the user's view of it. The envelope carries the room's
-    /// entry at this version; later changes of the room go out after it.
-    EnterRoom(RoomId, Version),
+    /// entry; later changes of the room go out after it.
+    EnterRoom(Entered),
+}
+
+/// A room that a request entered, as the request's response shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entered {
+    /// The room.
+    pub room: RoomId,
+    /// Its position in the response.
+    pub at: (Version, Seq),
+    /// Whether it is a direct room, whose two members never change.
+    pub direct: bool,
+}
+
+impl From<&RoomEntry> for Entered {
+    fn from(entry: &RoomEntry) -> Self {
+        let direct = entry.kind == RoomKind::Direct;
+        Self { room: entry.id, at: (entry.version, entry.last_seq), direct }
+    }
 }
 
 /// The initial state of a v1 session, read in one snapshot after the hello arrived.
@@ -192,8 +210,8 @@ pub struct WelcomeData {
     pub time: Timestamp,
     /// The limits of this server.
     pub limits: LimitsBody,
-    /// Every room that the user is in.
-    pub rooms: Vec<RoomEntry>,
+    /// The user's rooms, and how many direct rooms are not among them.
+    pub rooms: RoomList,
     /// The rooms that the client holds, and up to which version; without versions if its epoch is another.
     pub held: Vec<(RoomId, Option<Version>)>,
 }

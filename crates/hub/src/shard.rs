@@ -8,7 +8,7 @@
 //! parts       poll ← connection ← socket, run_queues ← slots; typing ← room_table; environment, jobs, store_reads,
 //!             entry_reads, hello_window, watches, broadcast, revocations, drain
 //!
-//! behaviour   state ← flush ← closing ← entries, presence ← membership ← hello, delivery, read_results
+//! behaviour   state ← flush ← closing ← entries, presence ← membership ← unlisted ← hello, delivery, read_results
 //!                   ← requests ← attach, service, maintenance ← turn ← event_loop
 //! ```
 
@@ -46,6 +46,7 @@ mod store_reads;
 mod tests;
 mod turn;
 mod typing;
+mod unlisted;
 mod watches;
 
 pub(crate) use environment::{Environment, Ports};

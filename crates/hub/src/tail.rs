@@ -19,8 +19,8 @@ pub struct EncodedChange {
     pub last_seq: Seq,
     /// The classic dialect's frame; none for a change that dialect does not know.
     pub classic: Option<Bytes>,
-    /// In a direct room, the only user whose classic sessions are sent it: the receiver.
-    pub classic_only: Option<UserId>,
+    /// In a direct room, the user who is not the author, and the only one whose classic sessions are sent it.
+    pub receiver: Option<UserId>,
     /// The v1 dialect's frame.
     pub v1: Bytes,
     /// The whole message as catch-ups send it, where the v1 frame has only a part of it: after a reaction, until the
@@ -41,6 +41,11 @@ impl EncodedChange {
     #[must_use]
     pub fn position_before(&self) -> (Version, Seq) {
         (Version(self.version.0 - 1), Seq(self.last_seq.0 - u64::from(self.is_new)))
+    }
+
+    /// The two users of a direct room.
+    pub(crate) fn pair(&self) -> Option<[UserId; 2]> {
+        self.receiver.map(|receiver| [self.author, receiver])
     }
 
     /// The v1 frame inside of a catch-up, where messages are whole and have no `change`.
@@ -64,7 +69,7 @@ impl EncodedChange {
             version,
             last_seq,
             classic: None,
-            classic_only: None,
+            receiver: None,
             v1: Bytes::new(),
             whole: None,
             is_new: true,

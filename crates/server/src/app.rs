@@ -167,6 +167,11 @@ impl App {
         })
     }
 
+    /// A user has approached as many strangers as they may in a day.
+    pub(crate) fn record_too_many_strangers(&self) {
+        self.bounds.record("limits.strangers_per_day", self.config.limits.strangers_per_day as u64);
+    }
+
     /// The time.
     #[must_use]
     pub(crate) fn now(&self) -> Timestamp {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use teahouse_core::{ErrorCode, RoomEntry, RoomId, SessionId, UserId, Version};
-use teahouse_hub::AnswerPermit;
+use teahouse_core::{DirectsPosition, ErrorCode, RoomEntry, RoomId, SessionId, UserId, Version};
+use teahouse_hub::{AnswerPermit, Entered};
 use teahouse_protocol::v1::{
-    Cards, Changed, Changes, History, HistoryFrom, Marked, Members, PresenceNow, Request, RoomBody, Stored, Users,
-    own_reactions,
+    Cards, Changed, Changes, Directs, History, HistoryFrom, Marked, Members, Nothing, PresenceNow, Request, RoomBody,
+    Stored, Users, own_reactions,
 };
-use teahouse_store::{Membership, RoomError, SeqFrom};
+use teahouse_store::{Membership, MembershipChanged, RoomError, SeqFrom};
 
 use crate::app::App;
 use crate::errors::{ApiError, messages as texts};
@@ -24,9 +24,11 @@ use crate::use_cases::messages::read_changes::read_changes;
 use crate::use_cases::messages::read_history::read_history;
 use crate::use_cases::messages::send_message::{MessageDraft, begin_send};
 use crate::use_cases::presence::list_room_presence::{RoomPresence, list_room_presence};
+use crate::use_cases::rooms::answer_request::{accept, decline};
 use crate::use_cases::rooms::browse_rooms::browse_rooms;
 use crate::use_cases::rooms::change_membership::change_membership;
 use crate::use_cases::rooms::create_room::{RoomDraft, create_room};
+use crate::use_cases::rooms::list_directs::list_directs;
 use crate::use_cases::rooms::list_members::list_members;
 use crate::use_cases::rooms::mark_read::mark_read;
 use crate::use_cases::rooms::open_direct_room::open_direct_room;
@@ -48,8 +50,8 @@ pub(crate) struct RequestContext {
 pub(crate) struct Response {
     /// The response's `data`.
     pub body: Box<RawValue>,
-    /// The room that the sender entered with this request, at the version that the body has.
-    pub entered: Option<(RoomId, Version)>,
+    /// The room that the sender entered with this request, as the body has it.
+    pub entered: Option<Entered>,
     /// The place of a large body among the answers, until it is written.
     pub permit: Option<AnswerPermit>,
 }
@@ -112,6 +114,7 @@ async fn perform(app: &Arc<App>, context: RequestContext, request: Request) -> R
             let (cards, next) = browse_rooms(app, user, query.as_deref(), after).await?;
             Ok(respond(&Cards::new(&cards, next)))
         }
+        Request::Directs { after } => directs(app, user, after).await,
         Request::Create { kind, name, title } => {
             let draft = RoomDraft { owner: user, kind, name, title, requester: session };
             Ok(respond_entering(app, &create_room(app, draft).await?))
@@ -120,9 +123,11 @@ async fn perform(app: &Arc<App>, context: RequestContext, request: Request) -> R
             Ok(respond_room(app, &update_room(app, user, room, name.as_deref(), title.as_deref()).await?))
         }
         Request::Join { room } => {
-            Ok(respond_entering(app, &change_membership(app, user, room, Membership::Join, session).await?))
+            Ok(respond_entering(app, &change_membership(app, user, room, Membership::Join, session).await?.entry))
         }
         Request::Leave { room } => membership(app, user, room, Membership::Leave).await,
+        Request::Accept { room } => Ok(respond_entering(app, &accept(app, user, room, session).await?)),
+        Request::Decline { room } => Ok(decline(app, user, room).await.map(|()| respond(&Nothing {}))?),
         Request::Invite { room, user: guest } => membership(app, user, room, Membership::Invite(guest)).await,
         Request::Remove { room, user: member } => membership(app, user, room, Membership::Remove(member)).await,
         Request::Role { room, user: member, role } => membership(app, user, room, Membership::Role(member, role)).await,
@@ -160,6 +165,11 @@ async fn history(
     Ok(respond(&History::new(&page.messages, (page.has_more_before, page.has_more_after), &own)))
 }
 
+async fn directs(app: &App, user: UserId, after: Option<DirectsPosition>) -> Result<Response, ApiError> {
+    let (rooms, next) = list_directs(app, user, after).await?;
+    Ok(respond(&Directs::new(&rooms, next, |user| app.live.is_online(user))))
+}
+
 /// Over a socket the hub sends the changes as envelopes between `catch_up` and `caught_up`; this is the single response.
 async fn changes(app: &App, user: UserId, room: RoomId, since: Version) -> Result<Response, ApiError> {
     let changes = read_changes(app, user, room, since).await.map_err(hide_room)?;
@@ -177,7 +187,8 @@ async fn presence(app: &App, user: UserId, room: RoomId) -> Result<Response, Api
 }
 
 async fn membership(app: &App, actor: UserId, room: RoomId, change: Membership) -> Result<Response, ApiError> {
-    Ok(respond_room(app, &change_membership(app, actor, room, change, None).await?))
+    let MembershipChanged { entry, pending } = change_membership(app, actor, room, change, None).await?;
+    Ok(respond(&RoomBody::new(&entry, |user| app.live.is_online(user)).with_pending(pending)))
 }
 
 fn respond<T: Serialize>(body: &T) -> Response {
@@ -189,7 +200,7 @@ fn respond_room(app: &App, entry: &RoomEntry) -> Response {
 }
 
 fn respond_entering(app: &App, entry: &RoomEntry) -> Response {
-    Response { entered: Some((entry.id, entry.version)), ..respond_room(app, entry) }
+    Response { entered: Some(entry.into()), ..respond_room(app, entry) }
 }
 
 /// Over a socket the hub responds `not_found` for every room of which the user is not a member; so does HTTP.

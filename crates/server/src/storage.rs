@@ -29,6 +29,7 @@ impl Storage {
             queue_max: config.store.queue_max,
             group_max: config.store.group_max,
             reads_max: config.store.reads_max,
+            strangers_per_day: config.limits.strangers_per_day,
             ..SqliteOptions::new(&config.server.data)
         };
         let (writes_max, reads_max) = (config.store.queue_max as u64, config.store.reads_max as u64);

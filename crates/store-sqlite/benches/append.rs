@@ -98,6 +98,7 @@ fn text(user: u64, destination: Destination) -> Append {
         content: "x".repeat(CONTENT_BYTES),
         kind: MessageKind::Text,
         reply_to: None,
+        from_site: false,
         address: Some([127, 0, 0, 1].into()),
         now: now(),
     }

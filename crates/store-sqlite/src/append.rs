@@ -56,6 +56,10 @@ pub(crate) fn append(group: &mut Group<'_>, prepared: &Prepared) -> Result<Appen
             let Destination::Direct(peer) = append.destination else {
                 return Err(JobError::Refused(AppendError::NotFound));
             };
+            if !append.from_site {
+                let approached = direct::approach(group, append.sender, peer, append.now)?;
+                approached.map_err(|wait| JobError::Refused(AppendError::TooManyStrangers(wait)))?;
+            }
             direct::create(group, append.sender, peer, append.now)?
         }
         // A message that was accepted once is answered the same for ever, whatever the sender is allowed now.
@@ -76,7 +80,8 @@ pub(crate) fn append(group: &mut Group<'_>, prepared: &Prepared) -> Result<Appen
     let Some(message_id) = insert(group, prepared, &next, &mentions)? else {
         return earlier(group.conn, append)?.ok_or(JobError::Refused(AppendError::Conflict));
     };
-    direct::list(group, &room, unlisted)?;
+    direct::list(group, &room, unlisted, append)?;
+    direct::accept_by_writing(group, &room, append.sender, append.now)?;
     group.set_room(next);
     let message = Message {
         id: message_id,

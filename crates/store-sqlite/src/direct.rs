@@ -1,14 +1,17 @@
-//! Direct rooms: opening, creating, listing. A user's list shows one when it has a message or that user opened it.
+//! Direct rooms: opening, creating, listing. A user's list shows one when it has a message or that user opened it. A
+//! stranger's direct room is a request until it is answered.
 
-use rusqlite::{Connection, params};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::limits::UNREAD_MAX;
 use teahouse_core::{Change, RoomEntry, RoomId, Seq, SessionId, Timestamp, UserId};
-use teahouse_store::{Conversation, DirectRoom, DirectRoomError, OpenDirectError};
+use teahouse_store::{Append, Conversation, DirectRoom, DirectRoomError, OpenDirectError};
 
-use crate::entries;
 use crate::group::{Group, Room};
 use crate::row::{self, Sql, get, id};
 use crate::writer::JobError;
+use crate::{entries, strangers};
 
 /// How many rooms of a user one snapshot reads: those of a welcome.
 const ROOMS_MAX: u32 = 500;
@@ -33,13 +36,33 @@ pub(crate) fn open(
     };
     let room = match existing {
         Some(room) => room,
-        None => create(group, user, peer, now)?,
+        None => {
+            approach(group, user, peer, now)?
+                .map_err(|wait| JobError::Refused(OpenDirectError::TooManyStrangers(wait)))?;
+            create(group, user, peer, now)?
+        }
     };
+    if answer_of(group.conn, room.id, user)? == Some(Answer::Declined) {
+        set_answer(group, room.id, user, Answer::Pending)?;
+        return Ok(entries::publish(group, &room, user, now, requester)?);
+    }
     if room.last_seq > Seq(0) || is_opened(group, &room, user)? {
         return Ok(entries::in_group(group, &room, user, now)?);
     }
     set_opened(group, &room, user)?;
     Ok(entries::publish(group, &room, user, now, requester)?)
+}
+
+/// Counts that a user begins a direct room, if they are a stranger to the other one. Otherwise how long they have to wait;
+/// then nothing is written.
+pub(crate) fn approach(group: &mut Group<'_>, user: UserId, peer: UserId, now: Timestamp) -> Sql<Result<(), Duration>> {
+    if strangers::is_stranger(group, user, peer)? {
+        if let Some(wait) = strangers::must_wait(group, user, now)? {
+            return Ok(Err(wait));
+        }
+        strangers::count_approach(group, user, now)?;
+    }
+    Ok(Ok(()))
 }
 
 /// Creates the direct room of two users who have none yet.
@@ -70,13 +93,117 @@ pub(crate) fn unlisted(group: &Group<'_>, room: &Room, now: Timestamp) -> Sql<Ve
     Ok(unlisted)
 }
 
-/// Lists the room for these members, and publishes their entries before its first message.
-pub(crate) fn list(group: &mut Group<'_>, room: &Room, unlisted: Vec<(UserId, RoomEntry)>) -> Sql<()> {
-    for (user, entry) in unlisted {
+/// Lists the room for these members, and publishes their entries before its first message. To a user to whom the sender
+/// is a stranger, and who did not open the room, it is a request.
+pub(crate) fn list(group: &mut Group<'_>, room: &Room, unlisted: Vec<(UserId, RoomEntry)>, append: &Append) -> Sql<()> {
+    for (user, mut entry) in unlisted {
+        if user != append.sender && !append.from_site && strangers::is_stranger(group, append.sender, user)? {
+            set_answer(group, room.id, user, Answer::Pending)?;
+            entry.request = true;
+        }
         set_opened(group, room, user)?;
         group.publish(room, Change::Entry { user, entry: Box::new(entry), requester: None })?;
     }
     Ok(())
+}
+
+// ── Requests ──
+
+/// A member's answer to the other member of a direct room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    /// Nobody asked.
+    None,
+    /// A stranger's request waits for it.
+    Pending,
+    /// The member wrote there, or accepted.
+    Accepted,
+    /// The member declined the request.
+    Declined,
+}
+
+impl Answer {
+    const ALL: [Self; 4] = [Self::None, Self::Pending, Self::Accepted, Self::Declined];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+            Self::Declined => "declined",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|answer| answer.as_str() == word)
+    }
+}
+
+/// A member's answer in a direct room; `None` for a user who is not a member.
+pub(crate) fn answer_of(conn: &Connection, room: RoomId, user: UserId) -> Sql<Option<Answer>> {
+    conn.prepare_cached("SELECT answer FROM members WHERE room = ?1 AND user = ?2")?
+        .query_row(params![id(room.0), id(user.0)], |row| row::named(row, 0, Answer::parse))
+        .optional()
+}
+
+fn set_answer(group: &mut Group<'_>, room: RoomId, user: UserId, answer: Answer) -> Sql<()> {
+    group.conn.prepare_cached("UPDATE members SET answer = ?3 WHERE room = ?1 AND user = ?2")?.execute(params![
+        id(room.0),
+        id(user.0),
+        answer.as_str()
+    ])?;
+    if answer == Answer::Accepted {
+        group.note_accepted(room, user);
+    }
+    Ok(())
+}
+
+/// The sender of a message in a direct room accepts it by writing there. Where that answers a request, the sender's
+/// entry is published before the message; `room` is as it was until then.
+pub(crate) fn accept_by_writing(group: &mut Group<'_>, room: &Room, sender: UserId, now: Timestamp) -> Sql<()> {
+    if room.pair.is_none() || group.has_accepted(room.id, sender) {
+        return Ok(());
+    }
+    match answer_of(group.conn, room.id, sender)? {
+        Some(Answer::Accepted) => group.note_accepted(room.id, sender),
+        Some(Answer::Pending | Answer::Declined) => {
+            set_answer(group, room.id, sender, Answer::Accepted)?;
+            entries::publish(group, room, sender, now, None)?;
+        }
+        Some(Answer::None) => set_answer(group, room.id, sender, Answer::Accepted)?,
+        None => {}
+    }
+    Ok(())
+}
+
+/// Accepts a request. `None` when the user is not a member.
+pub(crate) fn accept(
+    group: &mut Group<'_>,
+    room: &Room,
+    user: UserId,
+    now: Timestamp,
+    requester: Option<SessionId>,
+) -> Sql<Option<RoomEntry>> {
+    Ok(match answer_of(group.conn, room.id, user)? {
+        None => None,
+        Some(Answer::None | Answer::Accepted) => Some(entries::in_group(group, room, user, now)?),
+        Some(Answer::Pending | Answer::Declined) => {
+            set_answer(group, room.id, user, Answer::Accepted)?;
+            Some(entries::publish(group, room, user, now, requester)?)
+        }
+    })
+}
+
+/// Declines a request. Returns whether there is one.
+pub(crate) fn decline(group: &mut Group<'_>, room: &Room, user: UserId) -> Sql<bool> {
+    match answer_of(group.conn, room.id, user)? {
+        Some(Answer::Pending) => {
+            set_answer(group, room.id, user, Answer::Declined)?;
+            group.publish(room, Change::Declined { user })?;
+            Ok(true)
+        }
+        answer => Ok(answer == Some(Answer::Declined)),
+    }
 }
 
 fn is_opened(group: &Group<'_>, room: &Room, user: UserId) -> Sql<bool> {

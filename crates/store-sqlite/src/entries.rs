@@ -26,7 +26,7 @@ macro_rules! select_entries {
                      WHERE s.user = mine.user AND s.room = 0 AND s.kind = 'mute' AND s.until > ?1)
                  OR EXISTS (SELECT 1 FROM sanctions s
                      WHERE s.user = mine.user AND s.room = r.id AND s.kind = 'mute' AND s.until > ?1),
-                 p.id, p.username, p.nickname, p.avatar, theirs.read_seq, mine.user
+                 p.id, p.username, p.nickname, p.avatar, theirs.read_seq, mine.user, mine.answer = 'pending'
              FROM members mine
              JOIN rooms r ON r.id = mine.room
              LEFT JOIN users p ON p.id = iif(r.user_low = mine.user, r.user_high, r.user_low)
@@ -55,18 +55,17 @@ fn read_entry(row: &Row<'_>) -> Sql<(UserId, RoomEntry)> {
         peer: if direct { Some((row::profile(row, 11)?, Seq(get(row, 15)?))) } else { None },
         last_message: None,
         reads: Vec::new(),
+        request: row.get(17)?,
     };
     Ok((UserId(get(row, 16)?), entry))
 }
 
-/// All rooms that a user's list shows, ordered by id.
-pub(crate) fn rooms_of(conn: &Connection, user: UserId, now: Timestamp) -> Sql<Vec<RoomEntry>> {
+/// These rooms as a member of all of them sees them, ordered by id.
+pub(crate) fn of_rooms(conn: &Connection, rooms: &[RoomId], user: UserId, now: Timestamp) -> Sql<Vec<RoomEntry>> {
     let found = read(
         conn,
-        select_entries!(
-            "mine.user = ?3 AND (r.kind <> 'direct' OR r.last_seq > 0 OR mine.opened = 1) ORDER BY mine.room"
-        ),
-        params![now.0, UNREAD_MAX, id(user.0)],
+        select_entries!("mine.user = ?3 AND mine.room IN (SELECT value FROM json_each(?4)) ORDER BY mine.room"),
+        params![now.0, UNREAD_MAX, id(user.0), row::id_list(rooms.iter().map(|room| room.0))],
     )?;
     Ok(found.into_iter().map(|(_, entry)| entry).collect())
 }
@@ -81,7 +80,7 @@ fn of_member(conn: &Connection, room: RoomId, user: UserId, now: Timestamp) -> S
     Ok(found.into_iter().next().map(|(_, entry)| entry))
 }
 
-/// One room as each of these members sees it, ordered by user id.
+/// One room as each of these members sees it who did not decline it, ordered by user id.
 pub(crate) fn of_members(
     conn: &Connection,
     room: RoomId,
@@ -90,7 +89,10 @@ pub(crate) fn of_members(
 ) -> Sql<Vec<(UserId, RoomEntry)>> {
     read(
         conn,
-        select_entries!("mine.room = ?3 AND mine.user IN (SELECT value FROM json_each(?4)) ORDER BY mine.user"),
+        select_entries!(
+            "mine.room = ?3 AND mine.user IN (SELECT value FROM json_each(?4)) AND mine.answer <> 'declined'
+             ORDER BY mine.user"
+        ),
         params![now.0, UNREAD_MAX, id(room.0), row::id_list(users.iter().map(|user| user.0))],
     )
 }
@@ -144,7 +146,7 @@ pub(crate) fn publish_some_of(
         group.conn,
         select_entries!(
             "mine.user = ?3 AND mine.room > ?4 AND mine.room <= ?5 \
-             AND (r.kind <> 'direct' OR r.last_seq > 0 OR mine.opened = 1) ORDER BY mine.room"
+             AND mine.answer <> 'declined' AND (r.kind <> 'direct' OR r.last_seq > 0 OR mine.opened = 1) ORDER BY mine.room"
         ),
         params![now.0, UNREAD_MAX, id(user.0), id(after.0), through],
     )?;

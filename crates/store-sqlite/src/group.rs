@@ -65,6 +65,8 @@ pub(crate) struct WriterCache {
     /// Former members: a message of theirs comes too late, and they know that the room exists.
     left: HashSet<(RoomId, UserId)>,
     pairs: HashMap<(UserId, UserId), RoomId>,
+    /// Members of direct rooms who have written there, or accepted.
+    accepted: HashSet<(RoomId, UserId)>,
 }
 
 impl WriterCache {
@@ -73,7 +75,7 @@ impl WriterCache {
     }
 
     fn keep_bounded(&mut self) {
-        let sets = [self.members.len(), self.left.len()];
+        let sets = [self.members.len(), self.left.len(), self.accepted.len()];
         let maps = [self.rooms.len(), self.users.len(), self.pairs.len()];
         if maps.iter().chain(&sets).any(|len| *len > CACHED_MAX) {
             self.clear();
@@ -84,15 +86,17 @@ impl WriterCache {
 /// One transaction of the writer, shared by its jobs.
 pub(crate) struct Group<'a> {
     pub(crate) conn: &'a Connection,
+    /// Strangers whom a user may approach in a day.
+    pub(crate) strangers_per_day: usize,
     cache: &'a mut WriterCache,
     changed_rooms: HashSet<RoomId>,
     commits: Vec<Commit>,
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(conn: &'a Connection, cache: &'a mut WriterCache) -> Self {
+    pub(crate) fn new(conn: &'a Connection, cache: &'a mut WriterCache, strangers_per_day: usize) -> Self {
         cache.keep_bounded();
-        Self { conn, cache, changed_rooms: HashSet::new(), commits: Vec::new() }
+        Self { conn, strangers_per_day, cache, changed_rooms: HashSet::new(), commits: Vec::new() }
     }
 
     /// A room as it is in this group. All reads of a room's counters in a write go through here.
@@ -172,6 +176,16 @@ impl<'a> Group<'a> {
     pub(crate) fn forget_member(&mut self, room: RoomId, user: UserId) {
         self.cache.members.remove(&(room, user));
         self.cache.left.insert((room, user));
+    }
+
+    /// Whether a member of a direct room is known to have accepted it.
+    pub(crate) fn has_accepted(&self, room: RoomId, user: UserId) -> bool {
+        self.cache.accepted.contains(&(room, user))
+    }
+
+    /// A member of a direct room wrote there, or accepted: for good.
+    pub(crate) fn note_accepted(&mut self, room: RoomId, user: UserId) {
+        self.cache.accepted.insert((room, user));
     }
 
     /// A member's role in a room.

@@ -3,64 +3,149 @@
 
 use rusqlite::params;
 use teahouse_core::permission::{may_invite, may_own, may_remove};
-use teahouse_core::{Change, LOBBY, Role, RoomEntry, RoomKind, UserId};
-use teahouse_store::{Membership, MembershipChange, RoomError};
+use teahouse_core::{Change, LOBBY, Role, RoomEntry, RoomId, RoomKind, SessionId, Timestamp, UserId};
+use teahouse_store::{Membership, MembershipChange, MembershipChanged, RoomError};
 
 use crate::actor::{RoomActor, room_actor};
 use crate::group::{Group, Room};
-use crate::row::{self, Sql, id};
+use crate::row::{self, Sql, get, id};
+use crate::strangers::Standing;
 use crate::writer::JobError;
-use crate::{entries, rooms};
+use crate::{direct, entries, rooms, strangers};
 
 type Outcome = Result<(), JobError<RoomError>>;
 
 /// Changes a membership. Returns the room as the actor sees it afterwards, or saw it last.
-pub(crate) fn change(group: &mut Group<'_>, change: &MembershipChange) -> Result<RoomEntry, JobError<RoomError>> {
+pub(crate) fn change(
+    group: &mut Group<'_>,
+    change: &MembershipChange,
+) -> Result<MembershipChanged, JobError<RoomError>> {
     let Some(actor) = room_actor(group, change.room, change.actor)? else {
         return Err(JobError::Refused(RoomError::NotFound));
     };
     if !actor.enabled {
         return Err(JobError::Refused(RoomError::Forbidden));
     }
+    let mut pending = false;
     match change.what {
         Membership::Join => join(group, &actor, change)?,
-        Membership::Leave => return leave(group, &actor, change),
-        Membership::Invite(user) => invite(group, &actor, change, user)?,
+        Membership::Leave => return Ok(MembershipChanged { entry: leave(group, &actor, change)?, pending }),
+        Membership::Invite(user) => pending = invite(group, &actor, change, user)?,
         Membership::Remove(user) => remove(group, &actor, change, user)?,
         Membership::Role(user, role) => give_role(group, &actor, change, user, role)?,
     }
-    Ok(entries::in_group(group, &actor.room, change.actor, change.now)?)
+    Ok(MembershipChanged { entry: entries::in_group(group, &actor.room, change.actor, change.now)?, pending })
 }
 
 fn join(group: &mut Group<'_>, actor: &RoomActor, change: &MembershipChange) -> Outcome {
     // Only members see a room that is not public.
-    if actor.is_member() { Ok(()) } else { add_member(group, actor, change, change.actor) }
+    if actor.is_member() { Ok(()) } else { add_member(group, &actor.room, change, change.actor) }
 }
 
-fn invite(group: &mut Group<'_>, actor: &RoomActor, change: &MembershipChange, user: UserId) -> Outcome {
+/// Invites a user. Returns whether the invite waits for an answer, since the actor is a stranger to them.
+fn invite(
+    group: &mut Group<'_>,
+    actor: &RoomActor,
+    change: &MembershipChange,
+    user: UserId,
+) -> Result<bool, JobError<RoomError>> {
     if !may_invite(&actor.permissions, actor.room.kind) {
         return Err(JobError::Refused(RoomError::Forbidden));
     }
     if group.role_in(change.room, user)?.is_some() {
-        return Ok(());
+        return Ok(false);
     }
     if group.user(user)?.is_none_or(|user| user.disabled) {
         return Err(JobError::Refused(RoomError::NotFound));
     }
-    add_member(group, actor, change, user)
+    if strangers::is_stranger(group, change.actor, user)? {
+        invite_as_stranger(group, &actor.room, change, user)?;
+        return Ok(true);
+    }
+    add_member(group, &actor.room, change, user)?;
+    Ok(false)
+}
+
+/// One invite waits for a user and a room, whoever repeats it; and a declined one does not come again.
+fn invite_as_stranger(group: &mut Group<'_>, room: &Room, change: &MembershipChange, user: UserId) -> Outcome {
+    if strangers::standing(group.conn, user, room.id)?.is_some() {
+        return Ok(());
+    }
+    if let Some(wait) = strangers::must_wait(group, change.actor, change.now)? {
+        return Err(JobError::Refused(RoomError::TooManyStrangers(wait)));
+    }
+    strangers::count_approach(group, change.actor, change.now)?;
+    strangers::add_invite(group.conn, user, room.id, change.actor, change.now)?;
+    if let Some(invite) = strangers::invites_of(group.conn, user, Some(room.id))?.pop() {
+        group.publish(room, Change::Invited { user, invite: Box::new(invite) })?;
+    }
+    Ok(())
+}
+
+/// Accepts an invite, or the request of a direct room.
+pub(crate) fn accept(
+    group: &mut Group<'_>,
+    room: RoomId,
+    user: UserId,
+    now: Timestamp,
+    requester: Option<SessionId>,
+) -> Result<RoomEntry, JobError<RoomError>> {
+    let room = must_answer(group, room, user)?;
+    if room.kind == RoomKind::Direct {
+        return direct::accept(group, &room, user, now, requester)?.ok_or(JobError::Refused(RoomError::NotFound));
+    }
+    if group.role_in(room.id, user)?.is_none() {
+        if strangers::standing(group.conn, user, room.id)? != Some(Standing::Pending) {
+            return Err(JobError::Refused(RoomError::NotFound));
+        }
+        let change = MembershipChange { room: room.id, actor: user, what: Membership::Join, now, requester };
+        add_member(group, &room, &change, user)?;
+    }
+    Ok(entries::in_group(group, &room, user, now)?)
+}
+
+/// Declines an invite, or the request of a direct room.
+pub(crate) fn decline(group: &mut Group<'_>, room: RoomId, user: UserId) -> Result<(), JobError<RoomError>> {
+    let room = must_answer(group, room, user)?;
+    if room.kind == RoomKind::Direct {
+        let declined = direct::decline(group, &room, user)?;
+        return if declined { Ok(()) } else { Err(JobError::Refused(RoomError::NotFound)) };
+    }
+    match strangers::standing(group.conn, user, room.id)? {
+        None => return Err(JobError::Refused(RoomError::NotFound)),
+        Some(Standing::Declined) => {}
+        Some(Standing::Pending) => {
+            strangers::decline_invite(group.conn, user, room.id)?;
+            group.publish(&room, Change::Declined { user })?;
+        }
+    }
+    Ok(())
+}
+
+/// The room that a user answers to.
+fn must_answer(group: &mut Group<'_>, room: RoomId, user: UserId) -> Result<Room, JobError<RoomError>> {
+    let enabled = group.user(user)?.is_some_and(|user| !user.disabled);
+    let room = group.room(room)?.ok_or(JobError::Refused(RoomError::NotFound))?;
+    if enabled { Ok(room) } else { Err(JobError::Refused(RoomError::Forbidden)) }
 }
 
 /// The read mark starts at the room's head. The first member of an empty room owns it.
-fn add_member(group: &mut Group<'_>, actor: &RoomActor, change: &MembershipChange, user: UserId) -> Outcome {
+fn add_member(group: &mut Group<'_>, room: &Room, change: &MembershipChange, user: UserId) -> Outcome {
     if rooms::is_in_too_many(group.conn, user)? {
         return Err(JobError::Refused(RoomError::TooMany));
     }
-    let room = &actor.room;
+    strangers::remove_invite(group.conn, user, room.id)?;
     let role = if rooms::member_count(group.conn, room.id)? == 0 { Role::Owner } else { Role::Member };
     group
         .conn
-        .prepare_cached("INSERT INTO members (room, user, role, read_seq) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![id(room.id.0), id(user.0), role.as_str(), id(room.last_seq.0)])?;
+        .prepare_cached("INSERT INTO members (room, user, role, read_seq, private) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![
+            id(room.id.0),
+            id(user.0),
+            role.as_str(),
+            id(room.last_seq.0),
+            room.kind == RoomKind::Private
+        ])?;
     Ok(publish_entry(group, room, change, user)?)
 }
 

@@ -26,6 +26,8 @@ pub struct SqliteOptions {
     /// The length of the log at which the writer pauses until it can restart it, since a checkpoint beside a busy
     /// writer may never reach the end. 256 MiB.
     pub wal_bytes_max: u64,
+    /// Strangers whom a user may approach in a day. 20.
+    pub strangers_per_day: usize,
     /// How long the writer waits for another program that holds the database before it refuses. 2 s.
     pub busy_timeout: Duration,
     /// Called when the disk failed in such a way that nobody can know what is durable. The default prints the reason
@@ -47,6 +49,7 @@ impl SqliteOptions {
             reads_max: 4096,
             checkpoint_bytes: 32 * 1024 * 1024,
             wal_bytes_max: 256 * 1024 * 1024,
+            strangers_per_day: teahouse_core::limits::STRANGERS_PER_DAY,
             busy_timeout: Duration::from_secs(2),
             on_fatal: Arc::new(|why| {
                 use io::Write as _;

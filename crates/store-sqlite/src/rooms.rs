@@ -47,11 +47,10 @@ pub(crate) fn create(group: &mut Group<'_>, new: &NewRoom) -> Result<RoomEntry, 
             new.now.0
         ])?;
     let room = RoomId(row::number(group.conn.last_insert_rowid()));
-    group.conn.prepare_cached("INSERT INTO members (room, user, role) VALUES (?1, ?2, ?3)")?.execute(params![
-        id(room.0),
-        id(new.owner.0),
-        Role::Owner.as_str()
-    ])?;
+    group
+        .conn
+        .prepare_cached("INSERT INTO members (room, user, role, private) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![id(room.0), id(new.owner.0), Role::Owner.as_str(), new.kind == RoomKind::Private])?;
     let room = group.room(room)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     let pieces = room_search::pieces(&row::key(&new.name), &row::key(&new.title));
     set_pieces(group, &room, &BTreeSet::new(), &pieces)?;

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 
 use async_trait::async_trait;
 use teahouse_core::{
-    MessageId, Profile, Role, RoomCard, RoomEntry, RoomId, Seq, SessionId, Timestamp, TokenKey, TokenMark, User,
-    UserId, UserRole, Version,
+    DirectsPosition, MessageId, Profile, Role, RoomCard, RoomEntry, RoomId, RoomList, Seq, SessionId, Timestamp,
+    TokenKey, TokenMark, User, UserId, UserRole, Version,
 };
 use teahouse_store::*;
 use tokio::sync::oneshot;
@@ -17,8 +17,8 @@ use crate::queue::PushError;
 use crate::row::Sql;
 use crate::writer::{JobError, Write};
 use crate::{
-    SqliteStore, accounts, api_keys, append, changes, direct, entries, membership, messages, read_marks, room_search,
-    rooms, row, site_users, tokens, user_search,
+    SqliteStore, accounts, api_keys, append, changes, direct, entries, membership, messages, read_marks, room_list,
+    room_search, rooms, row, site_users, tokens, user_search,
 };
 
 impl SqliteStore {
@@ -287,16 +287,26 @@ impl Messages for SqliteStore {
 
 #[async_trait]
 impl Rooms for SqliteStore {
-    async fn rooms_of(&self, user: UserId, now: Timestamp) -> Result<Vec<RoomEntry>, StoreError> {
-        self.read(move |conn| entries::rooms_of(conn, user, now)).await
+    async fn rooms_of(&self, query: RoomListQuery) -> Result<RoomList, StoreError> {
+        self.read(move |conn| room_list::rooms_of(conn, &query)).await
     }
 
-    async fn welcome(&self, user: UserId, now: Timestamp) -> Result<Option<(User, Vec<RoomEntry>)>, StoreError> {
+    async fn welcome(&self, query: RoomListQuery) -> Result<Option<(User, RoomList)>, StoreError> {
         let read = move |conn: &rusqlite::Connection| {
-            let Some(found) = row::user(conn, user)? else { return Ok(None) };
-            Ok(Some((found, entries::rooms_of(conn, user, now)?)))
+            let Some(found) = row::user(conn, query.user)? else { return Ok(None) };
+            Ok(Some((found, room_list::rooms_of(conn, &query)?)))
         };
         self.readers.read_small(read).await
+    }
+
+    async fn directs(
+        &self,
+        user: UserId,
+        after: Option<DirectsPosition>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<(Vec<RoomEntry>, Option<DirectsPosition>), StoreError> {
+        self.read(move |conn| room_list::directs(conn, user, after, limit, now)).await
     }
 
     async fn room_entry(&self, room: RoomId, user: UserId, now: Timestamp) -> Result<RoomEntry, RoomError> {
@@ -339,8 +349,22 @@ impl Rooms for SqliteStore {
         self.write(move |group| rooms::update(group, room, actor, (name.as_deref(), title.as_deref()), now)).await
     }
 
-    async fn change_membership(&self, change: MembershipChange) -> Result<RoomEntry, RoomError> {
+    async fn change_membership(&self, change: MembershipChange) -> Result<MembershipChanged, RoomError> {
         self.write(move |group| membership::change(group, &change)).await
+    }
+
+    async fn accept(
+        &self,
+        room: RoomId,
+        user: UserId,
+        now: Timestamp,
+        requester: Option<SessionId>,
+    ) -> Result<RoomEntry, RoomError> {
+        self.write(move |group| membership::accept(group, room, user, now, requester)).await
+    }
+
+    async fn decline(&self, room: RoomId, user: UserId) -> Result<(), RoomError> {
+        self.write(move |group| membership::decline(group, room, user)).await
     }
 
     async fn members(

@@ -88,6 +88,10 @@ async fn new_user(store: &SqliteStore, name: &str) -> UserId {
     store.create_user(new).await.unwrap().profile.id
 }
 
+fn list_query(user: UserId, now: Timestamp) -> RoomListQuery {
+    RoomListQuery { user, directs_max: 200, named: Vec::new(), now }
+}
+
 fn text(sender: UserId, content: &str) -> Append {
     Append {
         destination: Destination::Room(LOBBY),
@@ -96,6 +100,7 @@ fn text(sender: UserId, content: &str) -> Append {
         content: content.to_owned(),
         kind: MessageKind::Text,
         reply_to: None,
+        from_site: false,
         address: None,
         now: Timestamp(0),
     }

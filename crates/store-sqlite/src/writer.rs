@@ -97,6 +97,7 @@ pub(crate) struct Writer {
     checkpointer: Checkpointer,
     cache: WriterCache,
     group_max: usize,
+    strangers_per_day: usize,
     metrics: StoreMetrics,
     on_fatal: Arc<dyn Fn(&str) + Send + Sync>,
     stopped: bool,
@@ -120,6 +121,7 @@ impl Writer {
             checkpointer,
             cache: WriterCache::default(),
             group_max: options.group_max.max(1),
+            strangers_per_day: options.strangers_per_day,
             metrics: options.metrics.common.clone(),
             on_fatal: Arc::clone(&options.on_fatal),
             stopped: false,
@@ -196,7 +198,7 @@ impl Writer {
     fn transact(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Commit>, GroupError> {
         let run = |sql| self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
         run("BEGIN IMMEDIATE").map_err(group_error)?;
-        let mut group = Group::new(&self.conn, &mut self.cache);
+        let mut group = Group::new(&self.conn, &mut self.cache, self.strangers_per_day);
         for job in jobs {
             match catch_unwind(AssertUnwindSafe(|| job.run(&mut group))) {
                 Ok(done) => done.map_err(group_error)?,

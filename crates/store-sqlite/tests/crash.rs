@@ -48,6 +48,7 @@ async fn write_until_the_end(directory: &Path, round: &str) {
                     content: "x".repeat(100),
                     kind: MessageKind::Text,
                     reply_to: None,
+                    from_site: false,
                     address: None,
                     now: Timestamp(0),
                 };

@@ -1,5 +1,7 @@
 //! Direct rooms, which the classic dialect calls conversations.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use teahouse_core::{Profile, RoomEntry, RoomId, Seq, SessionId, Timestamp, UserId};
 
@@ -9,7 +11,9 @@ use crate::StoreError;
 #[async_trait]
 pub trait Conversations: Send + Sync {
     /// The direct room of two users, created when there is none: the same room from either side, also when both ask
-    /// at once. A user's list shows it when it has a message or when that user opened it. `requester` is that of
+    /// at once. A user's list shows it when it has a message or when that user opened it; to open a request that the user
+    /// declined makes it a request again. To create one with a user to whom one is a stranger counts as approaching them.
+    /// `requester` is that of
     /// [`teahouse_core::Change::Entry`].
     async fn open_direct(
         &self,
@@ -38,6 +42,9 @@ pub enum OpenDirectError {
     /// There is no such peer.
     #[error("no such user")]
     NotFound,
+    /// The user has approached as many strangers as they may in a day; they may go on after this time.
+    #[error("too many strangers in a day")]
+    TooManyStrangers(Duration),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -90,6 +90,8 @@ pub struct Append {
     pub kind: MessageKind,
     /// The message that it answers, in the same room.
     pub reply_to: Option<MessageId>,
+    /// It comes from the site's backend, which is no stranger to anybody.
+    pub from_site: bool,
     /// The sender's address, kept for moderators only.
     pub address: Option<IpAddr>,
     /// The time. The room's last time is used when that is later, so that times never decrease.
@@ -140,6 +142,9 @@ pub enum AppendError {
     /// The sender is the receiver.
     #[error("a user cannot write to themselves")]
     Oneself,
+    /// The sender has approached as many strangers as they may in a day; they may go on after this time.
+    #[error("too many strangers in a day")]
+    TooManyStrangers(Duration),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

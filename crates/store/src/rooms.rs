@@ -1,26 +1,43 @@
 //! Rooms: creating and finding them, their members and read marks, and how each member sees them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use teahouse_core::{Profile, Role, RoomCard, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp, User, UserId};
+use teahouse_core::{
+    DirectsPosition, Profile, Role, RoomCard, RoomEntry, RoomId, RoomKind, RoomList, Seq, SessionId, Timestamp, User,
+    UserId,
+};
 
 use crate::{PageLimit, StoreError};
 
 /// Rooms of all kinds, and their members.
 #[async_trait]
 pub trait Rooms: Send + Sync {
-    /// All rooms of a user as this user sees them, ordered by id; a direct room only if it has a message or this
-    /// user opened it. One snapshot, a constant number of queries. `now` decides whether a mute is in force.
-    async fn rooms_of(&self, user: UserId, now: Timestamp) -> Result<Vec<RoomEntry>, StoreError>;
+    /// The rooms of a user as this user sees them: all public and private ones, and of the direct ones those that the
+    /// query selects; a direct room counts only if it has a message or this user opened it, and did not decline it. With
+    /// the invites that wait for the user. One snapshot, a constant
+    /// number of queries.
+    async fn rooms_of(&self, query: RoomListQuery) -> Result<RoomList, StoreError>;
 
     /// The initial state of a session, from one snapshot: the user, and their rooms as [`Rooms::rooms_of`] returns
     /// them. `None` when there is no such user.
-    async fn welcome(&self, user: UserId, now: Timestamp) -> Result<Option<(User, Vec<RoomEntry>)>, StoreError>;
+    async fn welcome(&self, query: RoomListQuery) -> Result<Option<(User, RoomList)>, StoreError>;
+
+    /// A page of a user's direct rooms after this position, requests last and newest message first, at most `limit`, and the position of
+    /// the next page if there is one. A constant number of queries.
+    async fn directs(
+        &self,
+        user: UserId,
+        after: Option<DirectsPosition>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<(Vec<RoomEntry>, Option<DirectsPosition>), StoreError>;
 
     /// One room as a member sees it. `Forbidden` when the room is public and the user is not a member.
     async fn room_entry(&self, room: RoomId, user: UserId, now: Timestamp) -> Result<RoomEntry, RoomError>;
 
     /// One room as each of these members sees it, ordered by user id, from one snapshot and in a constant number of
-    /// queries. Users who are not members are left out.
+    /// queries. Users who are not members, or declined the request of a direct room, are left out.
     async fn room_entries(
         &self,
         room: RoomId,
@@ -53,10 +70,26 @@ pub trait Rooms: Send + Sync {
     ) -> Result<RoomEntry, RoomError>;
 
     /// Changes a membership. Returns the room as the actor sees it afterwards; an actor who left gets it as they saw
-    /// it last. A change that is in effect already succeeds and changes nothing. When the last owner leaves, the
+    /// it last. The invite of a stranger waits for an answer; the same one again changes nothing, also after the user
+    /// declined it. A change that is in effect already succeeds and changes nothing. When the last owner leaves, the
     /// member with the highest role becomes owner; a user who joins an empty room becomes its owner. To leave a room
     /// without being a member is `NotFound`.
-    async fn change_membership(&self, change: MembershipChange) -> Result<RoomEntry, RoomError>;
+    async fn change_membership(&self, change: MembershipChange) -> Result<MembershipChanged, RoomError>;
+
+    /// Accepts an invite, whose inviter must still be in the room, or the request of a direct room. Returns the room as
+    /// the user sees it afterwards; a member gets it as it is. `NotFound` when there is nothing to accept.
+    async fn accept(
+        &self,
+        room: RoomId,
+        user: UserId,
+        now: Timestamp,
+        requester: Option<SessionId>,
+    ) -> Result<RoomEntry, RoomError>;
+
+    /// Declines an invite, or the request of a direct room, which is not listed any more until the user opens it or
+    /// writes in it; only the user learns of it. To decline again changes nothing. `NotFound` when there is nothing to
+    /// decline.
+    async fn decline(&self, room: RoomId, user: UserId) -> Result<(), RoomError>;
 
     /// The members of a room with ids above `after`, ordered by id, within `limit`, and whether there are more.
     /// Everybody sees those of a public room, only members those of any other.
@@ -75,6 +108,19 @@ pub trait Rooms: Send + Sync {
     /// beyond the head. The sink receives a commit when the mark moved. A user who is not a member has no mark:
     /// nothing moves, and the answer is 0.
     async fn mark_read(&self, room: RoomId, user: UserId, seq: Option<Seq>) -> Result<ReadMark, StoreError>;
+}
+
+/// A query for a user's list of rooms.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomListQuery {
+    /// The user.
+    pub user: UserId,
+    /// How many direct rooms are listed: those with the newest messages, requests after all others.
+    pub directs_max: u32,
+    /// Direct rooms that are listed besides.
+    pub named: Vec<RoomId>,
+    /// The time, which decides whether a mute is in force.
+    pub now: Timestamp,
 }
 
 /// A room to create. The caller checks name and title.
@@ -109,6 +155,15 @@ pub struct MembershipChange {
     pub requester: Option<SessionId>,
 }
 
+/// A membership was changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MembershipChanged {
+    /// The room as the actor sees it.
+    pub entry: RoomEntry,
+    /// The actor is a stranger to the user whom they invited, and the invite waits for an answer.
+    pub pending: bool,
+}
+
 /// The kind of a change of a membership.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Membership {
@@ -139,6 +194,9 @@ pub enum RoomError {
     /// The user is in as many rooms as a user can be.
     #[error("in too many rooms")]
     TooMany,
+    /// The actor has approached as many strangers as they may in a day; they may go on after this time.
+    #[error("too many strangers in a day")]
+    TooManyStrangers(Duration),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -134,6 +134,8 @@ impl Workload {
                 for user in self.context.users[1..].iter().filter(|_| *kind == "private") {
                     if self.random.one_in(2) {
                         device.request(RequestBody::Invite { room, user: user.id }).await?;
+                        // They do not know each other yet, so the invite waits.
+                        self.context.http.request(user, RequestBody::Accept { room }).await;
                     }
                 }
             }

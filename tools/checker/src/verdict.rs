@@ -128,6 +128,8 @@ impl About {
             | RequestBody::Sync { room, .. }
             | RequestBody::Join { room }
             | RequestBody::Leave { room }
+            | RequestBody::Accept { room }
+            | RequestBody::Decline { room }
             | RequestBody::Presence { room, .. } => self.room == Some(*room) && self.is_on(user, device),
             RequestBody::Invite { room, user: subject } | RequestBody::Remove { room, user: subject } => {
                 self.room == Some(*room) && self.user == Some(*subject)

@@ -210,7 +210,10 @@ impl DeviceView {
                 self.room(*room)?.typing.clone_from(users);
                 Ok(())
             }
-            ServerBody::System { .. } | ServerBody::User(_) | ServerBody::Published { .. } => Ok(()),
+            ServerBody::System { .. }
+            | ServerBody::User(_)
+            | ServerBody::Invited { .. }
+            | ServerBody::Published { .. } => Ok(()),
         }
     }
 
@@ -310,7 +313,10 @@ impl DeviceView {
                     };
                 }
             }
-            RequestBody::Join { .. } | RequestBody::Create { .. } | RequestBody::Open { .. } => {
+            RequestBody::Join { .. }
+            | RequestBody::Create { .. }
+            | RequestBody::Open { .. }
+            | RequestBody::Accept { .. } => {
                 let entry: Entry = read(data)?;
                 // A member of the room receives its changes as events; for others, this is the first entry.
                 if !self.rooms.contains_key(&entry.id) {

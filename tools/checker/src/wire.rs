@@ -72,6 +72,10 @@ pub enum RequestBody {
     Leave { room: u64 },
     /// Adds a user to a room.
     Invite { room: u64, user: u64 },
+    /// Accepts an invite, or the request of a direct room.
+    Accept { room: u64 },
+    /// Declines an invite, or the request of a direct room.
+    Decline { room: u64 },
     /// Changes a room's title.
     Update { room: u64, title: String },
     /// Removes a user from a room.
@@ -143,8 +147,10 @@ pub enum ServerBody {
     OnlineCount { count: u64 },
     /// A new or changed room entry.
     Room(Entry),
-    /// The user is no longer a member.
+    /// The user is no longer a member, or declined an invite.
     Removed { room: u64 },
+    /// A stranger invites the user to a room.
+    Invited { inviter: UserRef },
     /// The request succeeded. The content depends on the request.
     Ack(Value),
     /// The request was refused.
@@ -360,6 +366,7 @@ const V1_TYPES: &[&str] = &[
     "online_count",
     "room",
     "removed",
+    "invited",
     "user",
     "system",
     "ack",

@@ -10,8 +10,8 @@ use teahouse_core::{
     UserRole, Version,
 };
 use teahouse_store::{
-    Destination, Edit, Membership, MembershipChange, PageLimit, ProfileChange, Reaction, RoomHistoryQuery, SeqFrom,
-    Store,
+    Destination, Edit, Membership, MembershipChange, PageLimit, ProfileChange, Reaction, RoomHistoryQuery,
+    RoomListQuery, SeqFrom, Store,
 };
 
 use crate::fixture::*;
@@ -74,6 +74,9 @@ impl Listener {
                 }
                 self.views.insert((user, room), *entry);
             }
+            Change::Invited { .. } => {}
+            // The entry of an invited user does not exist yet.
+            Change::Declined { user } => drop(self.views.remove(&(user, room))),
             Change::Left { user, members } => {
                 assert!(self.views.remove(&(user, room)).is_some());
                 for (_, view) in self.of_room(room) {
@@ -117,7 +120,8 @@ impl Listener {
         for user in users {
             let mine = self.views.iter().filter(|((of, _), _)| of == user);
             let seen: Vec<_> = mine.map(|(_, view)| self.seen(*user, view)).collect();
-            assert_eq!(store.rooms_of(*user, at(0)).await.unwrap(), seen, "as {user} sees it");
+            let query = RoomListQuery { user: *user, directs_max: 200, named: Vec::new(), now: at(0) };
+            assert_eq!(store.rooms_of(query).await.unwrap().rooms, seen, "as {user} sees it");
             for room in seen.iter().map(|entry| entry.id) {
                 let query =
                     RoomHistoryQuery { room, from: SeqFrom::After(Seq(0)), limit: PageLimit::of_entries(100_000) };
@@ -136,7 +140,7 @@ async fn act(store: &dyn Store, rng: &mut Rng, users: &[UserId], rooms: &[RoomId
     let destination = if rng.usize(..4) == 0 { Destination::Direct(other) } else { Destination::Room(room) };
     let content = format!("{} @person{}", word(rng), rng.usize(..users.len() + 2));
     let message = if messages.is_empty() { MessageId(0) } else { pick(rng, messages) };
-    let _ = match rng.usize(..13) {
+    let _ = match rng.usize(..14) {
         0..=4 => store.append(text(actor, destination, &content)).await.is_ok(),
         5 => store.edit_message(Edit { message, actor, content, now }).await.is_ok(),
         6 => store.delete_message(None, message, actor).await.is_ok(),
@@ -158,6 +162,8 @@ async fn act(store: &dyn Store, rng: &mut Rng, users: &[UserId], rooms: &[RoomId
             };
             store.change_membership(MembershipChange { room, actor, what, now, requester: None }).await.is_ok()
         }
+        12 if rng.usize(..3) == 0 => store.decline(room, actor).await.is_ok(),
+        12 => store.accept(room, actor, now, None).await.is_ok(),
         11 => match rng.usize(..3) {
             0 => store.open_direct(actor, other, now, None).await.is_ok(),
             1 => store.update_room(room, actor, None, Some(content), now).await.is_ok(),

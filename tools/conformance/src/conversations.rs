@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use teahouse_core::{Audience, LOBBY, RoomId, Seq, UserId, Version};
-use teahouse_store::{Conversation, Destination, DirectRoomError, OpenDirectError, PageLimit, ReadMark};
+use teahouse_core::{Audience, LOBBY, MoreDirects, RoomId, RoomKind, Seq, UserId, Version};
+use teahouse_store::{Append, Conversation, Destination, DirectRoomError, OpenDirectError, PageLimit, ReadMark};
 
 use crate::fixture::*;
 
@@ -32,7 +32,7 @@ pub(crate) async fn p5_two_first_messages_at_once_make_one_conversation_with_bot
         assert_eq!(fixture.direct(user, peer).await, one.room);
     }
     let audiences: Vec<_> = fixture.sink.commits().into_iter().map(|commit| commit.audience).collect();
-    assert_eq!(audiences.len(), 4, "two entries and two messages");
+    assert_eq!(audiences.len(), 5, "two entries and two messages, and the entry of the one who answers a request");
     assert!(audiences.iter().all(|a| matches!(a, Audience::Direct(pair) if pair[0].id == amy && pair[1].id == bob)));
     assert_eq!(audiences[0].peer_of(amy).unwrap().id, bob);
 }
@@ -207,4 +207,59 @@ pub(crate) async fn p2_a_long_private_message_is_stored_whole_with_its_preview(f
     let conversation = only_conversation(&fixture, bob).await;
     assert_eq!((conversation.last_message, conversation.unread), (Some((long, at(0))), 1));
     assert_eq!(fixture.sink.new_messages(conversation.room).len(), 1);
+}
+
+pub(crate) async fn the_newest_direct_rooms_are_listed_and_the_others_counted_and_paged(fixture: Fixture) {
+    let amy = fixture.new_user().await;
+    let cellar = fixture.room(amy, RoomKind::Private, "cellar").await;
+    let mut rooms = Vec::new();
+    for number in 0..5 {
+        let peer = fixture.new_user().await;
+        let append = Append { now: at(number), ..text(amy, Destination::Direct(peer), "hello") };
+        let room = fixture.store.append(append).await.unwrap().room;
+        fixture.store.append(Append { now: at(number), ..text(peer, Destination::Room(room), "hi") }).await.unwrap();
+        rooms.push(room);
+    }
+    // The second becomes the newest; the third is read.
+    fixture.store.append(Append { now: at(9), ..text(amy, Destination::Room(rooms[1]), "news") }).await.unwrap();
+    fixture.store.mark_read(rooms[2], amy, None).await.unwrap();
+    let newest_first = [rooms[1], rooms[4], rooms[3], rooms[2], rooms[0]];
+    let sorted = |mut rooms: Vec<RoomId>| {
+        rooms.sort_unstable();
+        rooms
+    };
+    for (directs_max, named, shown, unread) in [
+        (0, vec![], 0, 4),
+        (2, vec![], 2, 2),
+        (2, vec![rooms[1], rooms[2]], 2, 2),
+        (4, vec![], 4, 1),
+        (4, vec![cellar], 4, 1),
+    ] {
+        let list = fixture.list_of(amy, directs_max, &named).await;
+        let mut expected = [&[LOBBY, cellar][..], &newest_first[..shown]].concat();
+        expected.extend(named.iter().filter(|room| newest_first[shown..].contains(room)));
+        assert_eq!(list.rooms.iter().map(|entry| entry.id).collect::<Vec<_>>(), sorted(expected.clone()));
+        let others = 7 - expected.len() as u32;
+        assert_eq!(
+            list.more_directs,
+            Some(MoreDirects { rooms: others, unread, requests: 0 }),
+            "{directs_max} {named:?}"
+        );
+    }
+    let (mut paged, mut after) = (Vec::new(), None);
+    loop {
+        let (page, next) = fixture.store.directs(amy, after, 2, at(0)).await.unwrap();
+        for entry in &page {
+            assert_eq!(*entry, fixture.entry(entry.id, amy).await);
+        }
+        paged.extend(page.iter().map(|entry| entry.id));
+        after = next;
+        if after.is_none() {
+            break;
+        }
+        assert_eq!(page.len(), 2);
+    }
+    assert_eq!(paged, newest_first);
+    let nobody = fixture.store.directs(UserId(99), None, 2, at(0)).await.unwrap();
+    assert_eq!(nobody, (Vec::new(), None));
 }

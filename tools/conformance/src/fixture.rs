@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use fastrand::Rng;
 use teahouse_core::{
-    Message, MessageId, MessageKind, RoomEntry, RoomId, RoomKind, SessionId, Timestamp, TokenKey, TokenMark, UserId,
-    Version,
+    Message, MessageId, MessageKind, RoomEntry, RoomId, RoomKind, RoomList, SessionId, Timestamp, TokenKey, TokenMark,
+    UserId, Version,
 };
 use teahouse_store::{
-    Append, Appended, CatchUpBounds, ChangeError, CommitSink, Destination, Edit, Membership, MembershipChange, NewRoom,
-    NewUser, PageLimit, Reaction, RoomError, Store,
+    Append, Appended, CatchUpBounds, ChangeError, CommitSink, Destination, Edit, Membership, MembershipChange,
+    MembershipChanged, NewRoom, NewUser, PageLimit, Reaction, RoomError, RoomListQuery, Store,
 };
 
 use crate::RecordingSink;
@@ -69,11 +69,26 @@ impl Fixture {
         room
     }
 
-    /// Changes a membership.
+    /// Changes a membership. Where an invite waits for an answer, the user accepts it.
     pub async fn membership(&self, room: RoomId, actor: UserId, what: Membership) -> Result<RoomEntry, RoomError> {
-        self.store
-            .change_membership(MembershipChange { room, actor, what, now: at(0), requester: Some(REQUESTER) })
-            .await
+        match (self.change_membership(room, actor, what).await?, what) {
+            (MembershipChanged { pending: true, .. }, Membership::Invite(user)) => {
+                self.store.accept(room, user, at(0), None).await?;
+                self.store.room_entry(room, actor, at(0)).await
+            }
+            (changed, _) => Ok(changed.entry),
+        }
+    }
+
+    /// Changes a membership, and lets an invite wait.
+    pub async fn change_membership(
+        &self,
+        room: RoomId,
+        actor: UserId,
+        what: Membership,
+    ) -> Result<MembershipChanged, RoomError> {
+        let change = MembershipChange { room, actor, what, now: at(0), requester: Some(REQUESTER) };
+        self.store.change_membership(change).await
     }
 
     /// Opens the direct room of two users.
@@ -83,11 +98,19 @@ impl Fixture {
 
     /// All rooms of a user, as they see them.
     pub async fn rooms_of(&self, user: UserId) -> Vec<RoomEntry> {
-        let rooms = self.store.rooms_of(user, at(0)).await.unwrap();
-        let welcomed = self.store.welcome(user, at(0)).await.unwrap();
+        let list = self.list_of(user, u32::MAX, &[]).await;
+        assert_eq!(list.more_directs, None);
+        list.rooms
+    }
+
+    /// The list of a user's rooms, with this many direct ones and those that are named.
+    pub async fn list_of(&self, user: UserId, directs_max: u32, named: &[RoomId]) -> RoomList {
+        let query = RoomListQuery { user, directs_max, named: named.to_vec(), now: at(0) };
+        let list = self.store.rooms_of(query.clone()).await.unwrap();
+        let welcomed = self.store.welcome(query).await.unwrap();
         let known = self.store.user(user).await.unwrap();
-        assert_eq!(welcomed, known.map(|known| (known, rooms.clone())), "the welcome has the same rooms");
-        rooms
+        assert_eq!(welcomed, known.map(|known| (known, list.clone())), "the welcome has the same rooms");
+        list
     }
 
     /// A room as one of its members sees it.
@@ -163,6 +186,7 @@ pub fn text(sender: UserId, destination: Destination, content: &str) -> Append {
         content: content.to_owned(),
         kind: MessageKind::Text,
         reply_to: None,
+        from_site: false,
         address: None,
         now: at(0),
     }

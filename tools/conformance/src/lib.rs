@@ -18,6 +18,7 @@ mod messages;
 mod recording;
 mod rooms;
 mod site;
+mod strangers;
 mod users;
 
 pub use fixture::*;
@@ -29,6 +30,16 @@ pub use recording::{MessageCommit, RecordingSink};
 macro_rules! with_all_rules {
     ($make:path, $($arguments:tt)*) => {
         $make! { [$($arguments)*]
+        strangers: [
+            a_strangers_invite_waits_until_it_is_accepted,
+            a_declined_invite_does_not_come_again_but_from_a_friend,
+            who_shares_a_private_room_or_was_written_to_is_no_stranger,
+            a_strangers_direct_room_is_a_request_until_it_is_answered,
+            a_declined_request_is_hidden_from_its_addressee_alone,
+            requests_come_after_conversations_and_are_counted_apart,
+            new_strangers_are_bounded_in_a_day_also_after_a_restart,
+            the_bound_of_rooms_counts_at_accept_and_old_invites_give_way,
+        ]
         messages: [
             a_message_is_stored_as_sent_and_published_as_stored,
             h11_the_senders_address_is_never_published,
@@ -115,6 +126,7 @@ macro_rules! with_all_rules {
             a_room_with_oneself_or_an_unknown_user_is_refused,
             only_its_two_members_see_a_direct_room,
             conversations_come_newest_first,
+            the_newest_direct_rooms_are_listed_and_the_others_counted_and_paged,
             p3_p4_unread_is_derived_from_the_read_mark_and_the_preview_from_the_messages,
             p11_a_read_mark_never_goes_back_and_never_beyond_the_head,
             p11_reading_own_messages_moves_the_mark_over_no_others,

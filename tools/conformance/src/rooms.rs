@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use teahouse_core::limits::{READS_MEMBERS_MAX, ROOMS_PER_USER_MAX};
 use teahouse_core::{Audience, Change, LOBBY, Role, RoomId, RoomKind, Seq, Timestamp, UserId, UserRole, Version};
-use teahouse_store::{Destination, Membership, NewRoom, RoomError};
+use teahouse_store::{Destination, Membership, NewRoom, RoomError, RoomListQuery};
 
 use crate::fixture::*;
 
@@ -182,7 +182,7 @@ pub(crate) async fn a_direct_room_is_listed_with_its_first_message_or_for_the_op
     fixture.sink.clear();
     assert_eq!(fixture.store.open_direct(bob, amy, at(0), Some(REQUESTER)).await.unwrap(), seen);
     fixture.send(bob, Destination::Direct(amy), "ho").await;
-    assert_eq!(fixture.sink.commits().len(), 1, "only the message");
+    assert_eq!(fixture.sink.commits().len(), 2, "the answered request, and the message");
 }
 
 pub(crate) async fn a_first_direct_message_lists_the_room_for_both_before_the_message(fixture: Fixture) {
@@ -210,7 +210,8 @@ pub(crate) async fn an_entry_shows_a_mute_while_it_is_in_force(fixture: Fixture)
     let room = fixture.room(amy, RoomKind::Public, "tea").await;
     fixture.store.set_muted("person0", Some(at(10)), at(0)).await.unwrap();
     for (now, expect) in [(at(0), true), (at(9), true), (at(10), false)] {
-        let all = fixture.store.rooms_of(amy, now).await.unwrap();
+        let query = RoomListQuery { user: amy, directs_max: 200, named: Vec::new(), now };
+        let all = fixture.store.rooms_of(query).await.unwrap().rooms;
         assert_eq!(all.iter().map(|entry| entry.muted).collect::<Vec<_>>(), [expect; 2], "{now:?}");
         assert_eq!(fixture.store.room_entry(room, amy, now).await.unwrap().muted, expect);
     }

@@ -254,7 +254,7 @@ impl Cursor {
                 let frame = match reader.dialect {
                     Dialect::V1 => Some(&change.v1),
                     Dialect::Classic => {
-                        change.classic.as_ref().filter(|_| change.classic_only.is_none_or(|only| only == reader.user))
+                        change.classic.as_ref().filter(|_| change.receiver.is_none_or(|only| only == reader.user))
                     }
                 };
                 if let Some(frame) = frame {

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use teahouse_core::{RoomId, Version};
+use teahouse_core::{RoomId, Seq, Version};
 
 use super::Session;
 use crate::clock::MonotonicMs;
@@ -33,15 +33,34 @@ pub(crate) enum Phase {
     Live,
 }
 
+/// A room that a session enters.
+#[derive(Debug)]
+pub(super) struct Entering {
+    pub(super) room: RoomId,
+    /// The position of the entry.
+    pub(super) at: (Version, Seq),
+    pub(super) by: EnteredBy,
+}
+
+/// How a session enters a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum EnteredBy {
+    /// The answer to a request of the session is the entry.
+    Request,
+    /// The shard reads the entry and sends it.
+    Introduction,
+    /// The same, but the client has an entry already.
+    ShownIntroduction,
+}
+
 /// The state that only v1 sessions have.
 pub(crate) struct V1 {
     pub(crate) phase: Phase,
     pub(crate) attached_at: MonotonicMs,
     /// Rooms of the hello that are still to be caught up, in the client's order.
     pub(super) resumes: VecDeque<RoomId>,
-    /// Rooms that a request of this session entered. Nothing of such a room goes out before the request is answered
-    /// with the room's entry at this version.
-    pub(super) entering: Vec<(RoomId, Version)>,
+    /// Rooms that the session enters. Nothing of such a room goes out before its entry.
+    pub(super) entering: Vec<Entering>,
     /// Rooms of which a page of the past is being read, once for each page. Newer changes go out after the page.
     pub(super) reading: Vec<RoomId>,
     /// Rooms whose presence this session watches.
@@ -62,7 +81,7 @@ impl V1 {
 
     /// The rooms of which nothing may go out now. Nearly always there are none, and nothing is allocated.
     pub(super) fn held_rooms(&self) -> Vec<RoomId> {
-        self.entering.iter().map(|(room, _)| *room).chain(self.reading.iter().copied()).collect()
+        self.entering.iter().map(|entering| entering.room).chain(self.reading.iter().copied()).collect()
     }
 }
 

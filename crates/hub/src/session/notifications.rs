@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use teahouse_core::{Language, RoomId, Version};
+use teahouse_core::{Language, RoomId};
 
+use super::hello::Entering;
 use super::{Batch, Session};
 use crate::inbox::CoalesceKey;
 use crate::ports::Dialect;
@@ -97,12 +98,12 @@ impl Session {
         batch: &mut Batch,
     ) {
         let Some(queue) = &mut self.output.notifications else { return };
-        let entering: &[(RoomId, Version)] = self.v1.as_ref().map_or(&[], |v1| &v1.entering);
+        let entering: &[Entering] = self.v1.as_ref().map_or(&[], |v1| &v1.entering);
         let mut next = 0;
         while !batch.is_full()
             && let Some((key, _)) = queue.waiting.get(next)
         {
-            if key.member_room().is_some_and(|room| entering.iter().any(|(other, _)| *other == room)) {
+            if key.member_room().is_some_and(|room| entering.iter().any(|entering| entering.room == room)) {
                 next += 1;
             } else if let Some((_, frame)) = queue.waiting.remove(next) {
                 batch.push(frame);

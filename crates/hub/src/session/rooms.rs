@@ -1,8 +1,9 @@
 //! A session's rooms: the cursors it has, the rooms it is entering, reading or resuming. It decides nothing about
 //! membership: the store did.
 
-use teahouse_core::{RoomId, Version};
+use teahouse_core::{RoomId, Seq, Version};
 
+use super::hello::{EnteredBy, Entering};
 use super::{Cursor, Session};
 use crate::inbox::CoalesceKey;
 
@@ -42,6 +43,7 @@ impl Session {
         if let Some(v1) = &mut self.v1 {
             v1.resumes.retain(|other| *other != room);
             v1.reading.retain(|other| *other != room);
+            v1.entering.retain(|entering| entering.room != room || entering.by == EnteredBy::Request);
         }
         Some(self.cursors.remove(index))
     }
@@ -76,22 +78,43 @@ impl Session {
     /// room's entry at this version.
     pub(crate) fn begin_entering(&mut self, room: RoomId, version: Version) {
         if let Some(v1) = &mut self.v1 {
-            v1.entering.retain(|(other, _)| *other != room);
-            v1.entering.push((room, version));
+            v1.entering.retain(|entering| entering.room != room);
+            v1.entering.push(Entering { room, at: (version, Seq(0)), by: EnteredBy::Request });
         }
+    }
+
+    /// The session enters a direct room. Nothing of it goes out until the shard has read its entry, which is sent at this
+    /// position. `shown` is whether the client has it already, from the answer to a request.
+    pub(crate) fn begin_introduction(&mut self, room: RoomId, at: (Version, Seq), shown: bool) {
+        if let Some(v1) = &mut self.v1 {
+            let by = if shown { EnteredBy::ShownIntroduction } else { EnteredBy::Introduction };
+            v1.entering.push(Entering { room, at, by });
+        }
+    }
+
+    /// The entry of a room was read. If the room waited for that, returns the position at which the session is sent it, and
+    /// whether the client has the room already.
+    pub(crate) fn finish_introduction(&mut self, room: RoomId) -> Option<((Version, Seq), bool)> {
+        let v1 = self.v1.as_mut()?;
+        let is_it = |entering: &Entering| entering.room == room && entering.by != EnteredBy::Request;
+        let index = v1.entering.iter().position(is_it)?;
+        let entering = v1.entering.swap_remove(index);
+        Some((entering.at, entering.by == EnteredBy::ShownIntroduction))
     }
 
     /// A request was answered with a room's entry at this version. Returns whether the room waited for that answer.
     pub(crate) fn finish_entering(&mut self, room: RoomId, version: Version) -> bool {
         let Some(v1) = &mut self.v1 else { return false };
-        let index = v1.entering.iter().position(|entering| *entering == (room, version));
+        let index = v1.entering.iter().position(|entering| entering.room == room && entering.at.0 == version);
         index.map(|index| v1.entering.swap_remove(index)).is_some()
     }
 
     /// Whether the client will hold the room once it has read all replies that are queued now. A client that holds a
     /// room continues from its version and ignores that of any entry.
     pub(crate) fn client_holds(&self, room: RoomId) -> bool {
-        let is_entering = self.v1.as_ref().is_some_and(|v1| v1.entering.iter().any(|(other, _)| *other == room));
+        let is_entering = self.v1.as_ref().is_some_and(|v1| {
+            v1.entering.iter().any(|entering| entering.room == room && entering.by != EnteredBy::ShownIntroduction)
+        });
         self.is_in(room) && !is_entering && !self.has_pending(CoalesceKey::Membership(room))
     }
 

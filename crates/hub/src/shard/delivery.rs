@@ -14,10 +14,13 @@ impl Shard {
     pub(super) fn deliver(&mut self, batch: InboxBatch) {
         for delivery in batch.deliveries {
             match delivery {
+                // Only sessions that wait for their welcome keep those.
+                Delivery::Unlisted { .. } => {}
                 Delivery::RoomChange { room, change } => self.append_to_room(room, change),
                 Delivery::Notification(notification) => self.send_notification(&notification),
                 Delivery::Member { user, entry, requester } => self.add_member(user, &entry, requester),
                 Delivery::Left { room, user, members } => self.remove_member(room, user, members),
+                Delivery::Hidden { room, user } => self.hide_from(room, user),
                 Delivery::EntriesChanged(room) => self.mark_entry_changed(room),
                 Delivery::Typing { room, user, on } => self.rooms.set_typing(room, user, on, self.now),
             }
@@ -41,9 +44,12 @@ impl Shard {
 
     fn append_to_room(&mut self, id: RoomId, change: EncodedChange) {
         self.hello.note_head(id, (change.version, change.last_seq));
-        let receiver = change.classic_only.filter(|_| change.classic.is_some());
+        let receiver = change.receiver.filter(|_| change.classic.is_some());
         let attached =
             receiver.map_or_else(Vec::new, |user| self.attach_direct_cursors(user, id, change.position_before()));
+        if let Some(pair) = change.pair() {
+            self.introduce_to_pair(id, pair, change.position_before());
+        }
         if change.is_new {
             // The sender of a message is no longer typing it.
             self.rooms.set_typing(id, change.author, false, self.now);
@@ -57,6 +63,9 @@ impl Shard {
     fn skip_gap(&mut self, id: RoomId, receiver: Option<UserId>, gap: Gap) {
         self.hello.note_head(id, gap.head);
         let attached = receiver.map_or_else(Vec::new, |user| self.attach_direct_cursors(user, id, gap.before));
+        if let Some(pair) = gap.pair {
+            self.introduce_to_pair(id, pair, gap.before);
+        }
         self.rooms.skip_to(id, gap.head);
         self.mark_room_due(id, attached);
     }

@@ -73,12 +73,31 @@ impl Shard {
             let frame = text_frame(&v1::room(entry, |user| online.contains(user)));
             for index in self.v1_slots_of(*user) {
                 let session = &self.slots[index].session;
-                if session.is_live() && session.is_in(room) {
+                if session.is_live() && session.is_in(room) && !self.finish_introduction(index, entry) {
                     self.notify(index, CoalesceKey::Entry(room), frame.clone());
                 }
             }
         }
         let again = self.entries.finish(room);
         self.read_entries(room, &again);
+    }
+
+    /// A room's entry was read for a session. Returns whether the room waited for it; if so, it is sent, and the room's
+    /// changes after it.
+    fn finish_introduction(&mut self, index: usize, entry: &RoomEntry) -> bool {
+        let session = &mut self.slots[index].session;
+        let Some(((version, last_seq), _)) = session.finish_introduction(entry.id) else { return false };
+        // Marks that wait already go out after the entry, and a `removed` that waits before it.
+        session.take_pending(CoalesceKey::Entry(entry.id));
+        let removed = session.take_pending(CoalesceKey::Membership(entry.id));
+        // The client begins the room here, and is sent the changes that the entry knows already.
+        let entry = RoomEntry { version, last_seq, ..entry.clone() };
+        let online = &self.environment.online;
+        let frame = text_frame(&v1::room(&entry, |user| online.contains(user)));
+        let session = &mut self.slots[index].session;
+        removed.into_iter().for_each(|removed| session.reply(removed));
+        session.reply(frame);
+        self.mark_ready(index);
+        true
     }
 }

@@ -43,7 +43,7 @@ impl Shard {
         if !self.slots[index].session.is_awaiting_welcome() {
             return Vec::new();
         }
-        for entry in &data.rooms {
+        for entry in &data.rooms.rooms {
             self.enter_room(index, entry);
         }
         for (room, held) in &data.held {
@@ -55,7 +55,8 @@ impl Shard {
         for change in memberships {
             match change {
                 Delivery::Member { entry, requester, .. } => self.show_room(index, &entry, requester),
-                Delivery::Left { room, .. } => self.hide_room(index, room),
+                Delivery::Left { room, .. } | Delivery::Hidden { room, .. } => self.hide_room(index, room),
+                Delivery::Unlisted { room, before } => self.introduce(index, room, before),
                 _ => {}
             }
         }

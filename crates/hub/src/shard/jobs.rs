@@ -61,7 +61,7 @@ impl Jobs {
             }
             Err(_) => return Some(Err(())),
         };
-        if matches!(response.effect, Some(SessionEffect::EnterRoom(..))) {
+        if matches!(response.effect, Some(SessionEffect::EnterRoom(_))) {
             self.done.push(Done::Request(session, Ok(response)));
             return None;
         }
@@ -115,9 +115,10 @@ fn start(history: &dyn HistoryReader, read: &StoreRead) -> BoxFuture<Option<Read
 
 #[cfg(test)]
 mod tests {
-    use teahouse_core::{RoomId, Version};
+    use teahouse_core::{RoomId, Seq, Version};
 
     use super::*;
+    use crate::ports::Entered;
 
     #[test]
     fn a_future_is_polled_once_and_then_driven() {
@@ -135,7 +136,8 @@ mod tests {
     #[test]
     fn a_response_that_enters_a_room_waits_for_the_inbox() {
         let mut jobs = Jobs::default();
-        let effect = Some(SessionEffect::EnterRoom(RoomId(7), Version(1)));
+        let effect =
+            Some(SessionEffect::EnterRoom(Entered { room: RoomId(7), at: (Version(1), Seq(1)), direct: false }));
         let response = Response { effect, ..Response::default() };
         assert!(jobs.begin(SessionId(1), Box::pin(std::future::ready(response))).is_none());
         assert!(jobs.has_done());

@@ -8,9 +8,12 @@ use teahouse_protocol::v1;
 
 use super::state::Shard;
 use crate::inbox::{CoalesceKey, Delivery};
-use crate::ports::Dialect;
+use crate::ports::{Dialect, Entered};
 use crate::session::{Cursor, Phase};
 use crate::websocket::text_frame;
+
+/// The members of a direct room.
+const DIRECT_MEMBERS: u32 = 2;
 
 impl Shard {
     /// Gives a session a cursor in a room, unless it has one. Returns whether it did.
@@ -38,7 +41,18 @@ impl Shard {
         has_entered
     }
 
-    fn leave_room(&mut self, index: usize, room: RoomId) -> bool {
+    /// Gives a v1 session a cursor in a direct room.
+    pub(super) fn enter_direct(&mut self, index: usize, id: RoomId, at: (Version, Seq)) {
+        self.attach_cursor(index, id, at);
+        self.slots[index].session.mark_due(id);
+        if let Some(room) = self.rooms.get_mut(id)
+            && room.members == 0
+        {
+            room.members = DIRECT_MEMBERS;
+        }
+    }
+
+    pub(super) fn leave_room(&mut self, index: usize, room: RoomId) -> bool {
         let Some(cursor) = self.slots[index].session.remove_cursor(room) else { return false };
         let unanswered: Vec<String> = cursor.into_pending_requests().chain(self.stop_watching(index, room)).collect();
         for request in unanswered {
@@ -66,6 +80,8 @@ impl Shard {
         let has_entered = self.enter_room(index, entry);
         let session = &mut self.slots[index].session;
         let key = CoalesceKey::Membership(entry.id);
+        // An invite that still waits has been accepted elsewhere.
+        session.take_pending(CoalesceKey::Invite(entry.id));
         // A `removed` that still waits has to reach the client first: only after it does the client begin the
         // room at this entry, instead of going on from what it holds.
         let mut removed = if has_entered { session.take_pending(key) } else { None };
@@ -105,6 +121,17 @@ impl Shard {
         }
     }
 
+    /// A user declined the request of a direct room. They stay a member, and the other one learns nothing of it.
+    pub(super) fn hide_from(&mut self, room: RoomId, user: UserId) {
+        self.entries.read_again(room, user);
+        for index in self.v1_slots_of(user) {
+            if !self.keep_for_welcome(index, || Delivery::Hidden { room, user }) {
+                self.hide_room(index, room);
+                self.flush(index);
+            }
+        }
+    }
+
     /// Takes a v1 session out of a room, if it is in it.
     pub(super) fn hide_room(&mut self, index: usize, room: RoomId) {
         if self.leave_room(index, room) {
@@ -114,7 +141,7 @@ impl Shard {
     }
 
     /// Keeps a change of membership for a session that waits for its welcome. Returns whether nothing else is needed.
-    fn keep_for_welcome(&mut self, index: usize, change: impl FnOnce() -> Delivery) -> bool {
+    pub(super) fn keep_for_welcome(&mut self, index: usize, change: impl FnOnce() -> Delivery) -> bool {
         let waiting_max = self.environment.options.waiting_envelopes_max;
         let Some(v1) = &mut self.slots[index].session.v1 else { return false };
         match &mut v1.phase {
@@ -145,13 +172,25 @@ impl Shard {
         }
     }
 
-    /// A session's request was answered with a room's entry of this version. A room that was held for this answer is
-    /// released. Otherwise the answer is outdated by later changes of the membership. A client that does not hold the
+    /// A session's request was answered with a room's entry. A room that was held for this answer is released, and a
+    /// direct room that was not listed begins at it. Otherwise the answer is outdated by later changes of the membership. A client that does not hold the
     /// room would begin it at that entry, so it has to drop the room before it receives the right entry, or learns
     /// that it is not a member.
-    pub(super) fn finish_entering(&mut self, index: usize, room: RoomId, version: Version) {
+    pub(super) fn finish_entering(&mut self, index: usize, entered: Entered) {
+        let Entered { room, at, direct } = entered;
         let session = &mut self.slots[index].session;
-        if !session.finish_entering(room, version) && !session.client_holds(room) && session.is_live() {
+        if session.finish_entering(room, at.0) || session.client_holds(room) || !session.is_live() {
+            return;
+        }
+        if direct && (!session.is_in(room) || session.finish_introduction(room).is_some()) {
+            self.leave_room(index, room);
+            self.enter_direct(index, room, at);
+            // The user may have declined the room meanwhile.
+            let session = &mut self.slots[index].session;
+            session.begin_introduction(room, at, true);
+            let user = session.identity.user;
+            self.read_entries(room, &[user]);
+        } else {
             session.reply(text_frame(&v1::removed(room)));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use teahouse_core::RoomId;
+use teahouse_core::{RoomId, UserId};
 use teahouse_protocol::{classic, v1};
 
 use super::jobs::ReadResult;
@@ -32,7 +32,12 @@ impl Shard {
             }
             ReadResult::Entries(entries) => {
                 self.reads.finish(&read);
-                self.send_entries(read.room(), &entries);
+                if let StoreRead::Entries(room, users) = &read {
+                    let sees_it = |user: &UserId| entries.iter().any(|(member, _)| member == user);
+                    let others: Vec<UserId> = users.iter().copied().filter(|user| !sees_it(user)).collect();
+                    self.cancel_introductions(*room, &others);
+                    self.send_entries(*room, &entries);
+                }
             }
         }
     }

@@ -216,7 +216,7 @@ impl Shard {
         if session.closing {
             return;
         }
-        if let Some(SessionEffect::EnterRoom(..)) = &response.effect
+        if let Some(SessionEffect::EnterRoom(_)) = &response.effect
             && let Some(Phase::Welcoming { deferred_requests, .. }) = session.v1.as_mut().map(|v1| &mut v1.phase)
         {
             // The request followed a hello that was refused. Changes of the room come with the welcome.
@@ -242,7 +242,7 @@ impl Shard {
                 self.begin_deferred(index, deferred);
             }
             Some(SessionEffect::RenewToken(mark, good_for)) => self.renew(index, mark, good_for),
-            Some(SessionEffect::EnterRoom(room, version)) => self.finish_entering(index, room, version),
+            Some(SessionEffect::EnterRoom(entered)) => self.finish_entering(index, entered),
             Some(SessionEffect::FinishReading { .. }) | None => {}
         }
         // Written later in this turn, together with the envelope of the same commit.

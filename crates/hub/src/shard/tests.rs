@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use teahouse_core::{
-    AcceptOrder, LOBBY, Language, MessageId, Profile, Role, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp,
-    TokenKey, TokenMark, User, UserId, UserRole, Version,
+    AcceptOrder, LOBBY, Language, MessageId, Profile, Role, RoomEntry, RoomId, RoomKind, RoomList, Seq, SessionId,
+    Timestamp, TokenKey, TokenMark, User, UserId, UserRole, Version,
 };
 use teahouse_protocol::v1::LimitsBody;
 
@@ -55,7 +55,7 @@ impl RequestHandler for Server {
         }
         let member = Delivery::Member { user: AMY, entry: Arc::new(entry(TEA)), requester: Some(context.session) };
         self.0[0].push(&[member], &HubMetrics::default());
-        RequestOutcome::Pending(response(Some("joined"), SessionEffect::EnterRoom(TEA, Version(4))))
+        RequestOutcome::Pending(response(Some("joined"), SessionEffect::EnterRoom((&entry(TEA)).into())))
     }
 }
 
@@ -97,6 +97,7 @@ fn entry(room: RoomId) -> RoomEntry {
         peer: None,
         last_message: None,
         reads: Vec::new(),
+        request: false,
     }
 }
 
@@ -124,7 +125,7 @@ fn welcome_data() -> WelcomeData {
             envelopes_burst: 1,
             history_messages_max: 1,
         },
-        rooms: vec![entry(LOBBY)],
+        rooms: RoomList { rooms: vec![entry(LOBBY)], more_directs: None, invites: Vec::new() },
         held: Vec::new(),
     }
 }
@@ -218,7 +219,7 @@ fn the_answer_that_is_done_when_the_inbox_is_taken_waits_for_the_inbox() {
     let mut stage = Stage::open();
     let member = Delivery::Member { user: AMY, entry: Arc::new(entry(TEA)), requester: Some(SESSION) };
     stage.inbox.push(&[member], &HubMetrics::default());
-    let effect = Some(SessionEffect::EnterRoom(TEA, Version(4)));
+    let effect = Some(SessionEffect::EnterRoom((&entry(TEA)).into()));
     let response = Response { envelope: Some("joined".to_owned()), effect, permit: None };
     stage.shard.process_inbox(vec![Done::Request(SESSION, Ok(response))]);
     stage.run();

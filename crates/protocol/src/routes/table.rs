@@ -10,7 +10,8 @@ use crate::number::{Count, Number};
 use crate::schema;
 use crate::server_api::{self, OnlineNow, PostedBody, SiteUsers};
 use crate::v1::{
-    Cards, Changed, Changes, History, Marked, Members, OwnRooms, PresenceNow, RequestKind, RoomBody, Stored, Users,
+    Cards, Changed, Changes, Directs, History, Marked, Members, Nothing, OwnRooms, PresenceNow, RequestKind, RoomBody,
+    Stored, Users,
 };
 
 macro_rules! routes {
@@ -146,7 +147,10 @@ routes! {
             auth: Auth::None, rate: RateClass::Unlimited, tag: About, output: Output::Document,
             ..get("/api/v1/openapi.json", "This document.")
         };
-        ListRooms = Route { output: ok::<OwnRooms<'static>>(), ..get("/api/v1/rooms", "Every room of the caller.") };
+        ListRooms = Route {
+            output: ok::<OwnRooms<'static>>(),
+            ..get("/api/v1/rooms", "The rooms of the caller; of the direct ones the 200 with the newest messages.")
+        };
         GetRoom = Route { output: ok::<RoomBody<'static>>(), ..get("/api/v1/rooms/{room}", "A room of the caller.") };
 
         // ── The server API ──
@@ -183,6 +187,9 @@ routes! {
             errors: &[422], output: ok::<Cards<'static>>(),
             ..request(RequestKind::Rooms, get("/api/v1/rooms/browse", ""))
         };
+        ListDirects = Route {
+            output: ok::<Directs<'static>>(), ..request(RequestKind::Directs, get("/api/v1/directs", ""))
+        };
         UpdateRoom = Route {
             rate: RateClass::Sends, errors: &[403, 409], output: ok::<RoomBody<'static>>(),
             ..request(RequestKind::Update, patch("/api/v1/rooms/{room}", ""))
@@ -202,6 +209,14 @@ routes! {
         InviteMember = Route {
             errors: &[403, 409], output: ok::<RoomBody<'static>>(),
             ..request(RequestKind::Invite, put("/api/v1/rooms/{room}/members/{user}", ""))
+        };
+        AcceptRequest = Route {
+            errors: &[403, 409], output: ok::<RoomBody<'static>>(),
+            ..request(RequestKind::Accept, post("/api/v1/rooms/{room}/accept", ""))
+        };
+        DeclineRequest = Route {
+            errors: &[403], output: ok::<Nothing>(),
+            ..request(RequestKind::Decline, post("/api/v1/rooms/{room}/decline", ""))
         };
         RemoveMember = Route {
             errors: &[403, 409], output: ok::<RoomBody<'static>>(),

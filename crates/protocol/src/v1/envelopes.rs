@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use teahouse_core::{
-    CloseCode, ErrorCode, Language, Message, MessageChange, Profile, RoomEntry, RoomId, Seq, SessionId, Timestamp,
-    User, UserId, Version,
+    CloseCode, ErrorCode, Invite, Language, Message, MessageChange, Profile, RoomEntry, RoomId, RoomList, Seq,
+    SessionId, Timestamp, User, UserId, Version,
 };
 
-use super::bodies::{Beat, LimitsBody, MessageBody, OwnReactions, ReactionsChange, RoomBody};
+use super::bodies::{Beat, InviteBody, LimitsBody, MessageBody, OwnReactions, OwnRooms, ReactionsChange, RoomBody};
 use super::events::{self, OnlineCount};
 use crate::envelope::{event, response};
 use crate::person::PersonBody;
@@ -81,8 +81,8 @@ pub struct Welcome<'a> {
     pub limits: LimitsBody,
     /// The number of users online.
     pub online: u64,
-    /// Every room the user is in.
-    pub rooms: &'a [RoomEntry],
+    /// The user's rooms.
+    pub rooms: &'a RoomList,
 }
 
 /// `welcome`: the response to the `hello` of this reference.
@@ -97,7 +97,7 @@ pub fn welcome(id: Option<&str>, welcome: &Welcome<'_>, is_online: impl Fn(UserI
         token_expires_in_ms: welcome.token_expires_in_ms,
         limits: welcome.limits,
         online: OnlineCount { count: welcome.online },
-        rooms: welcome.rooms.iter().map(|entry| RoomBody::new(entry, &is_online)).collect(),
+        rooms: OwnRooms::new(welcome.rooms, is_online),
     };
     response("welcome", id, body)
 }
@@ -185,6 +185,12 @@ pub fn room(entry: &RoomEntry, is_online: impl Fn(UserId) -> bool) -> String {
 #[must_use]
 pub fn removed(room: RoomId) -> String {
     event("removed", events::Removed { room: room.0 })
+}
+
+/// `invited`: a stranger invites the caller to a room.
+#[must_use]
+pub fn invited(invite: &Invite) -> String {
+    event("invited", InviteBody::from(invite))
 }
 
 /// `user`: a user's name or picture changed.

@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
-use super::bodies::{LimitsBody, MessageBody, OwnReactions, OwnUser, ReactionsChange, RoomBody};
+use super::bodies::{InviteBody, LimitsBody, MessageBody, OwnReactions, OwnRooms, OwnUser, ReactionsChange, RoomBody};
 use crate::person::PersonBody;
 use crate::schema;
 use crate::time::Rfc3339;
@@ -33,6 +33,7 @@ events! {
     "online_count" => OnlineCount,
     "room" => RoomBody<'static>,
     "removed" => Removed,
+    "invited" => InviteBody<'static>,
     "user" => PersonBody<'static>,
     "system" => System<'static>,
     "goodbye" => Goodbye<'static>,
@@ -57,8 +58,9 @@ pub(crate) struct Welcome<'a> {
     pub limits: LimitsBody,
     /// The number of users online.
     pub online: OnlineCount,
-    /// Every room of the caller. A room that `hello` did not name is live from its `version` on.
-    pub rooms: Vec<RoomBody<'a>>,
+    /// The rooms of the caller.
+    #[serde(flatten)]
+    pub rooms: OwnRooms<'a>,
 }
 
 /// Distinct users online.

@@ -7,8 +7,9 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeOwned, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use teahouse_core::{MessageId, Role, RoomId, RoomKind, Seq, UserId, Version};
+use teahouse_core::{DirectsPosition, MessageId, Role, RoomId, RoomKind, Seq, UserId, Version};
 
+use super::bodies::read_position;
 use crate::number::{Count, Number};
 use crate::object::Object;
 use crate::schema::{MadeKindWord, RoleWord};
@@ -134,6 +135,42 @@ macro_rules! words {
 words! {
     RoomKind as MadeKindWord, "not a kind of room";
     Role as RoleWord, "not a role";
+}
+
+// ── A position in a list ──
+
+/// The `next` of a page of direct rooms, which a client sends back as it is.
+pub(super) struct Position(DirectsPosition);
+
+impl Field for DirectsPosition {
+    const KIND: FieldKind = FieldKind::Text;
+
+    type Wire = Position;
+
+    fn from_wire(Position(position): Position) -> Self {
+        position
+    }
+}
+
+impl<'de> Deserialize<'de> for Position {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        read_position(&text).map(Self).ok_or_else(|| D::Error::custom("not the next of a page"))
+    }
+}
+
+impl JsonSchema for Position {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "DirectsPosition".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[01]-[0-9]+-[0-9]+$" })
+    }
 }
 
 // ── The rooms of a returning client ──

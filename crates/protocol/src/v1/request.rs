@@ -12,10 +12,10 @@ use teahouse_core::limits::{
     ROOM_TITLE_CHARS_MAX,
 };
 use teahouse_core::text::longer_than;
-use teahouse_core::{MessageId, RoomId, RoomKind, Seq, UserId, Version};
+use teahouse_core::{DirectsPosition, MessageId, RoomId, RoomKind, Seq, UserId, Version};
 
 use super::bodies::{
-    Beat, Cards, Changed, History, Marked, Members, Nothing, PresenceNow, Renewed, RoomBody, Stored, Users,
+    Beat, Cards, Changed, Directs, History, Marked, Members, Nothing, PresenceNow, Renewed, RoomBody, Stored, Users,
 };
 use super::fields::{Field, FieldKind};
 use crate::schema::{EMOJI, EMOJI_CHARS_MAX, NOT_BLANK, VISIBLE, at_most_one_of};
@@ -263,6 +263,11 @@ requests! {
         /// The `next` of the page before.
         after: Option<RoomId>,
     }
+    /// Lists the caller's direct rooms, the newest message first.
+    "directs" => Directs -> [Directs<'static>] {
+        /// The `next` of the page before.
+        after: Option<DirectsPosition>,
+    }
     /// Creates a room, which the caller owns.
     #[schema("required" = ["kind", "name"])]
     "create" => Create -> [RoomBody<'static>] {
@@ -296,12 +301,22 @@ requests! {
         /// The room.
         room: RoomId,
     }
-    /// Adds a user to a room.
+    /// Adds a user to a room; the invite of a stranger waits for an answer.
     "invite" => Invite -> [RoomBody<'static>] {
         /// The room.
         room: RoomId,
         /// The user.
         user: UserId,
+    }
+    /// Accepts an invite to a room, or the request of a direct room.
+    "accept" => Accept -> [RoomBody<'static>] {
+        /// The room.
+        room: RoomId,
+    }
+    /// Declines an invite to a room, or the request of a direct room. Nobody else learns of it.
+    "decline" => Decline -> [Nothing] {
+        /// The room.
+        room: RoomId,
     }
     /// Removes a user from a room.
     "remove" => Remove -> [RoomBody<'static>] {

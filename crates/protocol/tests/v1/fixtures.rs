@@ -1,8 +1,8 @@
 //! Users, rooms and messages of the tests.
 
 use teahouse_core::{
-    LOBBY, Message, MessageId, MessageKind, Profile, Role, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp,
-    User, UserId, UserRole, Version,
+    Invite, LOBBY, Message, MessageId, MessageKind, Profile, Role, RoomCard, RoomEntry, RoomId, RoomKind, RoomList,
+    Seq, SessionId, Timestamp, User, UserId, UserRole, Version,
 };
 use teahouse_protocol::v1::{self, LimitsBody};
 
@@ -80,6 +80,7 @@ pub(crate) fn lobby() -> RoomEntry {
         peer: None,
         last_message: None,
         reads: Vec::new(),
+        request: false,
     }
 }
 
@@ -102,6 +103,11 @@ pub(crate) fn direct_room() -> RoomEntry {
     RoomEntry { id: RoomId(3), kind: RoomKind::Direct, name: None, members: 2, peer: Some((bob(), Seq(40))), ..lobby() }
 }
 
+pub(crate) fn invite() -> Invite {
+    let room = RoomCard { id: RoomId(7), name: "tea".into(), title: "All about tea".into(), members: 2 };
+    Invite { room, kind: RoomKind::Private, inviter: bob(), time: NOW }
+}
+
 pub(crate) const LIMITS: LimitsBody = LimitsBody {
     content_chars_max: 4000,
     frame_bytes_max: 65_536,
@@ -112,7 +118,7 @@ pub(crate) const LIMITS: LimitsBody = LimitsBody {
     history_messages_max: 100,
 };
 
-pub(crate) fn welcome<'a>(user: &'a User, rooms: &'a [RoomEntry]) -> v1::Welcome<'a> {
+pub(crate) fn welcome<'a>(user: &'a User, rooms: &'a RoomList) -> v1::Welcome<'a> {
     v1::Welcome {
         session: SessionId(4),
         epoch: "k3f",

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 use teahouse_core::{
-    CloseCode, ErrorCode, LOBBY, Language, Message, MessageChange, MessageId, MessageKind, Role, RoomCard, RoomId, Seq,
-    User, UserId, UserRole, Version,
+    CloseCode, ErrorCode, LOBBY, Language, Message, MessageChange, MessageId, MessageKind, MoreDirects, Role, RoomCard,
+    RoomId, RoomList, Seq, User, UserId, UserRole, Version,
 };
 use teahouse_protocol::classic;
 use teahouse_protocol::v1::*;
@@ -62,8 +62,16 @@ const DIRECT_ENTRY: &str = concat!(
     r#""avatar":"https://example.org/bob.png","online":true,"read_seq":40}}"#
 );
 
+const INVITE: &str = concat!(
+    r#"{"room":{"id":7,"kind":"private","name":"tea","title":"All about tea","members":2},"inviter":{"id":9,"#,
+    r#""username":"bob","nickname":"Bob","avatar":"https://example.org/bob.png"},"time":"2026-11-22T06:25:36.120Z"}"#
+);
+
 fn beginning() -> Vec<Golden> {
-    let entries = [fixtures::lobby(), fixtures::direct_room(), fixtures::private_room()];
+    let entries = vec![fixtures::lobby(), fixtures::direct_room(), fixtures::private_room()];
+    let more_directs = Some(MoreDirects { rooms: 3, unread: 5, requests: 2 });
+    let (list, empty) =
+        (RoomList { rooms: entries, more_directs, invites: vec![fixtures::invite()] }, RoomList::default());
     let amy = user();
     let admin = User { role: UserRole::Admin, ..user() };
     let limits = concat!(
@@ -75,17 +83,20 @@ fn beginning() -> Vec<Golden> {
         let times =
             r#""time":"2026-11-22T06:25:36.120Z","heartbeat_ms":25000,"token_expires_in_ms":86400000,"limits":"#;
         format!(
-            r#"{{"type":"welcome",{id}"data":{{"session":4,"epoch":"k3f","user":{user},{times}{limits},"online":{{"count":12}},"rooms":[{rooms}]}}}}"#
+            r#"{{"type":"welcome",{id}"data":{{"session":4,"epoch":"k3f","user":{user},{times}{limits},"online":{{"count":12}},"rooms":{rooms}}}}}"#
         )
     };
-    let rooms = format!("{LOBBY_ENTRY},{DIRECT_ENTRY},{}", private_entry());
+    let rooms = format!(
+        r#"[{LOBBY_ENTRY},{DIRECT_ENTRY},{}],"more_directs":{{"rooms":3,"unread":5,"requests":2}},"invites":[{INVITE}]"#,
+        private_entry()
+    );
     let own = own_reactions([(MessageId(81), "👍".into()), (MessageId(82), "❤️".into()), (MessageId(81), "茶".into())]);
     vec![
         golden(
-            welcome(Some("1"), &fixtures::welcome(&amy, &entries), |user| user == UserId(9)),
+            welcome(Some("1"), &fixtures::welcome(&amy, &list), |user| user == UserId(9)),
             expect(r#""id":"1","#, "user", &rooms),
         ),
-        golden(welcome(None, &fixtures::welcome(&admin, &[]), |_| false), expect("", "admin", "")),
+        golden(welcome(None, &fixtures::welcome(&admin, &empty), |_| false), expect("", "admin", "[]")),
         golden(
             catch_up(LOBBY, Version(1042), false),
             r#"{"type":"catch_up","data":{"room":1,"from":1042,"reset":false}}"#,
@@ -191,6 +202,7 @@ fn marks() -> Vec<Golden> {
 fn rooms() -> Vec<Golden> {
     let entry = |entry| room(&entry, |user| user == UserId(9));
     vec![
+        golden(invited(&fixtures::invite()), format!(r#"{{"type":"invited","data":{INVITE}}}"#)),
         golden(entry(fixtures::lobby()), format!(r#"{{"type":"room","data":{LOBBY_ENTRY}}}"#)),
         golden(entry(fixtures::private_room()), format!(r#"{{"type":"room","data":{}}}"#, private_entry())),
         golden(entry(fixtures::direct_room()), format!(r#"{{"type":"room","data":{DIRECT_ENTRY}}}"#)),

@@ -179,6 +179,9 @@ schema! {
         reads_per_second: u32 = 50;
         /// Burst of HTTP reads of a user.
         reads_burst: u32 = 200;
+        /// Strangers whom a user invites or writes to in a day. A stranger is somebody who shares no private room with them
+        /// and has never written to them.
+        strangers_per_day: usize = limits::STRANGERS_PER_DAY;
         /// Logins per second from one client address. A campus behind one address logs in together after a break.
         logins_per_second: u32 = 50;
         /// Burst of logins from one client address.

@@ -6,6 +6,8 @@ mod messages;
 mod rooms;
 mod site;
 
+use std::time::Duration;
+
 use teahouse_core::ErrorCode;
 use teahouse_core::text::TextError;
 use teahouse_protocol::classic::ClassicRequestError;
@@ -13,6 +15,7 @@ use teahouse_protocol::v1::RequestFault;
 
 use super::ApiError;
 use super::messages as texts;
+use crate::limits::RetryAfter;
 
 fn unauthorized() -> ApiError {
     ApiError::new(ErrorCode::Unauthorized)
@@ -28,6 +31,10 @@ fn forbidden() -> ApiError {
 
 fn conflict() -> ApiError {
     ApiError::new(ErrorCode::Conflict)
+}
+
+fn too_many_strangers(wait: Duration) -> ApiError {
+    ApiError::rate_limited(RetryAfter(wait)).with_message(texts::too_many_strangers())
 }
 
 fn too_long(field: &'static str, chars_max: usize) -> ApiError {

@@ -140,6 +140,9 @@ messages! {
 // ── Rooms and sessions ──
 
 messages! {
+    too_many_strangers() =>
+        "You have invited or written to as many people as you may get to know in one day.",
+        "你今天邀请或联系的陌生人已达上限。";
     room_or_user_not_found() => "The room or user does not exist.", "该房间或用户不存在。";
     room_name_taken() => "A room with this name already exists.", "该房间名已被使用。";
     too_many_rooms(max: u32) => "You can be in at most {max} rooms.", "最多只能加入 {max} 个房间。";
@@ -172,9 +175,9 @@ messages! {
     invalid_event_type(chars_max: usize) =>
         "“type” must have 1 to {chars_max} characters: letters, digits, “_”, “-”, “.” and “:”.",
         "“type”由 1 到 {chars_max} 个字母、数字或“_”“-”“.”“:”组成。";
-    reserved_event_type() =>
-        "This type is reserved for the server; please choose another.",
-        "该类型由服务器自身使用，请换一个名称。";
+    reserved_event_type(kind: &str) =>
+        "“{kind}” is the name of one of the server's own requests or events; please choose another.",
+        "“{kind}”是服务器自身的请求或事件名称，请换一个名称。";
     invalid_event_data() =>
         "“data” must be a JSON object, nested no deeper than 100 levels.",
         "“data”必须是 JSON 对象，且嵌套不超过 100 层。";

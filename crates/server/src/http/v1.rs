@@ -30,8 +30,8 @@ pub(super) async fn openapi() -> Response {
 }
 
 pub(super) async fn list_rooms(State(app): State<Arc<App>>, PageReader(caller, permit): PageReader) -> ApiResult {
-    let entries = rooms::list_rooms::list_rooms(&app, caller.id()).await?;
-    Ok(ApiResponse::ok(&OwnRooms::new(&entries, |user| app.live.is_online(user))).holding(Some(permit)))
+    let list = rooms::list_rooms::list_rooms(&app, caller.id()).await?;
+    Ok(ApiResponse::ok(&OwnRooms::new(&list, |user| app.live.is_online(user))).holding(Some(permit)))
 }
 
 pub(super) async fn get_room(State(app): State<Arc<App>>, Reader(caller): Reader, PathId(room): PathId) -> ApiResult {

@@ -96,7 +96,7 @@ impl Received {
 
     fn entered(&self) -> Option<(RoomId, Version)> {
         match self.effect {
-            Some(SessionEffect::EnterRoom(room, version)) => Some((room, version)),
+            Some(SessionEffect::EnterRoom(entered)) => Some((entered.room, entered.at.0)),
             _ => None,
         }
     }

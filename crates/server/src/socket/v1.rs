@@ -95,7 +95,7 @@ async fn dispatched(
     let receiver = id.is_some().then_some(session.session);
     let context = RequestContext { user: session.user, address: session.address, session: receiver };
     let dispatch::Response { body, entered, permit } = dispatch(app, context, request).await?;
-    let effect = entered.map(|(room, version)| SessionEffect::EnterRoom(room, version));
+    let effect = entered.map(SessionEffect::EnterRoom);
     Ok(Response { envelope: id.map(|id| v1::ack(&id, &body)), effect, permit })
 }
 
@@ -107,7 +107,8 @@ async fn hello(
     rooms: Vec<(RoomId, Version)>,
 ) -> Result<Response, ApiError> {
     let permit = app.begin_answer(session.user).await?;
-    let welcome = load_welcome(&app, session.user).await?;
+    let named = rooms.iter().map(|(room, _)| *room).collect();
+    let welcome = load_welcome(&app, session.user, named).await?;
     // Versions of another epoch, or of an unknown one, mean nothing in this one.
     let is_same_epoch = epoch.as_deref() == Some(app.store.epoch());
     let welcome_data = WelcomeData {

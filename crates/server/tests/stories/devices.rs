@@ -11,6 +11,7 @@ mod backend;
 mod changes;
 mod convergence;
 mod crash;
+mod directs;
 mod errors;
 mod hello;
 mod limits;
@@ -21,6 +22,7 @@ mod profiles;
 mod resume;
 mod rooms;
 mod several;
+mod strangers;
 mod takeover;
 mod tokens;
 
@@ -56,9 +58,19 @@ async fn room_of_kind(owner: &mut Device, kind: &str, name: &str, guests: &[&Use
     for guest in guests {
         // The server knows a user of the site from the first request on.
         guest.get("/api/auth/me").await.expect(200);
-        owner.request("invite", json!({"room": room, "user": guest.id})).await;
+        invite(owner, room, guest).await;
     }
     room
+}
+
+/// Brings a user into a room. Where the invite waits, since they do not know each other, the user accepts it.
+async fn invite(owner: &mut Device, room: u64, guest: &User) {
+    let entry = owner.request("invite", json!({"room": room, "user": guest.id})).await;
+    if entry["pending"] == true {
+        guest.post(&format!("/api/v1/rooms/{room}/accept"), json!({})).await.expect(200);
+        let before = entry["members"].as_u64();
+        owner.wait_for_view("the guest", |view| view.room(room).entry["members"].as_u64() > before).await;
+    }
 }
 
 /// The ids in a list.

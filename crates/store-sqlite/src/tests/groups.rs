@@ -133,8 +133,8 @@ async fn a_mute_in_one_room_applies_there_only() {
     assert_eq!(store.edit_message(edit.clone()).await, Err(ChangeError::Muted(Duration::from_millis(1))));
     store.append(say(Destination::Room(LOBBY), 9)).await.unwrap();
     let muted = |entries: Vec<RoomEntry>| entries.into_iter().map(|entry| entry.muted).collect::<Vec<_>>();
-    assert_eq!(muted(store.rooms_of(amy, Timestamp(9)).await.unwrap()), [false, true]);
-    assert_eq!(muted(store.rooms_of(amy, Timestamp(10)).await.unwrap()), [false, false]);
+    assert_eq!(muted(store.rooms_of(list_query(amy, Timestamp(9))).await.unwrap().rooms), [false, true]);
+    assert_eq!(muted(store.rooms_of(list_query(amy, Timestamp(10))).await.unwrap().rooms), [false, false]);
     store.append(say(Destination::Room(room), 10)).await.unwrap();
     store.react(Reaction { now: Timestamp(10), ..reaction }).await.unwrap();
     store.edit_message(Edit { now: Timestamp(10), ..edit }).await.unwrap();

@@ -27,13 +27,13 @@ async fn a_database_of_version_1_opens_with_everything_in_it() {
     assert_eq!(store.epoch(), "old epoch");
 
     let (amy, eve, now) = (UserId(1), UserId(3), Timestamp(20));
-    let rooms = store.rooms_of(amy, now).await.unwrap();
+    let rooms = store.rooms_of(list_query(amy, now)).await.unwrap().rooms;
     assert_eq!(rooms.iter().map(|entry| entry.id.0).collect::<Vec<_>>(), [1, 5, 6]);
     let [lobby, bobs, eves] = &rooms[..] else { panic!("{rooms:?}") };
     assert_eq!((lobby.members, lobby.version, lobby.last_seq, lobby.unread), (3, Version(3), Seq(2), 0));
     assert_eq!((bobs.members, bobs.unread, eves.members, eves.unread), (2, 1, 2, 0));
     assert_eq!(lobby.last_message.as_ref().unwrap().content, "hi");
-    assert_eq!(store.rooms_of(eve, now).await.unwrap().len(), 1, "it has no message yet");
+    assert_eq!(store.rooms_of(list_query(eve, now)).await.unwrap().rooms.len(), 1, "it has no message yet");
 
     let found = store.search_users("äm", UserId(0), PageLimit::of_entries(10)).await.unwrap().0;
     assert_eq!(found.iter().map(|profile| profile.id).collect::<Vec<_>>(), [amy]);

@@ -142,6 +142,7 @@ fn message(number: u64) -> Append {
         content: format!("{number} {}", "x".repeat(190)),
         kind: MessageKind::Text,
         reply_to: None,
+        from_site: false,
         address: None,
         now: now(),
     }

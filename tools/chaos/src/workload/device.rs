@@ -206,6 +206,7 @@ impl DeviceActor {
             9 | 10 => RequestBody::Join { room: 2 + self.random.below(2) },
             11 => RequestBody::Leave { room },
             12 | 13 => RequestBody::Invite { room, user },
+            14 if self.random.one_in(2) => RequestBody::Accept { room: 2 + self.random.below(6) },
             14 => RequestBody::Remove { room, user },
             _ if user != self.device.user.id => RequestBody::Open { user },
             _ => RequestBody::Heartbeat {},

@@ -185,7 +185,7 @@ fn possible_members(run: &RunIndex<'_>) -> BTreeSet<(u64, u64)> {
     let mut members = BTreeSet::new();
     for exchange in &run.exchanges {
         match exchange.body {
-            RequestBody::Join { room } => members.insert((*room, exchange.socket.user)),
+            RequestBody::Join { room } | RequestBody::Accept { room } => members.insert((*room, exchange.socket.user)),
             RequestBody::Invite { room, user } => members.insert((*room, *user)),
             RequestBody::Create { .. } => {
                 exchange.ack::<Entry>().is_some_and(|(_, entry)| members.insert((entry.id, exchange.socket.user)))

@@ -106,7 +106,9 @@ fn moved(run: &RunIndex<'_>) -> BTreeSet<(u64, u64)> {
     let mut moved = BTreeSet::new();
     for exchange in &run.exchanges {
         match exchange.body {
-            RequestBody::Join { room } | RequestBody::Leave { room } => moved.insert((*room, exchange.socket.user)),
+            RequestBody::Join { room } | RequestBody::Leave { room } | RequestBody::Accept { room } => {
+                moved.insert((*room, exchange.socket.user))
+            }
             RequestBody::Invite { room, user } | RequestBody::Remove { room, user } => moved.insert((*room, *user)),
             _ => false,
         };

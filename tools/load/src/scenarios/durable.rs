@@ -137,10 +137,9 @@ pub fn run(target: &Target, params: Durable, progress: &mut Progress) -> Result<
         Places::Lobby => vec![LOBBY; size],
         Places::Each => setup::create_rooms(&mut pool, 0..size, "private", progress)?,
         Places::One => {
-            let room = setup::create_rooms(&mut pool, 0..1, "private", progress)?[0];
-            let invite = |user| (0, "invite", format!(r#"{{"room":{room},"user":{user}}}"#));
-            let others: Vec<_> = users.clone().skip(1).map(invite).collect();
-            setup::request_all(&mut pool, "joining the room", others.into_iter(), progress)?;
+            let room = setup::create_rooms(&mut pool, 0..1, "public", progress)?[0];
+            let join = |index| (index, "join", format!(r#"{{"room":{room}}}"#));
+            setup::request_all(&mut pool, "joining the room", (1..size).map(join), progress)?;
             vec![room; size]
         }
     };

@@ -260,7 +260,7 @@ impl World {
             version: message.version,
             last_seq: self.stored[room].head().1,
             classic: None,
-            classic_only: None,
+            receiver: None,
             v1: text_frame(&v1),
             whole,
             is_new: what == MessageChange::New,

@@ -403,7 +403,7 @@ impl Device {
             35 if user != self.user => self.request(RequestBody::Open { user }),
             36 => self.request(RequestBody::Update { room, title: "t".to_owned() }),
             37 => self.request(RequestBody::Auth { token: "t".to_owned() }),
-            38 => self.request(RequestBody::Heartbeat {}),
+            38 => self.request(RequestBody::Decline { room }),
             _ if rng.one_in(8) => self.frame(1, b"nonsense"),
             _ if rng.one_in(8) => self.post_message(1, "panic"),
             _ => self.frame(9, b"ping"),

@@ -50,6 +50,7 @@ impl World {
                 store.post(user, Write::Join { room });
                 return true;
             }
+            18 if rng.one_in(2) => Write::Decline { room },
             18 => Write::Role { room, user: other },
             _ => Write::Rename { room },
         };

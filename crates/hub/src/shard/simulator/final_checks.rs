@@ -45,7 +45,13 @@ fn check_client(world: &World, store: &Store, client: &V1Client) -> Check {
     let rooms: BTreeSet<u64> =
         store.rooms.iter().filter(|(_, room)| room.is_listed_for(user)).map(|(room, _)| *room).collect();
     let shown: BTreeSet<u64> = client.view.rooms.keys().copied().collect();
-    ensure!(rooms == shown, "it is a member of {rooms:?} and shows {shown:?}");
+    ensure!(shown.is_subset(&rooms), "it is a member of {rooms:?} and shows {shown:?}");
+    let unlisted = store.unlisted.get(&SessionId(client.session));
+    for room in rooms.difference(&shown) {
+        let was = unlisted.and_then(|unlisted| unlisted.get(room)).copied();
+        let is = store.rooms[room].head().0.0;
+        ensure!(was == Some(is), "room {room} is not shown: it was at {was:?} when it was not listed, and is at {is}");
+    }
     for (id, view) in &client.view.rooms {
         check_room(world, store, client, *id, view).map_err(|violation| format!("room {id}: {violation}"))?;
     }

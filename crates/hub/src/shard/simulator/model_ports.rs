@@ -98,7 +98,7 @@ impl Future for Written {
         }
         let outcome = self.store.lock().outcome(self.ticket);
         outcome.map_or(Poll::Pending, |outcome| {
-            let effect = outcome.entered.map(|(room, version)| SessionEffect::EnterRoom(room, version));
+            let effect = outcome.entered.map(SessionEffect::EnterRoom);
             Poll::Ready(Response { envelope: outcome.envelope, effect, permit: None })
         })
     }
@@ -119,13 +119,13 @@ impl ModelHandler {
         epoch: Option<String>,
         rooms: Vec<(RoomId, Version)>,
     ) -> RequestOutcome {
-        let user = session.user.0;
+        let session = (session.session, session.user.0);
         RequestOutcome::Hello(self.0.delayed(move |store| {
             if store.fails() {
                 let body = v1::ErrorBody::new(ErrorCode::Overloaded, Language::En);
                 return Response::with_envelope(v1::error(id.as_deref(), &body));
             }
-            let welcome = store.welcome_data(user, id, epoch.as_deref(), rooms);
+            let welcome = store.welcome_data(session, id, epoch.as_deref(), rooms);
             Response { effect: Some(SessionEffect::Welcome(Box::new(welcome))), ..Response::default() }
         }))
     }
@@ -202,6 +202,7 @@ impl RequestHandler for ModelHandler {
             Request::Invite { room, user } => Write::Invite { room: room.0, user: user.0 },
             Request::Remove { room, user } => Write::Remove { room: room.0, user: user.0 },
             Request::Update { room, .. } => Write::Rename { room: room.0 },
+            Request::Decline { room } => Write::Decline { room: room.0 },
             Request::Open { user } => Write::Open { user: user.0 },
             _ => return RequestOutcome::Reply(refused(id.as_deref(), ErrorCode::Forbidden)),
         };
@@ -231,8 +232,9 @@ impl HistoryReader for ModelReader {
 
     fn entries(&self, room: RoomId, users: Vec<UserId>) -> BoxFuture<Option<Vec<(UserId, RoomEntry)>>> {
         self.0.delayed_fallible(move |store| {
-            let members = &store.rooms[&room.0].members;
-            let mine = users.into_iter().filter(|user| members.contains_key(&user.0));
+            let found = &store.rooms[&room.0];
+            let sees_it = |user: &UserId| found.members.contains_key(&user.0) && !found.declined.contains(&user.0);
+            let mine = users.into_iter().filter(sees_it);
             mine.map(|user| (user, store.entry(room.0, user.0))).collect()
         })
     }

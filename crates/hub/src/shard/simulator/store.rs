@@ -11,7 +11,7 @@ use teahouse_core::{
 };
 use teahouse_protocol::{classic, v1};
 
-use crate::ports::Dialect;
+use crate::ports::{Dialect, Entered};
 use fastrand::Rng;
 
 /// The epoch of the store.
@@ -32,6 +32,8 @@ pub(super) struct Room {
     pub(super) moderators: BTreeSet<u64>,
     /// Users who have this direct room in their list.
     pub(super) listed: BTreeSet<u64>,
+    /// Users who declined this direct room.
+    pub(super) declined: BTreeSet<u64>,
     pub(super) messages: Vec<Message>,
     /// The message of each version, as it was then.
     pub(super) log: Vec<Message>,
@@ -49,6 +51,7 @@ impl Room {
             moderators: BTreeSet::new(),
             members: members.into_iter().map(|user| (user, 0)).collect(),
             listed: BTreeSet::new(),
+            declined: BTreeSet::new(),
             messages: Vec::new(),
             log: Vec::new(),
             own: BTreeMap::new(),
@@ -62,7 +65,8 @@ impl Room {
     }
 
     pub(super) fn is_listed_for(&self, user: u64) -> bool {
-        self.members.contains_key(&user) && (self.pair.is_none() || self.listed.contains(&user))
+        let is_listed = self.pair.is_none() || self.listed.contains(&user) && !self.declined.contains(&user);
+        self.members.contains_key(&user) && is_listed
     }
 
     pub(super) fn role_of(&self, user: u64) -> Role {
@@ -102,6 +106,7 @@ pub(super) enum Write {
     Role { room: u64, user: u64 },
     Rename { room: u64 },
     Open { user: u64 },
+    Decline { room: u64 },
 }
 
 /// A write in the writer's queue.
@@ -119,7 +124,7 @@ pub(super) struct Job {
 #[derive(Default)]
 pub(super) struct Reply {
     pub(super) envelope: Option<String>,
-    pub(super) entered: Option<(RoomId, Version)>,
+    pub(super) entered: Option<Entered>,
 }
 
 pub(super) struct Store {
@@ -133,6 +138,8 @@ pub(super) struct Store {
     messages: u64,
     /// The room of each message, and its index there.
     pub(super) message_index: BTreeMap<u64, (u64, usize)>,
+    /// By session: the direct rooms that its welcome did not list, at their versions then.
+    pub(super) unlisted: BTreeMap<SessionId, BTreeMap<u64, u64>>,
     pub(super) rng: Rng,
     /// One in this many reads fails; 0 for none.
     pub(super) failures: u64,
@@ -140,7 +147,7 @@ pub(super) struct Store {
     pub(super) slowness: u64,
 }
 
-type Done = Result<(String, Option<(RoomId, Version)>), ErrorCode>;
+type Done = Result<(String, Option<Entered>), ErrorCode>;
 
 impl Store {
     pub(super) fn new(users: u64, rng: Rng) -> Self {
@@ -159,6 +166,7 @@ impl Store {
             tickets: 0,
             messages: 0,
             message_index: BTreeMap::new(),
+            unlisted: BTreeMap::new(),
             rng,
             failures: 0,
             slowness: 0,
@@ -308,13 +316,28 @@ impl Store {
                 self.emit(*room, Change::Room { name: None, title });
                 Ok((seen(&self.entry(*room, user)), None))
             }
+            Write::Decline { room } => self.decline(user, *room),
             Write::Open { user: peer } => {
                 let room = self.direct(user, *peer);
-                let is_new = self.rooms.get_mut(&room).is_some_and(|found| found.listed.insert(user));
+                let is_new = self
+                    .rooms
+                    .get_mut(&room)
+                    .is_some_and(|found| found.listed.insert(user) | found.declined.remove(&user));
                 let entry = if is_new { self.emit_entry(room, user, job.requester) } else { self.entry(room, user) };
                 Ok(entered(&entry))
             }
         }
+    }
+
+    fn decline(&mut self, user: u64, room: u64) -> Done {
+        let found = self.room_of(room, user)?;
+        if found.pair.is_none() || !found.listed.contains(&user) {
+            return Err(ErrorCode::NotFound);
+        }
+        if found.declined.insert(user) {
+            self.emit(room, Change::Declined { user: UserId(user) });
+        }
+        Ok((v1::ack("$id", &v1::Nothing {}), None))
     }
 
     fn join(&mut self, user: u64, room: u64, requester: Option<SessionId>) -> Done {
@@ -384,6 +407,9 @@ impl Store {
             found.listed.insert(member);
             self.emit_entry(room, member, None);
         }
+        if self.room_of(room, user)?.declined.remove(&user) {
+            self.emit_entry(room, user, None);
+        }
         let found = self.room_of(room, user)?;
         let (version, seq) = found.head();
         let message = Message {
@@ -452,8 +478,8 @@ impl Store {
 }
 
 /// The reply to a write that brought its user into a room.
-fn entered(entry: &RoomEntry) -> (String, Option<(RoomId, Version)>) {
-    (seen(entry), Some((entry.id, entry.version)))
+fn entered(entry: &RoomEntry) -> (String, Option<Entered>) {
+    (seen(entry), Some(entry.into()))
 }
 
 fn seen(entry: &RoomEntry) -> String {

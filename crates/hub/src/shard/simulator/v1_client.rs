@@ -16,6 +16,8 @@ use super::{Check, ensure};
 pub(super) struct V1Client {
     pub(super) user: u64,
     pub(super) view: DeviceView,
+    /// Its session, as the last welcome named it.
+    pub(super) session: u64,
     /// It said hello and has no reply yet.
     pub(super) awaits_welcome: bool,
     /// Requests without a reply, by reference.
@@ -97,6 +99,7 @@ impl V1Client {
                 ensure!(matches!(answered, Some(RequestBody::Hello { .. })), "a welcome for another request");
                 ensure!(welcome.epoch == EPOCH, "another history");
                 self.awaits_welcome = false;
+                self.session = welcome.session;
             }
             ServerBody::Ack(_) => ensure!(!matches!(answered, Some(RequestBody::Hello { .. })), "an ack for a hello"),
             ServerBody::Error { .. } if matches!(answered, Some(RequestBody::Hello { .. })) => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use teahouse_core::{Role as MemberRole, RoomKind, User, UserRole};
+use teahouse_core::{Role as MemberRole, RoomKind, RoomList, User, UserRole};
 use teahouse_hub::{HubRequest, SessionEffect, WelcomeData};
 use teahouse_protocol::v1::{self, LimitsBody, Request};
 use tokio::sync::Semaphore;
@@ -85,6 +85,7 @@ pub(super) fn entry(history: &ModelHistory, room: RoomId, user: UserId) -> RoomE
         peer: None,
         last_message: None,
         reads: vec![],
+        request: false,
     }
 }
 
@@ -118,7 +119,11 @@ fn welcome_data(
             envelopes_burst: 60,
             history_messages_max: 100,
         },
-        rooms: [LOBBY].into_iter().chain(mine).map(|room| entry(history, room, user)).collect(),
+        rooms: RoomList {
+            rooms: [LOBBY].into_iter().chain(mine).map(|room| entry(history, room, user)).collect(),
+            more_directs: None,
+            invites: Vec::new(),
+        },
         held: rooms.into_iter().map(|(room, version)| (room, Some(version))).collect(),
     }
 }
@@ -169,7 +174,7 @@ pub(super) fn handle(
                 let _permit = history.v1.read_gate.acquire().await.unwrap();
                 let envelope = v1::ack(&id.unwrap(), &v1::RoomBody::new(&entry, |_| false));
                 Response {
-                    effect: Some(SessionEffect::EnterRoom(room, entry.version)),
+                    effect: Some(SessionEffect::EnterRoom((&entry).into())),
                     ..Response::with_envelope(envelope)
                 }
             }))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
+use teahouse_core::limits::PREVIEW_CHARS_MAX;
 use teahouse_core::{Message, MessageChange, MessageId, Seq, Timestamp, UserId, Version};
 
 use crate::person::PersonBody;
@@ -31,6 +32,9 @@ pub struct MessageBody<'a> {
     sender: PersonBody<'a>,
     /// The text; empty in a deleted message.
     content: &'a str,
+    /// Only in a room's `last_message`: the text goes on, and `history` has all of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
     /// Whether it comes from a user or is a notice of the site.
     #[schemars(with = "MessageKindWord")]
     kind: &'static str,
@@ -67,6 +71,7 @@ impl<'a> MessageBody<'a> {
             client_id: message.client_id.as_deref(),
             sender: (&message.sender).into(),
             content: &message.content,
+            cut: false,
             kind: message.kind.as_str(),
             reply_to: message.reply_to.map(|id| id.0),
             mentions: &message.mentions,
@@ -76,6 +81,13 @@ impl<'a> MessageBody<'a> {
             send_time: Rfc3339(message.sent_at),
             change: change.and_then(ChangeBody::of_message),
         }
+    }
+
+    /// The message as a room's `last_message`: a long text is cut.
+    pub(super) fn preview(message: &'a Message) -> Self {
+        let end = message.content.char_indices().nth(PREVIEW_CHARS_MAX).map(|(end, _)| end);
+        let content = &message.content[..end.unwrap_or(message.content.len())];
+        Self { content, cut: end.is_some(), ..Self::new(message, None) }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use teahouse_core::{Role, RoomKind};
+use teahouse_core::{Role, RoomKind, Timestamp};
 
 use super::super::HELD_ROOMS_MAX;
 use super::*;
@@ -58,6 +58,8 @@ fn every_request_is_read_with_all_its_fields() {
     check("presence", r#"{"room":7,"on":true}"#, Request::Presence { room, on: true });
     check("typing", r#"{"room":7,"on":false}"#, Request::Typing { room, on: false });
     check("rooms", r#"{"query":"tea","after":7}"#, Request::Rooms { query: Some("tea".into()), after: Some(room) });
+    let position = DirectsPosition { request: true, time: Timestamp(1_790_000_000_000), room };
+    check("directs", r#"{"after":"1-1790000000000-7"}"#, Request::Directs { after: Some(position) });
     check(
         "create",
         r#"{"kind":"private","name":"tea","title":"Tea"}"#,
@@ -71,6 +73,8 @@ fn every_request_is_read_with_all_its_fields() {
     check("join", r#"{"room":7}"#, Request::Join { room });
     check("leave", r#"{"room":7}"#, Request::Leave { room });
     check("invite", r#"{"room":7,"user":9}"#, Request::Invite { room, user });
+    check("accept", r#"{"room":7}"#, Request::Accept { room });
+    check("decline", r#"{"room":7}"#, Request::Decline { room });
     check("remove", r#"{"room":7,"user":9}"#, Request::Remove { room, user });
     check("role", r#"{"room":7,"user":9,"role":"moderator"}"#, Request::Role { room, user, role: Role::Moderator });
     check("open", r#"{"user":9}"#, Request::Open { user });

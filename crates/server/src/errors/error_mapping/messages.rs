@@ -4,7 +4,7 @@ use teahouse_core::limits::{CLIENT_ID_CHARS_MAX, REACTIONS_PER_MESSAGE_MAX};
 use teahouse_store::{AppendError, ChangeError, DirectRoomError};
 
 use super::super::{ApiError, messages as texts};
-use super::{conflict, forbidden, not_found};
+use super::{conflict, forbidden, not_found, too_many_strangers};
 use crate::use_cases::messages::edit_message::EditError;
 use crate::use_cases::messages::react::ReactError;
 use crate::use_cases::messages::read_history::ReadHistoryError;
@@ -36,6 +36,7 @@ impl From<AppendError> for ApiError {
             AppendError::Forbidden => forbidden().with_message(texts::not_a_member()),
             AppendError::Muted(time) => Self::muted(time),
             AppendError::Oneself => Self::invalid_field("user").with_message(texts::message_to_oneself()),
+            AppendError::TooManyStrangers(wait) => too_many_strangers(wait),
             AppendError::Store(error) => error.into(),
         }
     }

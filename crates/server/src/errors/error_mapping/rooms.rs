@@ -6,7 +6,7 @@ use teahouse_core::text::TextError;
 use teahouse_store::{OpenDirectError, RoomError};
 
 use super::super::{ApiError, messages as texts};
-use super::{conflict, forbidden, invalid_text, not_found, too_long, unauthorized};
+use super::{conflict, forbidden, invalid_text, not_found, too_long, too_many_strangers, unauthorized};
 use crate::use_cases::rooms::browse_rooms::BrowseError;
 use crate::use_cases::rooms::create_room::CreateRoomError;
 use crate::use_cases::rooms::load_welcome::LoadWelcomeError;
@@ -20,6 +20,7 @@ impl From<RoomError> for ApiError {
             RoomError::Forbidden => forbidden(),
             RoomError::NameTaken => conflict().with_field("name").with_message(texts::room_name_taken()),
             RoomError::TooMany => conflict().with_message(texts::too_many_rooms(ROOMS_PER_USER_MAX)),
+            RoomError::TooManyStrangers(wait) => too_many_strangers(wait),
             RoomError::Store(error) => error.into(),
         }
     }
@@ -72,6 +73,7 @@ impl From<OpenDirectError> for ApiError {
         match error {
             OpenDirectError::Oneself => Self::invalid_field("user").with_message(texts::message_to_oneself()),
             OpenDirectError::NotFound => not_found().with_message(texts::user_not_found()),
+            OpenDirectError::TooManyStrangers(wait) => too_many_strangers(wait),
             OpenDirectError::Store(error) => error.into(),
         }
     }

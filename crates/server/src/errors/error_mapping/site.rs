@@ -15,11 +15,11 @@ use crate::use_cases::site::put_users::{self, InvalidSiteUser, PutUsersError};
 impl From<PublishError> for ApiError {
     fn from(error: PublishError) -> Self {
         match error {
-            PublishError::Type(TypeFault::Spelling) => {
+            PublishError::Type(_, TypeFault::Spelling) => {
                 Self::invalid_field("type").with_message(texts::invalid_event_type(PUBLISHED_TYPE_CHARS_MAX))
             }
-            PublishError::Type(TypeFault::Own) => {
-                Self::invalid_field("type").with_message(texts::reserved_event_type())
+            PublishError::Type(kind, TypeFault::Own) => {
+                Self::invalid_field("type").with_message(texts::reserved_event_type(&kind))
             }
             PublishError::Data(DataFault::NotReadable) => {
                 Self::invalid_field("data").with_message(texts::invalid_event_data())

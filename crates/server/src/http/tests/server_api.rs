@@ -286,6 +286,7 @@ async fn a_user_posts_to_public_and_own_rooms_and_a_notice_goes_to_all_of_them()
         requester: None,
     };
     site.app.store.change_membership(invite).await.unwrap();
+    site.app.store.accept(closed, UserId(bob.id), site.app.now(), None).await.unwrap();
     assert_eq!(say(closed, "2", Some(bob.id)).await, 201, "keys are separate for each sender");
     for (room, id) in [(open, "n1"), (closed, "n2")] {
         assert_eq!(say(room, id, None).await, 201);

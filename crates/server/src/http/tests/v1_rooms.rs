@@ -98,7 +98,9 @@ async fn a_private_room_does_not_exist_for_users_outside() {
     assert_eq!(browsed.data("rooms"), &json!([]));
 
     let invited = fixture.v1("PUT", &format!("/rooms/{room}/members/{}", bob.id), &amy, Value::Null).await;
-    assert_eq!(invited.data("members"), 2);
+    assert_eq!((invited.data("members"), invited.data("pending")), (&json!(1), &json!(true)));
+    let accepted = fixture.v1("POST", &format!("/rooms/{room}/accept"), &bob, Value::Null).await;
+    assert_eq!(accepted.data("members"), 2);
     let members = fixture.v1("GET", &format!("/rooms/{room}/members"), &bob, Value::Null).await;
     let member = |who: &TestUser, name: &str, role: &str| json!({ "id": who.id, "username": name, "nickname": name, "avatar": "", "role": role });
     assert_eq!(

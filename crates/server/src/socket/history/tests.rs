@@ -20,6 +20,7 @@ async fn lobby_with(messages: u64) -> (Fixture, StoreHistory, UserId) {
             content: format!("{n}"),
             kind: MessageKind::Text,
             reply_to: None,
+            from_site: false,
             address: None,
             now: fixture.app.now(),
         };

@@ -116,7 +116,11 @@ pub(crate) fn begin_send(
             app.take_turn(UserLimit::Read, sender).map_err(SendError::RateLimited)?;
             return app.store.appended(&append).await?.ok_or(rate_limited);
         }
-        let stored = app.store.append(append).await?;
+        let stored = app.store.append(append).await.inspect_err(|error| {
+            if let AppendError::TooManyStrangers(_) = error {
+                app.record_too_many_strangers();
+            }
+        })?;
         // A repeat costs a read instead of a turn: a client that reconnects and sends its unacknowledged messages again
         // keeps its turns for new ones.
         if stored.duplicate && app.take_turn(UserLimit::Read, sender).is_ok() {
@@ -145,6 +149,7 @@ fn check(app: &App, draft: MessageDraft) -> Result<Append, SendError> {
         content,
         kind: MessageKind::Text,
         reply_to: draft.reply_to,
+        from_site: false,
         address: Some(draft.address),
         now: app.now(),
     })

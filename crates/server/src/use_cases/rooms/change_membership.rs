@@ -1,8 +1,8 @@
 //! Joins and leaves rooms, invites and removes others, gives roles. All members learn of it from the commit.
 
-use teahouse_core::{RoomEntry, RoomId, SessionId, UserId};
+use teahouse_core::{RoomId, SessionId, UserId};
 pub(crate) use teahouse_store::Membership;
-use teahouse_store::{MembershipChange, RoomError};
+use teahouse_store::{MembershipChange, MembershipChanged, RoomError};
 
 use crate::app::App;
 
@@ -17,6 +17,11 @@ pub(crate) async fn change_membership(
     room: RoomId,
     what: Membership,
     requester: Option<SessionId>,
-) -> Result<RoomEntry, RoomError> {
-    app.store.change_membership(MembershipChange { room, actor, what, now: app.now(), requester }).await
+) -> Result<MembershipChanged, RoomError> {
+    let change = MembershipChange { room, actor, what, now: app.now(), requester };
+    let changed = app.store.change_membership(change).await;
+    if let Err(RoomError::TooManyStrangers(_)) = changed {
+        app.record_too_many_strangers();
+    }
+    changed
 }

@@ -1,7 +1,8 @@
-//! Loads the initial state of a v1 session: its user and every room of the user.
+//! Loads the initial state of a v1 session: its user and the user's rooms.
 
-use teahouse_core::{RoomEntry, User, UserId};
-use teahouse_store::StoreError;
+use teahouse_core::limits::DIRECTS_LISTED;
+use teahouse_core::{RoomId, RoomList, User, UserId};
+use teahouse_store::{RoomListQuery, StoreError};
 
 use crate::app::App;
 
@@ -9,8 +10,8 @@ use crate::app::App;
 pub(crate) struct Welcome {
     /// The session's user.
     pub user: User,
-    /// Every room of which the user is a member.
-    pub rooms: Vec<RoomEntry>,
+    /// The rooms of which the user is a member.
+    pub rooms: RoomList,
 }
 
 /// Why nothing was loaded.
@@ -24,11 +25,13 @@ pub enum LoadWelcomeError {
     Store(#[from] StoreError),
 }
 
-/// Reads user and rooms from the store: either may have changed since the handshake.
+/// Reads user and rooms from the store: either may have changed since the handshake. Direct rooms that the client `named`
+/// are listed, however many have newer messages.
 ///
 /// # Errors
 /// Nothing was loaded.
-pub(crate) async fn load_welcome(app: &App, user: UserId) -> Result<Welcome, LoadWelcomeError> {
-    let (user, rooms) = app.store.welcome(user, app.now()).await?.ok_or(LoadWelcomeError::NoSuchUser)?;
+pub(crate) async fn load_welcome(app: &App, user: UserId, named: Vec<RoomId>) -> Result<Welcome, LoadWelcomeError> {
+    let query = RoomListQuery { user, directs_max: DIRECTS_LISTED, named, now: app.now() };
+    let (user, rooms) = app.store.welcome(query).await?.ok_or(LoadWelcomeError::NoSuchUser)?;
     Ok(Welcome { user, rooms })
 }

@@ -15,5 +15,9 @@ pub(crate) async fn open_direct_room(
     peer: UserId,
     requester: Option<SessionId>,
 ) -> Result<RoomEntry, OpenDirectError> {
-    app.store.open_direct(user, peer, app.now(), requester).await
+    let opened = app.store.open_direct(user, peer, app.now(), requester).await;
+    if let Err(OpenDirectError::TooManyStrangers(_)) = opened {
+        app.record_too_many_strangers();
+    }
+    opened
 }

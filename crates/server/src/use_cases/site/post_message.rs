@@ -72,6 +72,7 @@ pub(crate) async fn post_message(app: &Arc<App>, message: SiteMessage) -> Result
             content,
             kind,
             reply_to: None,
+            from_site: true,
             address: None,
             now: own.now(),
         };

@@ -28,8 +28,8 @@ pub(crate) enum Target {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PublishError {
     /// The type is invalid.
-    #[error("invalid event type: {0:?}")]
-    Type(TypeFault),
+    #[error("invalid event type {0}: {1:?}")]
+    Type(String, TypeFault),
     /// The data is invalid.
     #[error("invalid event data: {0:?}")]
     Data(DataFault),
@@ -52,7 +52,7 @@ pub enum PublishError {
 /// # Errors
 /// Nothing was published.
 pub(crate) async fn publish(app: &App, to: Target, kind: &str, data: Option<&RawValue>) -> Result<(), PublishError> {
-    check_published_type(kind).map_err(PublishError::Type)?;
+    check_published_type(kind).map_err(|fault| PublishError::Type(kind.to_owned(), fault))?;
     let envelope = published(kind, &publishable(data).map_err(PublishError::Data)?);
     if envelope.len() > FRAME_BYTES_MAX {
         return Err(PublishError::TooLarge);

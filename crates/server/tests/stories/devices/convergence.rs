@@ -63,6 +63,7 @@ impl Player {
             }
             31 => ("create", json!({"kind": "public", "name": self.device.new_client_id(), "title": "new"})),
             32 => ("join", json!({"room": 1 + self.random.below(12)})),
+            33 if self.random.below(2) == 0 => ("accept", json!({"room": 1 + self.random.below(12)})),
             33 => ("leave", json!({"room": room})),
             34..=35 => ("invite", json!({"room": room, "user": self.pick_user()})),
             36 => ("remove", json!({"room": room, "user": self.pick_user()})),

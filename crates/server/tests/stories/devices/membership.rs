@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{private_room, public_room, server_and_users};
+use super::{invite, private_room, public_room, server_and_users};
 use crate::fixture::Device;
 
 const SOON: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ async fn h17_a_membership_change_takes_effect_everywhere_within_a_second() {
 
     for round in 1..=3 {
         let asked = Instant::now();
-        hers.request("invite", json!({"room": room, "user": bea.id})).await;
+        invite(&mut hers, room, &bea).await;
         for device in [&mut phone, &mut laptop] {
             device.wait_for_view("the room", |view| view.rooms.contains_key(&room)).await;
         }
@@ -86,7 +86,7 @@ async fn a_member_removed_while_sending_stored_exactly_what_was_acknowledged() {
     let room = public_room(&mut hers, "tea", &[]).await;
     let mut acknowledged = Vec::new();
     for round in 0..10 {
-        hers.request("invite", json!({"room": room, "user": bea.id})).await;
+        invite(&mut hers, room, &bea).await;
         his.wait_for_view("the room", |view| view.rooms.contains_key(&room)).await;
         let talking = async {
             for number in 0.. {
@@ -122,6 +122,9 @@ async fn a_member_removed_while_sending_stored_exactly_what_was_acknowledged() {
 async fn a_rooms_entry_comes_before_its_first_envelope() {
     let (_server, [amy, bea]) = server_and_users(["amy", "bea"]);
     let (mut hers, mut his, mut tablet) = (amy.device().await, bea.device().await, bea.device().await);
+    // They know each other, so that invites do not wait.
+    let friends = private_room(&mut hers, "friends", &[&bea]).await;
+    his.wait_for_view("the first room", |view| view.rooms.contains_key(&friends)).await;
     let mut rooms = Vec::new();
     for number in 0..20 {
         let room = public_room(&mut hers, &format!("room {number}"), &[]).await;

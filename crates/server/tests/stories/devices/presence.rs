@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{private_room, server_and_users, server_with};
+use super::{invite, private_room, server_and_users, server_with};
 use crate::fixture::User;
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn room_presence_reports_which_members_come_and_go() {
     here(&mut hers, &[amy, bea]).await;
     hers.request("remove", json!({"room": room, "user": bea.id})).await;
     here(&mut hers, &[amy]).await;
-    hers.request("invite", json!({"room": room, "user": bea.id})).await;
+    invite(&mut hers, room, &bea).await;
     here(&mut hers, &[amy, bea]).await;
 
     // After unsubscribing nothing comes.

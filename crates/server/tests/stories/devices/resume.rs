@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{private_room, public_room, server_and_users, server_with};
+use super::{invite, private_room, public_room, server_and_users, server_with};
 use crate::fixture::{Device, User};
 
 fn texts(count: usize) -> impl Iterator<Item = String> {
@@ -147,7 +147,7 @@ async fn a_room_left_during_an_absence_is_sent_as_removed() {
     his.cut();
     hers.request("remove", json!({"room": kept, "user": bea.id})).await;
     hers.say(kept, "in between").await;
-    hers.request("invite", json!({"room": kept, "user": bea.id})).await;
+    invite(&mut hers, kept, &bea).await;
     his.reconnect().await;
     assert_eq!((his.view.room(kept).version, his.view.room(kept).resets), (2, 0));
     his.assert_same_as_fresh_load().await;

@@ -107,6 +107,8 @@ fn requests_naming(room: u64, somebody: u64) -> Vec<(&'static str, Value)> {
         ("join", json!({"room": room})),
         ("leave", json!({"room": room})),
         ("invite", json!({"room": room, "user": somebody})),
+        ("accept", json!({"room": room})),
+        ("decline", json!({"room": room})),
         ("remove", json!({"room": room, "user": somebody})),
         ("role", json!({"room": room, "user": somebody, "role": "owner"})),
         ("members", json!({"room": room})),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{private_room, public_room, server_and_users, server_with};
+use super::{invite, private_room, public_room, server_and_users, server_with};
 use crate::fixture::{Device, RawSocket, Server, User};
 
 const ONE: (&str, &str) = ("TEAHOUSE_SESSIONS__PER_USER", "1");
@@ -225,13 +225,13 @@ async fn a_stalled_reader_gets_the_final_state_of_its_rooms() {
     for _ in 0..2 {
         hers.request("remove", who(forth)).await;
         hers.say(forth, "without him").await;
-        hers.request("invite", who(forth)).await;
+        invite(&mut hers, forth, &bea).await;
         hers.say(forth, "with him").await;
     }
     hers.request("remove", who(forth)).await;
     hers.request("remove", who(back)).await;
     hers.say(back, "without him").await;
-    hers.request("invite", who(back)).await;
+    invite(&mut hers, back, &bea).await;
     hers.say(back, "with him").await;
     hers.request("update", json!({"room": renamed, "title": "first"})).await;
     hers.request("role", json!({"room": renamed, "user": bea.id, "role": "moderator"})).await;

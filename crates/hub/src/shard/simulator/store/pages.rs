@@ -1,17 +1,23 @@
 //! Reads of the model store: room entries and pages, each from one snapshot. It changes nothing.
 
+use std::collections::BTreeMap;
+
 use teahouse_core::ErrorCode;
-use teahouse_core::{Message, MessageId, RoomEntry, RoomId, RoomKind, Seq, Timestamp, User, UserId, UserRole, Version};
+use teahouse_core::{
+    Message, MessageId, MoreDirects, RoomEntry, RoomId, RoomKind, RoomList, Seq, SessionId, Timestamp, User, UserId,
+    UserRole, Version,
+};
 use teahouse_protocol::v1;
 
 use super::super::random::Draw;
-use super::{EPOCH, Store, profile};
+use super::{EPOCH, Room, Store, profile};
 use crate::ports::{CatchUpFrom, ChangesPage, ClassicPage, WelcomeData};
 
 /// Small limits, so that runs reach them often.
 const CHANGES_MAX: usize = 12;
 pub(in crate::shard::simulator) const RESET_MESSAGES: usize = 5;
 const PAGE_MESSAGES: usize = 3;
+const DIRECTS_LISTED: usize = 2;
 
 impl Store {
     /// Draws whether a read fails.
@@ -45,17 +51,43 @@ impl Store {
             } else {
                 Vec::new()
             },
+            request: false,
+        }
+    }
+
+    /// The rooms of a user: all but the direct ones with older messages that are not held. Those are remembered.
+    fn room_list(&mut self, session: SessionId, user: u64, held: &[(RoomId, Version)]) -> RoomList {
+        let newest_message = |room: &Room| room.messages.last().map(|message| message.id);
+        let mut mine: Vec<(u64, &Room)> =
+            self.rooms.iter().filter(|(_, room)| room.is_listed_for(user)).map(|(id, room)| (*id, room)).collect();
+        mine.sort_by_key(|(_, room)| std::cmp::Reverse(newest_message(room)));
+        let (mut listed, mut unlisted, mut directs) = (Vec::new(), BTreeMap::new(), 0);
+        for (id, room) in mine {
+            directs += usize::from(room.pair.is_some());
+            let is_named = held.iter().any(|(named, _)| named.0 == id);
+            if room.pair.is_none() || directs <= DIRECTS_LISTED || is_named {
+                listed.push(id);
+            } else {
+                unlisted.insert(id, room.head().0.0);
+            }
+        }
+        listed.sort_unstable();
+        let more = MoreDirects { rooms: unlisted.len() as u32, unread: 0, requests: 0 };
+        self.unlisted.insert(session, unlisted);
+        RoomList {
+            rooms: listed.into_iter().map(|room| self.entry(room, user)).collect(),
+            more_directs: (more.rooms > 0).then_some(more),
+            invites: Vec::new(),
         }
     }
 
     pub(in crate::shard::simulator) fn welcome_data(
-        &self,
-        user: u64,
+        &mut self,
+        (session, user): (SessionId, u64),
         id: Option<String>,
         epoch: Option<&str>,
         held: Vec<(RoomId, Version)>,
     ) -> WelcomeData {
-        let listed = self.rooms.iter().filter(|(_, room)| room.is_listed_for(user));
         WelcomeData {
             id,
             user: User {
@@ -78,7 +110,7 @@ impl Store {
                 envelopes_burst: 60,
                 history_messages_max: 100,
             },
-            rooms: listed.map(|(room, _)| self.entry(*room, user)).collect(),
+            rooms: self.room_list(session, user, &held),
             held: held.into_iter().map(|(room, version)| (room, (epoch == Some(EPOCH)).then_some(version))).collect(),
         }
     }

@@ -1,0 +1,73 @@
+//! Direct rooms that a session's welcome did not list. A user may have thousands of them, so a session has no cursor there
+//! until something changes. Then it enters the room at the position before the change, and is sent the room's entry
+//! first. Nobody enters or leaves a direct room, so the store need not be asked who is in it.
+
+use teahouse_core::{RoomId, Seq, UserId, Version};
+use teahouse_protocol::v1;
+
+use super::state::Shard;
+use crate::inbox::Delivery;
+use crate::ports::Dialect;
+use crate::session::Phase;
+use crate::websocket::text_frame;
+
+impl Shard {
+    /// A direct room changed, and was at `before` until then.
+    pub(super) fn introduce_to_pair(&mut self, room: RoomId, pair: [UserId; 2], before: (Version, Seq)) {
+        for user in pair {
+            // Nearly always every session is in the room.
+            let is_outside = |id| self.slots.index_of(id).is_some_and(|index| self.is_outside(index, room));
+            if self.registry.sessions_of(user).any(is_outside) {
+                for index in self.v1_slots_of(user) {
+                    self.introduce(index, room, before);
+                }
+            }
+        }
+    }
+
+    fn is_outside(&self, index: usize, room: RoomId) -> bool {
+        let session = &self.slots[index].session;
+        session.dialect() == Dialect::V1 && !session.closing && !session.is_in(room)
+    }
+
+    /// Brings a v1 session into a direct room at this position, unless it is in it.
+    pub(super) fn introduce(&mut self, index: usize, room: RoomId, before: (Version, Seq)) {
+        if !self.is_outside(index, room) || self.is_kept(index, room) {
+            return;
+        }
+        if self.keep_for_welcome(index, || Delivery::Unlisted { room, before }) {
+            return;
+        }
+        self.enter_direct(index, room, before);
+        let session = &mut self.slots[index].session;
+        session.begin_introduction(room, before, false);
+        if session.cancel_resume(room) {
+            // The client holds a room that its welcome did not list.
+            session.reply(text_frame(&v1::removed(room)));
+        }
+        let user = session.identity.user;
+        self.read_entries(room, &[user]);
+    }
+
+    /// Whether a session that waits for its welcome has kept the room already, at an older position.
+    fn is_kept(&self, index: usize, room: RoomId) -> bool {
+        let is_it = |kept: &Delivery| matches!(kept, Delivery::Unlisted { room: other, .. } if *other == room);
+        match self.slots[index].session.v1.as_ref().map(|v1| &v1.phase) {
+            Some(Phase::Welcoming { deferred_memberships, .. }) => deferred_memberships.iter().any(is_it),
+            _ => false,
+        }
+    }
+
+    /// The store has no entry of a room for these users: introductions are called off, unless the entry is read again.
+    pub(super) fn cancel_introductions(&mut self, room: RoomId, users: &[UserId]) {
+        let users = users.iter().filter(|user| !self.entries.is_outdated(room, **user));
+        let slots: Vec<usize> = users.flat_map(|user| self.v1_slots_of(*user)).collect();
+        for index in slots {
+            match self.slots[index].session.finish_introduction(room) {
+                None => {}
+                Some((_, true)) => self.hide_room(index, room),
+                Some((_, false)) => drop(self.leave_room(index, room)),
+            }
+        }
+    }
+}
