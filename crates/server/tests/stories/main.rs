@@ -14,6 +14,8 @@ mod frames;
 mod golden;
 mod journey;
 mod lobby;
+mod logins;
+mod places;
 mod private;
 mod shutdown;
 mod slow_readers;
