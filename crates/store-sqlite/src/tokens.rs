@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::{Revocation, Timestamp, TokenKey, TokenMark, UserId};
-use teahouse_store::{RefreshToken, TokenStatus};
+use teahouse_store::{LOGIN_PREFIXES_KEPT, RefreshToken, TokenStatus};
 
 use crate::group::Group;
 use crate::row::{self, Sql, get, id, read_user, user_columns};
@@ -116,11 +116,16 @@ pub(crate) fn rotate_refresh_token(
     Ok(Some(next))
 }
 
-/// Deletes rows that expired long ago.
+/// Deletes rows that expired long ago, and addresses that nobody logged in from for long.
 pub(crate) fn forget_expired(group: &mut Group<'_>, now: Timestamp) -> Sql<()> {
     let kept_ms = i64::try_from(KEPT_AFTER_EXPIRY.as_millis()).unwrap_or(i64::MAX);
     let expired = now.0.saturating_sub(kept_ms);
     group.conn.prepare_cached("DELETE FROM refresh_tokens WHERE expires_at < ?1")?.execute([expired])?;
     group.conn.prepare_cached("DELETE FROM revoked_tokens WHERE expires_at < ?1")?.execute([expired])?;
+    let kept_ms = i64::try_from(LOGIN_PREFIXES_KEPT.as_millis()).unwrap_or(i64::MAX);
+    group
+        .conn
+        .prepare_cached("DELETE FROM login_prefixes WHERE seen_at < ?1")?
+        .execute([now.0.saturating_sub(kept_ms)])?;
     Ok(())
 }
