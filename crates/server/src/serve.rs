@@ -24,7 +24,7 @@ use crate::app::{App, Clock, Parts};
 use crate::config::Config;
 use crate::control::{AppHandler, BindError, ControlServer};
 use crate::limits::Limits;
-use crate::passwords::{PasswordError, Passwords};
+use crate::passwords::Passwords;
 use crate::secrets::{Secrets, SecretsError};
 use crate::socket::{SocketHandler, StoreHistory};
 use crate::storage::Storage;
@@ -60,9 +60,6 @@ pub(crate) enum StartError {
     /// The keys that verify tokens.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// Password hashing.
-    #[error(transparent)]
-    Passwords(#[from] PasswordError),
     /// Opening the store.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -144,8 +141,6 @@ impl Server {
     async fn start(config: Config) -> Result<Self, StartError> {
         let secrets = Secrets::load_or_create(&config.server.data)?;
         let tokens = Tokens::new(&config.auth, &secrets)?;
-        let passwords = Passwords::new(config.auth.password_hashes_parallel)?;
-
         let (prepared, feed) = Hub::prepare(hub_options(&config));
         let mut registry = Registry::with_prefix("teahouse");
         prepared.metrics().register(&mut registry);
@@ -161,9 +156,10 @@ impl Server {
         let app = App::new(Parts {
             store: Arc::clone(&store),
             backups,
+        let bounds = prepared.metrics().bounds.clone();
             live: Arc::new(prepared.handle()),
             tokens,
-            passwords,
+            passwords: Passwords::new(&config.auth, bounds.clone()),
             limits: Limits::new(&config.limits),
             bounds: prepared.metrics().bounds.clone(),
             clock: Arc::clone(&clock),

@@ -141,6 +141,12 @@ schema! {
         /// Maximum number of live sessions of a user; a further one displaces the oldest.
         per_user: usize = limits::SESSIONS_PER_USER, in 1..=100;
         /// Time for which a user stays online after the last session was lost without a close frame. Hides page
+        /// Maximum number of logins and registrations that wait for a password hash; when they are more, one of the
+        /// address that has most gives way to one of an address that has fewer. At 30 milliseconds each, two at a time,
+        /// the last one waits six seconds.
+        passwords_waiting_max: usize = 400, in 1..=100_000;
+        /// The same from one client address. Addresses take turns, so that a lecture hall that logs in delays itself only.
+        passwords_waiting_per_address_max: usize = 200, in 1..=100_000;
         /// refreshes.
         presence_linger: Duration = limits::PRESENCE_LINGER, in Duration::ZERO..=HOUR;
         /// Interval between pings on a socket.
@@ -189,9 +195,11 @@ schema! {
         bad_tokens_per_second: u32 = 100;
         /// Burst of invalid tokens from one client address.
         bad_tokens_burst: u32 = 2000;
-        /// Wrong passwords per minute for one account from one client address; faster attempts are delayed.
+        /// Wrong passwords per minute for one account; faster attempts are delayed by up to 5 seconds. A browser or a
+        /// client address that logged in to the account within 90 days is counted on its own, all others together.
         wrong_passwords_per_minute: u32 = 30;
-        /// Wrong passwords for one account from one client address before the delay begins.
+        /// Wrong passwords for one account before the delay begins. Enough for a few typing errors and a forgotten
+        /// password.
         wrong_passwords_burst: u32 = 10;
     }
     /// Bounds of the store's write queue.

@@ -23,7 +23,7 @@ pub(crate) type ApiResult = Result<ApiResponse, ApiError>;
 pub(crate) struct ApiResponse {
     status: StatusCode,
     data: Box<RawValue>,
-    cookie: Option<HeaderValue>,
+    cookies: Vec<HeaderValue>,
 }
 
 impl ApiResponse {
@@ -34,7 +34,7 @@ impl ApiResponse {
 
     /// 200 with data that is JSON already.
     pub(crate) fn ok_json(data: Box<RawValue>) -> Self {
-        Self { status: StatusCode::OK, data, cookie: None }
+        Self { status: StatusCode::OK, data, cookies: Vec::new() }
     }
 
     /// Makes it a 201: the request created something.
@@ -45,16 +45,17 @@ impl ApiResponse {
 
     /// Adds a cookie.
     #[must_use]
-    pub(crate) fn with_cookie(self, cookie: HeaderValue) -> Self {
-        Self { cookie: Some(cookie), ..self }
+    pub(crate) fn with_cookie(mut self, cookie: HeaderValue) -> Self {
+        self.cookies.push(cookie);
+        self
     }
 }
 
 impl IntoResponse for ApiResponse {
     fn into_response(self) -> Response {
         let mut response = Content::Success(self.data).into_response(self.status);
-        if let Some(cookie) = self.cookie {
-            response.headers_mut().insert(SET_COOKIE, cookie);
+        for cookie in self.cookies {
+            response.headers_mut().append(SET_COOKIE, cookie);
         }
         response
     }
