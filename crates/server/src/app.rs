@@ -19,6 +19,7 @@ use tracing::Instrument;
 
 use crate::config::Config;
 use crate::crypto::random_bytes;
+use crate::http::address::UnlistedProxies;
 use crate::limits::Limits;
 use crate::metrics::Rejections;
 use crate::passwords::Passwords;
@@ -105,6 +106,8 @@ pub(crate) struct App {
     pub config: Config,
     /// Counts refused requests.
     pub rejections: Rejections,
+    /// Names peers that may be proxies.
+    pub unlisted_proxies: UnlistedProxies,
     /// Lets one request at a time list all users online.
     pub online_users_permit: Semaphore,
     /// Makes ids for requests that have none.
@@ -151,6 +154,7 @@ impl App {
             bounds,
             config,
             rejections: Rejections::default(),
+            unlisted_proxies: UnlistedProxies::default(),
             online_users_permit: Semaphore::new(1),
             request_ids: RequestIds::from_seed(random_bytes()),
             clock,

@@ -11,6 +11,7 @@ use teahouse_core::UserId;
 
 use super::context::Context;
 use crate::app::App;
+use crate::connection::Place;
 use crate::errors::ApiError;
 use crate::limits::UserLimit;
 use crate::use_cases::accounts::authenticate::{Authenticated, authenticate};
@@ -39,6 +40,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let Ok(context) = Context::from_request_parts(parts, app).await;
         let who = authenticate(app, bearer(&parts.headers), context.address).await?;
+        note_authenticated(parts);
         Ok(Self { who, address: context.address })
     }
 }
@@ -63,6 +65,13 @@ async fn within_rate(limit: UserLimit, parts: &mut Parts, app: &Arc<App>) -> Res
     let caller = Caller::from_request_parts(parts, app).await?;
     app.limits.take_for_user(limit, caller.id()).map_err(ApiError::rate_limited)?;
     Ok(caller)
+}
+
+/// Tells the connection that its current request is authenticated. Tests have no connection.
+pub(super) fn note_authenticated(parts: &Parts) {
+    if let Some(place) = parts.extensions.get::<Arc<Place>>() {
+        place.authenticate();
+    }
 }
 
 /// The token of an `Authorization: Bearer` header.

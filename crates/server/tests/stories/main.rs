@@ -17,6 +17,7 @@ mod lobby;
 mod logins;
 mod places;
 mod private;
+mod proxies;
 mod shutdown;
 mod slow_readers;
 mod smuggling;
