@@ -1,19 +1,20 @@
 //! The accept loop: it turns sockets into HTTP connections, or into sessions at once, within bounds. It notes the order
-//! of first bytes, which decides the order of a user's connections. It interprets no request.
+//! of first bytes, which decides the order of a user's connections. A connection gets a place (`connection/places.rs`),
+//! or, when there is none, one of a small reserve, in which only probes are answered. It interprets no request.
 
-use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,6 +23,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SocketFlags, acceptfrom_with, recv};
 use socket2::{Domain, Protocol, Socket, Type};
 use teahouse_core::AcceptOrder;
+use teahouse_hub::Bounds;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
@@ -31,7 +33,12 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::config::Server;
-use crate::connection::{ConnectionPermit, FirstByteOrder, FirstRequest, PeerAddr, RequestOrder, StallTimeoutStream};
+use crate::connection::first_head::{self, Arrived, FIRST_BYTES_MAX};
+use crate::connection::{
+    BoundNames, FirstByteOrder, FirstRequest, PeerAddr, Place, PlaceRules, Places, RequestOrder, StallTimeoutStream,
+};
+use crate::http::address::is_trusted;
+use crate::ip_prefix::IpPrefix;
 use crate::websocket::{Handshakes, RefusedHandshake};
 
 /// The backlog of a listener; the kernel caps it (`net.core.somaxconn`).
@@ -39,9 +46,10 @@ const BACKLOG: i32 = 65_535;
 /// First requests in progress at once, from head to answer. Each holds 8 KiB of hyper's and the memory of its
 /// handshake, and the heap keeps its peak (docs/performance.md).
 const FIRST_REQUESTS_MAX: usize = 64;
-/// Bytes of a first request that one read takes; most requests are shorter.
-const FIRST_BYTES_MAX: usize = 4096;
-/// A first request that is slow to arrive or to be answered blocks another connection's for at most this long.
+/// Places for connections beyond the maximum. Probes come one at a time, so that few suffice; the oldest idle one gives
+/// way.
+const RESERVE: usize = 16;
+/// A first request that is slow to be answered blocks another connection's for at most this long.
 const FIRST_REQUEST_PATIENCE: Duration = Duration::from_millis(250);
 /// The pause of the accept loop when the process is out of descriptors.
 const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
@@ -88,11 +96,29 @@ impl Listener {
     }
 }
 
+/// What a listener serves, and how many connections it has.
+pub(crate) struct Serving {
+    /// Answers requests.
+    pub router: Router,
+    /// Answers requests when every place is taken.
+    pub router_when_full: Router,
+    /// Gets the first request of each connection before HTTP does.
+    pub handshakes: Option<Handshakes>,
+    /// The bounds of its connections.
+    pub rules: PlaceRules,
+    /// The names of these bounds.
+    pub names: BoundNames,
+    /// Reports bounds that were reached.
+    pub bounds: Bounds,
+}
+
 /// State that all connections of a listener share.
-#[derive(Clone)]
 struct Shared {
     router: Router,
+    router_when_full: Router,
     handshakes: Option<Handshakes>,
+    places: Arc<Places>,
+    reserve: Arc<Places>,
     next_accept_order: Arc<AtomicU64>,
     first_requests: Arc<Semaphore>,
     header_timeout: Duration,
@@ -100,47 +126,60 @@ struct Shared {
     closing: CancellationToken,
 }
 
-/// Accepts connections until `closing`, then waits until every HTTP connection is answered and closed. `handshakes`
-/// gets the first bytes of each connection before HTTP does.
-pub(crate) async fn serve(
-    listener: Listener,
-    router: Router,
-    handshakes: Option<Handshakes>,
-    config: &Server,
-    closing: CancellationToken,
-) {
-    let shared = Arc::new(Shared {
-        router,
-        handshakes,
-        next_accept_order: Arc::new(AtomicU64::new(1)),
-        first_requests: Arc::new(Semaphore::new(FIRST_REQUESTS_MAX)),
-        header_timeout: config.header_timeout,
-        header_bytes_max: config.header_bytes_max.0,
-        closing: closing.clone(),
-    });
-    let permits = Arc::new(Semaphore::new(config.connections_max));
+impl Shared {
+    fn new(serving: Serving, config: &Server, closing: CancellationToken) -> Self {
+        let Serving { router, router_when_full, handshakes, rules, names, bounds } = serving;
+        let for_all = PlaceRules { places: RESERVE, unauthenticated_max: RESERVE, per_prefix_max: RESERVE };
+        let reserve = BoundNames { places: "RESERVE", unauthenticated: "RESERVE", per_prefix: "RESERVE" };
+        Self {
+            router,
+            router_when_full,
+            handshakes,
+            places: Places::new(rules, names, bounds.clone()),
+            reserve: Places::new(for_all, reserve, bounds),
+            next_accept_order: Arc::new(AtomicU64::new(1)),
+            first_requests: Arc::new(Semaphore::new(FIRST_REQUESTS_MAX)),
+            header_timeout: config.header_timeout,
+            header_bytes_max: config.header_bytes_max.0,
+            closing,
+        }
+    }
+
+    fn next_order(&self) -> AcceptOrder {
+        AcceptOrder(self.next_accept_order.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A place for a newcomer, and whether it is one of the reserve.
+    fn admit(&self, peer: SocketAddr, is_proxy: bool) -> Option<(Place, bool)> {
+        let prefix = IpPrefix::of(peer.ip());
+        match self.places.admit((!is_proxy).then_some(prefix)) {
+            Some(place) => Some((place, false)),
+            None => self.reserve.admit(Some(prefix)).map(|place| (place, true)),
+        }
+    }
+}
+
+/// Accepts connections until `closing`, then waits until every HTTP connection is answered and closed.
+pub(crate) async fn serve(listener: Listener, serving: Serving, config: &Server, closing: CancellationToken) {
+    let shared = Arc::new(Shared::new(serving, config, closing.clone()));
     let connections = TaskTracker::new();
     loop {
-        // Connections beyond the limit wait in the kernel's backlog.
-        let next = async {
-            let permit = Arc::clone(&permits).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = closing.cancelled() => break,
-            next = next => next,
+            accepted = listener.accept() => accepted,
         };
-        match (permit, accepted) {
-            (Ok(permit), Ok((stream, peer))) => {
-                connections.spawn(serve_connection(Arc::clone(&shared), stream, peer, permit));
+        match accepted {
+            Ok((stream, peer)) => {
+                // A connection that finds no place at all is closed.
+                if let Some((place, is_reserve)) = shared.admit(peer, is_trusted(peer.ip(), config.trusted_proxies())) {
+                    connections.spawn(serve_connection(Arc::clone(&shared), stream, peer, place, is_reserve));
+                }
             }
-            (_, Err(error)) if is_connection_error(&error) => {}
-            (_, Err(error)) => {
+            Err(error) if is_connection_error(&error) => {}
+            Err(error) => {
                 tracing::warn!(%error, "accept failed; pausing");
                 tokio::time::sleep(DESCRIPTOR_PAUSE).await;
             }
-            // The semaphore is never closed.
-            (Err(_), _) => break,
         }
     }
     drop(listener);
@@ -157,13 +196,17 @@ async fn serve_connection(
     shared: Arc<Shared>,
     stream: std::net::TcpStream,
     peer: SocketAddr,
-    permit: OwnedSemaphorePermit,
+    place: Place,
+    is_reserve: bool,
 ) {
-    let Some(stream) = wait_for_first_byte(&shared, stream).await else { return };
-    let accepted = AcceptOrder(shared.next_accept_order.fetch_add(1, Ordering::Relaxed));
-    let Ok(first_request_permit) = Arc::clone(&shared.first_requests).acquire_owned().await else { return };
-    // Boxed, so that a task that waits for the permit is small.
-    Box::pin(serve_first_request(&shared, stream, accepted, peer, permit, first_request_permit)).await;
+    let Some((stream, accepted)) = wait_for_head(&shared, stream, &place).await else { return };
+    // The reserve waits for no turn: a probe is answered whatever the others do.
+    let turn = match is_reserve {
+        true => None,
+        false => Arc::clone(&shared.first_requests).acquire_owned().await.ok(),
+    };
+    // Boxed, so that a task that waits for its turn is small.
+    Box::pin(serve_first_request(&shared, stream, accepted, peer, place, (turn, is_reserve))).await;
 }
 
 /// Reads the first request and offers it to the fast handshake; HTTP serves everything else.
@@ -172,19 +215,19 @@ async fn serve_first_request(
     stream: std::net::TcpStream,
     accepted: AcceptOrder,
     peer: SocketAddr,
-    permit: OwnedSemaphorePermit,
-    first_request_permit: OwnedSemaphorePermit,
+    place: Place,
+    (mut turn, is_reserve): (Option<OwnedSemaphorePermit>, bool),
 ) {
     let Some(bytes) = read_first_bytes(&stream) else { return };
-    let (mut first_request_permit, mut refused) = (Some(first_request_permit), None);
-    let mut first = FirstRequest { stream, accepted, peer, bytes, permit };
-    if let Some(handshakes) = &shared.handshakes {
+    let mut refused = None;
+    let mut first = FirstRequest { stream, accepted, peer, bytes, place };
+    if let Some(handshakes) = shared.handshakes.as_ref().filter(|_| !is_reserve) {
         let mut attaching = pin!(handshakes.try_attach(first));
         let for_http = tokio::select! {
             biased;
             for_http = &mut attaching => for_http,
             () = tokio::time::sleep(FIRST_REQUEST_PATIENCE) => {
-                first_request_permit = None;
+                turn = None;
                 attaching.await
             }
         };
@@ -193,26 +236,46 @@ async fn serve_first_request(
             Some(for_http) => (first, refused) = for_http,
         }
     }
-    Box::pin(serve_http(shared, first, refused, first_request_permit)).await;
+    Box::pin(serve_http(shared, first, refused, turn, is_reserve)).await;
 }
 
-/// Waits for the first byte of a connection; `None` when it does not arrive.
-async fn wait_for_first_byte(shared: &Shared, stream: std::net::TcpStream) -> Option<std::net::TcpStream> {
-    match recv(&stream, &mut [0; 1], RecvFlags::PEEK) {
-        Ok((_, 1..)) => return Some(stream),
-        Err(Errno::WOULDBLOCK) => {}
-        Ok(_) | Err(_) => return None,
+/// Waits for the head of a connection's first request, and notes the order of its first byte. `None` when it does not
+/// arrive in time, or the connection gave way. Until then a connection costs its descriptor, its place and this task.
+async fn wait_for_head(
+    shared: &Shared,
+    stream: std::net::TcpStream,
+    place: &Place,
+) -> Option<(std::net::TcpStream, AcceptOrder)> {
+    let arrived = first_head::look(&stream, shared.header_bytes_max);
+    if arrived == Arrived::All {
+        let accepted = shared.next_order();
+        return place.resume().then_some((stream, accepted));
     }
+    let mut accepted = (arrived == Arrived::Part).then(|| shared.next_order());
     let stream = TcpStream::from_std(stream).ok()?;
-    // A silent connection costs a descriptor and this task, for at most the header timeout. Peek, and not only
-    // readiness, since a runtime may report a new socket as readable that is not.
-    let mut first = [0];
-    let peeked = tokio::time::timeout(shared.header_timeout, stream.peek(&mut first));
-    let arrived = tokio::select! {
-        () = shared.closing.cancelled() => false,
-        peeked = peeked => matches!(peeked, Ok(Ok(1..))),
+    let arrival = async {
+        let mut arrived = arrived;
+        if arrived == Arrived::Nothing {
+            arrived = tokio::select! {
+                () = shared.closing.cancelled() => Arrived::End,
+                arrived = first_head::arrival(&stream, shared.header_bytes_max, Arrived::Nothing) => arrived,
+            };
+            accepted = (arrived != Arrived::End).then(|| shared.next_order());
+        }
+        // A request that has begun is answered, also during a shutdown.
+        if arrived == Arrived::Part {
+            arrived = first_head::arrival(&stream, shared.header_bytes_max, Arrived::Part).await;
+        }
+        arrived == Arrived::All
     };
-    if arrived { stream.into_std().ok() } else { None }
+    let arrived = tokio::select! {
+        () = place.must_give_way() => false,
+        arrived = tokio::time::timeout(shared.header_timeout, arrival) => arrived.unwrap_or(false),
+    };
+    if !arrived || !place.resume() {
+        return None;
+    }
+    Some((stream.into_std().ok()?, accepted?))
 }
 
 /// The bytes of the first request that have arrived; `None` when the connection is closed or broken.
@@ -220,39 +283,48 @@ fn read_first_bytes(stream: &std::net::TcpStream) -> Option<Bytes> {
     let mut bytes = Vec::with_capacity(FIRST_BYTES_MAX);
     match recv(stream, spare_capacity(&mut bytes), RecvFlags::empty()) {
         Ok((_, 0)) => None,
-        // The peeked byte should be there; if the kernel says otherwise, HTTP waits for it.
+        // The peeked bytes should be there; if the kernel says otherwise, HTTP waits for them.
         Ok(_) | Err(Errno::WOULDBLOCK | Errno::INTR) => Some(bytes.into()),
         Err(_) => None,
     }
 }
 
-/// Serves HTTP on a connection of which some bytes have been read. A refused handshake is only answered here.
+/// Serves HTTP on a connection of which some bytes have been read. A refused handshake is only answered here. A
+/// connection of the reserve ends after its first answer.
 async fn serve_http(
     shared: &Shared,
     first: FirstRequest,
     refused: Option<RefusedHandshake>,
-    first_request_permit: Option<OwnedSemaphorePermit>,
+    turn: Option<OwnedSemaphorePermit>,
+    is_reserve: bool,
 ) {
-    let FirstRequest { stream, accepted, peer, bytes, permit } = first;
+    let FirstRequest { stream, accepted, peer, bytes, place } = first;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     // tokio reports a newly registered socket as not writable until its driver has turned once. hyper, when it gives up
     // on a request (a body that does not arrive), would then close the connection with the answer unwritten.
     if stream.writable().await.is_err() {
         return;
     }
-    let order = Arc::new(RequestOrder::new(Arc::clone(&shared.next_accept_order), accepted, first_request_permit));
+    let router = if is_reserve { &shared.router_when_full } else { &shared.router };
+    let place = Arc::new(place);
+    let next_order = Arc::clone(&shared.next_accept_order);
+    let order = Arc::new(RequestOrder::new(next_order, accepted, turn, Arc::clone(&place)));
     let service = {
-        let (order, router, permit) = (Arc::clone(&order), shared.router.clone(), ConnectionPermit::new(permit));
+        let (order, router, place) = (Arc::clone(&order), router.clone(), Arc::clone(&place));
         let refused = Mutex::new(refused);
         service_fn(move |mut request: Request<Incoming>| {
+            let started = order.start_request();
             let extensions = request.extensions_mut();
-            extensions.insert(FirstByteOrder(order.start_request()));
+            if let Some(accepted) = started {
+                extensions.insert(FirstByteOrder(accepted));
+            }
             extensions.insert(PeerAddr(peer));
-            extensions.insert(permit.clone());
+            extensions.insert(Arc::clone(&place));
             if let Some(refused) = refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 extensions.insert(refused);
             }
-            call(router.clone(), request, Arc::clone(&order))
+            let answer = started.map(|_| call(router.clone(), request, Arc::clone(&order)));
+            async { answer.ok_or(GaveWay)?.await }
         })
     };
     let io = TokioIo::new(StallTimeoutStream::new(stream, bytes, Arc::clone(&order)));
@@ -260,6 +332,7 @@ async fn serve_http(
         .timer(TokioTimer::new())
         .header_read_timeout(shared.header_timeout)
         .max_buf_size(shared.header_bytes_max)
+        .keep_alive(!is_reserve)
         .serve_connection(io, service)
         .with_upgrades();
     let mut http = pin!(http);
@@ -267,22 +340,57 @@ async fn serve_http(
     let patience = tokio::time::sleep(FIRST_REQUEST_PATIENCE);
     tokio::select! {
         _ = &mut http => return,
+        () = place.must_give_way() => return,
         () = patience => order.release_permit(),
     }
     tokio::select! {
         _ = &mut http => return,
+        () = place.must_give_way() => return,
         () = shared.closing.cancelled() => http.as_mut().graceful_shutdown(),
     }
     // Errors of the peer need no log line, and the server's own were logged where they happened.
     let _ = http.await;
 }
 
-async fn call(
-    mut router: Router,
-    request: Request<Incoming>,
+/// The connection gave its place away when a request arrived; it closes without an answer, as an idle one may.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the connection gave its place away")]
+struct GaveWay;
+
+/// The body of a request. Waiting for it takes no turn of a first request from another connection.
+struct RequestBody {
+    body: Incoming,
     order: Arc<RequestOrder>,
-) -> Result<Response, Infallible> {
-    let response = router.call(request.map(axum::body::Body::new)).await;
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if polled.is_pending() {
+            self.order.release_permit();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+async fn call(mut router: Router, request: Request<Incoming>, order: Arc<RequestOrder>) -> Result<Response, GaveWay> {
+    let awaited = Arc::clone(&order);
+    let request = request.map(|body| axum::body::Body::new(RequestBody { body, order: awaited }));
+    let response = router.call(request).await;
     let response = response.unwrap_or_else(|never| match never {});
     order.end_request(response.status());
     Ok(response)

@@ -20,6 +20,7 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::crypto::random_bytes;
 use crate::errors::ApiError;
+use crate::http::address::UnlistedProxies;
 use crate::http::body_budget::BodyBudget;
 use crate::limits::{Limits, RetryAfter, UserLimit};
 use crate::metrics::Rejections;
@@ -111,6 +112,8 @@ pub(crate) struct App {
     pub config: Config,
     /// Counts refused requests.
     pub rejections: Rejections,
+    /// Names peers that may be proxies.
+    pub unlisted_proxies: UnlistedProxies,
     /// Lets one request at a time list all users online.
     pub online_users_permit: Semaphore,
     /// Makes ids for requests that have none.
@@ -159,6 +162,7 @@ impl App {
             bounds,
             config,
             rejections: Rejections::default(),
+            unlisted_proxies: UnlistedProxies::default(),
             online_users_permit: Semaphore::new(1),
             request_ids: RequestIds::from_seed(random_bytes()),
             clock,

@@ -1,16 +1,17 @@
-//! The data of a connection that the accept loop and the WebSocket handshake share: its permit, its peer, its first
-//! bytes and the order of its requests. It accepts nothing and interprets no request.
+//! The data of a connection that the accept loop and the WebSocket handshake share: its place, its peer, its first bytes
+//! and the order of its requests. It accepts nothing and interprets no request.
 
+pub(crate) mod first_head;
+mod places;
 mod request_order;
 mod stream;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use teahouse_core::AcceptOrder;
-use tokio::sync::OwnedSemaphorePermit;
 
+pub(crate) use places::{BoundNames, Place, PlaceRules, Places};
 pub(crate) use request_order::RequestOrder;
 pub(crate) use stream::StallTimeoutStream;
 
@@ -23,25 +24,7 @@ pub(crate) struct FirstByteOrder(pub AcceptOrder);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PeerAddr(pub SocketAddr);
 
-/// The permit of a connection under `server.connections_max`, in the request's extensions. An upgrade takes it along.
-#[derive(Clone)]
-pub(crate) struct ConnectionPermit(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
-
-impl ConnectionPermit {
-    /// Shares the permit among the requests of a connection.
-    #[must_use]
-    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self(Arc::new(Mutex::new(Some(permit))))
-    }
-
-    /// Takes the permit out, so that it outlives the HTTP connection.
-    #[must_use]
-    pub(crate) fn take(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// A connection whose first bytes have arrived.
+/// A connection the head of whose first request has arrived.
 pub(crate) struct FirstRequest {
     /// The socket, nonblocking.
     pub stream: std::net::TcpStream,
@@ -51,6 +34,6 @@ pub(crate) struct FirstRequest {
     pub peer: SocketAddr,
     /// The bytes that have arrived, possibly a part of the request.
     pub bytes: Bytes,
-    /// The permit under `server.connections_max`.
-    pub permit: OwnedSemaphorePermit,
+    /// Its place.
+    pub place: Place,
 }

@@ -12,9 +12,12 @@ mod control;
 mod crypto;
 mod dispatch;
 mod errors;
+mod fair_queue;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod ip_prefix;
+mod known_clients;
 mod limits;
 mod logging;
 mod metrics;

@@ -1,23 +1,26 @@
 //! Rate limits: per user over HTTP, WebSocket and reconnects, and per client address before the user is known. It
 //! counts and decides; its callers refuse. Memory is bounded.
 
+mod password_attempts;
+
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use teahouse_core::UserId;
 
+use password_attempts::PasswordAttempts;
+pub(crate) use password_attempts::{Account, Attempt, Guesser};
+
 use crate::clock;
 use crate::config;
+use crate::ip_prefix::IpPrefix;
 
 /// Maximum keys of one limit, about 4 MB. At the maximum idle keys are dropped; while none is idle, all new keys share
 /// one overflow bucket.
 const KEYS_MAX: usize = 100_000;
-
-/// Maximum delay of a password check; an attempt that would wait longer is refused.
-const PASSWORD_DELAY_MAX: Duration = Duration::from_secs(5);
 
 /// A limited action of a user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,7 +81,7 @@ pub(crate) struct Limits {
     logins: Buckets<IpPrefix>,
     registrations: Buckets<IpPrefix>,
     bad_tokens: Buckets<IpPrefix>,
-    wrong_passwords: Buckets<(String, IpPrefix)>,
+    password_attempts: PasswordAttempts,
 }
 
 impl Limits {
@@ -86,7 +89,6 @@ impl Limits {
     #[must_use]
     pub(crate) fn new(config: &config::Limits) -> Self {
         const SECOND: Duration = Duration::from_secs(1);
-        const MINUTE: Duration = Duration::from_secs(60);
         Self {
             sends: Buckets::new(config.sends_per_second, SECOND, config.sends_burst),
             envelopes: Buckets::new(config.envelopes_per_second, SECOND, config.envelopes_burst),
@@ -95,7 +97,7 @@ impl Limits {
             logins: Buckets::new(config.logins_per_second, SECOND, config.logins_burst),
             registrations: Buckets::new(config.registrations_per_second, SECOND, config.registrations_burst),
             bad_tokens: Buckets::new(config.bad_tokens_per_second, SECOND, config.bad_tokens_burst),
-            wrong_passwords: Buckets::new(config.wrong_passwords_per_minute, MINUTE, config.wrong_passwords_burst),
+            password_attempts: PasswordAttempts::new(config),
         }
     }
 
@@ -120,19 +122,23 @@ impl Limits {
         self.addresses(what).take(IpPrefix::of(address), clock::monotonic())
     }
 
-    /// Takes one password attempt for an account, and returns the delay before the password may be checked. Attempts
-    /// are counted by account *and* address, so that an attacker slows down only itself. Fast attempts are delayed
-    /// instead of refused, so that the right password still passes; [`Limits::refund_password_attempt`] refunds it.
+    /// Takes one password attempt for an account from this address. A fast one is delayed instead of refused, so that
+    /// the right password still passes; [`Limits::refund_password_attempt`] refunds it.
     ///
     /// # Errors
-    /// Too many attempts are waiting.
-    pub(crate) fn password_attempt(&self, name: &str, address: IpAddr) -> Result<Duration, RetryAfter> {
-        self.wrong_passwords.take_delayed(account_key(name, address), PASSWORD_DELAY_MAX, clock::monotonic())
+    /// Too many attempts of this address are waiting.
+    pub(crate) fn password_attempt(
+        &self,
+        account: &Account,
+        guesser: Guesser,
+        address: IpAddr,
+    ) -> Result<Attempt, RetryAfter> {
+        self.password_attempts.begin(account, guesser, IpPrefix::of(address), clock::monotonic())
     }
 
     /// Refunds the attempt of a right password.
-    pub(crate) fn refund_password_attempt(&self, name: &str, address: IpAddr) {
-        self.wrong_passwords.refund(&account_key(name, address));
+    pub(crate) fn refund_password_attempt(&self, account: &Account, guesser: Guesser) {
+        self.password_attempts.refund(account, guesser);
     }
 
     /// Drops idle keys. Call it about once a minute; memory is bounded without it too.
@@ -144,7 +150,7 @@ impl Limits {
         for addresses in [&self.logins, &self.registrations, &self.bad_tokens] {
             addresses.prune(now);
         }
-        self.wrong_passwords.prune(now);
+        self.password_attempts.prune(now);
     }
 
     fn users(&self, what: UserLimit) -> &Buckets<UserId> {
@@ -162,24 +168,6 @@ impl Limits {
             AddressLimit::Register => &self.registrations,
             AddressLimit::BadToken => &self.bad_tokens,
         }
-    }
-}
-
-fn account_key(name: &str, address: IpAddr) -> (String, IpPrefix) {
-    // Usernames are unique regardless of case. Cut, since a long name matches no account and must not use memory.
-    (name.trim().chars().take(64).flat_map(char::to_lowercase).collect(), IpPrefix::of(address))
-}
-
-/// The prefix that a provider gives to one customer: an IPv4 address, or the /64 of an IPv6 address.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct IpPrefix(IpAddr);
-
-impl IpPrefix {
-    pub(crate) fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-            address => address,
-        })
     }
 }
 
@@ -214,11 +202,25 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 
     fn take(&self, key: K, now: Instant) -> Result<(), RetryAfter> {
-        self.take_delayed(key, Duration::ZERO, now).map(drop)
+        self.take_at(key, now, |delay| if delay.is_zero() { Ok(delay) } else { Err(RetryAfter(delay)) }).map(drop)
     }
 
-    /// Takes a token, possibly one that is refilled within `delay_max`, and returns the delay until then.
-    fn take_delayed(&self, key: K, delay_max: Duration, now: Instant) -> Result<Duration, RetryAfter> {
+    /// Takes a token in any case, and returns the delay until it is refilled, or `delay_max` where that is sooner.
+    ///
+    /// # Errors
+    /// Nothing ever passes.
+    fn take_capped(&self, key: K, delay_max: Duration, now: Instant) -> Result<Duration, RetryAfter> {
+        self.take_at(key, now, |delay| Ok(delay.min(delay_max)))
+    }
+
+    /// Takes a token if `decide` grants it, given the delay until it is refilled. The token is the one that is refilled
+    /// after the granted delay.
+    fn take_at(
+        &self,
+        key: K,
+        now: Instant,
+        decide: impl FnOnce(Duration) -> Result<Duration, RetryAfter>,
+    ) -> Result<Duration, RetryAfter> {
         // Nothing ever passes, so the answer is arbitrary.
         let period = self.period.ok_or(RetryAfter(Duration::from_secs(3600)))?;
         let mut buckets = self.lock();
@@ -232,11 +234,9 @@ impl<K: Hash + Eq> Buckets<K> {
             None if buckets.full_at.len() < self.keys_max => now,
             None => buckets.overflow.unwrap_or(now).max(now),
         };
-        let delay = (full_at - now).saturating_sub(self.tolerance);
-        if delay > delay_max {
-            return Err(RetryAfter(delay - delay_max));
-        }
-        let full_at = full_at + period;
+        let ahead = (full_at - now).saturating_sub(self.tolerance);
+        let delay = decide(ahead)?;
+        let full_at = full_at - (ahead - delay) + period;
         if known || buckets.full_at.len() < self.keys_max {
             buckets.full_at.insert(key, full_at);
         } else {
@@ -320,45 +320,6 @@ mod tests {
         for (rate, burst) in [(0, 5), (5, 0), (0, 0)] {
             let buckets = Buckets::new(rate, Duration::from_secs(1), burst);
             assert!(buckets.take((), clock::monotonic()).is_err(), "{rate} {burst}");
-        }
-    }
-
-    #[test]
-    fn wrong_passwords_are_delayed_and_right_ones_refunded() {
-        let start = clock::monotonic();
-        let buckets = Buckets::new(60, Duration::from_secs(60), 2);
-        let try_once = || buckets.take_delayed((), MS(2500), start);
-        assert_eq!(try_once(), Ok(MS(0)));
-        assert_eq!(try_once(), Ok(MS(0)));
-        assert_eq!(try_once(), Ok(MS(1000)));
-        assert_eq!(try_once(), Ok(MS(2000)));
-        assert_eq!(try_once(), Err(RetryAfter(MS(500))));
-        buckets.refund(&());
-        assert_eq!(try_once(), Ok(MS(2000)));
-    }
-
-    #[test]
-    fn password_attempts_are_delayed_by_account_and_address() {
-        let mut config = config::load(config::Sources::default()).unwrap().config.limits;
-        (config.wrong_passwords_burst, config.wrong_passwords_per_minute) = (1, 1);
-        let limits = Limits::new(&config);
-        let (attacker, owner) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        assert_eq!(limits.password_attempt("amy", attacker), Ok(Duration::ZERO));
-        assert!(limits.password_attempt(" AMY", attacker).is_err());
-        assert_eq!(limits.password_attempt("amy", owner), Ok(Duration::ZERO));
-        assert_eq!(limits.password_attempt("bob", attacker), Ok(Duration::ZERO));
-    }
-
-    #[test]
-    fn an_ipv6_prefix_is_a_64_and_a_mapped_address_is_its_ipv4() {
-        let same = |a: &str, b: &str| IpPrefix::of(a.parse().unwrap()) == IpPrefix::of(b.parse().unwrap());
-        for (a, b, expect) in [
-            ("2001:db8::1", "2001:db8::ffff:1", true),
-            ("2001:db8::1", "2001:db8:0:1::1", false),
-            ("::ffff:192.0.2.1", "192.0.2.1", true),
-            ("192.0.2.1", "192.0.2.2", false),
-        ] {
-            assert_eq!(same(a, b), expect, "{a} {b}");
         }
     }
 

@@ -1,19 +1,29 @@
 //! Hashes passwords with argon2id, and verifies them against that or against the bcrypt of an older site. A few run at
-//! a time, on blocking threads; more wait, and still more are refused. It logs nothing.
+//! a time, on blocking threads, each in memory that is used again. More wait in a queue in which their requesters take
+//! turns, and still more are refused. It logs nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use tokio::sync::Semaphore;
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use teahouse_core::UserId;
+use teahouse_hub::Bounds;
+use tokio::sync::oneshot;
 
-/// Maximum waiting logins and registrations. At 20 to 40 ms each the last one waits a few seconds.
-const WAITING_MAX: usize = 200;
+use crate::config::Auth;
+use crate::crypto::random_bytes;
+use crate::fair_queue::{FairQueue, QueueBound};
+use crate::ip_prefix::IpPrefix;
 
 /// The prefix of new hashes: the defaults of the argon2 crate, OWASP's first recommendation (19 MiB, two passes, one
 /// lane). Any other hash is replaced at the next login.
 const CURRENT_PREFIX: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
+
+/// The most memory, passes and lanes of a stored hash: twice the 64 MiB of RFC 9106's second recommendation. A hash
+/// that needs more did not come from a site's login, and would stop the server's.
+const STORED_KIB_MAX: u32 = 128 * 1024;
+const STORED_PASSES_MAX: u32 = 10;
+const STORED_LANES_MAX: u32 = 16;
 
 /// bcrypt ignores the bytes of a password after these.
 const BCRYPT_BYTES_MAX: usize = 72;
@@ -40,38 +50,126 @@ pub enum PasswordError {
     Internal(String),
 }
 
-/// Hashes and verifies passwords, a few at a time. Clones share the limit.
-#[derive(Clone, Debug)]
+/// For whom a password is hashed. Requesters take turns.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Requester {
+    /// Anybody at these addresses, before the user is known.
+    Prefix(IpPrefix),
+    /// A user with a valid token.
+    User(UserId),
+}
+
+/// Hashes and verifies passwords, a few at a time. Clones share the turns.
+#[derive(Clone)]
 pub(crate) struct Passwords {
-    /// Running hashes.
-    running: Arc<Semaphore>,
-    /// Running and waiting hashes; none left means refused.
-    admitted: Arc<Semaphore>,
+    turns: Arc<Turns>,
     /// A hash that no password matches, for users that do not exist.
     dummy: Arc<str>,
 }
 
+struct Turns {
+    state: Mutex<TurnsState>,
+    bounds: Bounds,
+}
+
+struct TurnsState {
+    /// The memory of turns that nobody has. None while somebody waits.
+    free: Vec<Memory>,
+    queue: FairQueue<Requester, oneshot::Sender<Turn>>,
+}
+
+/// The memory of a turn: empty before its first hash, then 19 MiB. It is kept, since an allocator that gets blocks of
+/// this size back on many threads keeps all of them.
+type Memory = Vec<Block>;
+
+/// A turn to hash. Its end lets the next one begin.
+struct Turn {
+    turns: Arc<Turns>,
+    memory: Option<Memory>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            self.turns.pass_on(memory);
+        }
+    }
+}
+
+/// A place in the queue. Leaving it makes room.
+struct Waiting<'a> {
+    turns: &'a Turns,
+    requester: Requester,
+    turn: oneshot::Receiver<Turn>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.turn.close();
+        self.turns.lock().queue.remove(self.requester, oneshot::Sender::is_closed);
+    }
+}
+
+impl Turns {
+    async fn take(self: &Arc<Self>, requester: Requester) -> Result<Turn, PasswordError> {
+        let receiver = {
+            let mut state = self.lock();
+            if let Some(memory) = state.free.pop() {
+                return Ok(Turn { turns: Arc::clone(self), memory: Some(memory) });
+            }
+            let (sender, receiver) = oneshot::channel();
+            let waiting = state.queue.len() as u64;
+            // The sender of a displaced request is dropped, which tells it.
+            match state.queue.push(requester, sender) {
+                Ok(None) => {}
+                Ok(Some(_)) | Err(QueueBound::All) => self.bounds.record("auth.passwords_waiting_max", waiting),
+                Err(QueueBound::PerKey) => self.bounds.record("auth.passwords_waiting_per_address_max", waiting),
+            }
+            receiver
+        };
+        let mut waiting = Waiting { turns: self, requester, turn: receiver };
+        (&mut waiting.turn).await.map_err(|_| PasswordError::Overloaded)
+    }
+
+    /// Gives a turn's memory to the next request that still waits.
+    fn pass_on(self: &Arc<Self>, mut memory: Memory) {
+        loop {
+            let next = {
+                let mut state = self.lock();
+                let Some(next) = state.queue.pop() else {
+                    state.free.push(memory);
+                    return;
+                };
+                next
+            };
+            match next.send(Turn { turns: Arc::clone(self), memory: Some(memory) }) {
+                Ok(()) => return,
+                Err(mut refused) => memory = refused.memory.take().unwrap_or_default(),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TurnsState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Passwords {
-    /// Allows this many hashes in parallel. Computes one, which takes about 20 ms.
-    ///
-    /// # Errors
-    /// Hashing failed: no randomness or no memory.
-    pub(crate) fn new(parallel: usize) -> Result<Self, PasswordError> {
-        let dummy = hash(&crate::crypto::random_hex::<16>())?.into();
-        let parallel = parallel.max(1);
-        Ok(Self {
-            running: Arc::new(Semaphore::new(parallel)),
-            admitted: Arc::new(Semaphore::new(parallel + WAITING_MAX)),
-            dummy,
-        })
+    /// Hashes with the configured bounds, and reports those that are reached.
+    #[must_use]
+    pub(crate) fn new(config: &Auth, bounds: Bounds) -> Self {
+        let free = std::iter::repeat_with(Memory::new).take(config.password_hashes_parallel.max(1)).collect();
+        let queue = FairQueue::new(config.passwords_waiting_max, config.passwords_waiting_per_address_max);
+        let turns = Turns { state: Mutex::new(TurnsState { free, queue }), bounds };
+        Self { turns: Arc::new(turns), dummy: dummy_hash().into() }
     }
 
     /// Hashes a password, in PHC format.
     ///
     /// # Errors
     /// Too many are waiting, or hashing failed.
-    pub(crate) async fn hash(&self, password: String) -> Result<String, PasswordError> {
-        self.run(move || hash(&password)).await
+    pub(crate) async fn hash(&self, requester: Requester, password: String) -> Result<String, PasswordError> {
+        self.run(requester, move |memory| hash(&password, memory)).await
     }
 
     /// Checks a password against a hash. Without a hash the check takes as long and the password is wrong, so that
@@ -79,36 +177,72 @@ impl Passwords {
     ///
     /// # Errors
     /// Too many are waiting, or the hash is invalid.
-    pub(crate) async fn verify(&self, password: String, hash: Option<String>) -> Result<Verdict, PasswordError> {
+    pub(crate) async fn verify(
+        &self,
+        requester: Requester,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<Verdict, PasswordError> {
         let dummy = Arc::clone(&self.dummy);
-        self.run(move || match hash {
-            Some(hash) => verify(&password, &hash),
-            None => verify(&password, &dummy).map(|_| Verdict::Wrong),
+        self.run(requester, move |memory| match hash {
+            Some(hash) => verify(&password, &hash, memory),
+            None => verify(&password, &dummy, memory).map(|_| Verdict::Wrong),
         })
         .await
     }
 
-    /// The work owns the permits, so that a caller that leaves does not admit one more while its hash still runs.
+    /// The work owns the turn, so that a caller that leaves does not admit one more while its hash still runs.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+        requester: Requester,
+        work: impl FnOnce(&mut Memory) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| PasswordError::Overloaded)?;
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(internal)?;
-        let done = tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop((running, admitted));
-            result
-        });
+        let mut turn = self.turns.take(requester).await?;
+        let done = tokio::task::spawn_blocking(move || turn.memory.as_mut().map_or_else(no_memory, work));
         done.await.map_err(internal)?
     }
 }
 
-fn hash(password: &str) -> Result<String, PasswordError> {
-    Ok(Argon2::default().hash_password(password.as_bytes()).map_err(internal)?.to_string())
+fn no_memory<T>() -> Result<T, PasswordError> {
+    Err(internal("a turn without memory"))
 }
 
-fn verify(password: &str, hash: &str) -> Result<Verdict, PasswordError> {
+/// Hashes a password for a caller that has no server, in memory of its own.
+///
+/// # Errors
+/// Hashing failed.
+pub(crate) fn hash_once(password: &str) -> Result<String, PasswordError> {
+    hash(password, &mut Memory::new())
+}
+
+fn hash(password: &str, memory: &mut Memory) -> Result<String, PasswordError> {
+    let params = Params::default();
+    let salt = random_bytes::<16>();
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    fill(&argon2, password, &salt, &mut output, memory)?;
+    phc(&params, &salt, &output)
+}
+
+/// A hash of random bytes instead of a password.
+fn dummy_hash() -> String {
+    let output = random_bytes::<{ Params::DEFAULT_OUTPUT_LEN }>();
+    // A salt and an output of these lengths are valid.
+    phc(&Params::default(), &random_bytes::<16>(), &output).unwrap_or_default()
+}
+
+fn phc(params: &Params, salt: &[u8], output: &[u8]) -> Result<String, PasswordError> {
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params).map_err(internal)?,
+        salt: Some(Salt::new(salt).map_err(internal)?),
+        hash: Some(Output::new(output).map_err(internal)?),
+    };
+    Ok(hash.to_string())
+}
+
+fn verify(password: &str, hash: &str, memory: &mut Memory) -> Result<Verdict, PasswordError> {
     if ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix)) {
         return Ok(match bcrypt::verify(password, hash).map_err(internal)? {
             false => Verdict::Wrong,
@@ -117,13 +251,46 @@ fn verify(password: &str, hash: &str) -> Result<Verdict, PasswordError> {
             true => Verdict::RightButRehash,
         });
     }
-    let parsed = PasswordHash::new(hash).map_err(internal)?;
-    match Argon2::default().verify_password(password.as_bytes(), &parsed) {
-        Ok(()) if hash.starts_with(CURRENT_PREFIX) => Ok(Verdict::Right),
-        Ok(()) => Ok(Verdict::RightButRehash),
-        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),
-        Err(error) => Err(internal(error)),
+    let stored = PasswordHash::new(hash).map_err(internal)?;
+    let (Some(salt), Some(expected)) = (&stored.salt, &stored.hash) else {
+        return Err(internal("the stored hash is incomplete"));
+    };
+    let params = Params::try_from(&stored).map_err(internal)?;
+    let is_too_large =
+        params.m_cost() > STORED_KIB_MAX || params.t_cost() > STORED_PASSES_MAX || params.p_cost() > STORED_LANES_MAX;
+    if is_too_large {
+        return Err(internal("the stored hash needs too much memory or time"));
     }
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str()).map_err(internal)?;
+    let version = stored.version.map_or(Ok(Version::default()), Version::try_from).map_err(internal)?;
+    let mut output = vec![0; expected.len()];
+    fill(&Argon2::new(algorithm, version, params), password, salt, &mut output, memory)?;
+    // Outputs are compared in constant time.
+    Ok(match Output::new(&output).map_err(internal)? == *expected {
+        true if hash.starts_with(CURRENT_PREFIX) => Verdict::Right,
+        true => Verdict::RightButRehash,
+        false => Verdict::Wrong,
+    })
+}
+
+/// Hashes in this memory, which grows to what a current hash needs. An older hash that needs more gets memory of its own.
+fn fill(
+    argon2: &Argon2<'_>,
+    password: &str,
+    salt: &[u8],
+    output: &mut [u8],
+    memory: &mut Memory,
+) -> Result<(), PasswordError> {
+    let (needed, kept) = (argon2.params().block_count(), Params::default().block_count());
+    let filled = if needed > kept {
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, vec![Block::new(); needed])
+    } else {
+        if memory.len() < kept {
+            *memory = vec![Block::new(); kept];
+        }
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, memory)
+    };
+    filled.map_err(internal)
 }
 
 fn internal(error: impl std::fmt::Display) -> PasswordError {
@@ -131,81 +298,4 @@ fn internal(error: impl std::fmt::Display) -> PasswordError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_password_matches_its_own_hash_only() {
-        let passwords = Passwords::new(2).unwrap();
-        let own = passwords.hash("correct horse 1".to_owned()).await.unwrap();
-        assert!(own.starts_with(CURRENT_PREFIX), "{own}");
-        assert_ne!(own, passwords.hash("correct horse 1".to_owned()).await.unwrap(), "salted");
-        let weaker = "$argon2id$v=19$m=16,t=1,p=1$";
-        let weak_params = argon2::Params::new(16, 1, 1, None).unwrap();
-        let weak = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, weak_params)
-            .hash_password(b"correct horse 1")
-            .unwrap()
-            .to_string();
-        assert!(weak.starts_with(weaker), "{weak}");
-        for (password, hash, expect) in [
-            ("correct horse 1", Some(&own), Verdict::Right),
-            ("correct horse 2", Some(&own), Verdict::Wrong),
-            ("", Some(&own), Verdict::Wrong),
-            ("correct horse 1", Some(&weak), Verdict::RightButRehash),
-            ("correct horse 2", Some(&weak), Verdict::Wrong),
-            ("correct horse 1", None, Verdict::Wrong),
-        ] {
-            let verdict = passwords.verify(password.to_owned(), hash.cloned()).await;
-            assert_eq!(verdict, Ok(expect), "{password} {hash:?}");
-        }
-    }
-
-    #[test]
-    fn bcrypt_is_accepted_with_its_three_prefixes_and_rehashed() {
-        let hash = bcrypt::hash("secret1", 4).unwrap();
-        for kind in ["$2a$", "$2b$", "$2y$"] {
-            let hash = format!("{kind}{}", &hash[4..]);
-            assert_eq!(verify("secret1", &hash), Ok(Verdict::RightButRehash), "{kind}");
-            assert_eq!(verify("secret2", &hash), Ok(Verdict::Wrong), "{kind}");
-        }
-    }
-
-    #[test]
-    fn bytes_that_bcrypt_ignores_do_not_become_the_password() {
-        let (seen, tail) = ("a".repeat(72), "b".repeat(10));
-        let hash = bcrypt::hash(&seen, 4).unwrap();
-        assert_eq!(verify(&format!("{seen}{tail}"), &hash), Ok(Verdict::Right));
-        assert_eq!(verify(&seen, &hash), Ok(Verdict::RightButRehash));
-    }
-
-    #[test]
-    fn an_invalid_hash_matches_no_password() {
-        for hash in ["", "plain", "$2b$", "$2b$04$short", "$argon2id$v=19$m=19456,t=2,p=1$", "$unknown$v=1$x$y"] {
-            assert!(!matches!(verify("plain", hash), Ok(Verdict::Right | Verdict::RightButRehash)), "{hash:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn too_many_waiting_hashes_are_refused_and_permits_return() {
-        let passwords = Passwords::new(1).unwrap();
-        let running = Arc::clone(&passwords.running).acquire_owned().await.unwrap();
-        let mut waiting: Vec<_> = (0..=WAITING_MAX).map(|_| Box::pin(passwords.run(|| Ok(())))).collect();
-        for waiter in &mut waiting {
-            assert!(poll_once(waiter).await.is_none());
-        }
-        assert_eq!(passwords.run(|| Ok(())).await, Err(PasswordError::Overloaded));
-        drop(running);
-        for waiter in waiting {
-            assert_eq!(waiter.await, Ok(()));
-        }
-        assert_eq!(passwords.run(|| Ok(())).await, Ok(()));
-    }
-
-    async fn poll_once<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> Option<T> {
-        std::future::poll_fn(|context| match future.as_mut().poll(context) {
-            std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
-            std::task::Poll::Pending => std::task::Poll::Ready(None),
-        })
-        .await
-    }
-}
+mod tests;

@@ -19,12 +19,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accept::Listener;
+use crate::accept::{Listener, Serving};
 use crate::app::{App, Clock, Parts};
 use crate::config::Config;
+use crate::connection::{BoundNames, PlaceRules};
 use crate::control::{AppHandler, BindError, ControlServer};
 use crate::limits::Limits;
-use crate::passwords::{PasswordError, Passwords};
+use crate::passwords::Passwords;
 use crate::secrets::{Secrets, SecretsError};
 use crate::socket::{SocketHandler, StoreHistory};
 use crate::storage::Storage;
@@ -40,6 +41,8 @@ const CLOSING_SHARE: f64 = 0.6;
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 /// Interval at which the store drops expired tokens; long, since it wakes the disk of an idle server.
 const EXPIRED_TOKENS_MINUTES: u32 = 60;
+/// Maximum open connections of the metrics listener. A few collectors poll it.
+const METRICS_CONNECTIONS_MAX: usize = 64;
 /// Exit status after an ungraceful shutdown (128 and the number of SIGTERM, as in shells).
 const EXIT_KILLED: i32 = 143;
 
@@ -60,9 +63,6 @@ pub(crate) enum StartError {
     /// The keys that verify tokens.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// Password hashing.
-    #[error(transparent)]
-    Passwords(#[from] PasswordError),
     /// Opening the store.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -144,8 +144,6 @@ impl Server {
     async fn start(config: Config) -> Result<Self, StartError> {
         let secrets = Secrets::load_or_create(&config.server.data)?;
         let tokens = Tokens::new(&config.auth, &secrets)?;
-        let passwords = Passwords::new(config.auth.password_hashes_parallel)?;
-
         let (prepared, feed) = Hub::prepare(hub_options(&config));
         let mut registry = Registry::with_prefix("teahouse");
         prepared.metrics().register(&mut registry);
@@ -158,14 +156,15 @@ impl Server {
         let metrics_listener = config.metrics.listen.map(bind).transpose()?;
 
         let clock: Clock = Arc::new(clock::wall);
+        let bounds = prepared.metrics().bounds.clone();
         let app = App::new(Parts {
             store: Arc::clone(&store),
             backups,
             live: Arc::new(prepared.handle()),
             tokens,
-            passwords,
+            passwords: Passwords::new(&config.auth, bounds.clone()),
             limits: Limits::new(&config.limits),
-            bounds: prepared.metrics().bounds.clone(),
+            bounds,
             clock: Arc::clone(&clock),
             config,
         });
@@ -239,9 +238,26 @@ fn spawn_listener(
     closing: &CancellationToken,
 ) -> JoinHandle<()> {
     let websocket = Router::new().route(websocket::PATH, get(websocket::handle)).with_state(handshakes.clone());
-    let router = http::router::router(Arc::clone(app), websocket);
-    let (app, handshakes, closing) = (Arc::clone(app), handshakes.clone(), closing.clone());
-    tasks.spawn(async move { accept::serve(listener, router, Some(handshakes), &app.config.server, closing).await })
+    let config = &app.config.server;
+    let places = config.connections_max;
+    let serving = Serving {
+        router: http::router::router(Arc::clone(app), websocket),
+        router_when_full: http::router::router_when_full(Arc::clone(app)),
+        handshakes: Some(handshakes.clone()),
+        rules: PlaceRules {
+            places,
+            unauthenticated_max: config.connections_unauthenticated_max.unwrap_or(places - places / 8).max(1),
+            per_prefix_max: config.connections_per_address_max.unwrap_or(places / 4).max(1),
+        },
+        names: BoundNames {
+            places: "server.connections_max",
+            unauthenticated: "server.connections_unauthenticated_max",
+            per_prefix: "server.connections_per_address_max",
+        },
+        bounds: app.bounds.clone(),
+    };
+    let (app, closing) = (Arc::clone(app), closing.clone());
+    tasks.spawn(async move { accept::serve(listener, serving, &app.config.server, closing).await })
 }
 
 fn spawn_metrics_listener(
@@ -251,9 +267,21 @@ fn spawn_metrics_listener(
     registry: Registry,
     closing: &CancellationToken,
 ) -> io::Result<()> {
+    const NAME: &str = "METRICS_CONNECTIONS_MAX";
     tracing::info!(address = %listener.local_addr()?, "metrics listening");
-    let (app, closing, router) = (Arc::clone(app), closing.clone(), metrics::router(registry));
-    tasks.spawn(async move { accept::serve(listener, router, None, &app.config.server, closing).await });
+    let router = metrics::router(registry);
+    let places = METRICS_CONNECTIONS_MAX;
+    let serving = Serving {
+        // When every place is taken, the reserve answers the same few requests.
+        router_when_full: router.clone(),
+        router,
+        handshakes: None,
+        rules: PlaceRules { places, unauthenticated_max: places, per_prefix_max: places / 4 },
+        names: BoundNames { places: NAME, unauthenticated: NAME, per_prefix: NAME },
+        bounds: app.bounds.clone(),
+    };
+    let (app, closing) = (Arc::clone(app), closing.clone());
+    tasks.spawn(async move { accept::serve(listener, serving, &app.config.server, closing).await });
     Ok(())
 }
 

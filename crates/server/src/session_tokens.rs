@@ -1,12 +1,19 @@
 //! Logins: the token that the server issues for one and the refresh token that continues it, and what ends them all.
 //! The store keeps refresh tokens hashed; `http::cookie` carries them.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use teahouse_core::token::Revoked;
 use teahouse_core::{Revocation, Timestamp, TokenKey, User, UserId};
 use teahouse_store::{RefreshToken, Store, StoreError};
 
 use crate::app::{App, LiveSessions};
+use crate::ip_prefix::IpPrefix;
 use crate::tokens::{Issued, LoginId};
+
+/// How often the store writes that a user logs in from an address.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A login that began or was continued.
 pub(crate) struct Login {
@@ -68,6 +75,20 @@ pub(crate) async fn begin_login(app: &App, user: User) -> Result<Login, StoreErr
         .await?;
     let issued = issue_token(app, &user, login).await?;
     Ok(Login { user, issued, refresh, id: login })
+}
+
+/// Remembers that a login came from this address, once a day at most. A failure does not fail the login.
+pub(crate) async fn remember_address(app: &App, user: UserId, address: IpAddr) {
+    let (key, now) = (app.tokens.known_clients.prefix_key(IpPrefix::of(address)), app.now());
+    let remembered = async {
+        match app.store.login_prefix_seen(user, key).await? {
+            Some(seen) if seen.plus(DAY) > now => Ok(()),
+            _ => app.store.remember_login_prefix(user, key, now).await,
+        }
+    };
+    if let Err(error) = remembered.await {
+        tracing::warn!(user = user.0, %error, "address of a login not remembered");
+    }
 }
 
 /// Issues a token that no past revocation covers: a password change and a login within the same second must not undo

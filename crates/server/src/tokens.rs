@@ -13,6 +13,7 @@ use teahouse_store::Subject;
 
 use crate::config;
 use crate::crypto::{fingerprint, hex, random_bytes, random_hex};
+use crate::known_clients::KnownClients;
 use crate::secrets::Secrets;
 pub(crate) use keys::KeyError;
 use keys::{BoundKey, SiteKeys};
@@ -118,6 +119,8 @@ pub(crate) struct Tokens {
     issuer: String,
     audience: String,
     seconds_to_live: i64,
+    /// Recognizes clients that logged in before.
+    pub known_clients: KnownClients,
 }
 
 impl Tokens {
@@ -134,6 +137,7 @@ impl Tokens {
             issuer: auth.issuer.clone(),
             audience: auth.audience.clone(),
             seconds_to_live: i64::try_from(auth.token_ttl.as_secs()).unwrap_or(i64::MAX),
+            known_clients: KnownClients::new(secrets),
         })
     }
 

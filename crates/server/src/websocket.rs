@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
@@ -28,7 +28,7 @@ use upgrade::{HandshakeParameters, V1_SUBPROTOCOL, accept_key, check_upgrade, wa
 
 use crate::app::App;
 use crate::clock;
-use crate::connection::{ConnectionPermit, FirstByteOrder, StallTimeoutStream};
+use crate::connection::{FirstByteOrder, Place, StallTimeoutStream};
 use crate::errors::ApiError;
 use crate::http::context::Context;
 use crate::http::origin;
@@ -113,10 +113,14 @@ async fn handshake(handshakes: &Handshakes, request: Request) -> Result<axum::re
     if let Some(RefusedHandshake(error)) = parts.extensions.remove() {
         return Err(error);
     }
+    // The router hands HEAD to the handler of GET.
+    if parts.method != Method::GET {
+        return Err(ApiError::new(ErrorCode::MethodNotAllowed));
+    }
     let Ok(context) = Context::from_request_parts(&mut parts, &()).await;
     let accepted_handshake = handshakes.check(&context, &parts).await?;
-    let (Some(&FirstByteOrder(accepted)), Some(permit)) =
-        (parts.extensions.get(), parts.extensions.get::<ConnectionPermit>().cloned())
+    let (Some(&FirstByteOrder(accepted)), Some(place)) =
+        (parts.extensions.get(), parts.extensions.get::<Arc<Place>>().cloned())
     else {
         return Err(ApiError::internal("a handshake request bypassed the accept loop"));
     };
@@ -140,7 +144,7 @@ async fn handshake(handshakes: &Handshakes, request: Request) -> Result<axum::re
         // A copy, since the bytes would keep hyper's read buffer of 8 KiB alive as long as the session.
         let early = Bytes::copy_from_slice(&parts.read_buf);
         drop(parts.read_buf);
-        let socket = AcceptedSocket { accepted, stream, early, permit: permit.take(), response: Bytes::new() };
+        let socket = AcceptedSocket { accepted, stream, early, permit: place.take_permit(), response: Bytes::new() };
         accepted_handshake.attach(&hub, socket).await;
     });
     Ok(response)

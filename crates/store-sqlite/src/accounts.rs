@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::ids::OWN_IDS_START;
 use teahouse_core::{Change, LOBBY, Profile, Timestamp, TokenKey, User, UserId, UserRole};
-use teahouse_store::{CreateUserError, NewUser, ProfileChange};
+use teahouse_store::{CreateUserError, LOGIN_PREFIXES_PER_USER_MAX, NewUser, ProfileChange};
 
 use crate::group::Group;
 use crate::row::{self, Sql, get, id, read_user, user_columns};
@@ -104,6 +104,31 @@ pub(crate) fn profiles(conn: &Connection, users: &[UserId]) -> Sql<Vec<Profile>>
     )?
     .query_map([row::id_list(users.iter().map(|user| user.0))], |row| row::profile(row, 0))?
     .collect()
+}
+
+/// When a login of this user last came from there.
+pub(crate) fn login_prefix_seen(conn: &Connection, user: UserId, prefix: TokenKey) -> Sql<Option<Timestamp>> {
+    conn.prepare_cached("SELECT seen_at FROM login_prefixes WHERE user = ?1 AND prefix = ?2")?
+        .query_row(params![id(user.0), prefix.0], |row| row.get(0).map(Timestamp))
+        .optional()
+}
+
+/// Remembers a login from there, and forgets the oldest beyond the maximum.
+pub(crate) fn remember_login_prefix(group: &mut Group<'_>, user: UserId, prefix: TokenKey, now: Timestamp) -> Sql<()> {
+    group
+        .conn
+        .prepare_cached(
+            "INSERT OR REPLACE INTO login_prefixes (user, prefix, seen_at) SELECT id, ?2, ?3 FROM users WHERE id = ?1",
+        )?
+        .execute(params![id(user.0), prefix.0, now.0])?;
+    group
+        .conn
+        .prepare_cached(
+            "DELETE FROM login_prefixes WHERE user = ?1 AND prefix IN (SELECT prefix FROM login_prefixes \
+             WHERE user = ?1 ORDER BY seen_at DESC, prefix LIMIT -1 OFFSET ?2)",
+        )?
+        .execute(params![id(user.0), LOGIN_PREFIXES_PER_USER_MAX])?;
+    Ok(())
 }
 
 /// A user's password hash, if there is one.

@@ -118,6 +118,14 @@ impl Accounts for SqliteStore {
         self.change(move |group| accounts::change_password(group, user, &hash, now, except)).await
     }
 
+    async fn login_prefix_seen(&self, user: UserId, prefix: TokenKey) -> Result<Option<Timestamp>, StoreError> {
+        self.read(move |conn| accounts::login_prefix_seen(conn, user, prefix)).await
+    }
+
+    async fn remember_login_prefix(&self, user: UserId, prefix: TokenKey, now: Timestamp) -> Result<(), StoreError> {
+        self.change(move |group| accounts::remember_login_prefix(group, user, prefix, now)).await
+    }
+
     async fn set_role(&self, username: &str, role: UserRole) -> Result<Option<User>, StoreError> {
         let username = username.to_owned();
         self.change(move |group| accounts::set_role(group, &username, role)).await

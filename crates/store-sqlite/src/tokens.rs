@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::limits::LOGINS_PER_USER_MAX;
 use teahouse_core::{Revocation, Timestamp, TokenKey, TokenMark, UserId};
-use teahouse_store::{RefreshToken, TokenStatus};
+use teahouse_store::{LOGIN_PREFIXES_KEPT, RefreshToken, TokenStatus};
 
 use crate::group::Group;
 use crate::row::{self, Sql, get, id, read_user, user_columns};
@@ -127,23 +127,26 @@ pub(crate) fn rotate_refresh_token(
     Ok(Some(next))
 }
 
-/// Deletes some rows that expired long ago, and returns whether there may be more.
+/// Deletes some rows that expired long ago, and some addresses that nobody logged in from for long. Returns whether there
+/// may be more.
 pub(crate) fn forget_expired(group: &mut Group<'_>, now: Timestamp) -> Sql<bool> {
-    let kept_ms = i64::try_from(KEPT_AFTER_EXPIRY.as_millis()).unwrap_or(i64::MAX);
-    let expired = now.0.saturating_sub(kept_ms);
-    let refresh = group
-        .conn
-        .prepare_cached(
+    let before = |kept: Duration| now.0.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
+    let delete = |sql, expired: i64| group.conn.prepare_cached(sql)?.execute(params![expired, DELETED_MAX]);
+    let deleted = [
+        delete(
             "DELETE FROM refresh_tokens WHERE key IN \
              (SELECT key FROM refresh_tokens WHERE expires_at < ?1 LIMIT ?2)",
-        )?
-        .execute(params![expired, DELETED_MAX])?;
-    let revoked = group
-        .conn
-        .prepare_cached(
+            before(KEPT_AFTER_EXPIRY),
+        )?,
+        delete(
             "DELETE FROM revoked_tokens WHERE (user, key) IN \
              (SELECT user, key FROM revoked_tokens WHERE expires_at < ?1 LIMIT ?2)",
-        )?
-        .execute(params![expired, DELETED_MAX])?;
-    Ok(refresh.max(revoked) == DELETED_MAX as usize)
+            before(KEPT_AFTER_EXPIRY),
+        )?,
+        delete(
+            "DELETE FROM login_prefixes WHERE rowid IN (SELECT rowid FROM login_prefixes WHERE seen_at < ?1 LIMIT ?2)",
+            before(LOGIN_PREFIXES_KEPT),
+        )?,
+    ];
+    Ok(deleted.contains(&(DELETED_MAX as usize)))
 }

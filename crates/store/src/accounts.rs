@@ -1,6 +1,8 @@
 //! Accounts: registration, profiles, passwords, roles, sanctions, and the search for users. It never sees a
 //! password, only hashes.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use teahouse_core::{Profile, Timestamp, TokenKey, User, UserId, UserRole};
 
@@ -56,6 +58,13 @@ pub trait Accounts: Send + Sync {
         except: Option<TokenKey>,
     ) -> Result<(), StoreError>;
 
+    /// When a login of this user last came from the addresses that this key stands for, if it is remembered.
+    async fn login_prefix_seen(&self, user: UserId, prefix: TokenKey) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Remembers a login of this user from these addresses. Of each user only the newest
+    /// [`LOGIN_PREFIXES_PER_USER_MAX`] are kept, and none longer than [`LOGIN_PREFIXES_KEPT`].
+    async fn remember_login_prefix(&self, user: UserId, prefix: TokenKey, now: Timestamp) -> Result<(), StoreError>;
+
     /// Sets the role of the user with this name. `None` when there is no such user.
     async fn set_role(&self, username: &str, role: UserRole) -> Result<Option<User>, StoreError>;
 
@@ -71,6 +80,11 @@ pub trait Accounts: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<User>, StoreError>;
 }
+
+/// How many addresses the store remembers of a user's logins: home, work, and what a phone passes through.
+pub const LOGIN_PREFIXES_PER_USER_MAX: u32 = 16;
+/// How long the store remembers one.
+pub const LOGIN_PREFIXES_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// An account to create.
 #[derive(Clone, Debug)]

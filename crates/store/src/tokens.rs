@@ -39,9 +39,9 @@ pub trait Tokens: Send + Sync {
     /// A refresh token that is valid at `now`.
     async fn refresh_token(&self, key: TokenKey, now: Timestamp) -> Result<Option<RefreshToken>, StoreError>;
 
-    /// Deletes refresh tokens and revocations that expired so long before `now` that no request can need them, and what
-    /// deletions of messages have left. The server calls it from time to time, since refresh tokens that are never used
-    /// pile up.
+    /// Deletes refresh tokens and revocations that expired so long before `now` that no request can need them, what
+    /// [`LOGIN_PREFIXES_KEPT`](crate::LOGIN_PREFIXES_KEPT) says, and what deletions of messages have left. The server
+    /// calls it from time to time, since refresh tokens that are never used pile up.
     async fn forget_expired(&self, now: Timestamp) -> Result<(), StoreError>;
 }
 

@@ -7,7 +7,8 @@ use std::task::{Context, Waker};
 use teahouse_core::limits::LOGINS_PER_USER_MAX;
 use teahouse_core::{LOBBY, Timestamp, UserId, UserRole, ids::OWN_IDS_START};
 use teahouse_store::{
-    CreateUserError, Destination, NewUser, ProfileChange, RefreshToken, SiteUser, Subject, TokenStatus,
+    CreateUserError, Destination, LOGIN_PREFIXES_KEPT, LOGIN_PREFIXES_PER_USER_MAX, NewUser, ProfileChange,
+    RefreshToken, SiteUser, Subject, TokenStatus,
 };
 
 use crate::fixture::*;
@@ -303,4 +304,30 @@ pub(crate) async fn revocations_are_deleted_only_long_after_they_expired(fixture
     assert!(revoked().await && refreshable().await, "a clock that jumped ahead for an hour revives nothing");
     fixture.store.forget_expired(at(DAY_MS + 1)).await.unwrap();
     assert!(!revoked().await && !refreshable().await);
+}
+
+pub(crate) async fn the_newest_addresses_of_a_users_logins_are_remembered(fixture: Fixture) {
+    let (amy, bea) = (fixture.new_user().await, fixture.new_user().await);
+    let seen = async |user, prefix| fixture.store.login_prefix_seen(user, key(prefix)).await.unwrap();
+    let remember =
+        async |user, prefix, now| fixture.store.remember_login_prefix(user, key(prefix), at(now)).await.unwrap();
+    assert_eq!(seen(amy, 1).await, None);
+    remember(amy, 1, 1).await;
+    remember(bea, 1, 2).await;
+    remember(UserId(1_000_000), 1, 2).await;
+    assert_eq!((seen(amy, 1).await, seen(bea, 1).await), (Some(at(1)), Some(at(2))));
+    assert_eq!(seen(UserId(1_000_000), 1).await, None, "there is no such user");
+
+    let most = u8::try_from(LOGIN_PREFIXES_PER_USER_MAX).unwrap();
+    for prefix in 2..=most {
+        remember(amy, prefix, i64::from(prefix)).await;
+    }
+    remember(amy, 1, 100).await;
+    remember(amy, most + 1, 101).await;
+    assert_eq!((seen(amy, 1).await, seen(amy, 2).await), (Some(at(100)), None), "the oldest is forgotten");
+    assert_eq!((seen(amy, 3).await, seen(amy, most + 1).await), (Some(at(3)), Some(at(101))));
+
+    let kept = i64::try_from(LOGIN_PREFIXES_KEPT.as_millis()).unwrap();
+    fixture.store.forget_expired(at(100 + kept)).await.unwrap();
+    assert_eq!((seen(amy, 1).await, seen(amy, 3).await, seen(bea, 1).await), (Some(at(100)), None, None));
 }

@@ -153,6 +153,7 @@ macro_rules! with_all_rules {
             the_logins_of_a_user_are_bounded_and_the_oldest_end,
             a_logout_or_disabling_removes_refresh_tokens,
             revocations_are_deleted_only_long_after_they_expired,
+            the_newest_addresses_of_a_users_logins_are_remembered,
         ]
         users: [
             a_new_nickname_or_avatar_is_published_to_all,

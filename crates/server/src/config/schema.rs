@@ -1,7 +1,7 @@
 //! The table of all keys: type, default, bounds and documentation. The structs, the environment variables, `teahouse
 //! config` and docs/configuration.md (`make docs`) are generated from it. `value.rs` parses and prints the types.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use teahouse_core::limits;
 
 use super::raw::RawConfig;
-use super::value::{ByteCount, DefaultText, LogFilter, LogFormat, WebOrigin};
+use super::value::{ByteCount, DefaultText, LogFilter, LogFormat, TrustedProxies, WebOrigin};
 use super::{ConfigError, Key, Secret, Section};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -91,8 +91,10 @@ schema! {
         public_url: Option<WebOrigin> = "";
         /// Other origins whose pages may connect and call the API.
         allowed_origins: Vec<WebOrigin> = "";
-        /// Addresses or networks of reverse proxies whose `X-Forwarded-*` headers are trusted.
-        trusted_proxies: Vec<IpNet> = "";
+        /// Addresses or networks of reverse proxies. Their `X-Forwarded-*` headers are trusted, and their connections
+        /// count for no address. `loopback` means proxies on this machine, and only while `server.listen` is a loopback
+        /// address, so that nobody else can connect; an empty list means none.
+        trusted_proxies: TrustedProxies = "loopback";
         /// Directory of the database, the secrets and the control socket. The server creates it.
         data: PathBuf = "./teahouse-data";
         /// Number of threads that own sessions.
@@ -100,10 +102,16 @@ schema! {
         /// Maximum duration of a shutdown: sessions are closed gradually and accepted requests finish. Docker kills
         /// after 10 seconds.
         drain_timeout: Duration = "10s", in Duration::ZERO..=HOUR;
-        /// Maximum number of open connections; more wait in the kernel. The default leaves 1,000 descriptors for
-        /// everything else.
+        /// Maximum number of open connections. When there are as many, the oldest idle one gives way to a new one; if none
+        /// is idle, only `/live` and `/ready` are answered. The default leaves 1,000 descriptors for everything else.
         connections_max: usize = connections_from_descriptors() => "from the descriptor limit, at most 100000",
             in 1..=10_000_000;
+        /// Maximum number of open connections that are not authenticated; beyond it the oldest idle one of them gives way.
+        /// The default keeps an eighth of the places for those who are.
+        connections_unauthenticated_max: Option<usize> = "" => "seven eighths of `server.connections_max`";
+        /// The same for one client address (IPv4 address, IPv6 /64). It counts only while three quarters of
+        /// `server.connections_max` are taken, so that a campus behind one address has room.
+        connections_per_address_max: Option<usize> = "" => "a quarter of `server.connections_max`";
         /// Maximum number of WebSocket handshakes in progress; more wait.
         handshakes_max: usize = 64, in 1..=65_536;
         /// Maximum time to receive the request head (slowloris protection).
@@ -133,6 +141,12 @@ schema! {
         /// Number of password hashes computed in parallel (19 MiB each). At most half of the cores, so that a flood of
         /// logins leaves the other half to the chat.
         password_hashes_parallel: usize = (cores() / 2).clamp(1, 2) => "half of the cores, 1 or 2", in 1..=64;
+        /// Maximum number of logins and registrations that wait for a password hash; when they are more, one of the
+        /// address that has most gives way to one of an address that has fewer. At 30 milliseconds each, two at a time,
+        /// the last one waits six seconds.
+        passwords_waiting_max: usize = 400, in 1..=100_000;
+        /// The same from one client address. Addresses take turns, so that a lecture hall that logs in delays itself only.
+        passwords_waiting_per_address_max: usize = 200, in 1..=100_000;
         /// Whether visitors can register an account. If not set: yes, unless a site's tokens are accepted.
         registration: Option<bool> = "";
     }
@@ -195,9 +209,11 @@ schema! {
         bad_tokens_per_second: u32 = 100;
         /// Burst of invalid tokens from one client address.
         bad_tokens_burst: u32 = 2000;
-        /// Wrong passwords per minute for one account from one client address; faster attempts are delayed.
+        /// Wrong passwords per minute for one account; faster attempts are delayed by up to 5 seconds. A browser or a
+        /// client address that logged in to the account within 90 days is counted on its own, all others together.
         wrong_passwords_per_minute: u32 = 30;
-        /// Wrong passwords for one account from one client address before the delay begins.
+        /// Wrong passwords for one account before the delay begins. Enough for a few typing errors and a forgotten
+        /// password.
         wrong_passwords_burst: u32 = 10;
     }
     /// Memory for large answers (pages of messages, lists, welcomes), from before they are read until they are written.
@@ -232,6 +248,22 @@ schema! {
         filter: LogFilter = "info";
         /// Format of log lines: `text`, or `json` for log collectors.
         format: LogFormat = "text";
+    }
+}
+
+impl Server {
+    /// The reverse proxies that are trusted.
+    #[must_use]
+    pub(crate) fn trusted_proxies(&self) -> &[IpNet] {
+        const LOOPBACK: &[IpNet] = &[
+            IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+            IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        ];
+        match &self.trusted_proxies {
+            TrustedProxies::Listed(networks) => networks,
+            TrustedProxies::Loopback if self.listen.ip().to_canonical().is_loopback() => LOOPBACK,
+            TrustedProxies::Loopback => &[],
+        }
     }
 }
 

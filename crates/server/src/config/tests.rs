@@ -134,3 +134,22 @@ fn the_key_list_documents_every_key() {
         assert!(text.contains(&key.variable()) && !key.doc.trim().is_empty(), "{key}");
     }
 }
+
+#[test]
+fn loopback_proxies_are_trusted_only_where_nobody_else_can_connect() {
+    let check = |listen: &str, proxies: Option<&str>, expect: &str| {
+        let mut environment = vec![("TEAHOUSE_SERVER__LISTEN".into(), listen.into())];
+        environment.extend(proxies.map(|proxies| ("TEAHOUSE_SERVER__TRUSTED_PROXIES".into(), proxies.into())));
+        let config = load(Sources { environment, ..Sources::default() }).unwrap().config;
+        let trusted: Vec<_> = config.server.trusted_proxies().iter().map(ToString::to_string).collect();
+        assert_eq!(trusted.join(","), expect, "{listen} {proxies:?}");
+    };
+    check("127.0.0.1:8080", None, "127.0.0.0/8,::1/128");
+    check("[::1]:8080", None, "127.0.0.0/8,::1/128");
+    check("0.0.0.0:8080", None, "");
+    check("[::]:8080", None, "");
+    check("127.0.0.1:8080", Some(""), "");
+    check("0.0.0.0:8080", Some("loopback"), "");
+    check("0.0.0.0:8080", Some("10.0.0.1"), "10.0.0.1/32");
+    check("127.0.0.1:8080", Some("10.0.0.0/8"), "10.0.0.0/8");
+}

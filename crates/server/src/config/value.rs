@@ -216,6 +216,28 @@ impl<T: Setting> Setting for Vec<T> {
     }
 }
 
+/// The reverse proxies that are trusted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum TrustedProxies {
+    /// Those on this machine, while only this machine can connect.
+    Loopback,
+    /// These, and no others.
+    Listed(Vec<IpNet>),
+}
+
+impl Setting for TrustedProxies {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "loopback" { Ok(Self::Loopback) } else { Vec::parse(text).map(Self::Listed) }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Loopback => "loopback".to_owned(),
+            Self::Listed(networks) => networks.text(),
+        }
+    }
+}
+
 /// A filter of log lines, in the syntax of `tracing_subscriber::EnvFilter`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct LogFilter(pub String);
@@ -358,6 +380,10 @@ mod tests {
         check::<Vec<IpNet>>("10.0.0.0/8, 127.0.0.1,", Some("10.0.0.0/8,127.0.0.1/32"));
         check::<Vec<IpNet>>("", Some(""));
         check::<Vec<IpNet>>("10.0.0.0/8,proxy", None);
+        check::<TrustedProxies>("loopback", Some("loopback"));
+        check::<TrustedProxies>("", Some(""));
+        check::<TrustedProxies>("10.0.0.1", Some("10.0.0.1/32"));
+        check::<TrustedProxies>("loopback,10.0.0.1", None);
         check::<Option<u32>>("", Some(""));
         check::<Option<u32>>("0", Some("0"));
         check::<u32>("100_000", Some("100000"));

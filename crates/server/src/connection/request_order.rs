@@ -1,12 +1,14 @@
-//! Gives each request of a connection the order of its first byte, and holds the permit of the connection's first
-//! request.
+//! Gives each request of a connection the order of its first byte, holds the permit of the connection's first request,
+//! and tells the connection's place when it is idle.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
 use teahouse_core::AcceptOrder;
 use tokio::sync::OwnedSemaphorePermit;
+
+use super::Place;
 
 /// The order of the request whose head a connection is reading.
 pub(crate) struct RequestOrder {
@@ -15,6 +17,9 @@ pub(crate) struct RequestOrder {
     first_byte: AtomicU64,
     /// Held until the first request is answered or, by an upgrade, until the socket is gone.
     first_request_permit: Mutex<Option<OwnedSemaphorePermit>>,
+    place: Arc<Place>,
+    /// A request is being answered.
+    in_request: AtomicBool,
 }
 
 impl RequestOrder {
@@ -24,8 +29,11 @@ impl RequestOrder {
         next_accept_order: Arc<AtomicU64>,
         first_byte: AcceptOrder,
         first_request_permit: Option<OwnedSemaphorePermit>,
+        place: Arc<Place>,
     ) -> Self {
         Self {
+            place,
+            in_request: AtomicBool::new(false),
             next_accept_order,
             first_byte: AtomicU64::new(first_byte.0),
             first_request_permit: Mutex::new(first_request_permit),
@@ -39,18 +47,28 @@ impl RequestOrder {
         }
     }
 
-    /// Starts a request, whose head is complete.
+    /// Notes that no byte is there to read and none waits to be written: between requests the connection is idle.
+    pub(super) fn note_silence(&self) {
+        if !self.in_request.load(Ordering::Relaxed) {
+            self.place.rest();
+        }
+    }
+
+    /// Starts a request, whose head is complete. `None` when the connection gave its place away meanwhile.
     #[must_use]
-    pub(crate) fn start_request(&self) -> AcceptOrder {
+    pub(crate) fn start_request(&self) -> Option<AcceptOrder> {
+        self.in_request.store(true, Ordering::Relaxed);
         // A pipelined request arrived together with the one before it.
         self.note_bytes();
-        AcceptOrder(self.first_byte.load(Ordering::Relaxed))
+        self.place.begin_request().then(|| AcceptOrder(self.first_byte.load(Ordering::Relaxed)))
     }
 
     /// Ends an answered request: the next byte belongs to the next head. Bytes that arrived before were the body.
     pub(crate) fn end_request(&self, status: StatusCode) {
         self.first_byte.store(0, Ordering::Relaxed);
+        self.in_request.store(false, Ordering::Relaxed);
         if status != StatusCode::SWITCHING_PROTOCOLS {
+            self.place.end_request();
             self.release_permit();
         }
     }

@@ -66,6 +66,8 @@ impl AsyncRead for StallTimeoutStream {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
             self.order.note_bytes();
+        } else if read.is_pending() && self.write_timeout.is_none() {
+            self.order.note_silence();
         }
         read
     }

@@ -15,7 +15,7 @@ use crate::cli::{Command, EXIT_USAGE, KeyCommand, UserCommand};
 use crate::config::{Config, Secret};
 use crate::crypto::random_bytes;
 use crate::offline::DATABASE_FILE;
-use crate::passwords::{PasswordError, Passwords};
+use crate::passwords::{PasswordError, hash_once};
 use crate::secrets::ApiKey;
 use crate::validation::credentials::{InvalidPassword, check_password};
 
@@ -234,7 +234,7 @@ async fn with_password(
             PasswordSource::Stdin => read_password(name).await?,
         };
         check_password(&password)?;
-        let hash = Secret::new(Passwords::new(1)?.hash(password.clone()).await?);
+        let hash = Secret::new(hash_once(&password)?);
         Ok::<_, CommandError>((client.run(request(hash), &mut |_| {}).await?, password))
     };
     let outcome = running.await;

@@ -20,9 +20,10 @@ use super::parameters::PathId;
 use super::response::{ApiResponse, ApiResult, http_status};
 use crate::app::App;
 use crate::errors::ApiError;
+use crate::known_clients::KnownBrowser;
 use crate::use_cases::accounts::authenticate::authenticate;
 use crate::use_cases::accounts::change_password::{PasswordChange, change_password};
-use crate::use_cases::accounts::log_in::log_in;
+use crate::use_cases::accounts::log_in::{LogIn, Login, log_in};
 use crate::use_cases::accounts::log_out::log_out;
 use crate::use_cases::accounts::read_profile::read_profile;
 use crate::use_cases::accounts::refresh_login::{RefreshError, refresh_login};
@@ -32,21 +33,35 @@ use crate::use_cases::accounts::update_profile::{ProfileUpdate, update_profile};
 pub(super) async fn sign_up(
     State(app): State<Arc<App>>,
     Context { address, .. }: Context,
+    headers: HeaderMap,
     JsonBody(RegisterBody { username, password, email }): JsonBody<RegisterBody>,
 ) -> ApiResult {
     let login = register(&app, Registration { username, password, email, address }).await?;
-    let response = ApiResponse::ok(&LoggedIn::new(&login.issued.token, &login.user)).created();
-    Ok(response.with_cookie(cookie::keep(&login.refresh, &app.config)))
+    Ok(logged_in(&app, &login, &known_browser(&app, &headers)).created())
 }
 
 pub(super) async fn sign_in(
     State(app): State<Arc<App>>,
     Context { address, .. }: Context,
+    headers: HeaderMap,
     JsonBody(body): JsonBody<LoginBody>,
 ) -> ApiResult {
-    let login = log_in(&app, &body.username, body.password, address).await?;
-    let response = ApiResponse::ok(&LoggedIn::new(&login.issued.token, &login.user));
-    Ok(response.with_cookie(cookie::keep(&login.refresh, &app.config)))
+    let browser = known_browser(&app, &headers);
+    let request = LogIn { name: &body.username, password: body.password, address, browser: &browser };
+    let login = log_in(&app, request).await?;
+    Ok(logged_in(&app, &login, &browser))
+}
+
+fn known_browser(app: &App, headers: &HeaderMap) -> KnownBrowser {
+    cookie::browser_of(headers).map(|cookie| app.tokens.known_clients.read(cookie, app.now())).unwrap_or_default()
+}
+
+/// The response to a login, with both cookies.
+fn logged_in(app: &App, login: &Login, browser: &KnownBrowser) -> ApiResponse {
+    let known = app.tokens.known_clients.remember(browser, login.user.profile.id, app.now());
+    ApiResponse::ok(&LoggedIn::new(&login.issued.token, &login.user))
+        .with_cookie(cookie::keep(&login.refresh, &app.config))
+        .with_cookie(cookie::keep_browser(&known, &app.config))
 }
 
 pub(super) async fn refresh(

@@ -1,10 +1,14 @@
 //! The address of a request's client. Only `server.trusted_proxies` are trusted with `X-Forwarded-For`, and only as far
 //! as they wrote it: it is read from the right, up to the first address that is not a trusted proxy.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
+
+use crate::ip_prefix::IpPrefix;
 
 /// A client's address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,15 +17,23 @@ pub(crate) struct ClientAddr {
     pub address: IpAddr,
     /// Whether the peer is a trusted proxy, so that its other `X-Forwarded` headers count too.
     pub through_proxy: bool,
+    /// Whether the proxy named a client that is not a trusted proxy itself.
+    pub is_named: bool,
+}
+
+/// Whether an address belongs to a trusted proxy.
+#[must_use]
+pub(crate) fn is_trusted(address: IpAddr, trusted_proxies: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted_proxies.iter().any(|network| network.contains(&address))
 }
 
 /// The address of the client behind this peer.
 #[must_use]
 pub(crate) fn resolve_client_addr(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> ClientAddr {
     let peer = peer.to_canonical();
-    let trusted = |address: &IpAddr| trusted_proxies.iter().any(|network| network.contains(address));
-    if !trusted(&peer) {
-        return ClientAddr { address: peer, through_proxy: false };
+    if !is_trusted(peer, trusted_proxies) {
+        return ClientAddr { address: peer, through_proxy: false, is_named: false };
     }
     let mut nearest = peer;
     let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
@@ -29,11 +41,11 @@ pub(crate) fn resolve_client_addr(peer: IpAddr, headers: &HeaderMap, trusted_pro
         // A proxy writes only addresses, so nothing left of this one can be trusted.
         let Some(address) = hop_address(hop.trim()) else { break };
         nearest = address;
-        if !trusted(&address) {
-            break;
+        if !is_trusted(address, trusted_proxies) {
+            return ClientAddr { address, through_proxy: true, is_named: true };
         }
     }
-    ClientAddr { address: nearest, through_proxy: true }
+    ClientAddr { address: nearest, through_proxy: true, is_named: false }
 }
 
 /// Parses an address; some proxies append a port.
@@ -41,6 +53,30 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
     let address = bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))?;
     Some(IpAddr::to_canonical(&address))
+}
+
+/// Addresses of peers that send `X-Forwarded-For` and are no trusted proxies. More than these are not named: a proxy
+/// that is missing in the configuration is among the first.
+const NAMED_MAX: usize = 64;
+
+/// Names each such peer in the log, once.
+#[derive(Default, Debug)]
+pub(crate) struct UnlistedProxies(Mutex<HashSet<IpPrefix>>);
+
+impl UnlistedProxies {
+    /// Names a peer whose `X-Forwarded-For` is ignored, and returns whether it did.
+    pub(crate) fn name(&self, peer: IpAddr) -> bool {
+        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = named.len() < NAMED_MAX && named.insert(IpPrefix::of(peer));
+        drop(named);
+        if is_new {
+            tracing::warn!(
+                address = %peer.to_canonical(),
+                "ignored X-Forwarded-For; if a reverse proxy has this address, add it to server.trusted_proxies"
+            );
+        }
+        is_new
+    }
 }
 
 #[cfg(test)]
@@ -73,5 +109,14 @@ mod tests {
         check("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3");
         check("10.0.0.1", &[""], "10.0.0.1");
         check("10.0.0.1", &[], "10.0.0.1");
+    }
+
+    #[test]
+    fn a_peer_that_is_no_proxy_is_named_once_and_few_are() {
+        let unlisted = UnlistedProxies::default();
+        let named = |last: u8| unlisted.name([192, 0, 2, last].into());
+        assert!(named(1) && !named(1));
+        let named = (0..=255).filter(|last| named(*last)).count();
+        assert_eq!(named, NAMED_MAX - 1);
     }
 }

@@ -12,6 +12,7 @@ use teahouse_hub::AnswerPermit;
 
 use super::context::Context;
 use crate::app::App;
+use crate::connection::Place;
 use crate::errors::ApiError;
 use crate::limits::UserLimit;
 use crate::use_cases::accounts::authenticate::{Authenticated, authenticate};
@@ -43,6 +44,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let Ok(context) = Context::from_request_parts(parts, app).await;
         let who = authenticate(app, bearer(&parts.headers), context.address).await?;
+        note_authenticated(parts);
         Ok(Self { who, address: context.address })
     }
 }
@@ -77,6 +79,13 @@ async fn within_rate(limit: UserLimit, parts: &mut Parts, app: &Arc<App>) -> Res
     let caller = Caller::from_request_parts(parts, app).await?;
     app.take_turn(limit, caller.id()).map_err(ApiError::rate_limited)?;
     Ok(caller)
+}
+
+/// Tells the connection that its current request is authenticated. Tests have no connection.
+pub(super) fn note_authenticated(parts: &Parts) {
+    if let Some(place) = parts.extensions.get::<Arc<Place>>() {
+        place.authenticate();
+    }
 }
 
 /// The token of an `Authorization: Bearer` header.

@@ -13,8 +13,8 @@ use axum::http::header::{
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
-use teahouse_core::Language;
+use axum::response::{IntoResponse, Response};
+use teahouse_core::{ErrorCode, Language};
 use tracing::{Instrument, Span};
 
 use super::address::{ClientAddr, resolve_client_addr};
@@ -23,7 +23,9 @@ use super::redaction::redacted;
 use super::response::write_envelope;
 use crate::app::App;
 use crate::clock;
-use crate::connection::PeerAddr;
+use crate::connection::{PeerAddr, Place};
+use crate::errors::ApiError;
+use crate::ip_prefix::IpPrefix;
 
 /// The header with the id of a request.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,16 +47,22 @@ pub(crate) struct Context {
     pub address: IpAddr,
     /// Whether a trusted proxy forwarded the request.
     pub through_proxy: bool,
+    /// Whether that proxy named the client.
+    client_is_named: bool,
 }
 
 impl Context {
     /// Reads the context of a request from this peer.
     #[must_use]
     pub(crate) fn of(headers: &HeaderMap, peer: IpAddr, app: &App) -> Self {
-        let proxies = &app.config.server.trusted_proxies;
-        let ClientAddr { address, through_proxy } = resolve_client_addr(peer, headers, proxies);
+        let proxies = app.config.server.trusted_proxies();
+        let ClientAddr { address, through_proxy, is_named } = resolve_client_addr(peer, headers, proxies);
+        if !through_proxy && headers.contains_key("x-forwarded-for") {
+            app.unlisted_proxies.name(peer);
+        }
         let request_id = client_request_id(headers).unwrap_or_else(|| app.request_ids.next());
-        Self { request_id, language: preferred_language(headers), address, through_proxy }
+        let language = preferred_language(headers);
+        Self { request_id, language, address, through_proxy, client_is_named: is_named }
     }
 
     /// The span of the request's log lines.
@@ -73,6 +81,7 @@ impl<S: Sync> FromRequestParts<S> for Context {
             language: Language::En,
             address: Ipv4Addr::UNSPECIFIED.into(),
             through_proxy: false,
+            client_is_named: false,
         };
         Ok(parts.extensions.get().cloned().unwrap_or_else(unknown))
     }
@@ -90,7 +99,11 @@ pub(super) async fn with_context(State(app): State<Arc<App>>, mut request: Reque
 
     let span = context.span();
     let under_api = path == "/api" || path.starts_with("/api/");
-    let response = next.run(request).instrument(span).await;
+    let response = if PROBES.contains(&path.as_str()) || client_has_place(&context, &request) {
+        next.run(request).instrument(span).await
+    } else {
+        ApiError::new(ErrorCode::Overloaded).into_response()
+    };
     let mut response = write_envelope(response, &context, under_api, &app.rejections);
     add_security_headers(response.headers_mut(), under_api);
     if let Ok(id) = HeaderValue::from_str(&context.request_id) {
@@ -99,6 +112,12 @@ pub(super) async fn with_context(State(app): State<Arc<App>>, mut request: Reque
 
     log_access(&method, &path, &address, response.status(), started, &context);
     response
+}
+
+/// Whether the client that a proxy named may have one more request that is not authenticated yet.
+fn client_has_place(context: &Context, request: &Request) -> bool {
+    let place = request.extensions().get::<Arc<Place>>().filter(|_| context.client_is_named);
+    place.is_none_or(|place| place.count_client(IpPrefix::of(context.address)))
 }
 
 /// Writes the access log line of a request. `address` is its redacted URL.

@@ -103,7 +103,7 @@ pub fn read_head(uri: &Uri, headers: &HeaderMap, peer: IpAddr) -> Option<Head> {
     let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     let proxies = [peer.into()];
     let from = |proxies: &[ipnet::IpNet]| {
-        let ClientAddr { address, through_proxy } = resolve_client_addr(peer, headers, proxies);
+        let ClientAddr { address, through_proxy, .. } = resolve_client_addr(peer, headers, proxies);
         (address, through_proxy)
     };
     let allowed = AllowedOrigins {

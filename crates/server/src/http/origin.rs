@@ -34,6 +34,8 @@ pub(crate) struct AllowedOrigins<'a> {
 /// 403, with the origin and the configuration key that would allow it.
 pub(crate) fn check(app: &App, context: &Context, headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    // What a client sent comes before what its proxy added.
+    let last_line = |name| headers.get_all(name).iter().next_back().and_then(|value| value.to_str().ok());
     // An origin that is not text matches none, like `null`.
     let Some(origin) = headers.get(ORIGIN).map(|value| value.to_str().unwrap_or("null")) else { return Ok(()) };
     let server = &app.config.server;
@@ -42,7 +44,7 @@ pub(crate) fn check(app: &App, context: &Context, headers: &HeaderMap) -> Result
         public_url: server.public_url.as_ref().map(|url| url.as_str()),
         listed: &listed,
         host: text(HOST.as_str()),
-        forwarded_host: if context.through_proxy { text("x-forwarded-host") } else { None },
+        forwarded_host: if context.through_proxy { last_line("x-forwarded-host") } else { None },
         loopback_only: server.listen.ip().to_canonical().is_loopback(),
     };
     let repeated = headers.get_all(ORIGIN).iter().nth(1).is_some();

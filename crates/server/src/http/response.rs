@@ -24,7 +24,7 @@ pub(crate) type ApiResult = Result<ApiResponse, ApiError>;
 pub(crate) struct ApiResponse {
     status: StatusCode,
     data: Box<RawValue>,
-    cookie: Option<HeaderValue>,
+    cookies: Vec<HeaderValue>,
     permit: Option<AnswerPermit>,
 }
 
@@ -36,7 +36,7 @@ impl ApiResponse {
 
     /// 200 with data that is JSON already.
     pub(crate) fn ok_json(data: Box<RawValue>) -> Self {
-        Self { status: StatusCode::OK, data, cookie: None, permit: None }
+        Self { status: StatusCode::OK, data, cookies: Vec::new(), permit: None }
     }
 
     /// Makes it a 201: the request created something.
@@ -53,16 +53,17 @@ impl ApiResponse {
 
     /// Adds a cookie.
     #[must_use]
-    pub(crate) fn with_cookie(self, cookie: HeaderValue) -> Self {
-        Self { cookie: Some(cookie), ..self }
+    pub(crate) fn with_cookie(mut self, cookie: HeaderValue) -> Self {
+        self.cookies.push(cookie);
+        self
     }
 }
 
 impl IntoResponse for ApiResponse {
     fn into_response(self) -> Response {
         let mut response = Content::Success(self.data, self.permit).into_response(self.status);
-        if let Some(cookie) = self.cookie {
-            response.headers_mut().insert(SET_COOKIE, cookie);
+        for cookie in self.cookies {
+            response.headers_mut().append(SET_COOKIE, cookie);
         }
         response
     }

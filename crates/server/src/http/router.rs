@@ -6,13 +6,15 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, any, on};
+use axum::routing::{MethodFilter, MethodRouter, any, get, on};
 use axum::{Extension, Router, middleware};
+use teahouse_core::ErrorCode;
 use teahouse_protocol::routes::{Endpoint, Handler, Method, ROUTES, Route};
 
 use super::health::HealthCache;
 use super::{account, chat, context, conversations, cors, health, online_users, page, panics, server_api, v1};
 use crate::app::App;
+use crate::errors::ApiError;
 
 /// The routes of the table and of the page, with `others` beside them.
 pub(crate) fn router(app: Arc<App>, others: Router<Arc<App>>) -> Router {
@@ -26,6 +28,16 @@ pub(crate) fn router(app: Arc<App>, others: Router<Arc<App>>) -> Router {
         .merge(page::routes())
         .layer(Extension(Arc::<HealthCache>::default()))
         .merge(others);
+    with_layers(routes, app)
+}
+
+/// What is answered when every place is taken: whether the server lives and is ready.
+pub(crate) fn router_when_full(app: Arc<App>) -> Router {
+    let routes = Router::new()
+        .route("/live", get(health::live))
+        .route("/ready", get(health::ready))
+        .fallback(async || ApiError::new(ErrorCode::Overloaded))
+        .layer(Extension(Arc::<HealthCache>::default()));
     with_layers(routes, app)
 }
 
@@ -108,8 +120,6 @@ async fn old_socket() -> Response {
 #[cfg(test)]
 pub(super) mod testing {
     //! A router that only tests have.
-
-    use axum::routing::get;
 
     use super::*;
 

@@ -7,6 +7,7 @@ mod around;
 mod conversations;
 pub(crate) mod fixture;
 mod lobby;
+mod logins;
 mod server_api;
 mod v1;
 mod v1_messages;

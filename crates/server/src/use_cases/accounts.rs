@@ -4,6 +4,7 @@ pub(crate) mod authenticate;
 pub(crate) mod change_password;
 pub(crate) mod log_in;
 pub(crate) mod log_out;
+mod password_attempt;
 pub(crate) mod read_profile;
 pub(crate) mod refresh_login;
 pub(crate) mod register;

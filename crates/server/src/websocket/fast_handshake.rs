@@ -43,9 +43,9 @@ impl Handshakes {
         let address = redacted(head.uri.path_and_query().map_or(PATH, |address| address.as_str()));
         log_access(&head.method, PATH, &address, StatusCode::SWITCHING_PROTOCOLS, started, &context);
 
-        let FirstRequest { stream, accepted, bytes, permit, .. } = first;
+        let FirstRequest { stream, accepted, bytes, place, .. } = first;
         let early = Bytes::copy_from_slice(&bytes[length..]);
-        let socket = AcceptedSocket { accepted, stream, early, permit: Some(permit), response: response.into() };
+        let socket = AcceptedSocket { accepted, stream, early, permit: place.take_permit(), response: response.into() };
         accepted_handshake.attach(&self.hub, socket).await;
         None
     }

@@ -13,6 +13,7 @@ use teahouse_core::ErrorCode;
 use crate::app::App;
 use crate::errors::{ApiError, messages as texts};
 use crate::http::body::{Shape, parse, read};
+use crate::http::caller::note_authenticated;
 use crate::http::context::Context;
 use crate::http::response::http_status;
 use crate::limits::AddressLimit;
@@ -52,6 +53,7 @@ impl FromRequestParts<Arc<App>> for Backend {
         match known {
             Some(name) => {
                 tracing::debug!(key = name, "server API request");
+                note_authenticated(parts);
                 Ok(Self)
             }
             // Like invalid tokens, only invalid keys count against the address.

@@ -121,12 +121,13 @@ pub(crate) fn fixture_with(keys: &[(&str, &str)]) -> Fixture {
     let now = Arc::new(AtomicI64::new(1_795_328_736_120));
     let clock = Arc::clone(&now);
     let store = SqliteStore::open(SqliteOptions::new(data.path()), Box::new(commits.clone())).unwrap();
+    let secrets = Secrets::load_or_create(data.path()).unwrap();
     let app = App::new(Parts {
         store: Arc::new(store),
         backups: None,
         live: Arc::clone(&live) as Arc<dyn LiveSessions>,
-        tokens: Tokens::new(&config.auth, &Secrets::load_or_create(data.path()).unwrap()).unwrap(),
-        passwords: Passwords::new(2).unwrap(),
+        tokens: Tokens::new(&config.auth, &secrets).unwrap(),
+        passwords: Passwords::new(&config.auth, Bounds::default()),
         limits: Limits::new(&config.limits),
         bounds: Bounds::default(),
         clock: Arc::new(move || Timestamp(clock.load(Ordering::Relaxed))),

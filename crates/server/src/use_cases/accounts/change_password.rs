@@ -6,9 +6,10 @@ use std::sync::Arc;
 use teahouse_store::StoreError;
 
 use super::authenticate::Authenticated;
+use super::password_attempt::wait_for_attempt;
 use crate::app::App;
-use crate::limits::RetryAfter;
-use crate::passwords::{PasswordError, Verdict};
+use crate::limits::{Account, Guesser, RetryAfter};
+use crate::passwords::{PasswordError, Requester, Verdict};
 use crate::session_tokens::replace_password;
 pub(crate) use crate::validation::credentials::InvalidPassword;
 use crate::validation::credentials::check_password;
@@ -53,16 +54,17 @@ pub(crate) async fn change_password(
     change: PasswordChange,
 ) -> Result<(), ChangePasswordError> {
     check_password(&change.new)?;
-    let (id, name) = (caller.user.profile.id, caller.user.profile.username);
+    let id = caller.user.profile.id;
+    let (account, requester) = (Account::Known(id), Requester::User(id));
     // Guessing the current password is limited as guessing it at login is.
-    let wait = app.limits.password_attempt(&name, change.address).map_err(ChangePasswordError::RateLimited)?;
-    tokio::time::sleep(wait).await;
+    let waited = wait_for_attempt(app, &account, Guesser::SignedIn, change.address).await;
+    waited.map_err(ChangePasswordError::RateLimited)?;
     let hash = app.store.password_hash(id).await?;
-    if app.passwords.verify(change.current, hash).await? == Verdict::Wrong {
+    if app.passwords.verify(requester, change.current, hash).await? == Verdict::Wrong {
         return Err(ChangePasswordError::Current);
     }
-    app.limits.refund_password_attempt(&name, change.address);
-    let hash = app.passwords.hash(change.new).await?;
+    app.limits.refund_password_attempt(&account, Guesser::SignedIn);
+    let hash = app.passwords.hash(requester, change.new).await?;
     let (own, except) = (Arc::clone(app), Some(caller.mark.login.unwrap_or(caller.mark.token)));
     app.run_to_end(async move {
         let halves = (own.store.as_ref(), Some(own.live.as_ref()));

@@ -1,18 +1,34 @@
 //! Logs in with a password. Response and response time do not reveal whether a username exists. Wrong passwords slow
-//! down the address that tries them and lock nobody out (P26 in docs/internals/regressions.md).
+//! down the strangers who try them; they lock nobody out, and do not slow a browser or an address that logged in to the
+//! account before (P26 in docs/internals/regressions.md).
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use teahouse_core::User;
+use teahouse_core::{User, UserId};
 use teahouse_store::StoreError;
 
 use super::log_out;
+use super::password_attempt::wait_for_attempt;
 use crate::app::App;
-use crate::limits::{AddressLimit, RetryAfter};
-use crate::passwords::{PasswordError, Verdict};
+use crate::ip_prefix::IpPrefix;
+use crate::known_clients::{KNOWN_FOR, KnownBrowser};
+use crate::limits::{Account, AddressLimit, Guesser, RetryAfter, UserLimit};
+use crate::passwords::{PasswordError, Requester, Verdict};
 pub(crate) use crate::session_tokens::Login;
-use crate::session_tokens::begin_login;
+use crate::session_tokens::{begin_login, remember_address};
+
+/// A login, as it was typed.
+pub(crate) struct LogIn<'a> {
+    /// A username or an e-mail address.
+    pub name: &'a str,
+    /// The password.
+    pub password: String,
+    /// The client's address.
+    pub address: IpAddr,
+    /// What the browser is known by.
+    pub browser: &'a KnownBrowser,
+}
 
 /// Why the login failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,20 +54,21 @@ pub enum LogInError {
 ///
 /// # Errors
 /// The login failed.
-pub(crate) async fn log_in(app: &Arc<App>, name: &str, password: String, address: IpAddr) -> Result<Login, LogInError> {
-    let name = name.trim();
-    app.limits.take_for_address(AddressLimit::Login, address).map_err(LogInError::RateLimited)?;
-    let wait = app.limits.password_attempt(name, address).map_err(LogInError::RateLimited)?;
-    tokio::time::sleep(wait).await;
-    let (user, verified) = check_password(app, name, password.clone()).await?;
-    app.limits.refund_password_attempt(name, address);
+pub(crate) async fn log_in(app: &Arc<App>, request: LogIn<'_>) -> Result<Login, LogInError> {
+    let LogIn { name, password, address, browser } = request;
+    let (name, requester) = (name.trim(), Requester::Prefix(IpPrefix::of(address)));
+    let (account, guesser) = identify(app, name, address, browser).await?;
+    wait_for_attempt(app, &account, guesser, address).await.map_err(LogInError::RateLimited)?;
+    let (user, verified) = check_password(app, requester, name, password.clone()).await?;
+    app.limits.refund_password_attempt(&account, guesser);
     if user.disabled {
         return Err(LogInError::Disabled);
     }
     let own = Arc::clone(app);
     app.run_to_end(async move {
         let login = begin_login(&own, user).await?;
-        if is_still_right(&own, &login.user, &verified, password).await? {
+        if is_still_right(&own, requester, &login.user, &verified, password).await? {
+            remember_address(&own, login.user.profile.id, address).await;
             return Ok(login);
         }
         log_out::end_login(&own, login.user.profile.id, login.id).await?;
@@ -60,27 +77,67 @@ pub(crate) async fn log_in(app: &Arc<App>, name: &str, password: String, address
     .await
 }
 
+/// The account that is meant, and who tries to log in to it. All but a known browser count against their address. An
+/// unknown account costs the same reads as a known one.
+async fn identify(
+    app: &App,
+    name: &str,
+    address: IpAddr,
+    browser: &KnownBrowser,
+) -> Result<(Account, Guesser), LogInError> {
+    let count_address = || app.limits.take_for_address(AddressLimit::Login, address).map_err(LogInError::RateLimited);
+    if browser.is_unknown() {
+        count_address()?;
+    }
+    let user = app.store.user_by_login(name).await?.map(|(user, _)| user.profile.id);
+    let prefix = IpPrefix::of(address);
+    let seen =
+        app.store.login_prefix_seen(user.unwrap_or(UserId(0)), app.tokens.known_clients.prefix_key(prefix)).await?;
+    let account = user.map_or_else(|| Account::unknown(name), Account::Known);
+    if let Some((user, id)) = user.and_then(|user| Some((user, browser.id_for(user)?))) {
+        // Its address may be full of strangers' attempts; the user's own are bounded.
+        app.limits.take_for_user(UserLimit::Envelope, user).map_err(LogInError::RateLimited)?;
+        return Ok((account, Guesser::Browser(id)));
+    }
+    if !browser.is_unknown() {
+        count_address()?;
+    }
+    let is_known = seen.is_some_and(|seen| seen.plus(KNOWN_FOR) > app.now());
+    Ok((account, if is_known { Guesser::Address(prefix) } else { Guesser::Stranger }))
+}
+
 /// Whether the verified password is still the user's after the login began. Hashing waits in a queue; a password change
 /// in the meantime ended all logins, and this login would have survived it.
-async fn is_still_right(app: &App, user: &User, verified: &str, password: String) -> Result<bool, LogInError> {
+async fn is_still_right(
+    app: &App,
+    requester: Requester,
+    user: &User,
+    verified: &str,
+    password: String,
+) -> Result<bool, LogInError> {
     let current = app.store.password_hash(user.profile.id).await?;
     if current.as_deref() == Some(verified) {
         return Ok(true);
     }
-    Ok(app.passwords.verify(password, current).await? != Verdict::Wrong)
+    Ok(app.passwords.verify(requester, password, current).await? != Verdict::Wrong)
 }
 
 /// The user, and the hash that the password matched.
-async fn check_password(app: &App, name: &str, password: String) -> Result<(User, String), LogInError> {
+async fn check_password(
+    app: &App,
+    requester: Requester,
+    name: &str,
+    password: String,
+) -> Result<(User, String), LogInError> {
     let (user, hash) = match app.store.user_by_login(name).await? {
         Some((user, hash)) => (Some(user), hash),
         None => (None, None),
     };
-    let verdict = app.passwords.verify(password.clone(), hash.clone()).await?;
+    let verdict = app.passwords.verify(requester, password.clone(), hash.clone()).await?;
     match (user, hash, verdict) {
         (Some(user), Some(hash), Verdict::Right) => Ok((user, hash)),
         (Some(user), Some(hash), Verdict::RightButRehash) => {
-            let hash = renew_hash(app, &user, hash, password).await;
+            let hash = renew_hash(app, requester, &user, hash, password).await;
             Ok((user, hash))
         }
         _ => Err(LogInError::Wrong),
@@ -89,8 +146,8 @@ async fn check_password(app: &App, name: &str, password: String) -> Result<(User
 
 /// Replaces a hash of an older kind while the password is known, and returns the hash that the store has now. A failure
 /// does not fail the login.
-async fn renew_hash(app: &App, user: &User, old: String, password: String) -> String {
-    let error = match app.passwords.hash(password).await {
+async fn renew_hash(app: &App, requester: Requester, user: &User, old: String, password: String) -> String {
+    let error = match app.passwords.hash(requester, password).await {
         Ok(hash) => match app.store.renew_password_hash(user.profile.id, &old, &hash).await {
             Ok(true) => return hash,
             // Another login renewed the hash first, or the password was changed; `is_still_right` decides.

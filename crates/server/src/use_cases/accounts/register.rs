@@ -6,10 +6,11 @@ use std::sync::Arc;
 use teahouse_store::{CreateUserError, NewUser, StoreError};
 
 use crate::app::{App, own_ids_start};
+use crate::ip_prefix::IpPrefix;
 use crate::limits::{AddressLimit, RetryAfter};
-use crate::passwords::PasswordError;
+use crate::passwords::{PasswordError, Requester};
 pub(crate) use crate::session_tokens::Login;
-use crate::session_tokens::begin_login;
+use crate::session_tokens::{begin_login, remember_address};
 pub(crate) use crate::validation::credentials::{InvalidEmail, InvalidPassword, InvalidUsername};
 use crate::validation::credentials::{check_email, check_password, check_username};
 
@@ -68,14 +69,17 @@ pub(crate) async fn register(app: &Arc<App>, registration: Registration) -> Resu
     let username = check_username(&registration.username)?.to_owned();
     check_password(&registration.password)?;
     let email = check_email(&registration.email)?.to_owned();
-    app.limits.take_for_address(AddressLimit::Register, registration.address).map_err(RegisterError::RateLimited)?;
-    let password_hash = app.passwords.hash(registration.password).await?;
+    let address = registration.address;
+    app.limits.take_for_address(AddressLimit::Register, address).map_err(RegisterError::RateLimited)?;
+    let password_hash = app.passwords.hash(Requester::Prefix(IpPrefix::of(address)), registration.password).await?;
     let ids_start = own_ids_start(&app.config);
     let account = NewUser { username, email: Some(email), password_hash, now: app.now(), ids_start };
     let own = Arc::clone(app);
     app.run_to_end(async move {
         let user = own.store.create_user(account).await?;
-        Ok(begin_login(&own, user).await?)
+        let login = begin_login(&own, user).await?;
+        remember_address(&own, login.user.profile.id, address).await;
+        Ok(login)
     })
     .await
 }

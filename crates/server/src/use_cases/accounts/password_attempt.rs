@@ -1,0 +1,30 @@
+//! Lets somebody try a password of an account, after the delay that wrong ones before it cost.
+
+use std::net::IpAddr;
+
+use crate::app::App;
+use crate::limits::{Account, Guesser, RetryAfter};
+
+/// Waits until the password may be checked.
+///
+/// # Errors
+/// Too many attempts of this address are waiting.
+pub(super) async fn wait_for_attempt(
+    app: &App,
+    account: &Account,
+    guesser: Guesser,
+    address: IpAddr,
+) -> Result<(), RetryAfter> {
+    let attempt = match app.limits.password_attempt(account, guesser, address) {
+        Ok(attempt) => attempt,
+        Err(retry_after) => {
+            app.bounds.record("DELAYED_PER_ADDRESS_MAX", retry_after.seconds());
+            return Err(retry_after);
+        }
+    };
+    if !attempt.delay.is_zero() {
+        app.bounds.record("limits.wrong_passwords_burst", attempt.delay.as_secs());
+        tokio::time::sleep(attempt.delay).await;
+    }
+    Ok(())
+}
