@@ -27,8 +27,10 @@ async fn honest_people_succeed_beside_every_kind_of_attack() {
         honest: 30,
         rooms: 60,
         directs: 60,
+        archive: 100,
         connections: 900,
         logins: 100,
+        fresh: false,
         keep: Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{seed}"))),
         ..Plan::new(server, KINDS.iter().collect(), ATTACK)
     };
@@ -51,13 +53,8 @@ async fn honest_people_succeed_beside_every_kind_of_attack() {
     let verdict = &report.verdict;
     assert_eq!(verdict.violations, 0, "{}", verdict.stories);
     assert!(verdict.messages_acknowledged > 100 && verdict.rooms_compared > 8, "{}", verdict.checked);
-    let acted =
-        |action: Action| report.phases.iter().filter_map(|phase| phase.latencies.get(&action)).map(|it| it.count);
     for action in Action::ALL {
-        assert!(
-            acted(action).sum::<u64>() > 20,
-            "honest people did not {} often enough to say anything",
-            action.name()
-        );
+        let times: u64 = report.phases.iter().filter_map(|phase| Some(phase.latencies.get(&action)?.count)).sum();
+        assert!(times > 20, "honest people did not {} often enough to say anything", action.name());
     }
 }

@@ -57,6 +57,9 @@ struct Arguments {
     /// Direct rooms of the first hostile account.
     #[arg(long, default_value_t = 2000)]
     directs: usize,
+    /// Messages of 16 KB in a room of the hostile accounts.
+    #[arg(long, default_value_t = 500)]
+    archive: usize,
     /// Connections that the hostile address opens at once. The server has places for two thirds of them.
     #[arg(long, default_value_t = 6000)]
     connections: usize,
@@ -99,6 +102,7 @@ async fn main() -> ExitCode {
         accounts: arguments.accounts,
         rooms: arguments.rooms,
         directs: arguments.directs,
+        archive: arguments.archive,
         connections: arguments.connections,
         keep: Some(arguments.keep),
         ..Plan::new(&arguments.server, kinds, Duration::from_secs(seconds))

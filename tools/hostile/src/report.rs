@@ -10,7 +10,7 @@ use teahouse_load::Latency;
 use crate::attack::Counted;
 use crate::kinds::Actor;
 use crate::latencies::Action;
-use crate::memory::Memory;
+use crate::memory::{Memory, mib};
 
 /// An honest person may wait so many times as long as without the attack.
 pub const RATIO_MAX: f64 = 5.0;
@@ -77,6 +77,8 @@ impl Verdict {
 pub struct Report {
     /// Hostile accounts.
     pub accounts: usize,
+    /// Each phase had a new process of the server.
+    pub fresh: bool,
     /// The phase without an attack.
     pub baseline: PhaseReport,
     /// The phases with one.
@@ -91,19 +93,29 @@ impl PhaseReport {
     pub fn has_happened(&self) -> bool {
         self.counted.done + self.counted.refused > 0
     }
-
-    /// The memory that one attacker took, in MiB, and the goal.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    pub fn memory_of_one(&self, accounts: usize) -> (f64, f64) {
-        match self.actor {
-            Some(Actor::Address) => (self.memory.grown_mib(), ADDRESS_MIB_MAX),
-            _ => (self.memory.grown_mib() / accounts.max(1) as f64, ACCOUNT_MIB_MAX),
-        }
-    }
 }
 
 impl Report {
+    /// The memory that an attack took beyond what honest people took without it, in MiB. Where each phase had a new
+    /// process, peaks are compared; otherwise what a phase added to what was there.
+    #[must_use]
+    pub fn memory_mib(&self, phase: &PhaseReport) -> f64 {
+        if self.fresh && phase.actor.is_some() {
+            mib(phase.memory.peak.saturating_sub(self.baseline.memory.peak))
+        } else {
+            phase.memory.grown_mib()
+        }
+    }
+
+    /// The memory that one attacker took, in MiB, and the goal.
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    fn memory_of_one(&self, phase: &PhaseReport) -> (f64, f64) {
+        match phase.actor {
+            Some(Actor::Address) => (self.memory_mib(phase), ADDRESS_MIB_MAX),
+            _ => (self.memory_mib(phase) / self.accounts.max(1) as f64, ACCOUNT_MIB_MAX),
+        }
+    }
+
     /// p50 and p99 of an action as ratios to the phase without an attack.
     fn ratios(&self, phase: &PhaseReport, action: Action) -> Option<[f64; 2]> {
         let (here, there) = (phase.latencies.get(&action)?, self.baseline.latencies.get(&action)?);
@@ -134,7 +146,7 @@ impl Report {
             for (failure, times) in &phase.failures {
                 missed.push(format!("{kind}: {times} times an honest person failed ({failure})"));
             }
-            let (grown, allowed) = phase.memory_of_one(self.accounts);
+            let (grown, allowed) = self.memory_of_one(phase);
             if grown > allowed {
                 missed.push(format!("{kind}: {grown:.0} MiB for one attacker, {allowed:.0} allowed"));
             }
@@ -150,7 +162,7 @@ impl Report {
     pub fn markdown(&self) -> String {
         let mut text = String::from(
             "p50 / p99 in milliseconds of what honest people do; in brackets, as ratios to the same people without an \
-             attack. Memory is the peak above the resident memory at the beginning.\n\n\
+             attack. Memory is the server's peak above its peak without an attack.\n\n\
              | attack | done / refused / closed | send | connect | log in | read | memory | recovered |\n\
              | --- | --- | --- | --- | --- | --- | --- | --- |\n",
         );
@@ -163,7 +175,7 @@ impl Report {
                 "| {} | {counted} | {} | +{:.0} MiB | {:.1} s |",
                 phase.kind,
                 cells.join(" | "),
-                phase.memory.grown_mib(),
+                self.memory_mib(phase),
                 std::time::Duration::from_millis(phase.recovered_ms).as_secs_f64(),
             );
         }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::attack::{Attack, Counts};
 use crate::honest::{CurrentPhase, PATIENCE, Person};
 use crate::kinds::{Actor, Kind};
-use crate::latencies::Phase;
+use crate::latencies::{Action, Phase};
 use crate::memory::Memory;
 use crate::report::{PhaseReport, Report, Verdict};
 use crate::test_bed::{TestBed, prepare, source};
@@ -67,10 +67,14 @@ pub struct Plan {
     pub rooms: usize,
     /// Direct rooms of the first hostile account.
     pub directs: usize,
+    /// Messages of 16 KB in a room of the hostile accounts.
+    pub archive: usize,
     /// Connections that the hostile address opens at once.
     pub connections: usize,
     /// Wrong logins of the hostile address at once.
     pub logins: usize,
+    /// Each phase has a new process of the server, so that no phase hides its memory in what another one left behind.
+    pub fresh: bool,
     /// Where the history of a run with violations is saved.
     pub keep: Option<PathBuf>,
 }
@@ -83,14 +87,16 @@ impl Plan {
             server: server.to_owned(),
             kinds,
             time,
-            baseline: time,
+            baseline: time * 2,
             seed: 1,
             honest: 50,
             accounts: 10,
             rooms: 480,
             directs: 2000,
+            archive: 500,
             connections: 6000,
             logins: 300,
+            fresh: true,
             keep: None,
         }
     }
@@ -109,12 +115,15 @@ pub async fn run(plan: &Plan, progress: impl Fn(&PhaseReport)) -> Report {
     progress(&baseline);
     let mut phases = Vec::new();
     for kind in &plan.kinds {
+        if plan.fresh {
+            stage.restart_server().await;
+        }
         let phase = stage.play(Some(kind), plan.time).await;
         progress(&phase);
         phases.push(phase);
     }
     let verdict = stage.end(plan, data.path()).await;
-    Report { accounts: plan.accounts, baseline, phases, verdict }
+    Report { accounts: plan.accounts, fresh: plan.fresh, baseline, phases, verdict }
 }
 
 /// The running parts of a run.
@@ -155,18 +164,28 @@ impl Stage {
         Self { server, bed, phase, attackers: Some(attackers), stop, people, witnesses }
     }
 
-    /// Waits until every honest person has connected once.
+    /// Waits until as many connections were made as there are honest people.
     async fn wait_until_all_are_in(&self) {
         let began = Instant::now();
-        let is_in = |latencies: std::collections::BTreeMap<_, teahouse_load::Latency>| {
-            latencies
-                .get(&crate::latencies::Action::Connect)
-                .is_some_and(|connects| connects.count >= self.people.len() as u64)
+        let connected = || {
+            let phase = Arc::clone(&self.phase.read().unwrap());
+            phase.latencies().get(&Action::Connect).map_or(0, |connects| connects.count)
         };
-        while !is_in(self.phase.read().unwrap().latencies()) {
+        while connected() < self.people.len() as u64 {
             assert!(began.elapsed() < PATIENCE * 2, "the honest people did not connect: {}", self.server.log());
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Kills the server and starts it again, and waits until all honest people are back.
+    async fn restart_server(&mut self) {
+        *self.phase.write().unwrap() = Arc::default();
+        self.bed.recorder.note_server(ServerEvent::Killed);
+        self.server.kill();
+        self.bed.recorder.note_server(ServerEvent::Ended);
+        tokio::task::block_in_place(|| self.server.restart());
+        self.bed.recorder.note_server(ServerEvent::Started);
+        self.wait_until_all_are_in().await;
     }
 
     /// Plays one phase: with an attack, or without.

@@ -20,6 +20,8 @@ use crate::run::Plan;
 pub const PASSWORD: &str = "oolong7tea";
 /// The lobby.
 pub const LOBBY: u64 = 1;
+/// Characters of the longest message.
+pub const CHARS: usize = 4000;
 /// Members of the private room: as many as may type there, and see each other's read marks.
 const TABLE_MEMBERS: usize = 50;
 /// Requests at once while the place is prepared.
@@ -43,6 +45,8 @@ pub struct TestBed {
     pub square: u64,
     /// A private room with some of the honest people and all hostile accounts.
     pub table: u64,
+    /// A private room of the hostile accounts with many large messages, and its version.
+    pub archive: (u64, u64),
     /// The rooms of each hostile account, in the order of the accounts.
     pub own_rooms: Vec<Vec<u64>>,
     /// Connections that the address opens at once.
@@ -103,12 +107,14 @@ pub async fn prepare(plan: &Plan, data: &Path) -> (Server, TestBed) {
         hostile: users("hostile", FIRST_HOSTILE, plan.accounts),
         square: 0,
         table: 0,
+        archive: (0, 0),
         own_rooms: vec![Vec::new(); plan.accounts],
         connections: plan.connections,
         logins: plan.logins,
     };
     register_accounts(&bed).await;
     create_rooms(&mut bed).await;
+    create_archive(&mut bed, plan.archive).await;
     create_own_rooms(&mut bed, plan.rooms).await;
     write_to_first(&bed, plan.directs).await;
     recorder.note_server(ServerEvent::Stopping);
@@ -166,6 +172,27 @@ async fn create_rooms(bed: &mut TestBed) {
         assert!(matches!(invited, Ok(ServerBody::Ack(_))), "{invited:?}");
     }
     device.leave().await;
+}
+
+/// The first hostile account fills a room with the largest messages, and invites the others to it.
+async fn create_archive(bed: &mut TestBed, messages: usize) {
+    let Some((first, others)) = bed.hostile.split_first() else { return };
+    let mut device = connected(bed, first).await;
+    let room = create(&mut device, "private", "the archive").await;
+    for other in others {
+        let invited = device.request(RequestBody::Invite { room, user: other.id }).await;
+        assert!(matches!(invited, Ok(ServerBody::Ack(_))), "{invited:?}");
+    }
+    let mut version = 0;
+    for number in 0..messages {
+        let client_id = Some(format!("archive-{number}"));
+        let content = "\u{1F375}".repeat(CHARS);
+        let sent = device.request(RequestBody::Message { room, content, client_id, reply_to: None }).await;
+        let Ok(ServerBody::Ack(stored)) = sent else { panic!("{sent:?}") };
+        version = stored["version"].as_u64().unwrap();
+    }
+    device.leave().await;
+    bed.archive = (room, version);
 }
 
 /// Rooms of each hostile account, for attacks on many rooms; all that one user may have for the first account.

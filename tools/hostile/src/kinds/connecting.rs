@@ -4,14 +4,13 @@ use futures_util::future::join_all;
 use teahouse_checker::wire::RequestBody;
 
 use crate::attack::{Attack, AttackSession};
+use crate::test_bed::CHARS;
 
 /// Devices of an account.
 const DEVICES: usize = 8;
 /// The rates of connecting and of messages.
 const CONNECTS_PER_SECOND: u32 = 50;
 const SENDS_PER_SECOND: u32 = 3;
-/// Characters of the longest message.
-const CHARS: usize = 4000;
 
 /// See the table.
 pub(super) async fn reconnects(attack: Attack) {

@@ -4,9 +4,8 @@ use serde_json::Value;
 use teahouse_checker::wire::RequestBody;
 
 use crate::attack::{Attack, AttackSession};
+use crate::test_bed::CHARS;
 
-/// Characters of the longest message.
-const CHARS: usize = 4000;
 /// Different reactions of the longest list.
 const REACTIONS: u32 = 50;
 /// The rate of all requests that are not messages, and of messages.

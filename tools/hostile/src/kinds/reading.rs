@@ -8,13 +8,14 @@ use serde_json::json;
 use teahouse_checker::wire::RequestBody;
 
 use crate::attack::{Attack, AttackSession, RawHttp, request_bytes};
-use crate::test_bed::LOBBY;
 
 /// Devices of an account.
 const DEVICES: usize = 8;
 /// The rate of all requests that are not messages, of reading over HTTP, and of connecting.
 const ENVELOPES_PER_SECOND: u32 = 20;
 const READS_PER_SECOND: u32 = 50;
+/// Changes in one catch-up.
+const CATCH_UP_CHANGES: u64 = 500;
 /// Connections of one account that wait for a response.
 const UNREAD: usize = 150;
 
@@ -36,7 +37,7 @@ pub(super) async fn unread_history(attack: Attack) {
                 while session.is_open() {
                     pace.tick().await;
                     session
-                        .send(RequestBody::History { room: attack.bed.square, before: None, limit: Some(100) })
+                        .send(RequestBody::History { room: attack.bed.archive.0, before: None, limit: Some(100) })
                         .await;
                     attack.counts.add_done();
                 }
@@ -50,15 +51,16 @@ pub(super) async fn unread_history(attack: Attack) {
 /// See the table.
 pub(super) async fn unread_changes(attack: Attack) {
     let mut pace = attack.pace(READS_PER_SECOND);
-    let request = |room: u64| {
-        request_bytes(&Method::GET, &format!("/api/v1/rooms/{room}/changes?since=0"), &attack.user.token(), "")
-    };
+    let (room, version) = attack.bed.archive;
+    // More changes than these would be a reset, which is small.
+    let since = version.saturating_sub(CATCH_UP_CHANGES);
+    let path = format!("/api/v1/rooms/{room}/changes?since={since}");
+    let request = request_bytes(&Method::GET, &path, &attack.user.token(), "");
     let mut open = std::collections::VecDeque::new();
     loop {
         pace.tick().await;
-        let room = if open.len() % 2 == 0 { attack.bed.square } else { LOBBY };
         if let Some(mut connection) = RawHttp::open(&attack, true).await
-            && connection.write(&request(room)).await
+            && connection.write(&request).await
         {
             attack.counts.add_done();
             open.push_back(connection);
