@@ -207,3 +207,64 @@ impl Report {
         cell
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phase(kind: &'static str, actor: Option<Actor>, wait_ms: f64, peak_mib: u64) -> PhaseReport {
+        let latency = Latency { count: 10, p50_ms: wait_ms, p99_ms: wait_ms * 2.0, max_ms: wait_ms * 3.0 };
+        PhaseReport {
+            kind,
+            about: "",
+            actor,
+            counted: Counted { done: 7, refused: 0, closed: 0 },
+            latencies: Action::ALL.into_iter().map(|action| (action, latency)).collect(),
+            failures: BTreeMap::new(),
+            memory: Memory { before: 15 << 20, peak: peak_mib << 20, after: 0 },
+            recovered_ms: 0,
+        }
+    }
+
+    fn report(phases: Vec<PhaseReport>) -> Report {
+        let verdict = Verdict::of(&teahouse_checker::Verdict::default(), &History::default());
+        Report { accounts: 10, fresh: true, baseline: phase("nobody attacks", None, 2.0, 100), phases, verdict }
+    }
+
+    #[test]
+    fn every_missed_goal_is_named_and_reached_ones_are_not() {
+        let (accounts, address) = (Some(Actor::Accounts), Some(Actor::Address));
+        assert_eq!(report(vec![phase("a", accounts, 10.0, 740), phase("b", address, 10.0, 356)]).missed(), [""; 0]);
+        let mut silent = phase("silent", address, 2.0, 100);
+        silent.counted = Counted { closed: 3, ..Counted::default() };
+        let mut nobody = phase("nobody", address, 2.0, 100);
+        nobody.latencies.remove(&Action::LogIn);
+        let mut failed = phase("failed", accounts, 2.0, 100);
+        failed.failures.insert("log in: 503".to_owned(), 4);
+        let large = [phase("account", accounts, 2.0, 750), phase("address", address, 2.0, 366)];
+        let mut bad = report([silent, nobody, failed].into_iter().chain(large).collect());
+        bad.verdict.violations = 1;
+        assert_eq!(
+            bad.missed(),
+            [
+                "silent: the attack never reached the server",
+                "nobody: nobody could log in",
+                "failed: 4 times an honest person failed (log in: 503)",
+                "account: 65 MiB for one attacker, 64 allowed",
+                "address: 266 MiB for one attacker, 256 allowed",
+                "the checker found 1 violations",
+            ]
+        );
+        let slow = report(vec![phase("slow", accounts, 10.2, 100)]).missed();
+        assert_eq!(slow.len(), 8, "{slow:?}");
+        assert_eq!(slow[0], "slow: p50 to send is 5.1 times that without it");
+    }
+
+    #[test]
+    fn a_table_has_a_row_for_each_phase() {
+        let text = report(vec![phase("heads", Some(Actor::Address), 6.0, 120)]).markdown();
+        assert!(text.contains("| nobody attacks |  | 2.0 / 4.0 |"), "{text}");
+        assert!(text.contains("| heads | 7 / 0 / 0 | 6.0 / 12.0 (×3.0 / ×3.0) |"), "{text}");
+        assert!(text.contains("| +20 MiB |") && text.contains("All goals were reached."), "{text}");
+    }
+}
