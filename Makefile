@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help run test check nightly setup fmt clippy test-unit test-rust one lint types check-types docs check-docs \
-	test-page test-fuzz autobahn autobahn-expect fuzz fuzz-keep chaos storms deny audit schemathesis picture bench bench-pure clean
+	test-page test-fuzz autobahn autobahn-expect fuzz fuzz-keep chaos hostile storms deny audit schemathesis picture bench bench-pure clean
 # Each step builds on what the one before it built.
 .NOTPARALLEL:
 
@@ -24,6 +24,9 @@ SECONDS ?= 600
 # What `make chaos` plays, and for how long.
 SEED ?= 1
 MINUTES ?= 30
+# For `hostile`: the kinds of attacks (make hostile KINDS=list), and how many seconds each lasts.
+KINDS ?=
+ATTACK_SECONDS ?= 20
 
 # Builds go to one place, whatever this machine's Cargo configuration says.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -54,9 +57,10 @@ check: ## A quick check while you work: format, lints, unit tests, the page's sc
 test: setup fmt clippy deny test-rust lint check-types check-docs test-page test-fuzz ## Everything that must pass before a change goes in
 	@echo "==> All tests passed"
 
-nightly: setup clippy storms schemathesis autobahn ## The long forms: storms, kills, Schemathesis, Autobahn, fuzzing, chaos, audit (hours)
+nightly: setup clippy storms schemathesis autobahn ## The long forms: storms, kills, Schemathesis, Autobahn, fuzzing, chaos, attacks, audit (hours)
 	@$(MAKE) --no-print-directory fuzz SECONDS=$(SECONDS)
 	@$(MAKE) --no-print-directory chaos SEED=$(SEED) MINUTES=$(MINUTES)
+	@$(MAKE) --no-print-directory hostile
 	@$(MAKE) --no-print-directory audit
 
 setup: ## Install what building and testing need and this machine lacks
@@ -134,6 +138,13 @@ chaos: ## Users against a server that is killed, cut off, starved: SEED=… MINU
 	@scripts/setup.sh build
 	@$(CARGO) build --release --locked --workspace --bin teahouse --bin teahouse-chaos
 	@target/release/teahouse-chaos --server target/release/teahouse --seed $(SEED) --minutes $(MINUTES) $(ARGS)
+
+hostile: ## Every kind of attack beside honest people: KINDS=mentions,heads ATTACK_SECONDS=… (KINDS=list lists them)
+	@scripts/setup.sh build
+	@$(CARGO) build --release --locked --workspace --bin teahouse --bin teahouse-hostile
+	@if [ "$(KINDS)" = list ]; then exec target/release/teahouse-hostile --list; fi; \
+	target/release/teahouse-hostile --server target/release/teahouse --seconds $(ATTACK_SECONDS) --seed $(SEED) \
+		$(if $(KINDS),--kinds $(KINDS),) $(ARGS)
 
 deny: ## Licences, bans and sources of the dependencies (deny.toml)
 	@scripts/setup.sh deny

@@ -30,22 +30,34 @@ impl fmt::Display for Latency {
     }
 }
 
+/// A histogram of durations.
 #[derive(Clone, Debug)]
-pub(crate) struct Stopwatch(Option<Histogram<u64>>);
+pub struct Stopwatch(Option<Histogram<u64>>);
+
+impl Default for Stopwatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Stopwatch {
-    pub(crate) fn new() -> Self {
+    /// A histogram without a duration.
+    #[must_use]
+    pub fn new() -> Self {
         // The histogram accepts these constant bounds, so this is always `Some`.
         Self(Histogram::new_with_bounds(1, MICROS_MAX, DIGITS).ok())
     }
 
-    pub(crate) fn record(&mut self, duration: Duration) {
+    /// Adds a duration.
+    pub fn record(&mut self, duration: Duration) {
         if let Some(histogram) = &mut self.0 {
             histogram.saturating_record(u64::try_from(duration.as_micros()).unwrap_or(MICROS_MAX));
         }
     }
 
-    pub(crate) fn summary(&self) -> Latency {
+    /// Their summary.
+    #[must_use]
+    pub fn summary(&self) -> Latency {
         let Some(histogram) = &self.0 else { return Latency::default() };
         #[expect(clippy::cast_precision_loss, reason = "an hour in microseconds fits")]
         let ms = |micros: u64| micros as f64 / 1000.0;

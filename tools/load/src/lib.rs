@@ -21,7 +21,7 @@ pub use cli::Cli;
 pub use client_pool::{ClientPool, Counters, Incoming};
 pub use deliveries::Receipts;
 pub use error::LoadError;
-pub use latency::Latency;
+pub use latency::{Latency, Stopwatch};
 pub use paced_sender::SenderReport;
 pub use progress::Progress;
 pub use single_client::{Observer, ObserverReport, Probe, ProbeReport, SingleClient};

@@ -17,6 +17,30 @@ pub fn anonymous_bytes(pid: u32) -> io::Result<u64> {
     kilobytes(&fs::read_to_string(format!("/proc/{pid}/status"))?, "RssAnon:").ok_or_else(unreadable)
 }
 
+/// Resident memory in bytes.
+///
+/// # Errors
+/// The process does not exist or is not readable.
+pub fn resident_bytes(pid: u32) -> io::Result<u64> {
+    kilobytes(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmRSS:").ok_or_else(unreadable)
+}
+
+/// The highest resident memory in bytes since the start, or since [`reset_peak`].
+///
+/// # Errors
+/// The process does not exist or is not readable.
+pub fn peak_bytes(pid: u32) -> io::Result<u64> {
+    kilobytes(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmHWM:").ok_or_else(unreadable)
+}
+
+/// Lets [`peak_bytes`] begin again at the present memory.
+///
+/// # Errors
+/// The process does not exist or belongs to somebody else.
+pub fn reset_peak(pid: u32) -> io::Result<()> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")
+}
+
 /// Slab memory of the whole machine in bytes: sockets, descriptors, epoll entries.
 ///
 /// # Errors
@@ -72,6 +96,9 @@ mod tests {
     fn this_process_has_memory_time_and_descriptors() {
         let pid = std::process::id();
         assert!(anonymous_bytes(pid).unwrap() > 4096);
+        assert!(resident_bytes(pid).unwrap() > 4096);
+        reset_peak(pid).unwrap();
+        assert!(peak_bytes(pid).unwrap() > 4096);
         assert!(kernel_slab_bytes().unwrap() > 4096);
         assert!(descriptors(pid).unwrap() >= 3);
         assert!(processor_time(pid).unwrap() < Duration::from_secs(3600));

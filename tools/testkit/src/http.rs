@@ -1,7 +1,7 @@
 //! An HTTP client of one server. It opens a connection for each request: a connection that was kept would fail the
 //! first request after a restart of the server.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -18,7 +18,14 @@ impl HttpClient {
     /// A client of the server at this address.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        let client = reqwest::Client::builder().pool_max_idle_per_host(0).no_proxy().build().unwrap();
+        Self::from_source(None, address)
+    }
+
+    /// The same, with connections from a source address.
+    #[must_use]
+    pub fn from_source(source: Option<IpAddr>, address: SocketAddr) -> Self {
+        let client =
+            reqwest::Client::builder().pool_max_idle_per_host(0).no_proxy().local_address(source).build().unwrap();
         Self { address, client }
     }
 

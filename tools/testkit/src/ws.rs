@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Result as IoResult};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -78,7 +78,18 @@ pub enum WsEvent {
 /// # Errors
 /// There is no connection.
 pub async fn dial(address: SocketAddr, small_buffer: bool) -> IoResult<TcpStream> {
+    dial_from(None, address, small_buffer).await
+}
+
+/// The same from a source address: on loopback, each of 127.0.0.0/8 is a client address of its own.
+///
+/// # Errors
+/// There is no connection.
+pub async fn dial_from(source: Option<IpAddr>, address: SocketAddr, small_buffer: bool) -> IoResult<TcpStream> {
     let socket = TcpSocket::new_v4()?;
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
     if small_buffer {
         socket.set_recv_buffer_size(SMALL_BUFFER_BYTES)?;
     }

@@ -1,12 +1,12 @@
 //! A WebSocket of which everything is recorded: the handshake, requests, and how it ends. Its owner records what it
 //! receives, because only the owner understands envelopes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use teahouse_checker::wire::Request;
 use teahouse_checker::{Dialect, End, Fact, Socket};
-use teahouse_testkit::ws::dial;
+use teahouse_testkit::ws::dial_from;
 use teahouse_testkit::{Handshake, HandshakeError, WsClient, WsEvent};
 use tokio::time::timeout;
 
@@ -27,6 +27,8 @@ pub struct ConnectOptions<'a> {
     pub held_back: Option<Duration>,
     /// The kernel holds only a few KiB that the client has not read.
     pub small_buffer: bool,
+    /// The address from which it connects; none lets the kernel choose.
+    pub source: Option<IpAddr>,
 }
 
 /// Why a client has no socket.
@@ -59,7 +61,7 @@ impl RecordedSocket {
         socket: Socket,
         options: ConnectOptions<'_>,
     ) -> Result<Self, Disconnect> {
-        let Ok(Ok(stream)) = timeout(PATIENCE, dial(address, options.small_buffer)).await else {
+        let Ok(Ok(stream)) = timeout(PATIENCE, dial_from(options.source, address, options.small_buffer)).await else {
             return Err(Disconnect::Lost);
         };
         if let Some(silent) = options.silent {
