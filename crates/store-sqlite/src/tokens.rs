@@ -144,7 +144,8 @@ pub(crate) fn forget_expired(group: &mut Group<'_>, now: Timestamp) -> Sql<bool>
             before(KEPT_AFTER_EXPIRY),
         )?,
         delete(
-            "DELETE FROM login_prefixes WHERE rowid IN (SELECT rowid FROM login_prefixes WHERE seen_at < ?1 LIMIT ?2)",
+            "DELETE FROM login_prefixes WHERE (user, prefix) IN \
+             (SELECT user, prefix FROM login_prefixes WHERE seen_at < ?1 LIMIT ?2)",
             before(LOGIN_PREFIXES_KEPT),
         )?,
     ];
