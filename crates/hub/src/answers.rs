@@ -345,7 +345,7 @@ mod tests {
         assert!(waiting.iter_mut().all(|request| poll(request.as_mut()).is_none()));
         assert!(matches!(begin(&answers, AMY), Some(Err(AnswerRefusal::TooManyWaiting))));
         assert_eq!(answers.0.bounds.times("ANSWERS_WAITING_MAX"), 1);
-        waiting.swap_remove(0);
+        drop(waiting.swap_remove(0));
         let mut next = Box::pin(answers.begin(AMY));
         assert!(poll(next.as_mut()).is_none(), "the place of one that gave up");
         let mut last = waiting.pop().unwrap();

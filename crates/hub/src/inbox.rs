@@ -100,7 +100,11 @@ impl Delivery {
                 let last_message = entry.last_message.as_ref().map_or(0, |message| message.content.len());
                 size_of::<RoomEntry>() + entry.title.len() + last_message
             }
-            Self::Left { .. } | Self::EntriesChanged(_) | Self::Typing { .. } => 0,
+            Self::Left { .. }
+            | Self::Hidden { .. }
+            | Self::Unlisted { .. }
+            | Self::EntriesChanged(_)
+            | Self::Typing { .. } => 0,
         };
         size_of::<Self>() + more
     }
@@ -338,7 +342,7 @@ mod tests {
             inbox.push(&[Delivery::RoomChange { room: RoomId(5), change }], &metrics);
         }
         let batch = inbox.take();
-        let gap = Gap { before: (Version(3), Seq(3)), head: (Version(20), Seq(20)) };
+        let gap = Gap { before: (Version(3), Seq(3)), head: (Version(20), Seq(20)), pair: None };
         assert_eq!((batch.deliveries.len(), batch.gaps), (3, HashMap::from_iter([((RoomId(5), None), gap)])));
         assert_eq!(metrics.bounds.times("hub.inbox_bytes_max"), 1);
         // The same event for many users is one.

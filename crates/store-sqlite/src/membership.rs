@@ -8,7 +8,7 @@ use teahouse_store::{Membership, MembershipChange, MembershipChanged, RoomError}
 
 use crate::actor::{RoomActor, room_actor};
 use crate::group::{Group, Room};
-use crate::row::{self, Sql, get, id};
+use crate::row::{self, Sql, id};
 use crate::strangers::Standing;
 use crate::writer::JobError;
 use crate::{direct, entries, rooms, strangers};

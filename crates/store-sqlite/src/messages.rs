@@ -141,6 +141,10 @@ pub(crate) fn history_part(
         (None, HistoryFrom::Before(message)) => seqs_below(conn, room, id(message.0))?,
         (None, HistoryFrom::After(message)) => seqs_below(conn, room, id(message.0).saturating_add(1))?,
     };
+    let (sql, next) = match from {
+        HistoryFrom::After(_) => (NEWER, start + LOOKED_AT_MAX),
+        HistoryFrom::Newest | HistoryFrom::Before(_) => (OLDER, start - LOOKED_AT_MAX),
+    };
     let (page, has_more) =
         read_page(conn, sql, params![id(room.0), start, row::one_more(limit), LOOKED_AT_MAX], limit)?;
     Ok(((page, has_more), Some(next).filter(|next| !has_more && (1..last).contains(next))))

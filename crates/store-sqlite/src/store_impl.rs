@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 
 use async_trait::async_trait;
 use teahouse_core::{
-    DirectsPosition, MessageId, Profile, Role, RoomCard, RoomEntry, RoomId, RoomList, Seq, SessionId, Timestamp,
-    TokenKey, TokenMark, User, UserId, UserRole, Version,
+    DirectsPosition, Message, MessageId, Profile, Role, RoomCard, RoomEntry, RoomId, RoomList, Seq, SessionId,
+    Timestamp, TokenKey, TokenMark, User, UserId, UserRole, Version,
 };
 use teahouse_store::*;
 use tokio::sync::oneshot;

@@ -22,7 +22,7 @@ use crate::test_bed::{TestBed, prepare, source};
 use crate::witness::{Witness, quiesce};
 
 /// Live sessions of a user.
-pub const SESSIONS_PER_USER: usize = 8;
+pub const DEVICES_PER_USER: usize = 8;
 /// For how long a user stays online.
 pub const LINGER: Duration = Duration::from_secs(2);
 /// Honest people whose devices record everything. Their histories are large, so they are few.
@@ -40,7 +40,7 @@ const SETTLING: Duration = Duration::from_secs(2);
 
 /// Bounds of the checker. A server under attack may notice and report late; who waits how long is measured elsewhere.
 pub const BOUNDS: Bounds = Bounds {
-    sessions_per_user: SESSIONS_PER_USER,
+    devices_per_user: DEVICES_PER_USER,
     linger_us: LINGER.as_micros() as u64,
     slack_us: 30_000_000,
     arrival_us: 30_000_000,

@@ -78,7 +78,7 @@ fn environment(plan: &Plan) -> Vec<(&'static str, String)> {
         ("TEAHOUSE_SERVER__TRUSTED_PROXIES", "192.0.2.1".to_owned()),
         // Fewer places than the address asks for, so that a run shows who gives way.
         ("TEAHOUSE_SERVER__CONNECTIONS_MAX", (plan.connections * 2 / 3).max(400).to_string()),
-        ("TEAHOUSE_SESSIONS__PER_USER", crate::run::SESSIONS_PER_USER.to_string()),
+        ("TEAHOUSE_SESSIONS__PER_USER", crate::run::DEVICES_PER_USER.to_string()),
         ("TEAHOUSE_SESSIONS__PRESENCE_LINGER", format!("{}s", crate::run::LINGER.as_secs())),
         ("TEAHOUSE_LOG__FILTER", "warn".to_owned()),
     ]

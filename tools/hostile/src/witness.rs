@@ -31,7 +31,7 @@ impl Witness {
     #[must_use]
     pub fn new(bed: &TestBed, number: usize, user: &User, random: Random) -> Self {
         let mut device = Device::new(&bed.recorder, bed.address, user, "laptop");
-        device.is_named = true;
+        device.named = Some("laptop".to_owned());
         let options = ConnectOptions { source: Some(source(1, number)), ..ConnectOptions::default() };
         Self { device, options, square: bed.square, table: bed.table, random }
     }

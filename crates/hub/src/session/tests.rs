@@ -402,7 +402,7 @@ fn a_closing_session_keeps_nothing_that_it_would_not_send() {
     let (mut session, reads) = resuming(1..=2, &tail);
     let page = page_of(10);
     assert!(session.cursor_in(RoomId(2)).unwrap().accept_page(&reads[1], &page));
-    session.notify(CoalesceKey::Published, frame("event"), 10);
+    let _ = session.notify(CoalesceKey::Published, frame("event"), 10, 1000);
     session.reply(frame("close"));
     session.begin_closing();
     assert_eq!(Rc::strong_count(&page), 1);

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use serde_json::value::RawValue;
-use teahouse_core::{CloseCode, ErrorCode, Language, Message, MessageChange, Profile, RoomEntry, User, UserId};
+use teahouse_core::{
+    CloseCode, ErrorCode, Language, Message, MessageChange, Profile, RoomEntry, RoomList, User, UserId,
+};
 use teahouse_protocol::v1::*;
 
 use crate::fixtures;
@@ -37,7 +39,7 @@ proptest! {
             ..fixtures::lobby()
         };
         let user = User { profile: profile.clone(), ..fixtures::user() };
-        let entries = [entry.clone()];
+        let entries = RoomList { rooms: vec![entry.clone()], ..RoomList::default() };
         let greeting = Welcome { epoch: &c, ..fixtures::welcome(&user, &entries) };
         let own = own_reactions([(message.id, a.clone())]);
         let refusal = ErrorBody { message: &b, field: Some(&c), ..ErrorBody::new(ErrorCode::BadRequest, Language::Zh) };

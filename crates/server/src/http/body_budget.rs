@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::limits::IpPrefix;
+use crate::ip_prefix::IpPrefix;
 
 /// Bytes of one client address, or of the /64 of an IPv6 address. A campus behind one address sends bodies of some
 /// hundred bytes, which do not count.

@@ -78,7 +78,10 @@ async fn a_database_of_version_3_has_counts_and_pieces_of_what_was_in_it() {
     assert_eq!(found("茶 77").await, (vec![1_000_077], None));
     assert_eq!(found("tea").await, ((1_000_001..=1_000_050).collect(), Some(RoomId(1_000_050))));
     assert_eq!(found("monologue").await, (vec![], None), "a private room");
-    let page = store.history(LOBBY, HistoryQuery { from: HistoryFrom::Newest, limit: 1 }).await.unwrap();
+    let page = store
+        .history(LOBBY, HistoryQuery { from: HistoryFrom::Newest, limit: PageLimit::of_entries(1) })
+        .await
+        .unwrap();
     let counts: Vec<u32> = page.messages[0].reactions.iter().map(|(_, count)| *count).collect();
     assert_eq!((counts.len(), counts.iter().sum::<u32>(), counts[0], counts[49]), (50, 120, 2, 2));
     let rooms = "SELECT count(*) FROM users u WHERE rooms <> (SELECT count(*) FROM members m \
@@ -108,7 +111,10 @@ async fn a_picture_that_an_older_version_took_and_this_one_refuses_shows_as_none
         open_file(&directory).execute("UPDATE users SET avatar = ?1", [picture]).unwrap();
         assert_eq!(store.profiles(&[amy]).await.unwrap()[0].avatar, shown, "{picture:?}");
         assert_eq!(store.user(amy).await.unwrap().unwrap().profile.avatar, shown, "{picture:?}");
-        let page = store.history(LOBBY, HistoryQuery { from: HistoryFrom::Newest, limit: 1 }).await.unwrap();
+        let page = store
+            .history(LOBBY, HistoryQuery { from: HistoryFrom::Newest, limit: PageLimit::of_entries(1) })
+            .await
+            .unwrap();
         assert_eq!(page.messages[0].sender.avatar, shown, "{picture:?}");
         let nickname = Some(format!("Amy {}", picture.len()));
         let change = ProfileChange { nickname, ..ProfileChange::default() };

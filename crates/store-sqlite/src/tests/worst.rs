@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::path::Path;
 
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
-use teahouse_core::limits::SITE_USERS_MAX;
+use teahouse_core::limits::{DIRECTS_LISTED, SITE_USERS_MAX};
 use teahouse_core::{Change, MessageId, Role, RoomId, Seq, TokenKey, UserRole, Version};
 
 use super::*;
@@ -192,7 +192,7 @@ async fn cost_of_messages(store: &SqliteStore) -> Costs {
         let reaction = Reaction { message: popular, actor: GUEST, emoji, on, now: Timestamp(0) };
         costs.push((what, written(store, store.react(reaction)).await));
     }
-    let page = HistoryQuery { from: HistoryFrom::Newest, limit: 100 };
+    let page = HistoryQuery { from: HistoryFrom::Newest, limit: PageLimit::of_entries(100) };
     costs.push(("lobby, many reactions", read(store, store.history(LOBBY, page)).await));
     costs.push(("own reactions", read(store, store.own_reactions(UserId(2001), &[popular])).await));
     costs.push(("delete", written(store, store.delete_message(None, popular, OWNER)).await));
@@ -279,12 +279,17 @@ async fn cost_of_site(store: &SqliteStore) -> Costs {
     ]
 }
 
+fn rooms_of(user: UserId) -> RoomListQuery {
+    RoomListQuery { user, directs_max: DIRECTS_LISTED, named: Vec::new(), now: Timestamp(0) }
+}
+
 async fn cost_of_reads(store: &SqliteStore) -> Costs {
     let browse = |query| store.browse_rooms(RESIDENT, query, RoomId(0), 50);
-    let users = |query, after| store.search_users(query, UserId(after), 50);
-    let page = HistoryQuery { from: HistoryFrom::Newest, limit: 100 };
-    let around = RoomHistoryQuery { room: MONOLOGUE, from: SeqFrom::Around(Seq(1500)), limit: 100 };
-    let bounds = CatchUpBounds { limit: 500, changes_max: Some(500), reset_messages: 50 };
+    let users = |query, after| store.search_users(query, UserId(after), PageLimit::of_entries(50));
+    let page = HistoryQuery { from: HistoryFrom::Newest, limit: PageLimit::of_entries(100) };
+    let around =
+        RoomHistoryQuery { room: MONOLOGUE, from: SeqFrom::Around(Seq(1500)), limit: PageLimit::of_entries(100) };
+    let bounds = CatchUpBounds { limit: PageLimit::of_entries(500), changes_max: Some(500), reset_messages: 50 };
     vec![
         ("browse all", read(store, browse("")).await),
         ("browse for one character", read(store, browse("茶")).await),
@@ -296,15 +301,21 @@ async fn cost_of_reads(store: &SqliteStore) -> Costs {
         ("users by a letter", read(store, users("u", 0)).await),
         ("users by wildcards", read(store, users("%", 0)).await),
         ("users by a long text", read(store, users(&"u".repeat(50), 0)).await),
-        ("members", read(store, store.members(CROWD, RESIDENT, UserId(0), 50)).await),
+        ("members", read(store, store.members(CROWD, RESIDENT, UserId(0), PageLimit::of_entries(50))).await),
         ("all members", read(store, store.member_ids(CROWD)).await),
         ("conversations", read(store, store.conversations(FRIEND)).await),
         ("unread in all conversations", read(store, store.unread_total(FRIEND)).await),
-        ("page by seq, deleted messages", read(store, store.page_by_seq(EMPTIED, Version(1), Seq(0), 100)).await),
-        ("page by seq, deletions", read(store, store.page_by_seq(EMPTIED, Version(1), Seq(9000), 100)).await),
-        ("welcome, in 490 rooms", read(store, store.welcome(RESIDENT, Timestamp(0))).await),
-        ("welcome, own messages", read(store, store.welcome(SPEAKER, Timestamp(0))).await),
-        ("welcome, deleted messages", read(store, store.welcome(LISTENER, Timestamp(0))).await),
+        (
+            "page by seq, deleted messages",
+            read(store, store.page_by_seq(EMPTIED, Version(1), Seq(0), PageLimit::of_entries(100))).await,
+        ),
+        (
+            "page by seq, deletions",
+            read(store, store.page_by_seq(EMPTIED, Version(1), Seq(9000), PageLimit::of_entries(100))).await,
+        ),
+        ("welcome, in 490 rooms", read(store, store.welcome(rooms_of(RESIDENT))).await),
+        ("welcome, own messages", read(store, store.welcome(rooms_of(SPEAKER))).await),
+        ("welcome, deleted messages", read(store, store.welcome(rooms_of(LISTENER))).await),
         ("history without deleted messages", read(store, store.history(EMPTIED, page)).await),
         ("history around", read(store, store.room_history(SPEAKER, around)).await),
         ("catch up", read(store, store.catch_up(EMPTIED, Some(Version(0)), bounds)).await),
