@@ -55,6 +55,10 @@ pub struct HubOptions {
     pub waiting_envelopes_max: usize,
     /// Bytes of the notifications among them. Only a site's backend publishes longer ones than a few hundred bytes.
     pub waiting_bytes_max: usize,
+    /// Members of rooms for whom a shard reads changed entries with one tick, since each takes some tenths of a
+    /// millisecond of the store: a user may change twenty rooms of 500 members a second. The others wait for a later
+    /// tick.
+    pub entries_per_tick_max: usize,
     /// The kernel's send buffer of one socket in bytes (the kernel doubles it); it bounds what a stalled reader costs.
     pub send_buffer_bytes: usize,
 }
@@ -81,6 +85,7 @@ impl Default for HubOptions {
             inbox_bytes_max: 16 * MIB,
             waiting_envelopes_max: 256,
             waiting_bytes_max: MIB,
+            entries_per_tick_max: 200,
             send_buffer_bytes: 64 * 1024,
         }
     }
