@@ -56,6 +56,10 @@ pub struct HubOptions {
     /// Bytes of the same: beyond them the session is sent `events_missed`, or its requests are not read. Several pages of
     /// history, so that a session which reads waits for nothing.
     pub waiting_bytes_max: usize,
+    /// Members of rooms for whom a shard reads changed entries with one tick, since each takes some tenths of a
+    /// millisecond of the store: a user may change twenty rooms of 500 members a second. The others wait for a later
+    /// tick.
+    pub entries_per_tick_max: usize,
     /// The kernel's send buffer of one socket in bytes (the kernel doubles it); it bounds what a stalled reader costs.
     pub send_buffer_bytes: usize,
 }
@@ -82,6 +86,7 @@ impl Default for HubOptions {
             inbox_bytes_max: 16 * MIB,
             waiting_envelopes_max: 256,
             waiting_bytes_max: 512 * 1024,
+            entries_per_tick_max: 200,
             send_buffer_bytes: 64 * 1024,
         }
     }

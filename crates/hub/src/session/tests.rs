@@ -295,6 +295,42 @@ fn a_message_that_changed_again_is_sent_once_in_a_catch_up() {
 }
 
 #[test]
+fn a_message_reacted_to_within_one_absence_is_sent_whole_and_live_readers_get_both_parts() {
+    let reader = Reader { user: UserId(7), dialect: Dialect::V1 };
+    let new = tail(8, 1..=1);
+    let react = |tail: &mut Tail| {
+        let (v1, whole) = (frame("reaction"), Some(frame("message with reaction")));
+        let bare = EncodedChange::silent(Version(2), Seq(1));
+        tail.push(EncodedChange { v1, whole, message: MessageId(1), is_new: false, ..bare }, 0);
+    };
+    let gather = |cursor: &mut Cursor, tail: &Tail, frames_before: usize| {
+        let (mut batch, mut reads) = (Batch::default(), Vec::new());
+        (0..frames_before).for_each(|_| batch.push(frame("before")));
+        cursor.gather(reader, tail, &mut batch, &mut reads);
+        assert_eq!(reads, []);
+        let texts = batch.frames.iter().skip(frames_before);
+        texts.map(|frame| String::from_utf8_lossy(frame).into_owned()).collect::<Vec<_>>()
+    };
+    let mut both = tail(8, 1..=1);
+    react(&mut both);
+    // A slow reader whose cursor is within the tail.
+    let mut live = Cursor::at(LOBBY, (Version(0), Seq(0)));
+    assert_eq!(gather(&mut live, &both, 0), ["v1", "reaction"]);
+    let mut returning = Cursor::at(LOBBY, (Version(2), Seq(1)));
+    returning.resume(Some(Version(0)));
+    let sent = gather(&mut returning, &both, 0);
+    assert!(sent.len() == 3 && sent[1] == "message with reaction" && sent[2].contains(r#""version":2"#), "{sent:?}");
+    // The reaction comes while the catch-up is sent: it goes on up to the reaction.
+    let mut slow = Cursor::at(LOBBY, (Version(1), Seq(1)));
+    slow.resume(Some(Version(0)));
+    let (began, mut grown) = (gather(&mut slow, &new, 63), new);
+    react(&mut grown);
+    let sent = gather(&mut slow, &grown, 0);
+    assert!(began.len() == 1 && began[0].contains("catch_up"), "{began:?}");
+    assert!(sent.len() == 2 && sent[0] == "message with reaction" && sent[1].contains(r#""version":2"#), "{sent:?}");
+}
+
+#[test]
 fn a_catch_up_over_more_changes_than_the_limit_asks_the_store() {
     let reader = Reader { user: UserId(7), dialect: Dialect::V1 };
     let requested = |changes: u64| {

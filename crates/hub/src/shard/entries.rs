@@ -38,9 +38,17 @@ impl Shard {
         self.hello.note_change(room);
     }
 
-    /// Reads the entries of the rooms that changed since the last tick.
+    /// Reads the entries of the rooms that changed, as many as a tick may.
     pub(super) fn read_changed_entries(&mut self) {
-        for id in self.entries.take_changed() {
+        let (rooms, slots) = (&self.rooms, &self.slots);
+        let readers =
+            |id| if id == LOBBY { slots.len() } else { rooms.get(id).map_or(0, |room| room.subscribers.len()) };
+        let members_max = self.environment.options.entries_per_tick_max;
+        let (taken, left) = self.entries.take_changed(readers, members_max);
+        if left > 0 {
+            self.environment.metrics.bounds.record("hub.entries_per_tick_max", left as u64);
+        }
+        for id in taken {
             let Some(room) = self.rooms.get(id) else { continue };
             let user = |slot: &Slot| slot.session.identity.user;
             let mut users: Vec<UserId> = if id == LOBBY {

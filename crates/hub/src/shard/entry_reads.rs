@@ -1,13 +1,14 @@
 //! For which members a room's entry has to be read, since each of them sees the room in their own way.
 //!
 //! Concurrent reads can complete out of order and overwrite newer data, so requests that arrive during a room's
-//! reads wait until those are over. It never calls the store and never sends anything.
+//! reads wait until those are over. Of rooms that change, those that are small or wait for long go first, and the others
+//! wait for a later tick. It never calls the store and never sends anything.
 
 use std::collections::BTreeSet;
 
 use teahouse_core::{RoomId, UserId};
 
-use crate::maps::{HashMap, HashSet};
+use crate::maps::HashMap;
 
 /// Members for whom a room's entry is read at once; each takes some tenths of a millisecond.
 const MEMBERS_PER_READ: usize = 100;
@@ -15,8 +16,10 @@ const MEMBERS_PER_READ: usize = 100;
 /// Which rooms' entries have to be read, and for whom.
 #[derive(Debug, Default)]
 pub(crate) struct EntryReads {
-    /// Rooms that changed for all of their members since the last tick.
-    changed: HashSet<RoomId>,
+    /// Rooms that changed for all of their members and are not read yet, and after how many others each did.
+    changed: HashMap<RoomId, u64>,
+    /// How many rooms ever changed.
+    changes: u64,
     in_flight: HashMap<RoomId, InFlight>,
 }
 
@@ -30,13 +33,41 @@ struct InFlight {
 impl EntryReads {
     /// A room's entry changed for all of its members.
     pub(super) fn mark_changed(&mut self, room: RoomId) {
-        self.changed.insert(room);
+        self.changes += 1;
+        self.changed.entry(room).or_insert(self.changes);
     }
 
-    /// The rooms that changed, except those with a read in flight, which stay until it is over.
-    pub(super) fn take_changed(&mut self) -> Vec<RoomId> {
-        let in_flight = &self.in_flight;
-        self.changed.extract_if(|room| !in_flight.contains_key(room)).collect()
+    /// The rooms that changed and are to be read now: the smallest ones, as long as they have no more than so many members,
+    /// and the one that waits longest. A room with a read in flight stays until it is over. Returns also how many other
+    /// rooms have to wait.
+    pub(super) fn take_changed(
+        &mut self,
+        members: impl Fn(RoomId) -> usize,
+        members_max: usize,
+    ) -> (Vec<RoomId>, usize) {
+        if self.changed.is_empty() {
+            return (Vec::new(), 0);
+        }
+        let due = self.changed.iter().filter(|(room, _)| !self.in_flight.contains_key(room));
+        let mut due: Vec<(u64, RoomId)> = due.map(|(room, since)| (*since, *room)).collect();
+        let (all, longest) = (due.len(), due.iter().min().copied());
+        due.sort_by_cached_key(|(since, room)| (members(*room), *since));
+        let mut sum = 0;
+        let fits = |(_, room): &(u64, RoomId)| {
+            sum += members(*room);
+            sum <= members_max
+        };
+        let mut taken: Vec<RoomId> = due.into_iter().take_while(fits).map(|(_, room)| room).collect();
+        if let Some((_, longest)) = longest
+            && !taken.contains(&longest)
+        {
+            taken.push(longest);
+        }
+        for room in &taken {
+            self.changed.remove(room);
+        }
+        let left = all - taken.len();
+        (taken, left)
     }
 
     /// Requests a room's entry for these members. Returns the reads to be started now, each with its members.
@@ -106,12 +137,33 @@ mod tests {
         assert_eq!(reads.request(ROOM, &members).iter().map(Vec::len).collect::<Vec<_>>(), [100, 50]);
         reads.mark_changed(ROOM);
         reads.mark_changed(RoomId(8));
-        assert_eq!(reads.take_changed(), [RoomId(8)]);
+        let take = |reads: &mut EntryReads| reads.take_changed(|_| 150, 1000).0;
+        assert_eq!(take(&mut reads), [RoomId(8)]);
         reads.finish(ROOM);
-        assert_eq!(reads.take_changed(), []);
+        assert_eq!(take(&mut reads), []);
         reads.finish(ROOM);
-        assert_eq!(reads.take_changed(), [ROOM]);
+        assert_eq!(take(&mut reads), [ROOM]);
         assert!(reads.is_idle());
+    }
+
+    #[test]
+    fn large_rooms_that_change_often_leave_room_for_the_small_ones_and_all_get_their_turn() {
+        let mut reads = EntryReads::default();
+        // Rooms up to 50 have 500 members, and the others 20.
+        let members = |room: RoomId| if room.0 <= 50 { 500 } else { 20 };
+        let mut taken = Vec::new();
+        for tick in 0..60 {
+            // Somebody changes five large rooms with every tick.
+            (0..5).for_each(|number| reads.mark_changed(RoomId(1 + (tick * 5 + number) % 50)));
+            reads.mark_changed(RoomId(51 + tick));
+            let (now, left) = reads.take_changed(members, 200);
+            assert!(tick < 20 || left > 0);
+            assert!(now.iter().map(|room| members(*room)).sum::<usize>() <= 520, "{now:?}");
+            taken.extend(now.into_iter().map(|room| (room.0, tick)));
+        }
+        let small = taken.iter().filter(|(room, _)| *room > 50).count();
+        let large: BTreeSet<u64> = taken.iter().map(|(room, _)| *room).filter(|room| *room <= 50).collect();
+        assert_eq!((small, large.len()), (60, 50));
     }
 
     #[test]
