@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::connections::settle;
 use crate::fixture::{
-    RawSocket, SITE_SECRET, Server, User, claims, now_seconds, request_head, sign, site_token, wait_until,
+    NO_LIMITS, RawSocket, SITE_SECRET, Server, User, claims, now_seconds, request_head, sign, site_token, wait_until,
     within_patience,
 };
 
@@ -402,7 +402,7 @@ async fn paths_lead_only_to_routes() {
 
 #[tokio::test]
 async fn nicknames_are_inert_and_limited_by_characters() {
-    let server = Server::of_site(&[]);
+    let server = Server::of_site(NO_LIMITS);
     let (amy, bea) = (User::of_site(&server, 7, "amy"), User::of_site(&server, 8, "bea"));
     let mut tab = bea.open_tab().await;
     for (raw, shown) in [

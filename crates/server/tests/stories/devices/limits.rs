@@ -73,7 +73,13 @@ async fn h15_sends_are_limited_per_user_across_devices_transports_and_reconnects
 
 #[tokio::test]
 async fn h15_every_kind_of_envelope_counts() {
-    let limits = [("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__ENVELOPES_BURST", "20")];
+    // Edits and updates count as sends, everything else as an envelope.
+    let limits = [
+        ("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "1"),
+        ("TEAHOUSE_LIMITS__ENVELOPES_BURST", "20"),
+        ("TEAHOUSE_LIMITS__SENDS_PER_SECOND", "1"),
+        ("TEAHOUSE_LIMITS__SENDS_BURST", "20"),
+    ];
     let server = Server::of_site(&[DEVICES, &limits].concat());
     let kinds: &[(&str, Value)] = &[
         ("edit", json!({"message": 1, "content": "x"})),
