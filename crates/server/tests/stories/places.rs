@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use teahouse_testkit::ws::request_head;
 use tokio::net::TcpSocket;
 
-use crate::connections::settle;
 use crate::fixture::{RawSocket, Server, User, site_token};
 
 const LIVE: &[u8] = b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -20,6 +19,15 @@ const PATIENT: (&str, &str) = ("TEAHOUSE_SERVER__HEADER_TIMEOUT", "1h");
 async fn send(server: &Server, bytes: &[u8]) -> RawSocket {
     let mut socket = RawSocket::connect(server.address()).await;
     socket.write(bytes).await;
+    socket
+}
+
+/// A request that waits for its body, once the server has asked for the body.
+async fn wait_for_body(server: &Server, more: &str) -> RawSocket {
+    let head = format!("{WITHOUT_BODY}Expect: 100-continue\r\n{more}\r\n");
+    let mut socket = send(server, head.as_bytes()).await;
+    let head = socket.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 100 "), "{head}");
     socket
 }
 
@@ -159,9 +167,8 @@ async fn one_address_gets_a_quarter_of_the_places_once_they_are_scarce() {
     let server = Server::of_site(&[("TEAHOUSE_SERVER__CONNECTIONS_MAX", "16"), NO_PROXY, PATIENT]);
     let mut waiting = Vec::new();
     for _ in 0..12 {
-        waiting.push(send(&server, format!("{WITHOUT_BODY}\r\n").as_bytes()).await);
+        waiting.push(wait_for_body(&server, "").await);
     }
-    settle_from([127, 0, 0, 3], &server).await;
     // Three quarters are taken, all by this address, and none of them is idle.
     assert_eq!(status(&server, b"GET /api/auth/me HTTP/1.1\r\nHost: localhost\r\n\r\n").await, 503);
     let mut elsewhere =
@@ -169,16 +176,6 @@ async fn one_address_gets_a_quarter_of_the_places_once_they_are_scarce() {
     assert_eq!(elsewhere.read_response().await.0, 401);
     for socket in &mut waiting {
         assert!(!socket.has_ended());
-    }
-}
-
-/// As `settle`, from another address.
-async fn settle_from(from: [u8; 4], server: &Server) {
-    for _ in 0..5 {
-        let mut socket =
-            connect_from(from, server, b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
-        assert_eq!(socket.read_response().await.0, 200);
-        socket.wait_for_end().await;
     }
 }
 
@@ -201,10 +198,8 @@ async fn the_connections_of_a_proxy_never_give_way_and_its_clients_count() {
     let server = Server::of_site(&[("TEAHOUSE_SERVER__CONNECTIONS_MAX", "16"), proxy, PATIENT]);
     let mut waiting = Vec::new();
     for _ in 0..12 {
-        let head = format!("{WITHOUT_BODY}X-Forwarded-For: 203.0.113.9\r\n\r\n");
-        waiting.push(send(&server, head.as_bytes()).await);
+        waiting.push(wait_for_body(&server, "X-Forwarded-For: 203.0.113.9\r\n").await);
     }
-    settle(&server).await;
     let ask = |client| format!("GET /api/auth/me HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {client}\r\n\r\n");
     assert_eq!(status(&server, ask("203.0.113.9").as_bytes()).await, 503);
     assert_eq!(status(&server, ask("203.0.113.10").as_bytes()).await, 401);
