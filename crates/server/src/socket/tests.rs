@@ -132,7 +132,7 @@ async fn hello_is_welcomed_with_the_current_state() {
     assert_eq!((welcome.id.as_deref(), welcome.user.profile.nickname.as_str()), (Some("r-1"), "Amy"));
     assert_eq!((welcome.epoch.as_str(), welcome.time), (fixture.app.store.epoch(), fixture.app.now()));
     assert_eq!((welcome.limits.sends_per_second, welcome.limits.content_chars_max), (7, 4000));
-    assert_eq!(welcome.rooms.iter().map(|room| room.id).collect::<Vec<_>>(), [LOBBY]);
+    assert_eq!(welcome.rooms.rooms.iter().map(|room| room.id).collect::<Vec<_>>(), [LOBBY]);
     assert_eq!(welcome.held, []);
 }
 

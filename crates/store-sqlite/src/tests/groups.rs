@@ -75,7 +75,7 @@ async fn an_entry_shows_the_room_as_it_is_in_the_middle_of_a_group() {
     assert!(joining.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let after = start_append(&store, Append { destination: Destination::Room(room), ..text(bob, "2") }).await;
     drop(gate.release);
-    let entry = joining.await.unwrap();
+    let entry = joining.await.unwrap().entry;
     assert_eq!((entry.version, entry.last_seq, entry.read_seq, entry.unread), (Version(1), Seq(1), Seq(1), 0));
     assert_eq!(entry.last_message.as_ref().unwrap().content, "1");
     for said in [busy, before, after] {

@@ -40,7 +40,7 @@ async fn room_presence_reports_which_members_come_and_go() {
     here(&mut hers, &[amy, bea]).await;
     hers.request("remove", json!({"room": room, "user": bea.id})).await;
     here(&mut hers, &[amy]).await;
-    invite(&mut hers, room, &bea).await;
+    invite(&mut hers, room, bea).await;
     here(&mut hers, &[amy, bea]).await;
 
     // After unsubscribing nothing comes.
