@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use serde_json::value::RawValue;
-use teahouse_core::{CloseCode, ErrorCode, Language, Message, MessageChange, Profile, RoomEntry, User, UserId};
+use teahouse_core::{
+    CloseCode, ErrorCode, Language, Message, MessageChange, Profile, RoomEntry, RoomList, User, UserId,
+};
 use teahouse_protocol::v1::*;
 
 use crate::fixtures;
@@ -38,7 +40,8 @@ proptest! {
         };
         let user = User { profile: profile.clone(), ..fixtures::user() };
         let entries = [entry.clone()];
-        let greeting = Welcome { epoch: &c, ..fixtures::welcome(&user, &entries) };
+        let list = RoomList { rooms: entries.to_vec(), ..RoomList::default() };
+        let greeting = Welcome { epoch: &c, ..fixtures::welcome(&user, &list) };
         let own = own_reactions([(message.id, a.clone())]);
         let react = MessageChange::React { by: UserId(9), emoji: b.clone(), on: true };
         let refusal = ErrorBody { message: &b, field: Some(&c), ..ErrorBody::new(ErrorCode::BadRequest, Language::Zh) };
