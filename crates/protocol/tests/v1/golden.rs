@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 use teahouse_core::{
-    CloseCode, ErrorCode, LOBBY, Language, Message, MessageChange, MessageId, MessageKind, MoreDirects, Role, RoomCard,
-    RoomId, RoomList, Seq, User, UserId, UserRole, Version,
+    CloseCode, DirectsPosition, ErrorCode, LOBBY, Language, Message, MessageChange, MessageId, MessageKind,
+    MoreDirects, Role, RoomCard, RoomId, RoomList, Seq, Timestamp, User, UserId, UserRole, Version,
 };
 use teahouse_protocol::classic;
 use teahouse_protocol::v1::*;
@@ -289,6 +289,20 @@ pub(crate) fn errors() -> Vec<Golden> {
 }
 
 pub(crate) fn acks() -> Vec<GoldenAck> {
+    let one = |of, frame, expect| GoldenAck { of, frame, expect };
+    let directs = |next| ack("1", &Directs::new(&[], next, |_| false));
+    let next = DirectsPosition { request: false, time: Timestamp(5), room: RoomId(7) };
+    let mut all = acks_of_rooms_and_messages();
+    all.extend([
+        one("accept", ack("1", &RoomBody::new(&fixtures::lobby(), |_| false)), LOBBY_ENTRY),
+        one("decline", ack("1", &Nothing {}), "{}"),
+        one("directs", directs(Some(next)), r#"{"rooms":[],"next":"0-5-7"}"#),
+        one("directs", directs(None), r#"{"rooms":[],"next":null}"#),
+    ]);
+    all
+}
+
+fn acks_of_rooms_and_messages() -> Vec<GoldenAck> {
     let stored = |duplicate| Stored { id: 81, seq: 40, version: 57, send_time: NOW, duplicate };
     let first = r#"{"id":81,"seq":40,"version":57,"send_time":"2026-11-22T06:25:36.120Z"}"#;
     let again = r#"{"id":81,"seq":40,"version":57,"send_time":"2026-11-22T06:25:36.120Z","duplicate":true}"#;
