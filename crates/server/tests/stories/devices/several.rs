@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::invite;
 use crate::connections::settle;
 use crate::fixture::{Device, NO_LIMITS, RawSocket, Server, Tab, User, request_head};
 
@@ -32,7 +33,7 @@ async fn a_phone_and_a_laptop_live_together_by_default_and_both_get_everything()
     let lobby = his.say(1, "to all of you").await;
     let entry = his.request("create", json!({"kind": "private", "name": "tea", "title": ""})).await;
     let room = entry["id"].as_u64().unwrap();
-    his.request("invite", json!({"room": room, "user": amy.id})).await;
+    invite(&mut his, room, &amy).await;
     for number in 1..=20 {
         his.say(room, &format!("number {number}")).await;
         laptop.say(1, "and from me").await;
