@@ -66,7 +66,10 @@ impl Shard {
             match self.slots[index].session.finish_introduction(room) {
                 None => {}
                 Some((_, true)) => self.hide_room(index, room),
-                Some((_, false)) => drop(self.leave_room(index, room)),
+                Some((_, false)) => {
+                    self.leave_room(index, room);
+                    self.slots[index].session.drop_pending_of_room(room);
+                }
             }
         }
     }
