@@ -204,6 +204,12 @@ export interface RoomsRequest {
   query?: string | null;
 }
 
+/** Lists the caller's direct rooms, the newest message first. */
+export interface DirectsRequest {
+  /** The `next` of the page before. */
+  after?: string | null;
+}
+
 /** Creates a room, which the caller owns. */
 export interface CreateRequest {
   /** Who may be in it. */
@@ -236,12 +242,24 @@ export interface LeaveRequest {
   room: number;
 }
 
-/** Adds a user to a room. */
+/** Adds a user to a room; the invite of a stranger waits for an answer. */
 export interface InviteRequest {
   /** The room. */
   room: number;
   /** The user. */
   user: number;
+}
+
+/** Accepts an invite to a room, or the request of a direct room. */
+export interface AcceptRequest {
+  /** The room. */
+  room: number;
+}
+
+/** Declines an invite to a room, or the request of a direct room. Nobody else learns of it. */
+export interface DeclineRequest {
+  /** The room. */
+  room: number;
 }
 
 /** Removes a user from a room. */
@@ -306,11 +324,14 @@ export interface RequestData {
   presence: PresenceRequest;
   typing: TypingRequest;
   rooms: RoomsRequest;
+  directs: DirectsRequest;
   create: CreateRequest;
   update: UpdateRequest;
   join: JoinRequest;
   leave: LeaveRequest;
   invite: InviteRequest;
+  accept: AcceptRequest;
+  decline: DeclineRequest;
   remove: RemoveRequest;
   role: RoleRequest;
   open: OpenRequest;
@@ -332,11 +353,14 @@ export interface AckData {
   presence: PresenceNow | Nothing;
   typing: Nothing;
   rooms: RoomCards;
+  directs: Directs;
   create: Room;
   update: Room;
   join: Room;
   leave: Room;
   invite: Room;
+  accept: Room;
+  decline: Nothing;
   remove: Room;
   role: Room;
   open: Room;
@@ -359,6 +383,7 @@ export interface EventData {
   online_count: OnlineCount;
   room: Room;
   removed: Removed;
+  invited: Invite;
   user: Person;
   system: System;
   goodbye: Goodbye;
@@ -437,11 +462,14 @@ export interface Routes {
   'GET /api/server/presence': { query: { user_ids: number[] }; body: null; data: OnlineNow };
   'POST /api/v1/rooms': { query: null; body: CreateRequest; data: Room };
   'GET /api/v1/rooms/browse': { query: RoomsRequest; body: null; data: RoomCards };
+  'GET /api/v1/directs': { query: DirectsRequest; body: null; data: Directs };
   'PATCH /api/v1/rooms/{room}': { query: null; body: Omit<UpdateRequest, 'room'>; data: Room };
   'POST /api/v1/rooms/{room}/join': { query: null; body: null; data: Room };
   'POST /api/v1/rooms/{room}/leave': { query: null; body: null; data: Room };
   'GET /api/v1/rooms/{room}/members': { query: Omit<MembersRequest, 'room'>; body: null; data: Members };
   'PUT /api/v1/rooms/{room}/members/{user}': { query: null; body: null; data: Room };
+  'POST /api/v1/rooms/{room}/accept': { query: null; body: null; data: Room };
+  'POST /api/v1/rooms/{room}/decline': { query: null; body: null; data: Nothing };
   'DELETE /api/v1/rooms/{room}/members/{user}': { query: null; body: null; data: Room };
   'PUT /api/v1/rooms/{room}/members/{user}/role': { query: null; body: Omit<RoleRequest, 'room' | 'user'>; data: Room };
   'GET /api/v1/rooms/{room}/messages': { query: Omit<HistoryRequest, 'room'>; body: null; data: History };
@@ -575,6 +603,14 @@ export interface Conversations {
   total_unread: number;
 }
 
+/** `directs`: a page of the caller's direct rooms. */
+export interface Directs {
+  /** Requests last, and the newest message first. */
+  rooms: Room[];
+  /** `after` of the next page; null on the last page. */
+  next: string | null;
+}
+
 /** `POST /api/server/disconnect`. */
 export interface Disconnect {
   /** The user whose sessions end. */
@@ -630,6 +666,30 @@ export interface History {
   has_more_after: boolean;
   /** The caller's own reactions to these messages: the emoji, by message id. */
   my_reactions: Record<string, string[]>;
+}
+
+/** A stranger's invite to a room, which waits for an answer. */
+export interface Invite {
+  /** The room. */
+  room: InvitedRoom;
+  /** The member who invites. */
+  inviter: Person;
+  /** The time of the invite. */
+  time: string;
+}
+
+/** A room as a user sees it who is invited to it. */
+export interface InvitedRoom {
+  /** The room. */
+  id: number;
+  /** Who may join it. */
+  kind: RoomKind;
+  /** Its unique name. */
+  name: string;
+  /** The heading; may be empty. */
+  title: string;
+  /** The number of members. */
+  members: number;
 }
 
 /** The limits of this server, in `welcome`. */
@@ -741,10 +801,22 @@ export interface Message {
   send_time: string;
   /** The change that this envelope reports; in live envelopes only. */
   change?: Change;
+  /** Only in a room's `last_message`: the text goes on, and `history` has all of it. */
+  cut?: boolean;
 }
 
 /** Whether a message comes from a user or is a notice of the site. */
 export type MessageKind = 'text' | 'system';
+
+/** The direct rooms that a list leaves out. */
+export interface MoreDirects {
+  /** Their number. */
+  rooms: number;
+  /** Their unread messages without those of requests, capped at 999 in all. */
+  unread: number;
+  /** How many of them are requests; absent when none is. */
+  requests?: number;
+}
 
 /** The `data` of an `ack` that says nothing more. */
 export type Nothing = Record<string, never>;
@@ -794,10 +866,17 @@ export interface OwnAccount {
   created_at: string;
 }
 
-/** `GET /api/v1/rooms`: every room of the caller. */
+/** `GET /api/v1/rooms`, and a part of `welcome`: the rooms of the caller. */
 export interface OwnRooms {
-  /** In the order of their ids. */
+  /**
+   * All public and private rooms, and of the direct ones the 200 with the newest messages and those that `hello`
+   * named; in the order of their ids. A room that `hello` did not name is live from its `version` on.
+   */
   rooms: Room[];
+  /** Invites of strangers that wait for an answer, the newest first, at most 100; absent when there are none. */
+  invites?: Invite[];
+  /** The direct rooms that are not listed, which `directs` pages; absent when there are none. */
+  more_directs?: MoreDirects;
 }
 
 /** The caller, in `welcome`. */
@@ -1047,12 +1126,16 @@ export interface Room {
   role: Role;
   /** The caller may not write here at present. */
   muted: boolean;
-  /** The newest message that is not deleted. */
+  /** The newest message that is not deleted; its text is cut after 200 characters. */
   last_message?: Message;
   /** The other user of a direct room. */
   peer?: Peer;
+  /** Only in the answer to `invite`: the caller is a stranger to the user, and the invite waits for an answer. */
+  pending?: boolean;
   /** The read marks of the others, by user id; in private rooms of at most 50 members. */
   reads?: Record<string, number>;
+  /** A direct room that is a stranger's request, until the caller writes there, accepts or declines it. */
+  request?: boolean;
 }
 
 /** A public room as users outside of it see it. */
@@ -1180,6 +1263,13 @@ export interface Welcome {
   limits: Limits;
   /** The number of users online. */
   online: OnlineCount;
-  /** Every room of the caller. A room that `hello` did not name is live from its `version` on. */
+  /**
+   * All public and private rooms, and of the direct ones the 200 with the newest messages and those that `hello`
+   * named; in the order of their ids. A room that `hello` did not name is live from its `version` on.
+   */
   rooms: Room[];
+  /** Invites of strangers that wait for an answer, the newest first, at most 100; absent when there are none. */
+  invites?: Invite[];
+  /** The direct rooms that are not listed, which `directs` pages; absent when there are none. */
+  more_directs?: MoreDirects;
 }

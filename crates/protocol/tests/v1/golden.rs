@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 use teahouse_core::{
-    CloseCode, ErrorCode, LOBBY, Language, Message, MessageChange, MessageId, MessageKind, MoreDirects, Role, RoomCard,
-    RoomId, RoomList, Seq, User, UserId, UserRole, Version,
+    CloseCode, DirectsPosition, ErrorCode, LOBBY, Language, Message, MessageChange, MessageId, MessageKind,
+    MoreDirects, Role, RoomCard, RoomId, RoomList, Seq, Timestamp, User, UserId, UserRole, Version,
 };
 use teahouse_protocol::classic;
 use teahouse_protocol::v1::*;
@@ -286,6 +286,7 @@ pub(crate) fn acks() -> Vec<GoldenAck> {
     let changed = |of| GoldenAck { of, frame: ack("1", &Changed::new(Version(57))), expect: r#"{"version":57}"# };
     let entry =
         |of| GoldenAck { of, frame: ack("1", &RoomBody::new(&fixtures::lobby(), |_| false)), expect: LOBBY_ENTRY };
+    let position = DirectsPosition { request: false, time: Timestamp(5), room: RoomId(7) };
     let own = own_reactions([(MessageId(81), "👍".into())]);
     let page = concat!(
         r#"{"messages":[{"id":81,"room":1,"seq":40,"version":57,"client_id":"c-1","#,
@@ -339,6 +340,10 @@ pub(crate) fn acks() -> Vec<GoldenAck> {
         entry("join"),
         entry("leave"),
         entry("invite"),
+        entry("accept"),
+        one("decline", ack("1", &Nothing {}), "{}"),
+        one("directs", ack("1", &Directs::new(&[], Some(position), |_| false)), r#"{"rooms":[],"next":"0-5-7"}"#),
+        one("directs", ack("1", &Directs::new(&[], None, |_| false)), r#"{"rooms":[],"next":null}"#),
         entry("remove"),
         entry("role"),
         entry("open"),

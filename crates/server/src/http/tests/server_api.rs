@@ -437,5 +437,5 @@ async fn a_backend_gets_messages_in_its_language() {
         .header("accept-language", "zh");
     let body = json!({ "to": { "all": true }, "type": "message" });
     let answer = site.ask(request.body(body.to_string().into()).unwrap()).await;
-    assert_eq!(answer.body["message"], "该类型由服务器自身使用，请换一个名称。");
+    assert_eq!(answer.body["message"], "“message”是服务器自身的请求或事件名称，请换一个名称。");
 }
