@@ -280,13 +280,26 @@ pub(crate) fn errors() -> Vec<Golden> {
 }
 
 pub(crate) fn acks() -> Vec<GoldenAck> {
+    let one = |of, frame, expect| GoldenAck { of, frame, expect };
+    let directs = |next| ack("1", &Directs::new(&[], next, |_| false));
+    let next = DirectsPosition { request: false, time: Timestamp(5), room: RoomId(7) };
+    let mut all = acks_of_rooms_and_messages();
+    all.extend([
+        one("accept", ack("1", &RoomBody::new(&fixtures::lobby(), |_| false)), LOBBY_ENTRY),
+        one("decline", ack("1", &Nothing {}), "{}"),
+        one("directs", directs(Some(next)), r#"{"rooms":[],"next":"0-5-7"}"#),
+        one("directs", directs(None), r#"{"rooms":[],"next":null}"#),
+    ]);
+    all
+}
+
+fn acks_of_rooms_and_messages() -> Vec<GoldenAck> {
     let stored = |duplicate| Stored { id: 81, seq: 40, version: 57, send_time: NOW, duplicate };
     let first = r#"{"id":81,"seq":40,"version":57,"send_time":"2026-11-22T06:25:36.120Z"}"#;
     let again = r#"{"id":81,"seq":40,"version":57,"send_time":"2026-11-22T06:25:36.120Z","duplicate":true}"#;
     let changed = |of| GoldenAck { of, frame: ack("1", &Changed::new(Version(57))), expect: r#"{"version":57}"# };
     let entry =
         |of| GoldenAck { of, frame: ack("1", &RoomBody::new(&fixtures::lobby(), |_| false)), expect: LOBBY_ENTRY };
-    let position = DirectsPosition { request: false, time: Timestamp(5), room: RoomId(7) };
     let own = own_reactions([(MessageId(81), "👍".into())]);
     let page = concat!(
         r#"{"messages":[{"id":81,"room":1,"seq":40,"version":57,"client_id":"c-1","#,
@@ -340,10 +353,6 @@ pub(crate) fn acks() -> Vec<GoldenAck> {
         entry("join"),
         entry("leave"),
         entry("invite"),
-        entry("accept"),
-        one("decline", ack("1", &Nothing {}), "{}"),
-        one("directs", ack("1", &Directs::new(&[], Some(position), |_| false)), r#"{"rooms":[],"next":"0-5-7"}"#),
-        one("directs", ack("1", &Directs::new(&[], None, |_| false)), r#"{"rooms":[],"next":null}"#),
         entry("remove"),
         entry("role"),
         entry("open"),
