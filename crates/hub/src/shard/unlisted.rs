@@ -6,7 +6,7 @@ use teahouse_core::{RoomId, Seq, UserId, Version};
 use teahouse_protocol::v1;
 
 use super::state::Shard;
-use crate::inbox::Delivery;
+use crate::inbox::{CoalesceKey, Delivery};
 use crate::ports::Dialect;
 use crate::session::Phase;
 use crate::websocket::text_frame;
@@ -41,6 +41,10 @@ impl Shard {
         self.enter_direct(index, room, before);
         let session = &mut self.slots[index].session;
         session.begin_introduction(room, before, false);
+        if let Some(removed) = session.take_pending(CoalesceKey::Membership(room)) {
+            // It must not wait for the entry: the client expects it before the catch-ups of other rooms.
+            session.reply(removed);
+        }
         if session.cancel_resume(room) {
             // The client holds a room that its welcome did not list.
             session.reply(text_frame(&v1::removed(room)));
