@@ -26,6 +26,8 @@ export function summary(envelope: ServerEnvelope): string {
       return `${envelope.data.count}`;
     case 'room':
       return `${envelope.data.kind} ${envelope.data.members}`;
+    case 'invited':
+      return `${envelope.data.inviter.nickname} invites you to ${envelope.data.room.name}`;
     case 'removed':
       return `${envelope.data.room}`;
     case 'user':
