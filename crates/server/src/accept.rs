@@ -27,7 +27,6 @@ use teahouse_hub::Bounds;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -35,8 +34,10 @@ use tower::Service;
 use crate::config::Server;
 use crate::connection::first_head::{self, Arrived, FIRST_BYTES_MAX};
 use crate::connection::{
-    BoundNames, FirstByteOrder, FirstRequest, PeerAddr, Place, PlaceRules, Places, RequestOrder, StallTimeoutStream,
+    BoundNames, FirstByteOrder, FirstRequest, FirstRequestTurn, PeerAddr, Place, PlaceRules, Places, RequestOrder,
+    StallTimeoutStream,
 };
+use crate::fair_turns::FairTurns;
 use crate::http::address::is_trusted;
 use crate::ip_prefix::IpPrefix;
 use crate::websocket::{Handshakes, RefusedHandshake};
@@ -120,7 +121,7 @@ struct Shared {
     places: Arc<Places>,
     reserve: Arc<Places>,
     next_accept_order: Arc<AtomicU64>,
-    first_requests: Arc<Semaphore>,
+    first_requests: Arc<FairTurns<IpPrefix, ()>>,
     header_timeout: Duration,
     header_bytes_max: usize,
     closing: CancellationToken,
@@ -138,7 +139,7 @@ impl Shared {
             places: Places::new(rules, names, bounds.clone()),
             reserve: Places::new(for_all, reserve, bounds),
             next_accept_order: Arc::new(AtomicU64::new(1)),
-            first_requests: Arc::new(Semaphore::new(FIRST_REQUESTS_MAX)),
+            first_requests: FairTurns::new(vec![(); FIRST_REQUESTS_MAX], usize::MAX, usize::MAX),
             header_timeout: config.header_timeout,
             header_bytes_max: config.header_bytes_max.0,
             closing,
@@ -203,7 +204,8 @@ async fn serve_connection(
     // The reserve waits for no turn: a probe is answered whatever the others do.
     let turn = match is_reserve {
         true => None,
-        false => Arc::clone(&shared.first_requests).acquire_owned().await.ok(),
+        // Connections are bounded, so those that wait are, too.
+        false => shared.first_requests.take(IpPrefix::of(peer.ip()), |_, _| ()).await.ok(),
     };
     // Boxed, so that a task that waits for its turn is small.
     Box::pin(serve_first_request(&shared, stream, accepted, peer, place, (turn, is_reserve))).await;
@@ -216,7 +218,7 @@ async fn serve_first_request(
     accepted: AcceptOrder,
     peer: SocketAddr,
     place: Place,
-    (mut turn, is_reserve): (Option<OwnedSemaphorePermit>, bool),
+    (mut turn, is_reserve): (Option<FirstRequestTurn>, bool),
 ) {
     let Some(bytes) = read_first_bytes(&stream) else { return };
     let mut refused = None;
@@ -295,7 +297,7 @@ async fn serve_http(
     shared: &Shared,
     first: FirstRequest,
     refused: Option<RefusedHandshake>,
-    turn: Option<OwnedSemaphorePermit>,
+    turn: Option<FirstRequestTurn>,
     is_reserve: bool,
 ) {
     let FirstRequest { stream, accepted, peer, bytes, place } = first;
@@ -341,7 +343,7 @@ async fn serve_http(
     tokio::select! {
         _ = &mut http => return,
         () = place.must_give_way() => return,
-        () = patience => order.release_permit(),
+        () = patience => order.release_turn(),
     }
     tokio::select! {
         _ = &mut http => return,
@@ -373,7 +375,7 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if polled.is_pending() {
-            self.order.release_permit();
+            self.order.release_turn();
         }
         polled
     }

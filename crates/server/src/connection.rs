@@ -11,9 +11,14 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use teahouse_core::AcceptOrder;
 
+use crate::fair_turns::Turn;
+use crate::ip_prefix::IpPrefix;
 pub(crate) use places::{BoundNames, Place, PlaceRules, Places};
 pub(crate) use request_order::RequestOrder;
 pub(crate) use stream::StallTimeoutStream;
+
+/// A turn of a connection's first request. Addresses with many requests delay no others.
+pub(crate) type FirstRequestTurn = Turn<IpPrefix, ()>;
 
 /// The order of a request's first byte among the first bytes of all requests, in the request's extensions. It decides
 /// which of a user's connections is the newest.

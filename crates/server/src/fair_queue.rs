@@ -62,9 +62,16 @@ impl<K: Copy + Hash + Eq, T> FairQueue<K, T> {
 
     /// Takes the oldest item of the key whose turn it is.
     pub(crate) fn pop(&mut self) -> Option<T> {
-        let key = *self.turns.front()?;
-        self.turns.rotate_left(1);
-        self.take(key, VecDeque::pop_front)
+        let key = self.turns.pop_front()?;
+        let items = self.items.get_mut(&key)?;
+        let item = items.pop_front()?;
+        self.waiting -= 1;
+        if items.is_empty() {
+            self.items.remove(&key);
+        } else {
+            self.turns.push_back(key);
+        }
+        Some(item)
     }
 
     /// Removes the first item of a key that `is_gone` names.

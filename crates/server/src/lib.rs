@@ -13,6 +13,7 @@ mod crypto;
 mod dispatch;
 mod errors;
 mod fair_queue;
+mod fair_turns;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;

@@ -2,17 +2,17 @@
 //! a time, on blocking threads, each in memory that is used again. More wait in a queue in which their requesters take
 //! turns, and still more are refused. It logs nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use teahouse_core::UserId;
 use teahouse_hub::Bounds;
-use tokio::sync::oneshot;
 
 use crate::config::Auth;
 use crate::crypto::random_bytes;
-use crate::fair_queue::{FairQueue, QueueBound};
+use crate::fair_queue::QueueBound;
+use crate::fair_turns::{FairTurns, NoTurn};
 use crate::ip_prefix::IpPrefix;
 
 /// The prefix of new hashes: the defaults of the argon2 crate, OWASP's first recommendation (19 MiB, two passes, one
@@ -62,106 +62,23 @@ pub(crate) enum Requester {
 /// Hashes and verifies passwords, a few at a time. Clones share the turns.
 #[derive(Clone)]
 pub(crate) struct Passwords {
-    turns: Arc<Turns>,
+    turns: Arc<FairTurns<Requester, Memory>>,
+    bounds: Bounds,
     /// A hash that no password matches, for users that do not exist.
     dummy: Arc<str>,
-}
-
-struct Turns {
-    state: Mutex<TurnsState>,
-    bounds: Bounds,
-}
-
-struct TurnsState {
-    /// The memory of turns that nobody has. None while somebody waits.
-    free: Vec<Memory>,
-    queue: FairQueue<Requester, oneshot::Sender<Turn>>,
 }
 
 /// The memory of a turn: empty before its first hash, then 19 MiB. It is kept, since an allocator that gets blocks of
 /// this size back on many threads keeps all of them.
 type Memory = Vec<Block>;
 
-/// A turn to hash. Its end lets the next one begin.
-struct Turn {
-    turns: Arc<Turns>,
-    memory: Option<Memory>,
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if let Some(memory) = self.memory.take() {
-            self.turns.pass_on(memory);
-        }
-    }
-}
-
-/// A place in the queue. Leaving it makes room.
-struct Waiting<'a> {
-    turns: &'a Turns,
-    requester: Requester,
-    turn: oneshot::Receiver<Turn>,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.turn.close();
-        self.turns.lock().queue.remove(self.requester, oneshot::Sender::is_closed);
-    }
-}
-
-impl Turns {
-    async fn take(self: &Arc<Self>, requester: Requester) -> Result<Turn, PasswordError> {
-        let receiver = {
-            let mut state = self.lock();
-            if let Some(memory) = state.free.pop() {
-                return Ok(Turn { turns: Arc::clone(self), memory: Some(memory) });
-            }
-            let (sender, receiver) = oneshot::channel();
-            let waiting = state.queue.len() as u64;
-            // The sender of a displaced request is dropped, which tells it.
-            match state.queue.push(requester, sender) {
-                Ok(None) => {}
-                Ok(Some(_)) | Err(QueueBound::All) => self.bounds.record("auth.passwords_waiting_max", waiting),
-                Err(QueueBound::PerKey) => self.bounds.record("auth.passwords_waiting_per_address_max", waiting),
-            }
-            receiver
-        };
-        let mut waiting = Waiting { turns: self, requester, turn: receiver };
-        (&mut waiting.turn).await.map_err(|_| PasswordError::Overloaded)
-    }
-
-    /// Gives a turn's memory to the next request that still waits.
-    fn pass_on(self: &Arc<Self>, mut memory: Memory) {
-        loop {
-            let next = {
-                let mut state = self.lock();
-                let Some(next) = state.queue.pop() else {
-                    state.free.push(memory);
-                    return;
-                };
-                next
-            };
-            match next.send(Turn { turns: Arc::clone(self), memory: Some(memory) }) {
-                Ok(()) => return,
-                Err(mut refused) => memory = refused.memory.take().unwrap_or_default(),
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, TurnsState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Passwords {
     /// Hashes with the configured bounds, and reports those that are reached.
     #[must_use]
     pub(crate) fn new(config: &Auth, bounds: Bounds) -> Self {
         let free = std::iter::repeat_with(Memory::new).take(config.password_hashes_parallel.max(1)).collect();
-        let queue = FairQueue::new(config.passwords_waiting_max, config.passwords_waiting_per_address_max);
-        let turns = Turns { state: Mutex::new(TurnsState { free, queue }), bounds };
-        Self { turns: Arc::new(turns), dummy: dummy_hash().into() }
+        let turns = FairTurns::new(free, config.passwords_waiting_max, config.passwords_waiting_per_address_max);
+        Self { turns, bounds, dummy: dummy_hash().into() }
     }
 
     /// Hashes a password, in PHC format.
@@ -197,8 +114,15 @@ impl Passwords {
         requester: Requester,
         work: impl FnOnce(&mut Memory) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let mut turn = self.turns.take(requester).await?;
-        let done = tokio::task::spawn_blocking(move || turn.memory.as_mut().map_or_else(no_memory, work));
+        let on_bound = |bound, waiting| {
+            let name = match bound {
+                QueueBound::All => "auth.passwords_waiting_max",
+                QueueBound::PerKey => "auth.passwords_waiting_per_address_max",
+            };
+            self.bounds.record(name, waiting);
+        };
+        let mut turn = self.turns.take(requester, on_bound).await.map_err(|NoTurn| PasswordError::Overloaded)?;
+        let done = tokio::task::spawn_blocking(move || turn.resource.as_mut().map_or_else(no_memory, work));
         done.await.map_err(internal)?
     }
 }

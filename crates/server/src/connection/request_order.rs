@@ -1,4 +1,4 @@
-//! Gives each request of a connection the order of its first byte, holds the permit of the connection's first request,
+//! Gives each request of a connection the order of its first byte, holds the turn of the connection's first request,
 //! and tells the connection's place when it is idle.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
 use teahouse_core::AcceptOrder;
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::Place;
+use super::{FirstRequestTurn, Place};
 
 /// The order of the request whose head a connection is reading.
 pub(crate) struct RequestOrder {
@@ -16,7 +15,7 @@ pub(crate) struct RequestOrder {
     /// The order of the first byte of the current head; 0 while no byte of it has arrived.
     first_byte: AtomicU64,
     /// Held until the first request is answered or, by an upgrade, until the socket is gone.
-    first_request_permit: Mutex<Option<OwnedSemaphorePermit>>,
+    turn: Mutex<Option<FirstRequestTurn>>,
     place: Arc<Place>,
     /// A request is being answered.
     in_request: AtomicBool,
@@ -28,7 +27,7 @@ impl RequestOrder {
     pub(crate) fn new(
         next_accept_order: Arc<AtomicU64>,
         first_byte: AcceptOrder,
-        first_request_permit: Option<OwnedSemaphorePermit>,
+        turn: Option<FirstRequestTurn>,
         place: Arc<Place>,
     ) -> Self {
         Self {
@@ -36,7 +35,7 @@ impl RequestOrder {
             in_request: AtomicBool::new(false),
             next_accept_order,
             first_byte: AtomicU64::new(first_byte.0),
-            first_request_permit: Mutex::new(first_request_permit),
+            turn: Mutex::new(turn),
         }
     }
 
@@ -69,12 +68,12 @@ impl RequestOrder {
         self.in_request.store(false, Ordering::Relaxed);
         if status != StatusCode::SWITCHING_PROTOCOLS {
             self.place.end_request();
-            self.release_permit();
+            self.release_turn();
         }
     }
 
     /// Lets another connection begin its first request.
-    pub(crate) fn release_permit(&self) {
-        self.first_request_permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+    pub(crate) fn release_turn(&self) {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
