@@ -24,7 +24,7 @@ pub(crate) struct FirstByteOrder(pub AcceptOrder);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PeerAddr(pub SocketAddr);
 
-/// A connection the head of whose first request has arrived.
+/// A connection whose first request's head has arrived.
 pub(crate) struct FirstRequest {
     /// The socket, nonblocking.
     pub stream: std::net::TcpStream,

@@ -1,5 +1,5 @@
 //! Gives each request of a connection the order of its first byte, holds the permit of the connection's first request,
-//! and tells the connection's place when it is idle.
+//! and marks the connection's place idle or busy.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,7 +50,7 @@ impl RequestOrder {
     /// Notes that no byte is there to read and none waits to be written: between requests the connection is idle.
     pub(super) fn note_silence(&self) {
         if !self.in_request.load(Ordering::Relaxed) {
-            self.place.rest();
+            self.place.mark_idle();
         }
     }
 
