@@ -59,97 +59,97 @@ pub(crate) enum Requester {
     User(UserId),
 }
 
-/// Hashes and verifies passwords, a few at a time. Clones share the turns.
+/// Hashes and verifies passwords, a few at a time. Clones share the queue.
 #[derive(Clone)]
 pub(crate) struct Passwords {
-    turns: Arc<Turns>,
+    queue: Arc<HashQueue>,
     /// A hash that no password matches, for users that do not exist.
     dummy: Arc<str>,
 }
 
-struct Turns {
-    state: Mutex<TurnsState>,
+struct HashQueue {
+    state: Mutex<QueueState>,
     bounds: Bounds,
 }
 
-struct TurnsState {
-    /// The memory of turns that nobody has. None while somebody waits.
+struct QueueState {
+    /// The memory of permits that nobody holds. Empty while a request waits.
     free: Vec<Memory>,
-    queue: FairQueue<Requester, oneshot::Sender<Turn>>,
+    waiting: FairQueue<Requester, oneshot::Sender<HashPermit>>,
 }
 
-/// The memory of a turn: empty before its first hash, then 19 MiB. It is kept, since an allocator that gets blocks of
-/// this size back on many threads keeps all of them.
+/// The memory of a permit: empty before the first hash, then 19 MiB. It is used again, since an allocator keeps blocks
+/// of this size that many threads free.
 type Memory = Vec<Block>;
 
-/// A turn to hash. Its end lets the next one begin.
-struct Turn {
-    turns: Arc<Turns>,
+/// The permit to compute a hash. When it is dropped, the next waiting request gets its memory.
+struct HashPermit {
+    queue: Arc<HashQueue>,
     memory: Option<Memory>,
 }
 
-impl Drop for Turn {
+impl Drop for HashPermit {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
-            self.turns.pass_on(memory);
+            self.queue.release(memory);
         }
     }
 }
 
-/// A place in the queue. Leaving it makes room.
+/// A request in the queue. When it is dropped, it leaves the queue.
 struct Waiting<'a> {
-    turns: &'a Turns,
+    queue: &'a HashQueue,
     requester: Requester,
-    turn: oneshot::Receiver<Turn>,
+    permit: oneshot::Receiver<HashPermit>,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.turn.close();
-        self.turns.lock().queue.remove(self.requester, oneshot::Sender::is_closed);
+        self.permit.close();
+        self.queue.lock().waiting.remove(self.requester, oneshot::Sender::is_closed);
     }
 }
 
-impl Turns {
-    async fn take(self: &Arc<Self>, requester: Requester) -> Result<Turn, PasswordError> {
+impl HashQueue {
+    async fn acquire(self: &Arc<Self>, requester: Requester) -> Result<HashPermit, PasswordError> {
         let receiver = {
             let mut state = self.lock();
             if let Some(memory) = state.free.pop() {
-                return Ok(Turn { turns: Arc::clone(self), memory: Some(memory) });
+                return Ok(HashPermit { queue: Arc::clone(self), memory: Some(memory) });
             }
             let (sender, receiver) = oneshot::channel();
-            let waiting = state.queue.len() as u64;
-            // The sender of a displaced request is dropped, which tells it.
-            match state.queue.push(requester, sender) {
+            let waiting = state.waiting.len() as u64;
+            // The sender of a displaced request is dropped here, so that its receiver fails.
+            match state.waiting.push(requester, sender) {
                 Ok(None) => {}
                 Ok(Some(_)) | Err(QueueBound::All) => self.bounds.record("auth.passwords_waiting_max", waiting),
                 Err(QueueBound::PerKey) => self.bounds.record("auth.passwords_waiting_per_address_max", waiting),
             }
             receiver
         };
-        let mut waiting = Waiting { turns: self, requester, turn: receiver };
-        (&mut waiting.turn).await.map_err(|_| PasswordError::Overloaded)
+        let mut waiting = Waiting { queue: self, requester, permit: receiver };
+        (&mut waiting.permit).await.map_err(|_| PasswordError::Overloaded)
     }
 
-    /// Gives a turn's memory to the next request that still waits.
-    fn pass_on(self: &Arc<Self>, mut memory: Memory) {
+    /// Gives the memory of a permit to the next request that still waits.
+    fn release(self: &Arc<Self>, mut memory: Memory) {
         loop {
             let next = {
                 let mut state = self.lock();
-                let Some(next) = state.queue.pop() else {
+                let Some(next) = state.waiting.pop() else {
                     state.free.push(memory);
                     return;
                 };
                 next
             };
-            match next.send(Turn { turns: Arc::clone(self), memory: Some(memory) }) {
+            match next.send(HashPermit { queue: Arc::clone(self), memory: Some(memory) }) {
                 Ok(()) => return,
                 Err(mut refused) => memory = refused.memory.take().unwrap_or_default(),
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, TurnsState> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -159,9 +159,9 @@ impl Passwords {
     #[must_use]
     pub(crate) fn new(config: &Auth, bounds: Bounds) -> Self {
         let free = std::iter::repeat_with(Memory::new).take(config.password_hashes_parallel.max(1)).collect();
-        let queue = FairQueue::new(config.passwords_waiting_max, config.passwords_waiting_per_address_max);
-        let turns = Turns { state: Mutex::new(TurnsState { free, queue }), bounds };
-        Self { turns: Arc::new(turns), dummy: dummy_hash().into() }
+        let waiting = FairQueue::new(config.passwords_waiting_max, config.passwords_waiting_per_address_max);
+        let queue = HashQueue { state: Mutex::new(QueueState { free, waiting }), bounds };
+        Self { queue: Arc::new(queue), dummy: dummy_hash().into() }
     }
 
     /// Hashes a password, in PHC format.
@@ -191,20 +191,20 @@ impl Passwords {
         .await
     }
 
-    /// The work owns the turn, so that a caller that leaves does not admit one more while its hash still runs.
+    /// The work owns the permit, so that a caller that leaves does not admit one more while its hash still runs.
     async fn run<T: Send + 'static>(
         &self,
         requester: Requester,
         work: impl FnOnce(&mut Memory) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let mut turn = self.turns.take(requester).await?;
-        let done = tokio::task::spawn_blocking(move || turn.memory.as_mut().map_or_else(no_memory, work));
+        let mut permit = self.queue.acquire(requester).await?;
+        let done = tokio::task::spawn_blocking(move || permit.memory.as_mut().map_or_else(no_memory, work));
         done.await.map_err(internal)?
     }
 }
 
 fn no_memory<T>() -> Result<T, PasswordError> {
-    Err(internal("a turn without memory"))
+    Err(internal("a permit without memory"))
 }
 
 /// Hashes a password for a caller that has no server, in memory of its own.
