@@ -1,4 +1,4 @@
-//! Renames a room or changes its title. It counts as a send, since all members are sent it.
+//! Renames a room or changes its title. It counts as a send, since all members receive it.
 
 use teahouse_core::{RoomEntry, RoomId, UserId};
 use teahouse_store::RoomError;
