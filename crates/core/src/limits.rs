@@ -37,8 +37,8 @@ pub const ROOM_NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=50;
 pub const ROOM_TITLE_CHARS_MAX: usize = 200;
 /// Rooms of one user, direct rooms not counted: what a welcome can carry.
 pub const ROOMS_PER_USER_MAX: u32 = 500;
-/// Direct rooms that `welcome` lists, those with the newest messages. With the rooms above, the welcome of a user with any
-/// number of conversations stays below a megabyte.
+/// Direct rooms that `welcome` lists, those with the newest messages. With the rooms above, the welcome of a user with
+/// any number of conversations stays below a megabyte.
 pub const DIRECTS_LISTED: u32 = 200;
 /// Characters of a room's `last_message`, beyond which it is cut: a line of preview in any client.
 pub const PREVIEW_CHARS_MAX: usize = 200;

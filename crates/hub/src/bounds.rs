@@ -46,7 +46,8 @@ impl Bounds {
         tracing::warn!(bound, figure, "bound reached");
     }
 
-    /// Logs the bounds that were reached again in this minute, and begins the next one. The server calls it once a minute.
+    /// Logs the bounds that were reached again in this minute, and begins the next one. The server calls it once a
+    /// minute.
     pub fn log_repeated(&self) {
         let logged = std::mem::take(&mut *self.logged.lock().unwrap_or_else(PoisonError::into_inner));
         for (bound, Unlogged { times, highest }) in logged {

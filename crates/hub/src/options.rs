@@ -56,8 +56,8 @@ pub struct HubOptions {
     /// Bytes of the same, with the same effects. They hold several pages of history, so that a session that reads never
     /// waits.
     pub waiting_bytes_max: usize,
-    /// Members for whom a shard reads changed room entries in one tick; other rooms wait for a later tick. Each read takes
-    /// the store some tenths of a millisecond, and a user may change several rooms of 500 members a second.
+    /// Members for whom a shard reads changed room entries in one tick; other rooms wait for a later tick. Each read
+    /// takes the store some tenths of a millisecond, and a user may change several rooms of 500 members a second.
     pub entries_per_tick_max: usize,
     /// The kernel's send buffer of one socket in bytes (the kernel doubles it); it bounds what a stalled reader costs.
     pub send_buffer_bytes: usize,

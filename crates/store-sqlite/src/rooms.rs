@@ -1,4 +1,5 @@
-//! Rooms: creating, renaming, and their members. Finding them is in `room_search`. Joining and leaving are in `membership`.
+//! Rooms: creating, renaming, and their members. Finding them is in `room_search`. Joining and leaving are in
+//! `membership`.
 
 use std::collections::BTreeSet;
 

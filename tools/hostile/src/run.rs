@@ -1,5 +1,5 @@
-//! One run: the test bed, the honest people, a phase without an attack, a phase for each kind of attack, and the verdict of
-//! the checker about all of it.
+//! One run: the test bed, the honest people, a phase without an attack, a phase for each kind of attack, and the
+//! verdict of the checker about all of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};

@@ -83,8 +83,8 @@ impl Session {
         }
     }
 
-    /// The session enters a direct room. Nothing of the room goes out until the shard has read its entry, which is sent at
-    /// this position. `shown`: the client has an entry already, from the answer to a request.
+    /// The session enters a direct room. Nothing of the room goes out until the shard has read its entry, which is sent
+    /// at this position. `shown`: the client has an entry already, from the answer to a request.
     pub(crate) fn begin_introduction(&mut self, room: RoomId, at: (Version, Seq), shown: bool) {
         if let Some(v1) = &mut self.v1 {
             let by = if shown { EnteredBy::ShownIntroduction } else { EnteredBy::Introduction };

@@ -1,8 +1,8 @@
 //! For which members a room's entry has to be read, since each of them sees the room in their own way.
 //!
-//! Concurrent reads can complete out of order and overwrite newer data, so requests that arrive during a room's
-//! reads wait until those are over. Of changed rooms, the small ones and the one that has waited for longest are read first; the
-//! others wait for a later tick. It never calls the store and never sends anything.
+//! Concurrent reads can complete out of order and overwrite newer data, so requests that arrive during a room's reads
+//! wait until those are over. Of changed rooms, the small ones and the one that has waited for longest are read first;
+//! the others wait for a later tick. It never calls the store and never sends anything.
 
 use std::collections::BTreeSet;
 

@@ -173,9 +173,9 @@ impl Shard {
     }
 
     /// A session's request was answered with a room's entry. A room that was held for this answer is released; a direct
-    /// room that was not listed begins at the entry. Otherwise the answer is outdated by later changes of the membership. A client that does not hold the
-    /// room would begin it at that entry, so it has to drop the room before it receives the right entry, or learns
-    /// that it is not a member.
+    /// room that was not listed begins at the entry. Otherwise the answer is outdated by later changes of the
+    /// membership. A client that does not hold the room would begin it at that entry, so it has to drop the room before
+    /// it receives the right entry, or learns that it is not a member.
     pub(super) fn finish_entering(&mut self, index: usize, entered: Entered) {
         let Entered { room, at, direct } = entered;
         let session = &mut self.slots[index].session;

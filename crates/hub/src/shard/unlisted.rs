@@ -1,7 +1,7 @@
-//! Direct rooms that a session's welcome did not list. A user may have thousands of them, so a session has no cursor there
-//! until something changes. Then the shard introduces the room: the session enters it at the position before the change,
-//! and is sent the room's entry first. The members of a direct room never change, so no read of the store is needed for
-//! them.
+//! Direct rooms that a session's welcome did not list. A user may have thousands of them, so a session has no cursor
+//! there until something changes. Then the shard introduces the room: the session enters it at the position before the
+//! change, and is sent the room's entry first. The members of a direct room never change, so no read of the store is
+//! needed for them.
 
 use teahouse_core::{RoomId, Seq, UserId, Version};
 use teahouse_protocol::v1;

@@ -92,8 +92,8 @@ schema! {
         /// Other origins whose pages may connect and call the API.
         allowed_origins: Vec<WebOrigin> = "";
         /// Addresses or networks of reverse proxies. Their `X-Forwarded-*` headers are trusted, and their connections
-        /// count against no address. `loopback` means proxies on this machine, and only while `server.listen` is a loopback
-        /// address, so that nobody else can connect; an empty list means none.
+        /// count against no address. `loopback` means proxies on this machine, and only while `server.listen` is a
+        /// loopback address, so that nobody else can connect; an empty list means none.
         trusted_proxies: TrustedProxies = "loopback";
         /// Directory of the database, the secrets and the control socket. The server creates it.
         data: PathBuf = "./teahouse-data";
@@ -106,8 +106,8 @@ schema! {
         /// new one gets 503, except for `/live` and `/ready`. The default leaves 1,000 descriptors for everything else.
         connections_max: usize = connections_from_descriptors() => "from the descriptor limit, at most 100000",
             in 1..=10_000_000;
-        /// Maximum number of open connections that are not authenticated; beyond it the oldest idle one of them gives way.
-        /// The default keeps an eighth of all connections for authenticated ones.
+        /// Maximum number of open connections that are not authenticated; beyond it the oldest idle one of them gives
+        /// way. The default keeps an eighth of all connections for authenticated ones.
         connections_unauthenticated_max: Option<usize> = "" => "seven eighths of `server.connections_max`";
         /// The same for one client address (IPv4 address, IPv6 /64). It applies only while three quarters of
         /// `server.connections_max` are taken, so that a campus behind one address has room.
@@ -145,7 +145,8 @@ schema! {
         /// most gives way to one of an address with fewer. At 30 milliseconds each, two at a time,
         /// the last one waits six seconds.
         passwords_waiting_max: usize = 400, in 1..=100_000;
-        /// The same from one client address. Addresses take turns, so that a lecture hall that logs in delays itself only.
+        /// The same from one client address. Addresses take turns, so that a lecture hall that logs in delays itself
+        /// only.
         passwords_waiting_per_address_max: usize = 200, in 1..=100_000;
         /// Whether visitors can register an account. If not set: yes, unless a site's tokens are accepted.
         registration: Option<bool> = "";
@@ -176,8 +177,8 @@ schema! {
     /// Rate limits (token buckets): per user once the user is known, per client address before that. A burst is the
     /// number allowed at once. A rate or burst of zero lets nothing pass.
     limits: Limits {
-        /// Messages per second that a user sends, over HTTP and WebSocket together. Edits, and changes of the profile or of a
-        /// room's name, count as messages.
+        /// Messages per second that a user sends, over HTTP and WebSocket together. Edits, and changes of the profile
+        /// or of a room's name, count as messages.
         sends_per_second: u32 = 3;
         /// Burst of messages of a user.
         sends_burst: u32 = 5;
@@ -223,8 +224,8 @@ schema! {
         /// Maximum bytes of one user's large answers; further requests wait for their turn. A quarter of it is reserved
         /// while an answer is read and encoded, so four are made at a time.
         bytes_per_user: ByteCount = "4MiB", in ByteCount(64 << 10)..=ByteCount(1 << 30);
-        /// Maximum bytes of replies that wait for one WebSocket; beyond them the server does not read its requests. The same
-        /// bound holds for its notifications; beyond it the session receives `events_missed`.
+        /// Maximum bytes of replies that wait for one WebSocket; beyond them the server does not read its requests. The
+        /// same bound holds for its notifications; beyond it the session receives `events_missed`.
         bytes_per_session: ByteCount = "512KiB", in ByteCount(4096)..=ByteCount(1 << 30);
     }
     /// Bounds of the store's queues.

@@ -1,6 +1,6 @@
 //! Two cookies: the refresh cookie, which continues a login, and the browser cookie, which says to which accounts a
-//! browser logged in and outlives the login. Browsers send them only to `/api/auth`, hide them from scripts, and never send them from another
-//! site's page.
+//! browser logged in and outlives the login. Browsers send them only to `/api/auth`, hide them from scripts, and never
+//! send them from another site's page.
 
 use std::time::Duration;
 

@@ -13,7 +13,8 @@ pub(crate) async fn read_online_users(app: &App, users: &[UserId]) -> Result<Vec
     if users.is_empty() {
         return Ok(Vec::new());
     }
-    // With thousands online these are many queries. One at a time leaves the store's other readers to other requests. The semaphore is never closed.
+    // With thousands online these are many queries. One at a time leaves the store's other readers to other requests.
+    // The semaphore is never closed.
     let _permit = app.online_users_permit.acquire().await;
     app.store.profiles(users).await
 }
