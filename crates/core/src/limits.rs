@@ -37,16 +37,17 @@ pub const ROOM_NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=50;
 pub const ROOM_TITLE_CHARS_MAX: usize = 200;
 /// Rooms of one user, direct rooms not counted: what a welcome can carry.
 pub const ROOMS_PER_USER_MAX: u32 = 500;
-/// Direct rooms that `welcome` lists, those with the newest messages. With the rooms above, the welcome of a user with any
-/// number of conversations stays below a megabyte.
+/// Direct rooms that `welcome` lists, those with the newest messages. With the rooms above, the welcome of a user with
+/// any number of conversations stays below a megabyte.
 pub const DIRECTS_LISTED: u32 = 200;
 /// Characters of a room's `last_message`, beyond which it is cut: a line of preview in any client.
 pub const PREVIEW_CHARS_MAX: usize = 200;
-/// Strangers whom a user may invite or write to in a day, by default: more than anybody gets to know.
+/// New strangers whom a user may invite or write to in a day, by default: more than anybody gets to know.
 pub const STRANGERS_PER_DAY: usize = 20;
-/// Invites of strangers that wait for one user; then the oldest ones give way, so that nobody can keep out later ones.
+/// Invites from strangers that wait for one user. A further one replaces the oldest, so that nobody can keep out later
+/// ones.
 pub const INVITES_PER_USER_MAX: u32 = 100;
-/// Invites to one room that wait for an answer; then the oldest ones give way.
+/// Invites from strangers to one room. A further one replaces the oldest.
 pub const INVITES_PER_ROOM_MAX: u32 = 500;
 /// Bytes of an emoji: the longest in Unicode's list of sequences has 35.
 pub const EMOJI_BYTES_MAX: usize = 64;
@@ -54,7 +55,7 @@ pub const EMOJI_BYTES_MAX: usize = 64;
 pub const REACTIONS_PER_MESSAGE_MAX: u32 = 50;
 /// Mentions in one message; further names stay plain text.
 pub const MENTIONS_MAX: usize = 20;
-/// Rooms, members or users in one page of a list.
+/// Rooms, direct rooms, members or users in one page of a list.
 pub const PAGE_ENTRIES: u32 = 50;
 /// Characters of a query for rooms or users.
 pub const QUERY_CHARS_MAX: usize = 50;
@@ -78,10 +79,10 @@ pub const EMAIL_CHARS_MAX: usize = 254;
 pub const PAGE_MESSAGES_MAX: u32 = 100;
 /// Messages in one page of history by default.
 pub const PAGE_MESSAGES_DEFAULT: u32 = 50;
-/// Bytes of one page of messages, members or users, about: eight of the longest messages, or some hundred that are
-/// usual. A page has fewer entries than requested rather than more bytes, and always one.
+/// Approximate bytes of one page of messages, members or users: eight of the longest messages, or some hundred usual
+/// ones. A page has fewer entries than requested rather than more bytes, and always one.
 pub const PAGE_BYTES_MAX: usize = 128 * 1024;
-/// Logins of one user that can be continued; beyond it the one that was continued the longest time ago ends.
+/// Logins of one user that can be continued. A further one ends the one that was not used for longest.
 pub const LOGINS_PER_USER_MAX: u32 = 100;
 /// The maximum of an unread count.
 pub const UNREAD_MAX: u32 = 999;

@@ -37,7 +37,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// About how many bytes it has in an answer: its texts, and as much again for names and numbers as most have.
+    /// Its approximate bytes in an answer: its texts, and a usual amount for names and numbers.
     #[must_use]
     pub fn size(&self) -> usize {
         // Each emoji may come a second time, among the reader's own.

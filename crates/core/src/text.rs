@@ -52,7 +52,7 @@ pub fn is_username(name: &str) -> bool {
 }
 
 /// Whether a text can be a picture's URL: empty, relative, `http` or `https`. Any other scheme could run a script, or
-/// carry the picture itself, which everybody would be sent with each message.
+/// contain the picture itself, which would be sent with each message.
 #[must_use]
 pub fn is_avatar(url: &str) -> bool {
     let scheme_end = url.find(['/', '?', '#']).unwrap_or(url.len());

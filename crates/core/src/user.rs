@@ -16,7 +16,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// About how many bytes it has in an answer.
+    /// Its approximate bytes in an answer.
     #[must_use]
     pub fn size(&self) -> usize {
         64 + self.username.len() + self.nickname.len() + self.avatar.len()

@@ -49,6 +49,31 @@ fn the_protocol_lists_every_close_code_with_its_reason() {
     assert_eq!(rows.len(), CloseCode::ALL.len() + 2, "each code has one row, below the head");
 }
 
+/// Asserts that the table of limits has these rows.
+fn assert_limits(promised: &[(&str, usize)]) {
+    let rows = rows("## Limits");
+    for (what, most) in promised {
+        let row = [(*what).to_owned(), most.to_string()];
+        assert!(rows.iter().any(|cells| *cells == row), "there is no row {row:?}");
+    }
+}
+
+#[test]
+fn the_protocol_lists_the_limits_of_pages_lists_and_strangers() {
+    assert_limits(&[
+        ("direct rooms that `welcome` lists, besides those that `hello` names", DIRECTS_LISTED as usize),
+        ("characters of the content of a `last_message`", PREVIEW_CHARS_MAX),
+        ("new strangers whom a user invites or writes to in a day (`limits.strangers_per_day`)", STRANGERS_PER_DAY),
+        ("invites from strangers that wait for one user", INVITES_PER_USER_MAX as usize),
+        ("invites from strangers to one room", INVITES_PER_ROOM_MAX as usize),
+        (
+            "bytes of a page of messages, members or users (texts, approximately; always one entry). A reset and a page of a \
+             classic conversation are not split",
+            PAGE_BYTES_MAX,
+        ),
+    ]);
+}
+
 #[test]
 fn the_protocol_lists_every_limit() {
     let seconds = |time: Duration| time.as_secs() as usize;
@@ -68,7 +93,7 @@ fn the_protocol_lists_every_limit() {
         ("messages that follow a `reset`", RESET_MESSAGES as usize),
         ("messages in a page of history", PAGE_MESSAGES_MAX as usize),
         ("messages in a page of history when no `limit` is given", PAGE_MESSAGES_DEFAULT as usize),
-        ("entries in a page of rooms, members or users", PAGE_ENTRIES as usize),
+        ("entries in a page of rooms, direct rooms, members or users", PAGE_ENTRIES as usize),
         ("characters of a `query`", QUERY_CHARS_MAX),
         ("characters of a room's name", *ROOM_NAME_CHARS.end()),
         ("characters of a room's title", ROOM_TITLE_CHARS_MAX),
@@ -102,11 +127,7 @@ fn the_protocol_lists_every_limit() {
         ),
         ("characters of an e-mail address", EMAIL_CHARS_MAX),
     ];
-    let rows = rows("## Limits");
-    for (what, most) in promised {
-        let row = [(*what).to_owned(), most.to_string()];
-        assert!(rows.iter().any(|cells| *cells == row), "there is no row {row:?}");
-    }
+    assert_limits(promised);
     assert_eq!(BAD_ENVELOPES_WINDOW, Duration::from_secs(10));
     for (text, chars) in [("`username` 3–20", USERNAME_CHARS), ("`password` 6–50", PASSWORD_CHARS)] {
         let (name, _) = text.split_once(' ').expect("a name and its bounds");

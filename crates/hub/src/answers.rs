@@ -1,6 +1,6 @@
-//! The memory of large answers: pages of messages, lists and welcomes. An answer has its place from before it is read
-//! until its last byte is written, whoever requests it and over whichever transport. This file decides who may begin;
-//! it reads and encodes nothing.
+//! The memory of large answers: pages of messages, lists and welcomes. An answer has a permit from before the store is
+//! read for it until its last byte is written, over every transport. This file gives the permits; it reads and encodes
+//! nothing.
 //!
 //! Every user has a budget of bytes, and all users together have one. Until an answer is encoded, a quarter of its
 //! user's budget is reserved for it: its rows and its JSON are in memory at once. Then its real bytes count, until the
@@ -21,15 +21,15 @@ use tokio::sync::oneshot;
 use crate::bounds::Bounds;
 use crate::maps::HashMap;
 
-/// Answers of one user that are read and encoded at a time: a client that opens requests a handful, and more would not
-/// come sooner.
-const AT_ONCE: u64 = 4;
+/// Answers of one user that are read and encoded in parallel: a client that starts requests a handful, and more of them
+/// would not finish sooner.
+const PARALLEL_MAX: u64 = 4;
 /// Requests of one user that wait for their turn. Each costs about as much as its connection.
 const ANSWERS_WAITING_MAX: usize = 128;
 /// Reserved from the budget of all users for an answer that is not encoded yet: about a page of fifty short messages.
 /// A storm of reconnecting clients must not be refused for pages that they could have, but do not have.
 const RESERVED_BYTES: u64 = 32 * 1024;
-/// Encoded answers below this size are not counted any longer: they cost less than counting them protects.
+/// Encoded answers below this size are no longer counted: so many small ones are not a danger.
 const COUNTED_BYTES_MIN: usize = 4096;
 
 /// The budgets of large answers.
@@ -44,7 +44,7 @@ pub struct AnswerOptions {
 /// Why a large answer cannot be begun.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AnswerRefusal {
-    /// All users together have too many.
+    /// The answers of all users together take too much memory.
     #[error("too many bytes of answers are in memory")]
     Overloaded,
     /// Too many requests of this user wait already.
@@ -74,12 +74,12 @@ struct State {
 #[derive(Default)]
 struct UserAnswers {
     bytes: u64,
-    waiting: VecDeque<oneshot::Sender<Turn>>,
+    waiting: VecDeque<oneshot::Sender<Admission>>,
 }
 
-type Turn = Result<AnswerPermit, AnswerRefusal>;
-/// Turns to be given to their requests when the lock is released.
-type Turns = Vec<(oneshot::Sender<Turn>, Turn)>;
+type Admission = Result<AnswerPermit, AnswerRefusal>;
+/// Admissions to be sent to their requests when the lock is released.
+type Admissions = Vec<(oneshot::Sender<Admission>, Admission)>;
 
 impl Answers {
     /// No answers yet.
@@ -94,43 +94,43 @@ impl Answers {
         registry.register("answer_bytes", help, self.0.bytes.clone());
     }
 
-    /// The place of a large answer of this user, as soon as the user has one. Requests of a user have their turns in
-    /// the order of the first polls of these futures.
+    /// Waits for the permit of a large answer of this user. A user's requests get permits in the order in which these
+    /// futures are polled first.
     ///
     /// # Errors
-    /// There is no place, and too many wait already.
+    /// See [`AnswerRefusal`].
     pub async fn begin(&self, user: UserId) -> Result<AnswerPermit, AnswerRefusal> {
-        let turn = {
+        let admission = {
             let mut state = self.lock();
             let answers = state.users.entry(user).or_default();
-            if answers.waiting.is_empty() && self.has_place(answers) {
+            if answers.waiting.is_empty() && self.may_begin(answers) {
                 return self.admit(&mut state, user);
             }
             if answers.waiting.len() >= ANSWERS_WAITING_MAX {
-                // Clients that are gone keep no other from waiting.
+                // Requests whose clients are gone leave room for others.
                 answers.waiting.retain(|sender| !sender.is_closed());
             }
             if answers.waiting.len() >= ANSWERS_WAITING_MAX {
                 self.0.bounds.record("ANSWERS_WAITING_MAX", ANSWERS_WAITING_MAX as u64);
                 return Err(AnswerRefusal::TooManyWaiting);
             }
-            let (sender, turn) = oneshot::channel();
+            let (sender, admission) = oneshot::channel();
             answers.waiting.push_back(sender);
-            turn
+            admission
         };
-        turn.await.unwrap_or(Err(AnswerRefusal::Overloaded))
+        admission.await.unwrap_or(Err(AnswerRefusal::Overloaded))
     }
 
     fn reserved_for_user(&self) -> u64 {
-        self.0.options.bytes_per_user / AT_ONCE
+        self.0.options.bytes_per_user / PARALLEL_MAX
     }
 
     /// Whether a user may begin one more. An answer that is larger than the whole budget begins when it is alone.
-    fn has_place(&self, answers: &UserAnswers) -> bool {
+    fn may_begin(&self, answers: &UserAnswers) -> bool {
         answers.bytes == 0 || answers.bytes + self.reserved_for_user() <= self.0.options.bytes_per_user
     }
 
-    fn admit(&self, state: &mut State, user: UserId) -> Turn {
+    fn admit(&self, state: &mut State, user: UserId) -> Admission {
         if state.bytes + RESERVED_BYTES > self.0.options.bytes_max {
             self.0.bounds.record("answers.bytes_max", state.bytes);
             self.forget_if_idle(state, user);
@@ -141,7 +141,7 @@ impl Answers {
         Ok(AnswerPermit(Arc::new(permit)))
     }
 
-    /// Replaces what a permit counts.
+    /// Changes the bytes that a permit counts.
     fn recount(&self, state: &mut State, permit: &Permit, of_user: u64, of_all: u64) {
         state.bytes = state.bytes - permit.of_all.swap(of_all, Ordering::Relaxed) + of_all;
         let answers = state.users.entry(permit.user).or_default();
@@ -149,25 +149,25 @@ impl Answers {
         self.0.bytes.set(i64::try_from(state.bytes).unwrap_or(i64::MAX));
     }
 
-    /// Replaces what a permit counts, and gives the places that this frees to the requests that wait for them.
+    /// Changes the bytes that a permit counts, and admits waiting requests of its user for which there is room now.
     fn settle(&self, permit: &Permit, of_user: u64, of_all: u64) {
-        let mut turns = Turns::new();
+        let mut admissions = Admissions::new();
         let mut state = self.lock();
         self.recount(&mut state, permit, of_user, of_all);
         while let Some(answers) = state.users.get_mut(&permit.user)
-            && self.has_place(answers)
+            && self.may_begin(answers)
             && let Some(sender) = answers.waiting.pop_front()
         {
             if !sender.is_closed() {
-                let turn = self.admit(&mut state, permit.user);
-                turns.push((sender, turn));
+                let admission = self.admit(&mut state, permit.user);
+                admissions.push((sender, admission));
             }
         }
         self.forget_if_idle(&mut state, permit.user);
         drop(state);
-        for (sender, turn) in turns {
-            // A permit that nobody takes any more is dropped here, which settles it.
-            let _ = sender.send(turn);
+        for (sender, admission) in admissions {
+            // The permit of a request that is gone is dropped here, which settles it.
+            let _ = sender.send(admission);
         }
     }
 
@@ -183,7 +183,7 @@ impl Answers {
     }
 }
 
-/// The place of one large answer. It is free again when the last clone, and the bytes that hold one, are dropped.
+/// The permit of one large answer. It ends when its last clone, and the bytes that hold one, are dropped.
 #[derive(Clone)]
 pub struct AnswerPermit(Arc<Permit>);
 
@@ -196,7 +196,7 @@ struct Permit {
 }
 
 impl AnswerPermit {
-    /// The same for an answer that may have none, since it is never large.
+    /// [`Self::hold`] for an answer that has a permit only if it may be large.
     #[must_use]
     pub fn hold_if_any(permit: Option<Self>, answer: Bytes) -> Bytes {
         match permit {
@@ -205,7 +205,7 @@ impl AnswerPermit {
         }
     }
 
-    /// The encoded answer, which counts with its real size until all of it is written or dropped.
+    /// Makes the encoded answer hold the permit, which counts its real size until all of it is written or dropped.
     #[must_use]
     pub fn hold(self, answer: Bytes) -> Bytes {
         if answer.len() < COUNTED_BYTES_MIN {
@@ -264,7 +264,7 @@ mod tests {
     }
 
     /// What `begin` returns without waiting.
-    fn begin(answers: &Answers, user: UserId) -> Option<Turn> {
+    fn begin(answers: &Answers, user: UserId) -> Option<Admission> {
         poll(pin!(answers.begin(user)))
     }
 
@@ -284,7 +284,7 @@ mod tests {
         assert!(poll(fifth.as_mut()).is_none() && poll(sixth.as_mut()).is_none());
         drop(admitted(&answers, BOB));
         permits.pop();
-        assert!(poll(sixth.as_mut()).is_none(), "the fifth has its turn first");
+        assert!(poll(sixth.as_mut()).is_none(), "the fifth comes first");
         let fifth = poll(fifth.as_mut()).unwrap().unwrap();
         drop(fifth);
         drop(poll(sixth.as_mut()).unwrap().unwrap());
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(answers.0.bounds.times("ANSWERS_WAITING_MAX"), 1);
         drop(waiting.swap_remove(0));
         let mut next = Box::pin(answers.begin(AMY));
-        assert!(poll(next.as_mut()).is_none(), "the place of one that gave up");
+        assert!(poll(next.as_mut()).is_none(), "in the room of one that gave up");
         let mut last = waiting.pop().unwrap();
         drop((waiting, next));
         drop(permits);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_is_given_to_a_request_that_is_gone_is_free_again() {
+    fn the_permit_of_a_request_that_is_gone_is_free_again() {
         let answers = answers(1 << 30);
         let mut permits: Vec<_> = (0..4).map(|_| admitted(&answers, AMY)).collect();
         let mut fifth = Box::pin(answers.begin(AMY));

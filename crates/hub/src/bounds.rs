@@ -15,7 +15,7 @@ struct BoundLabel {
     bound: &'static str,
 }
 
-/// How often a bound was reached since the last line about it.
+/// How often a bound was reached since the last log line about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Unlogged {
     times: u64,
@@ -26,7 +26,7 @@ struct Unlogged {
 #[derive(Clone, Debug, Default)]
 pub struct Bounds {
     reached: Family<BoundLabel, Counter>,
-    /// An entry for each bound of which a line was logged in this minute. Held for one lookup.
+    /// The bounds of which a line was logged in this minute. Locked for one lookup.
     logged: Arc<Mutex<HashMap<&'static str, Unlogged>>>,
 }
 
@@ -46,7 +46,8 @@ impl Bounds {
         tracing::warn!(bound, figure, "bound reached");
     }
 
-    /// Logs what [`Bounds::record`] left out, and begins the next minute. The server calls it once a minute.
+    /// Logs the bounds that were reached again in this minute, and begins the next one. The server calls it once a
+    /// minute.
     pub fn log_repeated(&self) {
         let logged = std::mem::take(&mut *self.logged.lock().unwrap_or_else(PoisonError::into_inner));
         for (bound, Unlogged { times, highest }) in logged {

@@ -87,7 +87,7 @@ pub(crate) struct Gap {
 }
 
 impl Delivery {
-    /// What it takes in an inbox after another delivery. Shards share the frames, and each counts them in full.
+    /// The bytes that it adds to an inbox after another delivery. Shards share the frames, and each counts them in full.
     fn bytes_after(&self, before: Option<&Self>) -> usize {
         let more = match self {
             Self::RoomChange { change, .. } => change.bytes(),

@@ -40,7 +40,7 @@ pub struct HubOptions {
     /// Published events that are kept for slow sessions. A session that is slower is sent `events_missed`. These are
     /// more events than one request of a site's backend may publish; the shards share the bytes.
     pub ring_events_max: usize,
-    /// Bytes of these events: 256 of the longest.
+    /// Bytes of these events: 256 of the longest ones.
     pub ring_bytes_max: usize,
     /// How long a v1 client may take to say hello.
     pub hello_timeout: Duration,
@@ -53,12 +53,11 @@ pub struct HubOptions {
     /// Envelopes that wait for one session outside of rooms. Beyond this many notifications the session is sent
     /// `events_missed`; beyond this many replies its requests are not read.
     pub waiting_envelopes_max: usize,
-    /// Bytes of the same: beyond them the session is sent `events_missed`, or its requests are not read. Several pages of
-    /// history, so that a session which reads waits for nothing.
+    /// Bytes of the same, with the same effects. They hold several pages of history, so that a session that reads never
+    /// waits.
     pub waiting_bytes_max: usize,
-    /// Members of rooms for whom a shard reads changed entries with one tick, since each takes some tenths of a
-    /// millisecond of the store: a user may change twenty rooms of 500 members a second. The others wait for a later
-    /// tick.
+    /// Members for whom a shard reads changed room entries in one tick; other rooms wait for a later tick. Each read
+    /// takes the store some tenths of a millisecond, and a user may change several rooms of 500 members a second.
     pub entries_per_tick_max: usize,
     /// The kernel's send buffer of one socket in bytes (the kernel doubles it); it bounds what a stalled reader costs.
     pub send_buffer_bytes: usize,

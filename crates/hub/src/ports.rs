@@ -146,7 +146,7 @@ pub struct Response {
     pub envelope: Option<String>,
     /// The other effect on the session, if any.
     pub effect: Option<SessionEffect>,
-    /// The place of the envelope, or of the welcome, among the large answers; held until it is written.
+    /// The permit of a large envelope, or of the welcome; held until it is written.
     pub permit: Option<AnswerPermit>,
 }
 

@@ -98,8 +98,8 @@ impl Registry {
     }
 
     /// Registers a session. Of two sessions of one device the newer stays; then the oldest devices beyond the allowed
-    /// number are displaced. Either can displace the new session itself, when its handshake took longer than that of
-    /// newer ones. Returns whether there were more devices than allowed.
+    /// number are displaced. Either rule can displace the new session itself, if newer connections overtook its
+    /// handshake. Returns whether there were more devices than allowed.
     pub fn attach(
         &mut self,
         user: UserId,

@@ -19,7 +19,7 @@ struct Event {
 }
 
 impl Event {
-    /// Its bytes. The frame of both dialects is the same one, so it counts once.
+    /// The bytes of its frame, which both dialects share.
     fn bytes(&self) -> usize {
         let bytes = |frame: &Option<Bytes>| frame.as_ref().map_or(0, Bytes::len);
         bytes(&self.v1).max(bytes(&self.classic)) + size_of::<Self>()
@@ -42,8 +42,8 @@ impl Ring {
         Self { events: VecDeque::new(), dropped: 0, events_max: events_max.max(1), bytes: 0, bytes_max }
     }
 
-    /// Adds an event, and drops older ones for it if there are too many. Returns how many bytes there were if those were
-    /// too many. The newest event is always kept.
+    /// Adds an event, and drops the oldest ones beyond the bounds. Returns how many bytes there were, if they were too
+    /// many. The newest event is always kept.
     pub(crate) fn push(&mut self, classic: Option<Bytes>, v1: Option<Bytes>) -> Option<usize> {
         if self.events.len() >= self.events_max {
             self.drop_oldest();
@@ -143,7 +143,7 @@ mod tests {
         assert!((0..2).all(|_| ring.push(Some(event.clone()), Some(event.clone())).is_none()));
         assert!(ring.push(None, Some(event)).is_some_and(|bytes| bytes > 6000) && ring.bytes <= 5000);
         assert_eq!(gathered(&ring, &mut position, Dialect::V1).len(), 3, "that some are missed, and two");
-        // One that is longer than all together may be is kept until the next one.
+        // An event that is longer than the bound is kept until the next one.
         assert!(ring.push(None, Some(Bytes::from(vec![b'x'; 6000]))).is_some());
         assert_eq!(gathered(&ring, &mut position, Dialect::V1).len(), 1);
     }

@@ -19,7 +19,7 @@ pub struct EncodedChange {
     pub last_seq: Seq,
     /// The classic dialect's frame; none for a change that dialect does not know.
     pub classic: Option<Bytes>,
-    /// In a direct room, the user who is not the author, and the only one whose classic sessions are sent it.
+    /// In a direct room, the user who is not the author: only this user's classic sessions are sent the change.
     pub receiver: Option<UserId>,
     /// The v1 dialect's frame.
     pub v1: Bytes,
@@ -54,7 +54,7 @@ impl EncodedChange {
         self.whole.clone().unwrap_or_else(cut)
     }
 
-    /// What it takes in a tail or an inbox: its frames, and its own size with that of a frame's header in memory. Shards
+    /// The bytes of the change in a tail or an inbox: its frames, its own size, and a frame's header in memory. Shards
     /// share the frames, and each counts them in full.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -130,9 +130,10 @@ impl Tail {
         Self { changes: VecDeque::new(), start: head, names_valid_from: head, head, head_seq, bytes: 0, max }
     }
 
-    /// Appends the next change, before which the shard had appended this many bytes to tails. A known one is dropped.
+    /// Appends the next change. `appended` is how many bytes the shard had appended to tails before. A known change is
+    /// dropped.
     /// After a gap the tail restarts just before the change, since a tail has no holes: older cursors read the store.
-    /// Returns whether the bytes forced out older changes.
+    /// Returns whether the bound on bytes forced out older changes.
     pub fn push(&mut self, change: EncodedChange, appended: u64) -> bool {
         if change.version <= self.head {
             return false;

@@ -1,6 +1,6 @@
 //! The accept loop: it turns sockets into HTTP connections, or into sessions at once, within bounds. It notes the order
-//! of first bytes, which decides the order of a user's connections. A connection gets a place (`connection/places.rs`),
-//! or, when there is none, one of a small reserve, in which only probes are answered. It interprets no request.
+//! of first bytes, which decides the order of a user's connections. A connection gets a place (`connection/places.rs`);
+//! when there is none, it gets one of a small reserve, in which only probes are answered. It interprets no request.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -34,10 +34,10 @@ use tower::Service;
 use crate::config::Server;
 use crate::connection::first_head::{self, Arrived, FIRST_BYTES_MAX};
 use crate::connection::{
-    BoundNames, FirstByteOrder, FirstRequest, FirstRequestTurn, PeerAddr, Place, PlaceRules, Places, RequestOrder,
+    BoundNames, FirstByteOrder, FirstRequest, FirstRequestPermit, PeerAddr, Place, PlaceRules, Places, RequestOrder,
     StallTimeoutStream,
 };
-use crate::fair_turns::FairTurns;
+use crate::fair_permits::FairPermits;
 use crate::http::address::is_trusted;
 use crate::ip_prefix::IpPrefix;
 use crate::websocket::{Handshakes, RefusedHandshake};
@@ -47,8 +47,8 @@ const BACKLOG: i32 = 65_535;
 /// First requests in progress at once, from head to answer. Each holds 8 KiB of hyper's and the memory of its
 /// handshake, and the heap keeps its peak (docs/performance.md).
 const FIRST_REQUESTS_MAX: usize = 64;
-/// Places for connections beyond the maximum. Probes come one at a time, so that few suffice; the oldest idle one gives
-/// way.
+/// Places for connections beyond the maximum. Probes come one at a time, so that few places suffice; the oldest idle
+/// connection gives way.
 const RESERVE: usize = 16;
 /// A first request that is slow to be answered blocks another connection's for at most this long.
 const FIRST_REQUEST_PATIENCE: Duration = Duration::from_millis(250);
@@ -101,7 +101,7 @@ impl Listener {
 pub(crate) struct Serving {
     /// Answers requests.
     pub router: Router,
-    /// Answers requests when every place is taken.
+    /// Answers requests of the reserve, when every place is taken.
     pub router_when_full: Router,
     /// Gets the first request of each connection before HTTP does.
     pub handshakes: Option<Handshakes>,
@@ -121,7 +121,7 @@ struct Shared {
     places: Arc<Places>,
     reserve: Arc<Places>,
     next_accept_order: Arc<AtomicU64>,
-    first_requests: Arc<FairTurns<IpPrefix, ()>>,
+    first_requests: Arc<FairPermits<IpPrefix, ()>>,
     header_timeout: Duration,
     header_bytes_max: usize,
     closing: CancellationToken,
@@ -139,7 +139,7 @@ impl Shared {
             places: Places::new(rules, names, bounds.clone()),
             reserve: Places::new(for_all, reserve, bounds),
             next_accept_order: Arc::new(AtomicU64::new(1)),
-            first_requests: FairTurns::new(vec![(); FIRST_REQUESTS_MAX], usize::MAX, usize::MAX),
+            first_requests: FairPermits::new(vec![(); FIRST_REQUESTS_MAX], usize::MAX, usize::MAX),
             header_timeout: config.header_timeout,
             header_bytes_max: config.header_bytes_max.0,
             closing,
@@ -150,7 +150,7 @@ impl Shared {
         AcceptOrder(self.next_accept_order.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A place for a newcomer, and whether it is one of the reserve.
+    /// A place for a new connection, and whether it is one of the reserve.
     fn admit(&self, peer: SocketAddr, is_proxy: bool) -> Option<(Place, bool)> {
         let prefix = IpPrefix::of(peer.ip());
         match self.places.admit((!is_proxy).then_some(prefix)) {
@@ -171,7 +171,7 @@ pub(crate) async fn serve(listener: Listener, serving: Serving, config: &Server,
         };
         match accepted {
             Ok((stream, peer)) => {
-                // A connection that finds no place at all is closed.
+                // Without a place, not even one of the reserve, the connection is closed.
                 if let Some((place, is_reserve)) = shared.admit(peer, is_trusted(peer.ip(), config.trusted_proxies())) {
                     connections.spawn(serve_connection(Arc::clone(&shared), stream, peer, place, is_reserve));
                 }
@@ -201,14 +201,14 @@ async fn serve_connection(
     is_reserve: bool,
 ) {
     let Some((stream, accepted)) = wait_for_head(&shared, stream, &place).await else { return };
-    // The reserve waits for no turn: a probe is answered whatever the others do.
-    let turn = match is_reserve {
+    // A connection of the reserve waits for no permit: its probe is answered even if other requests hold all permits.
+    let permit = match is_reserve {
         true => None,
         // Connections are bounded, so those that wait are, too.
-        false => shared.first_requests.take(IpPrefix::of(peer.ip()), |_, _| ()).await.ok(),
+        false => shared.first_requests.acquire(IpPrefix::of(peer.ip()), |_, _| ()).await.ok(),
     };
-    // Boxed, so that a task that waits for its turn is small.
-    Box::pin(serve_first_request(&shared, stream, accepted, peer, place, (turn, is_reserve))).await;
+    // Boxed, so that a task that waits for the permit is small.
+    Box::pin(serve_first_request(&shared, stream, accepted, peer, place, (permit, is_reserve))).await;
 }
 
 /// Reads the first request and offers it to the fast handshake; HTTP serves everything else.
@@ -218,7 +218,7 @@ async fn serve_first_request(
     accepted: AcceptOrder,
     peer: SocketAddr,
     place: Place,
-    (mut turn, is_reserve): (Option<FirstRequestTurn>, bool),
+    (mut permit, is_reserve): (Option<FirstRequestPermit>, bool),
 ) {
     let Some(bytes) = read_first_bytes(&stream) else { return };
     let mut refused = None;
@@ -229,7 +229,7 @@ async fn serve_first_request(
             biased;
             for_http = &mut attaching => for_http,
             () = tokio::time::sleep(FIRST_REQUEST_PATIENCE) => {
-                turn = None;
+                permit = None;
                 attaching.await
             }
         };
@@ -238,7 +238,7 @@ async fn serve_first_request(
             Some(for_http) => (first, refused) = for_http,
         }
     }
-    Box::pin(serve_http(shared, first, refused, turn, is_reserve)).await;
+    Box::pin(serve_http(shared, first, refused, permit, is_reserve)).await;
 }
 
 /// Waits for the head of a connection's first request, and notes the order of its first byte. `None` when it does not
@@ -248,10 +248,10 @@ async fn wait_for_head(
     stream: std::net::TcpStream,
     place: &Place,
 ) -> Option<(std::net::TcpStream, AcceptOrder)> {
-    let arrived = first_head::look(&stream, shared.header_bytes_max);
+    let arrived = first_head::peek(&stream, shared.header_bytes_max);
     if arrived == Arrived::All {
         let accepted = shared.next_order();
-        return place.resume().then_some((stream, accepted));
+        return place.mark_busy().then_some((stream, accepted));
     }
     let mut accepted = (arrived == Arrived::Part).then(|| shared.next_order());
     let stream = TcpStream::from_std(stream).ok()?;
@@ -260,21 +260,21 @@ async fn wait_for_head(
         if arrived == Arrived::Nothing {
             arrived = tokio::select! {
                 () = shared.closing.cancelled() => Arrived::End,
-                arrived = first_head::arrival(&stream, shared.header_bytes_max, Arrived::Nothing) => arrived,
+                arrived = first_head::wait_for_more(&stream, shared.header_bytes_max, Arrived::Nothing) => arrived,
             };
             accepted = (arrived != Arrived::End).then(|| shared.next_order());
         }
         // A request that has begun is answered, also during a shutdown.
         if arrived == Arrived::Part {
-            arrived = first_head::arrival(&stream, shared.header_bytes_max, Arrived::Part).await;
+            arrived = first_head::wait_for_more(&stream, shared.header_bytes_max, Arrived::Part).await;
         }
         arrived == Arrived::All
     };
     let arrived = tokio::select! {
-        () = place.must_give_way() => false,
+        () = place.wait_to_give_way() => false,
         arrived = tokio::time::timeout(shared.header_timeout, arrival) => arrived.unwrap_or(false),
     };
-    if !arrived || !place.resume() {
+    if !arrived || !place.mark_busy() {
         return None;
     }
     Some((stream.into_std().ok()?, accepted?))
@@ -297,7 +297,7 @@ async fn serve_http(
     shared: &Shared,
     first: FirstRequest,
     refused: Option<RefusedHandshake>,
-    turn: Option<FirstRequestTurn>,
+    permit: Option<FirstRequestPermit>,
     is_reserve: bool,
 ) {
     let FirstRequest { stream, accepted, peer, bytes, place } = first;
@@ -310,7 +310,7 @@ async fn serve_http(
     let router = if is_reserve { &shared.router_when_full } else { &shared.router };
     let place = Arc::new(place);
     let next_order = Arc::clone(&shared.next_accept_order);
-    let order = Arc::new(RequestOrder::new(next_order, accepted, turn, Arc::clone(&place)));
+    let order = Arc::new(RequestOrder::new(next_order, accepted, permit, Arc::clone(&place)));
     let service = {
         let (order, router, place) = (Arc::clone(&order), router.clone(), Arc::clone(&place));
         let refused = Mutex::new(refused);
@@ -342,12 +342,12 @@ async fn serve_http(
     let patience = tokio::time::sleep(FIRST_REQUEST_PATIENCE);
     tokio::select! {
         _ = &mut http => return,
-        () = place.must_give_way() => return,
-        () = patience => order.release_turn(),
+        () = place.wait_to_give_way() => return,
+        () = patience => order.release_permit(),
     }
     tokio::select! {
         _ = &mut http => return,
-        () = place.must_give_way() => return,
+        () = place.wait_to_give_way() => return,
         () = shared.closing.cancelled() => http.as_mut().graceful_shutdown(),
     }
     // Errors of the peer need no log line, and the server's own were logged where they happened.
@@ -359,7 +359,7 @@ async fn serve_http(
 #[error("the connection gave its place away")]
 struct GaveWay;
 
-/// The body of a request. Waiting for it takes no turn of a first request from another connection.
+/// The body of a request. A first request releases its permit while it waits for its body.
 struct RequestBody {
     body: Incoming,
     order: Arc<RequestOrder>,
@@ -375,7 +375,7 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if polled.is_pending() {
-            self.order.release_turn();
+            self.order.release_permit();
         }
         polled
     }

@@ -112,7 +112,7 @@ pub(crate) struct App {
     pub config: Config,
     /// Counts refused requests.
     pub rejections: Rejections,
-    /// Names peers that may be proxies.
+    /// Logs peers that may be proxies.
     pub unlisted_proxies: UnlistedProxies,
     /// Lets one request at a time list all users online.
     pub online_users_permit: Semaphore,
@@ -171,7 +171,7 @@ impl App {
         })
     }
 
-    /// A user has approached as many strangers as they may in a day.
+    /// Reports that a user has approached as many strangers as they may in a day.
     pub(crate) fn record_too_many_strangers(&self) {
         self.bounds.record("limits.strangers_per_day", self.config.limits.strangers_per_day as u64);
     }
@@ -182,32 +182,32 @@ impl App {
         (self.clock)()
     }
 
-    /// The place of a large answer of this user, who waits for it while too many of theirs are in memory.
+    /// The permit for a large answer of this user. The request waits for it while too many of theirs are in memory.
     ///
     /// # Errors
-    /// Too many wait already, or all users together have too many.
+    /// Too many of the user's requests wait already, or the answers of all users together take too much memory.
     pub(crate) async fn begin_answer(&self, user: UserId) -> Result<AnswerPermit, ApiError> {
         self.answers.begin(user).await.map_err(ApiError::from)
     }
 
-    /// Takes one turn of a user, and reports a refusal.
+    /// Takes one token of a user's rate, and reports a refusal.
     ///
     /// # Errors
     /// Too fast; nothing is taken.
-    pub(crate) fn take_turn(&self, what: UserLimit, user: UserId) -> Result<(), RetryAfter> {
+    pub(crate) fn take_rate_token(&self, what: UserLimit, user: UserId) -> Result<(), RetryAfter> {
         self.limits.take_for_user(what, user).inspect_err(|_| {
             let (key, rate) = what.rate(&self.config.limits);
             self.bounds.record(key, rate.into());
         })
     }
 
-    /// Takes the turn of an attempt to bring text to others. An invalid one counts as any other envelope, so that a
-    /// mistake does not cost a turn of sending.
+    /// Takes the token of an attempt to send text to others. An invalid attempt counts as any other envelope, so that a
+    /// mistake does not cost a token of sending.
     ///
     /// # Errors
     /// Too fast; nothing is taken.
-    pub(crate) fn take_turn_to_send(&self, user: UserId, is_valid: bool) -> Result<(), RetryAfter> {
-        self.take_turn(if is_valid { UserLimit::Send } else { UserLimit::Envelope }, user)
+    pub(crate) fn take_send_token(&self, user: UserId, is_valid: bool) -> Result<(), RetryAfter> {
+        self.take_rate_token(if is_valid { UserLimit::Send } else { UserLimit::Envelope }, user)
     }
 
     /// Whether the server is shutting down.

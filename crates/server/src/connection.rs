@@ -11,14 +11,14 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use teahouse_core::AcceptOrder;
 
-use crate::fair_turns::Turn;
+use crate::fair_permits::FairPermit;
 use crate::ip_prefix::IpPrefix;
 pub(crate) use places::{BoundNames, Place, PlaceRules, Places};
 pub(crate) use request_order::RequestOrder;
 pub(crate) use stream::StallTimeoutStream;
 
-/// A turn of a connection's first request. Addresses with many requests delay no others.
-pub(crate) type FirstRequestTurn = Turn<IpPrefix, ()>;
+/// The permit of a connection's first request. An address with many of them delays no other address.
+pub(crate) type FirstRequestPermit = FairPermit<IpPrefix, ()>;
 
 /// The order of a request's first byte among the first bytes of all requests, in the request's extensions. It decides
 /// which of a user's connections is the newest.
@@ -29,7 +29,7 @@ pub(crate) struct FirstByteOrder(pub AcceptOrder);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PeerAddr(pub SocketAddr);
 
-/// A connection the head of whose first request has arrived.
+/// A connection whose first request's head has arrived.
 pub(crate) struct FirstRequest {
     /// The socket, nonblocking.
     pub stream: std::net::TcpStream,

@@ -1,5 +1,5 @@
 //! Dispatches a v1 request to its use case and gives the response, the same for every transport. Transports read the
-//! request, hold the sender to their rates (except for what counts as a send, which its use case counts) and write the response.
+//! request, check the sender's rates (a use case counts sends itself) and write the response.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub(crate) struct Response {
     pub body: Box<RawValue>,
     /// The room that the sender entered with this request, as the body has it.
     pub entered: Option<Entered>,
-    /// The place of a large body among the answers, until it is written.
+    /// The permit of a large body, held until it is written.
     pub permit: Option<AnswerPermit>,
 }
 
@@ -63,10 +63,10 @@ pub(crate) struct Response {
 /// The request failed and changed nothing.
 pub(crate) async fn dispatch(app: Arc<App>, context: RequestContext, request: Request) -> Result<Response, ApiError> {
     let permit = if is_large(&request) { Some(app.begin_answer(context.user).await?) } else { None };
-    Ok(Response { permit, ..perform(&app, context, request).await? })
+    Ok(Response { permit, ..run(&app, context, request).await? })
 }
 
-/// Whether the answer is a page of messages, rooms or users. Others are short, and need no place among the large ones.
+/// Whether the response is a page of messages, rooms or users. Other responses are short and need no permit.
 fn is_large(request: &Request) -> bool {
     matches!(
         request,
@@ -78,7 +78,7 @@ fn is_large(request: &Request) -> bool {
     )
 }
 
-async fn perform(app: &Arc<App>, context: RequestContext, request: Request) -> Result<Response, ApiError> {
+async fn run(app: &Arc<App>, context: RequestContext, request: Request) -> Result<Response, ApiError> {
     let RequestContext { user, address, session } = context;
     match request {
         Request::Message { room, content, client_id, reply_to } => {

@@ -1,4 +1,5 @@
-//! The block of addresses that a provider gives to one customer. Budgets that belong to an address belong to its block.
+//! The prefix of a client's address: the addresses that a provider gives to one customer. Limits for an address count
+//! its prefix.
 
 use std::net::{IpAddr, Ipv6Addr};
 

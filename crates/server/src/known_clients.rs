@@ -1,6 +1,6 @@
-//! Who logged in to an account before: browsers, by a signed cookie that outlives a logout, and addresses, under a keyed
-//! hash of their prefix. It proves nothing but that: a known client still needs the password. `http::cookie` carries the
-//! cookie; the store keeps the hashes.
+//! Recognizes clients that logged in to an account before: browsers by a signed cookie that outlives a logout, addresses
+//! by a keyed hash of their prefix. A known client still needs the password. `http::cookie` carries the cookie; the store
+//! keeps the hashes.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::crypto::fingerprint;
 use crate::ip_prefix::IpPrefix;
 use crate::secrets::Secrets;
 
-/// How long a browser is known after a login; an address as long as the store keeps it.
+/// How long a browser is known after a login: as long as the store remembers an address.
 pub(crate) const KNOWN_FOR: Duration = LOGIN_PREFIXES_KEPT;
 /// How many accounts a browser is known to. A family shares one; more would only make the cookie long.
 const ACCOUNTS_MAX: usize = 4;
@@ -43,7 +43,7 @@ impl KnownBrowser {
         self.0.is_empty()
     }
 
-    /// What tells this browser from others that are known to the same account.
+    /// A number that distinguishes this browser from others that are known to the same account.
     #[must_use]
     pub(crate) fn id_for(&self, user: UserId) -> Option<u64> {
         let account = self.0.iter().find(|account| account.user == user)?;
@@ -63,7 +63,7 @@ impl KnownClients {
         Self { sign: EncodingKey::from_secret(key.as_bytes()), verify: DecodingKey::from_secret(key.as_bytes()) }
     }
 
-    /// Reads a browser's cookie. What is forged or older than [`KNOWN_FOR`] is not in the result.
+    /// Reads a browser's cookie. Parts that are forged or older than [`KNOWN_FOR`] are left out.
     #[must_use]
     pub(crate) fn read(&self, cookie: &str, now: Timestamp) -> KnownBrowser {
         let accounts = cookie.split(SEPARATOR).take(ACCOUNTS_MAX);
@@ -91,7 +91,7 @@ impl KnownClients {
         cookie
     }
 
-    /// What the store keeps of an address.
+    /// The key under which the store remembers an address.
     #[must_use]
     pub(crate) fn prefix_key(&self, prefix: IpPrefix) -> TokenKey {
         fingerprint(sign(format!("prefix {}", prefix.first_address()).as_bytes(), &self.sign).as_bytes())

@@ -12,8 +12,8 @@ mod control;
 mod crypto;
 mod dispatch;
 mod errors;
+mod fair_permits;
 mod fair_queue;
-mod fair_turns;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;

@@ -25,7 +25,7 @@ const KEYS_MAX: usize = 100_000;
 /// A limited action of a user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum UserLimit {
-    /// Brings text to others: sends or edits a message, changes the profile, renames a room.
+    /// Sends text to others: sends or edits a message, changes the profile, renames a room.
     Send,
     /// Sends any other envelope.
     Envelope,

@@ -11,8 +11,8 @@ use teahouse_hub::Bounds;
 
 use crate::config::Auth;
 use crate::crypto::random_bytes;
+use crate::fair_permits::{FairPermits, NoPermit};
 use crate::fair_queue::QueueBound;
-use crate::fair_turns::{FairTurns, NoTurn};
 use crate::ip_prefix::IpPrefix;
 
 /// The prefix of new hashes: the defaults of the argon2 crate, OWASP's first recommendation (19 MiB, two passes, one
@@ -59,17 +59,17 @@ pub(crate) enum Requester {
     User(UserId),
 }
 
-/// Hashes and verifies passwords, a few at a time. Clones share the turns.
+/// Hashes and verifies passwords, a few at a time. Clones share the queue.
 #[derive(Clone)]
 pub(crate) struct Passwords {
-    turns: Arc<FairTurns<Requester, Memory>>,
+    permits: Arc<FairPermits<Requester, Memory>>,
     bounds: Bounds,
     /// A hash that no password matches, for users that do not exist.
     dummy: Arc<str>,
 }
 
-/// The memory of a turn: empty before its first hash, then 19 MiB. It is kept, since an allocator that gets blocks of
-/// this size back on many threads keeps all of them.
+/// The memory of a permit: empty before the first hash, then 19 MiB. It is used again, since an allocator keeps blocks
+/// of this size that many threads free.
 type Memory = Vec<Block>;
 
 impl Passwords {
@@ -77,8 +77,8 @@ impl Passwords {
     #[must_use]
     pub(crate) fn new(config: &Auth, bounds: Bounds) -> Self {
         let free = std::iter::repeat_with(Memory::new).take(config.password_hashes_parallel.max(1)).collect();
-        let turns = FairTurns::new(free, config.passwords_waiting_max, config.passwords_waiting_per_address_max);
-        Self { turns, bounds, dummy: dummy_hash().into() }
+        let permits = FairPermits::new(free, config.passwords_waiting_max, config.passwords_waiting_per_address_max);
+        Self { permits, bounds, dummy: dummy_hash().into() }
     }
 
     /// Hashes a password, in PHC format.
@@ -108,7 +108,7 @@ impl Passwords {
         .await
     }
 
-    /// The work owns the turn, so that a caller that leaves does not admit one more while its hash still runs.
+    /// The work owns the permit, so that a caller that leaves does not admit one more while its hash still runs.
     async fn run<T: Send + 'static>(
         &self,
         requester: Requester,
@@ -121,14 +121,15 @@ impl Passwords {
             };
             self.bounds.record(name, waiting);
         };
-        let mut turn = self.turns.take(requester, on_bound).await.map_err(|NoTurn| PasswordError::Overloaded)?;
-        let done = tokio::task::spawn_blocking(move || turn.resource.as_mut().map_or_else(no_memory, work));
+        let mut permit =
+            self.permits.acquire(requester, on_bound).await.map_err(|NoPermit| PasswordError::Overloaded)?;
+        let done = tokio::task::spawn_blocking(move || permit.resource.as_mut().map_or_else(no_memory, work));
         done.await.map_err(internal)?
     }
 }
 
 fn no_memory<T>() -> Result<T, PasswordError> {
-    Err(internal("a turn without memory"))
+    Err(internal("a permit without memory"))
 }
 
 /// Hashes a password for a caller that has no server, in memory of its own.

@@ -12,7 +12,7 @@ use crate::app::{App, LiveSessions};
 use crate::ip_prefix::IpPrefix;
 use crate::tokens::{Issued, LoginId};
 
-/// How often the store writes that a user logs in from an address.
+/// The store remembers at most once in this time that a user logs in from an address.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A login that began or was continued.

@@ -38,9 +38,9 @@ impl RequestHandler for SocketHandler {
     }
 }
 
-/// Counts an envelope against its sender's rate. What counts as a send does so in its use case instead.
+/// Counts an envelope against its sender's rate. A use case counts sends itself.
 fn check_rate(app: &App, session: &SessionContext) -> Result<(), ApiError> {
-    app.take_turn(UserLimit::Envelope, session.user).map_err(ApiError::rate_limited)
+    app.take_rate_token(UserLimit::Envelope, session.user).map_err(ApiError::rate_limited)
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ impl Handshakes {
         let checked_at = clock::monotonic();
         let caller = authenticate(app, parameters.token.as_deref(), context.address).await?;
         let user = caller.user.profile.id;
-        app.take_turn(UserLimit::Connect, user).map_err(ApiError::rate_limited)?;
+        app.take_rate_token(UserLimit::Connect, user).map_err(ApiError::rate_limited)?;
         let Some(key) = key else { return Err(ApiError::new(ErrorCode::UpgradeRequired)) };
         Ok(AcceptedHandshake {
             handshake_permit,

@@ -12,8 +12,7 @@ use teahouse_testkit::random::seed_of_run;
 
 /// How long each attack lasts.
 const ATTACK: Duration = Duration::from_secs(1);
-/// Memory that an attack takes at most, whoever attacks: a wide margin for a debug build whose allocator keeps what it
-/// freed.
+/// Maximum memory of an attack of any kind: a wide margin for a debug build whose allocator keeps freed memory.
 const MEMORY_MIB_MAX: f64 = 640.0;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

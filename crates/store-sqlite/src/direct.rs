@@ -53,11 +53,11 @@ pub(crate) fn open(
     Ok(entries::publish(group, &room, user, now, requester)?)
 }
 
-/// Counts that a user begins a direct room, if they are a stranger to the other one. Otherwise how long they have to wait;
-/// then nothing is written.
+/// Counts that a user begins a direct room, if they are a stranger to the other user. Returns how long they have to wait
+/// if they may not; then nothing is written.
 pub(crate) fn approach(group: &mut Group<'_>, user: UserId, peer: UserId, now: Timestamp) -> Sql<Result<(), Duration>> {
     if strangers::is_stranger(group, user, peer)? {
-        if let Some(wait) = strangers::must_wait(group, user, now)? {
+        if let Some(wait) = strangers::wait_to_approach(group, user, now)? {
             return Ok(Err(wait));
         }
         strangers::count_approach(group, user, now)?;

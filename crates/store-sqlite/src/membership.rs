@@ -9,7 +9,7 @@ use teahouse_store::{Membership, MembershipChange, MembershipChanged, RoomError}
 use crate::actor::{RoomActor, room_actor};
 use crate::group::{Group, Room};
 use crate::row::{self, Sql, id};
-use crate::strangers::Standing;
+use crate::strangers::InviteState;
 use crate::writer::JobError;
 use crate::{direct, entries, rooms, strangers};
 
@@ -66,12 +66,12 @@ fn invite(
     Ok(false)
 }
 
-/// One invite waits for a user and a room, whoever repeats it; and a declined one does not come again.
+/// There is one invite for a user and a room, even if several members send it. A declined one does not come again.
 fn invite_as_stranger(group: &mut Group<'_>, room: &Room, change: &MembershipChange, user: UserId) -> Outcome {
-    if strangers::standing(group.conn, user, room.id)?.is_some() {
+    if strangers::invite_state(group.conn, user, room.id)?.is_some() {
         return Ok(());
     }
-    if let Some(wait) = strangers::must_wait(group, change.actor, change.now)? {
+    if let Some(wait) = strangers::wait_to_approach(group, change.actor, change.now)? {
         return Err(JobError::Refused(RoomError::TooManyStrangers(wait)));
     }
     strangers::count_approach(group, change.actor, change.now)?;
@@ -90,12 +90,12 @@ pub(crate) fn accept(
     now: Timestamp,
     requester: Option<SessionId>,
 ) -> Result<RoomEntry, JobError<RoomError>> {
-    let room = must_answer(group, room, user)?;
+    let room = room_to_answer(group, room, user)?;
     if room.kind == RoomKind::Direct {
         return direct::accept(group, &room, user, now, requester)?.ok_or(JobError::Refused(RoomError::NotFound));
     }
     if group.role_in(room.id, user)?.is_none() {
-        if strangers::standing(group.conn, user, room.id)? != Some(Standing::Pending) {
+        if strangers::invite_state(group.conn, user, room.id)? != Some(InviteState::Pending) {
             return Err(JobError::Refused(RoomError::NotFound));
         }
         let change = MembershipChange { room: room.id, actor: user, what: Membership::Join, now, requester };
@@ -106,15 +106,15 @@ pub(crate) fn accept(
 
 /// Declines an invite, or the request of a direct room.
 pub(crate) fn decline(group: &mut Group<'_>, room: RoomId, user: UserId) -> Result<(), JobError<RoomError>> {
-    let room = must_answer(group, room, user)?;
+    let room = room_to_answer(group, room, user)?;
     if room.kind == RoomKind::Direct {
         let declined = direct::decline(group, &room, user)?;
         return if declined { Ok(()) } else { Err(JobError::Refused(RoomError::NotFound)) };
     }
-    match strangers::standing(group.conn, user, room.id)? {
+    match strangers::invite_state(group.conn, user, room.id)? {
         None => return Err(JobError::Refused(RoomError::NotFound)),
-        Some(Standing::Declined) => {}
-        Some(Standing::Pending) => {
+        Some(InviteState::Declined) => {}
+        Some(InviteState::Pending) => {
             strangers::decline_invite(group.conn, user, room.id)?;
             group.publish(&room, Change::Declined { user })?;
         }
@@ -122,8 +122,8 @@ pub(crate) fn decline(group: &mut Group<'_>, room: RoomId, user: UserId) -> Resu
     Ok(())
 }
 
-/// The room that a user answers to.
-fn must_answer(group: &mut Group<'_>, room: RoomId, user: UserId) -> Result<Room, JobError<RoomError>> {
+/// The room whose invite or request a user answers.
+fn room_to_answer(group: &mut Group<'_>, room: RoomId, user: UserId) -> Result<Room, JobError<RoomError>> {
     let enabled = group.user(user)?.is_some_and(|user| !user.disabled);
     let room = group.room(room)?.ok_or(JobError::Refused(RoomError::NotFound))?;
     if enabled { Ok(room) } else { Err(JobError::Refused(RoomError::Forbidden)) }

@@ -17,7 +17,7 @@ const LOOKED_UP_MAX: usize = 5 * MENTIONS_MAX;
 /// The names that a text may mention.
 #[derive(Default)]
 pub(crate) struct Names {
-    /// For each `@`, the keys of the names that may be meant, the longest first.
+    /// For each `@`, the keys of the names that it may mean, the longest first.
     candidates: Vec<Vec<String>>,
     /// All of these keys, as a JSON array.
     keys: String,
@@ -31,7 +31,7 @@ impl Names {
         }
         let (mut candidates, mut keys, mut longest_keys) = (Vec::new(), BTreeSet::new(), HashSet::new());
         for name in names(content) {
-            // A character that ends a sentence can also end a name: the longest name that exists is meant.
+            // A character that ends a sentence can also end a name: the longest name that exists counts.
             let mut of_name = Vec::new();
             let mut next = cut_to_longest_name(name);
             while let Some(candidate) = next.filter(|_| keys.len() < LOOKED_UP_MAX) {

@@ -15,8 +15,8 @@ use crate::row::{self, Sql, get, id};
 use crate::writer::JobError;
 use crate::{mentions, rooms};
 
-/// How many messages a page looks at for those that are not deleted: less than a millisecond of work.
-const LOOKED_AT_MAX: i64 = 2000;
+/// How many messages a page scans for those that are not deleted: less than a millisecond of work.
+const SCANNED_MAX: i64 = 2000;
 
 /// Messages with their senders, as [`read_message`] reads them.
 macro_rules! select_messages {
@@ -114,13 +114,13 @@ pub(crate) fn newest(conn: &Connection, rooms: impl Iterator<Item = RoomId>) -> 
              AND n.seq > (SELECT r.last_seq FROM rooms r WHERE r.id = asked.value) - ?2 \
              ORDER BY n.seq DESC LIMIT 1)"
         ),
-        params![row::id_list(rooms.map(|room| room.0)), LOOKED_AT_MAX],
+        params![row::id_list(rooms.map(|room| room.0)), SCANNED_MAX],
     )?;
     Ok(messages.into_iter().map(|message| (message.room, message)).collect())
 }
 
 /// The next messages of a page of history by id, in the direction of the page, without deleted messages; and the seq at
-/// which the page goes on, where it looked at as many as one snapshot may. `start` is the seq of the part before.
+/// which the page goes on, if it scanned as many as one snapshot may. `start` is the seq of the part before.
 pub(crate) fn history_part(
     conn: &Connection,
     room: RoomId,
@@ -142,11 +142,10 @@ pub(crate) fn history_part(
         (None, HistoryFrom::After(message)) => seqs_below(conn, room, id(message.0).saturating_add(1))?,
     };
     let (sql, next) = match from {
-        HistoryFrom::After(_) => (NEWER, start + LOOKED_AT_MAX),
-        HistoryFrom::Newest | HistoryFrom::Before(_) => (OLDER, start - LOOKED_AT_MAX),
+        HistoryFrom::After(_) => (NEWER, start + SCANNED_MAX),
+        HistoryFrom::Newest | HistoryFrom::Before(_) => (OLDER, start - SCANNED_MAX),
     };
-    let (page, has_more) =
-        read_page(conn, sql, params![id(room.0), start, row::one_more(limit), LOOKED_AT_MAX], limit)?;
+    let (page, has_more) = read_page(conn, sql, params![id(room.0), start, row::one_more(limit), SCANNED_MAX], limit)?;
     Ok(((page, has_more), Some(next).filter(|next| !has_more && (1..last).contains(next))))
 }
 
@@ -365,7 +364,7 @@ pub(crate) fn page_by_seq(
     if let Some(version) = through {
         return Ok(SeqPage { deleted, messages: Vec::new(), version, seq: after, complete: false, pair });
     }
-    let end = id(after.0).saturating_add(LOOKED_AT_MAX);
+    let end = id(after.0).saturating_add(SCANNED_MAX);
     let (messages, has_more) = read_page(
         conn,
         select_messages!("WHERE m.room = ?1 AND m.seq > ?2 AND m.seq <= ?4 AND m.state = 0 ORDER BY m.seq LIMIT ?3"),
@@ -385,15 +384,15 @@ fn deletions(conn: &Connection, room: RoomId, since: Version, after: Seq) -> Sql
         "SELECT id, version, seq <= ?3 AND state <> 0 FROM messages \
          WHERE room = ?1 AND version > ?2 AND version <> first_version ORDER BY version LIMIT ?4",
     )?;
-    let mut rows = statement.query(params![id(room.0), id(since.0), id(after.0), LOOKED_AT_MAX])?;
-    let (mut deleted, mut looked_at, mut version) = (Vec::new(), 0, since);
+    let mut rows = statement.query(params![id(room.0), id(since.0), id(after.0), SCANNED_MAX])?;
+    let (mut deleted, mut scanned, mut version) = (Vec::new(), 0, since);
     while let Some(row) = rows.next()? {
-        (looked_at, version) = (looked_at + 1, Version(get(row, 1)?));
+        (scanned, version) = (scanned + 1, Version(get(row, 1)?));
         if row.get(2)? {
             deleted.push(MessageId(get(row, 0)?));
         }
     }
-    Ok((deleted, Some(version).filter(|_| looked_at == LOOKED_AT_MAX)))
+    Ok((deleted, Some(version).filter(|_| scanned == SCANNED_MAX)))
 }
 
 /// A room's head, and the two members of a direct room. The head of an unknown room is zero.

@@ -11,8 +11,8 @@ use crate::row::{Sql, get, id};
 use crate::writer::JobError;
 use crate::{entries, rooms};
 
-/// How many messages are looked at for those of others: as many as `entries` looks at.
-const LOOKED_AT_MAX: u64 = 2 * UNREAD_MAX as u64;
+/// How many messages are scanned for those of others: as many as `entries` scans.
+const SCANNED_MAX: u64 = 2 * UNREAD_MAX as u64;
 
 /// Moves a read mark forward, never back and never beyond the head.
 pub(crate) fn mark_read(
@@ -36,14 +36,14 @@ pub(crate) fn mark_read(
             .conn
             .prepare_cached("UPDATE members SET read_seq = ?3 WHERE room = ?1 AND user = ?2")?
             .execute(params![id(room.id.0), id(user.0), id(read_seq.0)])?;
-        let looked_at = Seq(read_seq.0.saturating_sub(LOOKED_AT_MAX)).max(old);
-        // Beyond that many of the user's own messages there may be others, and news of the mark do no harm.
-        let covers_others = looked_at > old || has_others_between(group.conn, room.id, user, old, read_seq)?;
+        let scanned = Seq(read_seq.0.saturating_sub(SCANNED_MAX)).max(old);
+        // Beyond that many own messages there may be others' messages; then a needless notification does no harm.
+        let covers_others = scanned > old || has_others_between(group.conn, room.id, user, old, read_seq)?;
         let visible_to_room = shows_to_room(group, &room)?;
         group.publish(&room, Change::Read { reader: user, seq: read_seq, covers_others, visible_to_room })?;
     }
-    let looked_at = Seq(room.last_seq.0.saturating_sub(LOOKED_AT_MAX)).max(read_seq);
-    let unread = unread(group.conn, room.id, user, looked_at)?;
+    let scanned = Seq(room.last_seq.0.saturating_sub(SCANNED_MAX)).max(read_seq);
+    let unread = unread(group.conn, room.id, user, scanned)?;
     Ok(ReadMark { read_seq, unread, moved })
 }
 

@@ -43,7 +43,8 @@ pub(crate) fn rooms_of(conn: &Connection, query: &RoomListQuery) -> Sql<RoomList
     Ok(RoomList { rooms, more_directs, invites: strangers::invites_of(conn, user, None)? })
 }
 
-/// Counts the direct rooms of a user that are not listed: these, with their unread messages up to the cap, and requests.
+/// Counts the direct rooms of a user that are not listed: `rooms`, with their unread messages up to the cap, and
+/// `requests`.
 fn more_directs(conn: &Connection, user: UserId, rooms: &[RoomId], requests: u32) -> Sql<Option<MoreDirects>> {
     if rooms.is_empty() && requests == 0 {
         return Ok(None);
@@ -60,7 +61,8 @@ fn more_directs(conn: &Connection, user: UserId, rooms: &[RoomId], requests: u32
     Ok(Some(MoreDirects { rooms, unread, requests }))
 }
 
-/// A page of a user's direct rooms after this position, requests last and newest message first. A constant number of statements.
+/// A page of a user's direct rooms after this position, requests last and newest message first. A constant number of
+/// statements.
 pub(crate) fn directs(
     conn: &Connection,
     user: UserId,

@@ -1,6 +1,6 @@
 //! Finds public rooms by a part of their names or titles. A table holds the pieces of each room's texts: each character,
-//! and each two that follow each other. A page looks at the rooms that have one piece of the query: as many as a page
-//! may look at, so that it may be short, or empty, and the next page goes on where it stopped.
+//! and each pair of neighbours. A page scans a bounded number of rooms that have the rarest piece of the query, so it can
+//! be short or empty; the next page goes on where it stopped.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use teahouse_core::{RoomCard, RoomId, UserId};
 
 use crate::row::{self, Sql, get, id};
 
-/// How many rooms one page looks at: some milliseconds of work.
-const LOOKED_AT_MAX: u32 = 2000;
+/// How many rooms one page scans: some milliseconds of work.
+const SCANNED_MAX: u32 = 2000;
 /// Up to how many rooms each piece of a query is counted, to find the rarest.
 const COUNTED_MAX: u32 = 100;
 
@@ -24,12 +24,12 @@ pub(crate) fn pieces(name_key: &str, title_key: &str) -> BTreeSet<String> {
     pieces
 }
 
-/// Each two characters that follow each other.
+/// Each pair of neighbouring characters.
 fn pairs(text: &str) -> impl Iterator<Item = String> {
     text.chars().zip(text.chars().skip(1)).map(|(one, next)| String::from_iter([one, next]))
 }
 
-/// Makes a public room findable by its new pieces, and no more by those that it had.
+/// Makes a public room findable by its new pieces, and no longer by the old ones.
 pub(crate) fn replace_pieces(
     conn: &Connection,
     room: RoomId,
@@ -73,11 +73,11 @@ pub(crate) fn browse(
     let query = row::key(query);
     let piece = rarest_piece(conn, &query)?;
     let mut statement = conn.prepare_cached(if piece.is_some() { WITH_PIECE } else { ALL })?;
-    let mut rows = statement.query(params![id(user.0), id(after.0), piece, LOOKED_AT_MAX, query])?;
-    let (mut cards, mut looked_at, mut last) = (Vec::<RoomCard>::new(), 0, after);
+    let mut rows = statement.query(params![id(user.0), id(after.0), piece, SCANNED_MAX, query])?;
+    let (mut cards, mut scanned, mut last) = (Vec::<RoomCard>::new(), 0, after);
     while let Some(row) = rows.next()? {
         last = RoomId(get(row, 0)?);
-        looked_at += 1;
+        scanned += 1;
         if !row.get::<_, bool>(4)? {
             continue;
         }
@@ -87,7 +87,7 @@ pub(crate) fn browse(
         }
         cards.push(RoomCard { id: last, name: row.get(1)?, title: row.get(2)?, members: row.get(3)? });
     }
-    Ok((cards, (looked_at == LOOKED_AT_MAX).then_some(last)))
+    Ok((cards, (scanned == SCANNED_MAX).then_some(last)))
 }
 
 /// The piece of a query that the fewest rooms have; `None` for an empty query.

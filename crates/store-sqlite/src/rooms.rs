@@ -1,4 +1,5 @@
-//! Rooms: creating, renaming, and their members. Finding them is in `room_search`. Joining and leaving are in `membership`.
+//! Rooms: creating, renaming, and their members. Finding them is in `room_search`. Joining and leaving are in
+//! `membership`.
 
 use std::collections::BTreeSet;
 
@@ -90,7 +91,7 @@ pub(crate) fn update(
     Ok(entries::in_group(group, &actor.room, user, now)?)
 }
 
-/// Makes a public room findable; others are never looked for.
+/// Makes a public room findable. Searches do not find other rooms.
 fn set_pieces(group: &Group<'_>, room: &Room, old: &BTreeSet<String>, new: &BTreeSet<String>) -> Sql<()> {
     match room.kind {
         RoomKind::Public => room_search::replace_pieces(group.conn, room.id, old, new),

@@ -56,7 +56,7 @@ pub(crate) fn profile(row: &Row<'_>, first: usize) -> Sql<Profile> {
     })
 }
 
-/// A picture's URL, or nothing for one that an older version took and this one would refuse.
+/// A picture's URL; empty for one that an older version accepted and this one refuses.
 fn avatar(stored: &str) -> &str {
     if is_avatar(stored) { stored } else { "" }
 }

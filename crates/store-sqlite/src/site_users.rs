@@ -95,8 +95,8 @@ fn set_email(group: &mut Group<'_>, user: &User, email: &str) -> Sql<()> {
         .map(|_| ())
 }
 
-/// `wanted`, or `wanted-id`, or that with a small number. A hostile user may have taken all of them, but not one with a
-/// random number.
+/// `wanted`, or `wanted-id`, or that with a small number. If a hostile user has taken all of these, a random
+/// number follows.
 fn free_username(conn: &Connection, wanted: &str, user: UserId) -> Sql<String> {
     let wanted = if wanted.is_empty() { "user" } else { wanted };
     let with_id = format!("{wanted}-{user}");

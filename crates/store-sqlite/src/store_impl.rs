@@ -145,7 +145,7 @@ impl Accounts for SqliteStore {
         let username = username.to_owned();
         let muted = self.change(move |group| accounts::set_muted(group, &username, until)).await?;
         let Some(user) = muted.as_ref().map(|user| user.profile.id) else { return Ok(None) };
-        // The mute is in force already. Its entries are published by several jobs, so that other writes have their turns.
+        // The mute is in force already. Several jobs publish its entries, so that other writes run in between.
         let mut next = Some(RoomId(0));
         while let Some(after) = next {
             next = self.change(move |group| entries::publish_some_of(group, user, after, now)).await?;
@@ -235,7 +235,7 @@ impl Messages for SqliteStore {
     async fn history(&self, room: RoomId, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
         let HistoryQuery { from, limit } = query;
         let (mut messages, mut bytes, mut start) = (Vec::new(), 0, None);
-        // Very many deleted messages are passed in several snapshots, so that other reads have their turns between.
+        // Several snapshots skip very many deleted messages, so that other reads run in between.
         let has_more = loop {
             let left = PageLimit {
                 entries: limit.entries - u32::try_from(messages.len()).unwrap_or(u32::MAX),
@@ -387,7 +387,7 @@ impl Rooms for SqliteStore {
 
     async fn member_ids(&self, room: RoomId) -> Result<Vec<UserId>, StoreError> {
         let (mut members, mut after) = (Vec::new(), Some(UserId(0)));
-        // Those of a crowd are read in several snapshots, so that other reads have their turns between.
+        // Several snapshots read the members of a large room, so that other reads run in between.
         while let Some(from) = after {
             let (some, more) = self.read(move |conn| rooms::member_ids(conn, room, from)).await?;
             members.extend(some);

@@ -1,4 +1,5 @@
-//! Strangers: who is one, how many a user may approach in a day, and the invites of strangers, which wait for an answer.
+//! Strangers: who is a stranger to whom, how many strangers a user may approach in a day, and the invites from strangers,
+//! which wait for an answer.
 //! The rule is in `teahouse_core::permission`; requests in direct rooms are in `direct`.
 
 use std::time::Duration;
@@ -43,13 +44,13 @@ fn has_written(group: &mut Group<'_>, user: UserId, to: UserId) -> Sql<bool> {
 // ── How many in a day ──
 
 /// How long a user has to wait until they may approach another stranger; `None` when they may now. Writes nothing.
-pub(crate) fn must_wait(group: &Group<'_>, user: UserId, now: Timestamp) -> Sql<Option<Duration>> {
+pub(crate) fn wait_to_approach(group: &Group<'_>, user: UserId, now: Timestamp) -> Sql<Option<Duration>> {
     let (since, count) = approaches(group, user, now)?;
     let left = Duration::from_millis(u64::try_from(since + DAY_MS - now.0).unwrap_or(0));
     Ok((count as usize >= group.strangers_per_day).then_some(left))
 }
 
-/// A user approaches a stranger.
+/// Counts that a user approaches a stranger: invites or writes to one.
 pub(crate) fn count_approach(group: &Group<'_>, user: UserId, now: Timestamp) -> Sql<()> {
     let (since, count) = approaches(group, user, now)?;
     group
@@ -75,28 +76,28 @@ fn approaches(group: &Group<'_>, user: UserId, now: Timestamp) -> Sql<(i64, u32)
 
 // ── Invites ──
 
-/// An invite of a stranger.
+/// The state of an invite from a stranger.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Standing {
+pub(crate) enum InviteState {
     /// It waits for an answer.
     Pending,
     /// The user declined it.
     Declined,
 }
 
-/// The invite of a user to a room, if there is one. It counts as long as its inviter is in the room.
-pub(crate) fn standing(conn: &Connection, user: UserId, room: RoomId) -> Sql<Option<Standing>> {
+/// The state of the invite of a user to a room, if there is one. It counts as long as its inviter is in the room.
+pub(crate) fn invite_state(conn: &Connection, user: UserId, room: RoomId) -> Sql<Option<InviteState>> {
     conn.prepare_cached(
         "SELECT declined FROM invites i WHERE i.user = ?1 AND i.room = ?2 AND (i.declined = 1 \
          OR EXISTS (SELECT 1 FROM members m WHERE m.room = i.room AND m.user = i.inviter))",
     )?
     .query_row(params![id(user.0), id(room.0)], |row| {
-        Ok(if row.get(0)? { Standing::Declined } else { Standing::Pending })
+        Ok(if row.get(0)? { InviteState::Declined } else { InviteState::Pending })
     })
     .optional()
 }
 
-/// Adds an invite, or replaces one whose inviter left. Beyond the bounds the oldest ones give way.
+/// Adds an invite, or replaces one whose inviter left. Deletes invites beyond the bounds.
 pub(crate) fn add_invite(conn: &Connection, user: UserId, room: RoomId, inviter: UserId, now: Timestamp) -> Sql<()> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO invites (user, room, inviter, declined, invited_at) VALUES (?1, ?2, ?3, 0, ?4)",

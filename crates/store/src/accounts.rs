@@ -58,7 +58,7 @@ pub trait Accounts: Send + Sync {
         except: Option<TokenKey>,
     ) -> Result<(), StoreError>;
 
-    /// When a login of this user last came from the addresses that this key stands for, if it is remembered.
+    /// When a login of this user last came from the addresses of this key, if the store remembers one.
     async fn login_prefix_seen(&self, user: UserId, prefix: TokenKey) -> Result<Option<Timestamp>, StoreError>;
 
     /// Remembers a login of this user from these addresses. Of each user only the newest

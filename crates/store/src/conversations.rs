@@ -11,8 +11,9 @@ use crate::StoreError;
 #[async_trait]
 pub trait Conversations: Send + Sync {
     /// The direct room of two users, created when there is none: the same room from either side, also when both ask
-    /// at once. A user's list shows it when it has a message or when that user opened it; to open a request that the user
-    /// declined makes it a request again. To create one with a user to whom one is a stranger counts as approaching them.
+    /// at once. A user's list shows it when it has a message or when that user opened it; opening a request that the user
+    /// declined makes it a request again. Creating a room with a user to whom the opener is a stranger counts as
+    /// approaching them.
     /// `requester` is that of
     /// [`teahouse_core::Change::Entry`].
     async fn open_direct(

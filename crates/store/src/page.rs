@@ -2,12 +2,12 @@
 
 use teahouse_core::Message;
 
-/// The most that a page has. However large its first entry is, a page has that one.
+/// The maximum of a page. A page has its first entry even if that is larger.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageLimit {
     /// Messages, members or users.
     pub entries: u32,
-    /// Their bytes, about, as [`Message::size`] and [`teahouse_core::Profile::size`] measure them.
+    /// Their approximate bytes, as [`Message::size`] and [`teahouse_core::Profile::size`] measure them.
     pub bytes: usize,
 }
 

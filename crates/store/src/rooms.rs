@@ -15,16 +15,15 @@ use crate::{PageLimit, StoreError};
 pub trait Rooms: Send + Sync {
     /// The rooms of a user as this user sees them: all public and private ones, and of the direct ones those that the
     /// query selects; a direct room counts only if it has a message or this user opened it, and did not decline it. With
-    /// the invites that wait for the user. One snapshot, a constant
-    /// number of queries.
+    /// the invites that wait for the user. One snapshot, a constant number of queries.
     async fn rooms_of(&self, query: RoomListQuery) -> Result<RoomList, StoreError>;
 
     /// The initial state of a session, from one snapshot: the user, and their rooms as [`Rooms::rooms_of`] returns
     /// them. `None` when there is no such user.
     async fn welcome(&self, query: RoomListQuery) -> Result<Option<(User, RoomList)>, StoreError>;
 
-    /// A page of a user's direct rooms after this position, requests last and newest message first, at most `limit`, and the position of
-    /// the next page if there is one. A constant number of queries.
+    /// A page of a user's direct rooms after this position, requests last and newest message first, at most `limit`,
+    /// and the position of the next page if there is one. A constant number of queries.
     async fn directs(
         &self,
         user: UserId,

@@ -33,7 +33,7 @@ macro_rules! with_all_rules {
         strangers: [
             a_strangers_invite_waits_until_it_is_accepted,
             a_declined_invite_does_not_come_again_but_from_a_friend,
-            who_shares_a_private_room_or_was_written_to_is_no_stranger,
+            a_user_who_shares_a_private_room_or_was_written_to_is_no_stranger,
             a_strangers_direct_room_is_a_request_until_it_is_answered,
             a_declined_request_is_hidden_from_its_addressee_alone,
             requests_come_after_conversations_and_are_counted_apart,

@@ -75,7 +75,7 @@ pub(crate) async fn a_declined_invite_does_not_come_again_but_from_a_friend(fixt
     assert_eq!((friends.pending, friends.entry.members), (false, 3));
 }
 
-pub(crate) async fn who_shares_a_private_room_or_was_written_to_is_no_stranger(fixture: Fixture) {
+pub(crate) async fn a_user_who_shares_a_private_room_or_was_written_to_is_no_stranger(fixture: Fixture) {
     let (amy, eve, bob) = (fixture.new_user().await, fixture.new_user().await, fixture.new_user().await);
     assert!(invite_waits(&fixture, eve, amy).await, "the lobby is shared by all");
     let public = fixture.room(eve, RoomKind::Public, "tea").await;

@@ -1,5 +1,5 @@
-//! What every attack has: who attacks whom, from which address, at what pace, and the counts of what came of it. An
-//! attack runs until it is dropped, and goes on after every refusal and every lost connection.
+//! An attacker: its account, its address, its pace, and the counts of its successes and failures. An attack runs until it
+//! is dropped, and goes on after every refusal and every lost connection.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -73,20 +73,20 @@ impl Counts {
 /// One attacker: an account, or the address.
 #[derive(Clone)]
 pub struct Attack {
-    /// Where everything is.
+    /// The test bed.
     pub bed: Arc<TestBed>,
-    /// The account; for the address, the first hostile account, of which few kinds make use.
+    /// The account. For the address it is the first hostile account, which few kinds use.
     pub user: User,
     /// Which of the hostile accounts it is.
     pub number: usize,
     /// Where its connections come from.
     pub source: IpAddr,
-    /// What came of it.
+    /// Its successes and failures.
     pub counts: Arc<Counts>,
 }
 
 impl Attack {
-    /// A pace of so many a second. What was missed is not made up for.
+    /// A pace of this many a second. Missed ticks are skipped.
     #[must_use]
     pub fn pace(&self, per_second: u32) -> Interval {
         let mut pace = interval(Duration::from_secs(1) / per_second.max(1));

@@ -1,4 +1,5 @@
-//! `teahouse-hostile`: plays every kind of attack against a real server beside honest people, and reports what these felt.
+//! `teahouse-hostile`: plays every kind of attack against a real server beside honest people, and reports how long these
+//! waited.
 #![allow(clippy::unwrap_used, reason = "a test tool that cannot continue fails")]
 
 use std::path::PathBuf;
@@ -60,7 +61,7 @@ struct Arguments {
     /// Messages of 16 KB in a room of the hostile accounts.
     #[arg(long, default_value_t = 500)]
     archive: usize,
-    /// Connections that the hostile address opens at once. The server has places for two thirds of them.
+    /// Connections that the hostile address opens at once. The server has room for two thirds of them.
     #[arg(long, default_value_t = 6000)]
     connections: usize,
     /// The choices of the honest people come from this seed.

@@ -12,9 +12,9 @@ use crate::kinds::Actor;
 use crate::latencies::Action;
 use crate::memory::{Memory, mib};
 
-/// An honest person may wait so many times as long as without the attack.
+/// The goal: an honest person waits at most so many times as long as without the attack.
 pub const RATIO_MAX: f64 = 5.0;
-/// Memory that one account, and that one address may cost.
+/// The goals for the memory that one account and one address cost.
 pub const ACCOUNT_MIB_MAX: f64 = 64.0;
 /// See [`ACCOUNT_MIB_MAX`].
 pub const ADDRESS_MIB_MAX: f64 = 256.0;
@@ -30,7 +30,7 @@ pub struct PhaseReport {
     pub about: &'static str,
     /// Who attacked; nobody in the baseline.
     pub actor: Option<Actor>,
-    /// What came of the attack.
+    /// The successes and failures of the attack.
     pub counted: Counted,
     /// How long honest people waited.
     pub latencies: BTreeMap<Action, Latency>,
@@ -83,7 +83,7 @@ pub struct Report {
     pub baseline: PhaseReport,
     /// The phases with one.
     pub phases: Vec<PhaseReport>,
-    /// What the checker says.
+    /// The checker's verdict.
     pub verdict: Verdict,
 }
 

@@ -1,5 +1,5 @@
-//! One run: the place, the honest people, a phase without an attack, a phase for each kind of attack, and the verdict of
-//! the checker about all of it.
+//! One run: the test bed, the honest people, a phase without an attack, a phase for each kind of attack, and the
+//! verdict of the checker about all of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -27,8 +27,8 @@ pub const DEVICES_PER_USER: usize = 8;
 pub const LINGER: Duration = Duration::from_secs(2);
 /// Honest people whose devices record everything. Their histories are large, so they are few.
 const WITNESSES: usize = 4;
-/// How much nicer the attackers' threads are than the honest people's: these stand for fifty machines, and are to
-/// measure the server and not the attackers' own work.
+/// The nice value of the attackers' threads. The honest people represent fifty machines, and must measure the server
+/// and not the attackers' own work.
 const NICENESS: i32 = 10;
 /// Interval of looking whether a phase has ended, and how long its connections may take to be closed.
 const POLL: Duration = Duration::from_millis(20);
@@ -38,7 +38,7 @@ const DESCRIPTORS_MORE: usize = 64;
 /// Requests of the attackers that the server still performs.
 const SETTLING: Duration = Duration::from_secs(2);
 
-/// Bounds of the checker. A server under attack may notice and report late; who waits how long is measured elsewhere.
+/// Bounds of the checker. A server under attack may report late; the run measures waiting times by itself.
 pub const BOUNDS: Bounds = Bounds {
     devices_per_user: DEVICES_PER_USER,
     linger_us: LINGER.as_micros() as u64,
@@ -105,7 +105,7 @@ impl Plan {
 /// Plays a plan, and calls `progress` after each phase.
 ///
 /// # Panics
-/// The server ended or panicked, or the place could not be prepared.
+/// The server ended or panicked, or the test bed could not be prepared.
 pub async fn run(plan: &Plan, progress: impl Fn(&PhaseReport)) -> Report {
     let data = tempfile::tempdir().unwrap();
     let (server, bed) = prepare(plan, data.path()).await;
@@ -155,7 +155,7 @@ impl Stage {
             .worker_threads(2)
             .thread_name("attackers")
             .on_thread_start(|| {
-                // Without it the attackers are only less nice than wanted.
+                // If this fails, the attackers' threads only keep a higher priority than intended.
                 let _ = rustix::process::nice(NICENESS);
             })
             .enable_all()

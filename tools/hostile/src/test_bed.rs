@@ -1,4 +1,4 @@
-//! The place of a run: a server with its usual limits, rooms in which everybody is, hostile accounts with a large list
+//! The test bed of a run: a server with its usual limits, rooms in which everybody is, hostile accounts with a large list
 //! of rooms, and local accounts for logins. It is prepared by a first process of the server without limits.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -24,14 +24,14 @@ pub const LOBBY: u64 = 1;
 pub const CHARS: usize = 4000;
 /// Members of the private room: as many as may type there, and see each other's read marks.
 const TABLE_MEMBERS: usize = 50;
-/// Requests at once while the place is prepared.
+/// Parallel requests while the test bed is prepared.
 const PREPARING_AT_ONCE: usize = 32;
 
 const FIRST_HONEST: u64 = 1_000;
 const FIRST_HOSTILE: u64 = 2_000;
 const FIRST_FRIEND: u64 = 10_000;
 
-/// Where everything is.
+/// The server, the people and the rooms of a run.
 pub struct TestBed {
     /// The server.
     pub address: SocketAddr,
@@ -76,7 +76,7 @@ fn environment(plan: &Plan) -> Vec<(&'static str, String)> {
         ("TEAHOUSE_AUTH__JWT_SECRET", SITE_SECRET.to_owned()),
         ("TEAHOUSE_AUTH__REGISTRATION", "true".to_owned()),
         ("TEAHOUSE_SERVER__TRUSTED_PROXIES", "192.0.2.1".to_owned()),
-        // Fewer places than the address asks for, so that a run shows who gives way.
+        // Fewer connections than the address opens, so that a run shows which ones give way.
         ("TEAHOUSE_SERVER__CONNECTIONS_MAX", (plan.connections * 2 / 3).max(400).to_string()),
         ("TEAHOUSE_SESSIONS__PER_USER", crate::run::DEVICES_PER_USER.to_string()),
         ("TEAHOUSE_SESSIONS__PRESENCE_LINGER", format!("{}s", crate::run::LINGER.as_secs())),
@@ -93,7 +93,7 @@ const NO_LIMITS: &[(&str, &str)] = &[
     ("TEAHOUSE_LIMITS__REGISTRATIONS_BURST", "100000"),
 ];
 
-/// Prepares the place in a data directory, and starts the server on it.
+/// Prepares the test bed in a data directory, and starts the server on it.
 pub async fn prepare(plan: &Plan, data: &Path) -> (Server, TestBed) {
     let owned = environment(plan);
     let environment: Vec<(&str, &str)> = owned.iter().map(|(key, value)| (*key, value.as_str())).collect();
@@ -130,7 +130,7 @@ fn users(name: &str, first: u64, number: usize) -> Vec<User> {
     (first..).take(number).map(|id| User::new(id, &format!("{name}{id}"))).collect()
 }
 
-/// A local account for each honest person, as the token of a site's user knows no password.
+/// A local account for each honest person, since a site's user has no password here.
 async fn register_accounts(bed: &TestBed) {
     let client = HttpClient::new(bed.address);
     let registering = stream::iter(0..bed.honest.len()).for_each_concurrent(PREPARING_AT_ONCE, |person| {

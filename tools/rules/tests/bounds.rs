@@ -1,5 +1,5 @@
-//! Compares docs/internals/bounds.md with the code: every bound that the code reports is in the table, and the table names
-//! no other.
+//! Compares docs/internals/bounds.md with the code: every bound that the code reports is in the table, and the table
+//! names no other.
 #![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use std::collections::BTreeSet;

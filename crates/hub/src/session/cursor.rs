@@ -327,8 +327,8 @@ impl Cursor {
         }
     }
 
-    /// Gathers the tail's next message for a catch-up. Of a message that changed again only the newest change is sent, and
-    /// the catch-up then goes on up to that one.
+    /// Gathers the tail's next message for a catch-up. Of a message that changed again only the newest change is sent,
+    /// and the catch-up then goes on up to that one.
     fn read_catch_up_tail(
         &mut self,
         until: Version,

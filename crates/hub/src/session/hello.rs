@@ -117,8 +117,8 @@ impl Session {
         self.v1.as_ref().is_some_and(|v1| matches!(v1.phase, Phase::Welcoming { .. }))
     }
 
-    /// Whether too many replies wait, or too many bytes of them, or of requests for their welcome, so that the shard leaves further requests in the socket
-    /// (backpressure).
+    /// Whether too many replies wait, or requests for the welcome, or too many bytes of either. Then the shard leaves
+    /// further requests in the socket (backpressure).
     pub(crate) fn is_saturated(&self, waiting_envelopes_max: usize, waiting_bytes_max: usize) -> bool {
         let (deferred, bytes) = match self.v1.as_ref().map(|v1| &v1.phase) {
             Some(Phase::Welcoming { deferred_requests, deferred_bytes, .. }) => {

@@ -20,8 +20,8 @@ pub(crate) struct NotificationQueue {
 
 impl Session {
     /// Queues a notification after all others, since it may refer to them, and drops the waiting one with the same key.
-    /// Beyond the maximum of envelopes or bytes the session is sent `events_missed` instead, except for its own
-    /// memberships and room entries, whose number is bounded by its rooms. Then it returns how many bytes wait.
+    /// Beyond the maximum of envelopes or bytes the session is sent `events_missed` instead, and this returns how many
+    /// bytes wait. Its own memberships and room entries are queued even then: their number is bounded by its rooms.
     pub(crate) fn notify(
         &mut self,
         key: CoalesceKey,

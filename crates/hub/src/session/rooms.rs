@@ -83,8 +83,8 @@ impl Session {
         }
     }
 
-    /// The session enters a direct room. Nothing of it goes out until the shard has read its entry, which is sent at this
-    /// position. `shown` is whether the client has it already, from the answer to a request.
+    /// The session enters a direct room. Nothing of the room goes out until the shard has read its entry, which is sent
+    /// at this position. `shown`: the client has an entry already, from the answer to a request.
     pub(crate) fn begin_introduction(&mut self, room: RoomId, at: (Version, Seq), shown: bool) {
         if let Some(v1) = &mut self.v1 {
             let by = if shown { EnteredBy::ShownIntroduction } else { EnteredBy::Introduction };
@@ -92,8 +92,8 @@ impl Session {
         }
     }
 
-    /// The entry of a room was read. If the room waited for that, returns the position at which the session is sent it, and
-    /// whether the client has the room already.
+    /// The entry of a room was read. If the room waited for it, returns the position of the entry, and whether the client
+    /// has an entry already.
     pub(crate) fn finish_introduction(&mut self, room: RoomId) -> Option<((Version, Seq), bool)> {
         let v1 = self.v1.as_mut()?;
         let is_it = |entering: &Entering| entering.room == room && entering.by != EnteredBy::Request;

@@ -1,8 +1,8 @@
 //! For which members a room's entry has to be read, since each of them sees the room in their own way.
 //!
-//! Concurrent reads can complete out of order and overwrite newer data, so requests that arrive during a room's
-//! reads wait until those are over. Of rooms that change, those that are small or wait for long go first, and the others
-//! wait for a later tick. It never calls the store and never sends anything.
+//! Concurrent reads can complete out of order and overwrite newer data, so requests that arrive during a room's reads
+//! wait until those are over. Of changed rooms, the small ones and the one that has waited for longest are read first;
+//! the others wait for a later tick. It never calls the store and never sends anything.
 
 use std::collections::BTreeSet;
 
@@ -16,9 +16,9 @@ const MEMBERS_PER_READ: usize = 100;
 /// Which rooms' entries have to be read, and for whom.
 #[derive(Debug, Default)]
 pub(crate) struct EntryReads {
-    /// Rooms that changed for all of their members and are not read yet, and after how many others each did.
+    /// Rooms that changed for all of their members and are not read yet, each with its number in the order of changes.
     changed: HashMap<RoomId, u64>,
-    /// How many rooms ever changed.
+    /// How many changes of rooms there were.
     changes: u64,
     in_flight: HashMap<RoomId, InFlight>,
 }
@@ -37,8 +37,8 @@ impl EntryReads {
         self.changed.entry(room).or_insert(self.changes);
     }
 
-    /// The rooms that changed and are to be read now: the smallest ones, as long as they have no more than so many members,
-    /// and the one that waits longest. A room with a read in flight stays until it is over. Returns also how many other
+    /// Takes the changed rooms that are to be read now: the smallest ones, up to `members_max` members together, and the
+    /// one that has waited for longest. A room with a read in flight waits until the read is over. Also returns how many
     /// rooms have to wait.
     pub(super) fn take_changed(
         &mut self,

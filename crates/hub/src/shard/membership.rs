@@ -121,7 +121,7 @@ impl Shard {
         }
     }
 
-    /// A user declined the request of a direct room. They stay a member, and the other one learns nothing of it.
+    /// A user declined the request of a direct room. They stay a member, and the other member learns nothing of it.
     pub(super) fn hide_from(&mut self, room: RoomId, user: UserId) {
         self.entries.read_again(room, user);
         for index in self.v1_slots_of(user) {
@@ -172,10 +172,10 @@ impl Shard {
         }
     }
 
-    /// A session's request was answered with a room's entry. A room that was held for this answer is released, and a
-    /// direct room that was not listed begins at it. Otherwise the answer is outdated by later changes of the membership. A client that does not hold the
-    /// room would begin it at that entry, so it has to drop the room before it receives the right entry, or learns
-    /// that it is not a member.
+    /// A session's request was answered with a room's entry. A room that was held for this answer is released; a direct
+    /// room that was not listed begins at the entry. Otherwise the answer is outdated by later changes of the
+    /// membership. A client that does not hold the room would begin it at that entry, so it has to drop the room before
+    /// it receives the right entry, or learns that it is not a member.
     pub(super) fn finish_entering(&mut self, index: usize, entered: Entered) {
         let Entered { room, at, direct } = entered;
         let session = &mut self.slots[index].session;

@@ -84,8 +84,8 @@ impl RoomTable {
         true
     }
 
-    /// Drops what was appended before the last bytes, which are three quarters of the bound: so no more than those are
-    /// left, and it is long until this visits all rooms again.
+    /// Drops the changes that were appended first, until three quarters of the bound are left, so that it takes a while
+    /// until this visits all rooms again.
     fn drop_first_appended(&mut self) {
         let before = self.appended.saturating_sub(self.tails_bytes_max as u64 / 4 * 3);
         self.tails_bytes = 0;

@@ -1,6 +1,7 @@
-//! Direct rooms that a session's welcome did not list. A user may have thousands of them, so a session has no cursor there
-//! until something changes. Then it enters the room at the position before the change, and is sent the room's entry
-//! first. Nobody enters or leaves a direct room, so the store need not be asked who is in it.
+//! Direct rooms that a session's welcome did not list. A user may have thousands of them, so a session has no cursor
+//! there until something changes. Then the shard introduces the room: the session enters it at the position before the
+//! change, and is sent the room's entry first. The members of a direct room never change, so no read of the store is
+//! needed for them.
 
 use teahouse_core::{RoomId, Seq, UserId, Version};
 use teahouse_protocol::v1;
@@ -15,7 +16,7 @@ impl Shard {
     /// A direct room changed, and was at `before` until then.
     pub(super) fn introduce_to_pair(&mut self, room: RoomId, pair: [UserId; 2], before: (Version, Seq)) {
         for user in pair {
-            // Nearly always every session is in the room.
+            // Nearly always, every session is in the room already.
             let is_outside = |id| self.slots.index_of(id).is_some_and(|index| self.is_outside(index, room));
             if self.registry.sessions_of(user).any(is_outside) {
                 for index in self.v1_slots_of(user) {
@@ -42,11 +43,11 @@ impl Shard {
         let session = &mut self.slots[index].session;
         session.begin_introduction(room, before, false);
         if let Some(removed) = session.take_pending(CoalesceKey::Membership(room)) {
-            // It must not wait for the entry: the client expects it before the catch-ups of other rooms.
+            // `removed` must not wait for the entry: the client expects it before the catch-ups of other rooms.
             session.reply(removed);
         }
         if session.cancel_resume(room) {
-            // The client holds a room that its welcome did not list.
+            // The client holds an earlier state of the room; it must begin with the entry.
             session.reply(text_frame(&v1::removed(room)));
         }
         let user = session.identity.user;
@@ -62,7 +63,7 @@ impl Shard {
         }
     }
 
-    /// The store has no entry of a room for these users: introductions are called off, unless the entry is read again.
+    /// Ends introductions to users for whom the store has no entry of the room, unless the entry is read again.
     pub(super) fn cancel_introductions(&mut self, room: RoomId, users: &[UserId]) {
         let users = users.iter().filter(|user| !self.entries.is_outdated(room, **user));
         let slots: Vec<usize> = users.flat_map(|user| self.v1_slots_of(*user)).collect();

@@ -92,8 +92,8 @@ schema! {
         /// Other origins whose pages may connect and call the API.
         allowed_origins: Vec<WebOrigin> = "";
         /// Addresses or networks of reverse proxies. Their `X-Forwarded-*` headers are trusted, and their connections
-        /// count for no address. `loopback` means proxies on this machine, and only while `server.listen` is a loopback
-        /// address, so that nobody else can connect; an empty list means none.
+        /// count against no address. `loopback` means proxies on this machine, and only while `server.listen` is a
+        /// loopback address, so that nobody else can connect; an empty list means none.
         trusted_proxies: TrustedProxies = "loopback";
         /// Directory of the database, the secrets and the control socket. The server creates it.
         data: PathBuf = "./teahouse-data";
@@ -102,14 +102,14 @@ schema! {
         /// Maximum duration of a shutdown: sessions are closed gradually and accepted requests finish. Docker kills
         /// after 10 seconds.
         drain_timeout: Duration = "10s", in Duration::ZERO..=HOUR;
-        /// Maximum number of open connections. When there are as many, the oldest idle one gives way to a new one; if none
-        /// is idle, only `/live` and `/ready` are answered. The default leaves 1,000 descriptors for everything else.
+        /// Maximum number of open connections. Beyond it the oldest idle one gives way to a new one; if none is idle, the
+        /// new one gets 503, except for `/live` and `/ready`. The default leaves 1,000 descriptors for everything else.
         connections_max: usize = connections_from_descriptors() => "from the descriptor limit, at most 100000",
             in 1..=10_000_000;
-        /// Maximum number of open connections that are not authenticated; beyond it the oldest idle one of them gives way.
-        /// The default keeps an eighth of the places for those who are.
+        /// Maximum number of open connections that are not authenticated; beyond it the oldest idle one of them gives
+        /// way. The default keeps an eighth of all connections for authenticated ones.
         connections_unauthenticated_max: Option<usize> = "" => "seven eighths of `server.connections_max`";
-        /// The same for one client address (IPv4 address, IPv6 /64). It counts only while three quarters of
+        /// The same for one client address (IPv4 address, IPv6 /64). It applies only while three quarters of
         /// `server.connections_max` are taken, so that a campus behind one address has room.
         connections_per_address_max: Option<usize> = "" => "a quarter of `server.connections_max`";
         /// Maximum number of WebSocket handshakes in progress; more wait.
@@ -141,11 +141,12 @@ schema! {
         /// Number of password hashes computed in parallel (19 MiB each). At most half of the cores, so that a flood of
         /// logins leaves the other half to the chat.
         password_hashes_parallel: usize = (cores() / 2).clamp(1, 2) => "half of the cores, 1 or 2", in 1..=64;
-        /// Maximum number of logins and registrations that wait for a password hash; when they are more, one of the
-        /// address that has most gives way to one of an address that has fewer. At 30 milliseconds each, two at a time,
+        /// Maximum number of logins and registrations that wait for a password hash; beyond it one of the address with
+        /// most gives way to one of an address with fewer. At 30 milliseconds each, two at a time,
         /// the last one waits six seconds.
         passwords_waiting_max: usize = 400, in 1..=100_000;
-        /// The same from one client address. Addresses take turns, so that a lecture hall that logs in delays itself only.
+        /// The same from one client address. Addresses take turns, so that a lecture hall that logs in delays itself
+        /// only.
         passwords_waiting_per_address_max: usize = 200, in 1..=100_000;
         /// Whether visitors can register an account. If not set: yes, unless a site's tokens are accepted.
         registration: Option<bool> = "";
@@ -176,8 +177,8 @@ schema! {
     /// Rate limits (token buckets): per user once the user is known, per client address before that. A burst is the
     /// number allowed at once. A rate or burst of zero lets nothing pass.
     limits: Limits {
-        /// Messages per second that a user sends, over HTTP and WebSocket together. Edits, and changes of the profile or of a
-        /// room's name, count as messages.
+        /// Messages per second that a user sends, over HTTP and WebSocket together. Edits, and changes of the profile
+        /// or of a room's name, count as messages.
         sends_per_second: u32 = 3;
         /// Burst of messages of a user.
         sends_burst: u32 = 5;
@@ -193,8 +194,8 @@ schema! {
         reads_per_second: u32 = 50;
         /// Burst of HTTP reads of a user.
         reads_burst: u32 = 200;
-        /// Strangers whom a user invites or writes to in a day. A stranger is somebody who shares no private room with them
-        /// and has never written to them.
+        /// New strangers whom a user may invite or write to in a day. A stranger shares no private room with the user and
+        /// has never written to them.
         strangers_per_day: usize = limits::STRANGERS_PER_DAY;
         /// Logins per second from one client address. A campus behind one address logs in together after a break.
         logins_per_second: u32 = 50;
@@ -218,12 +219,13 @@ schema! {
     }
     /// Memory for large answers (pages of messages, lists, welcomes), from before they are read until they are written.
     answers: Answers {
-        /// Maximum bytes of the large answers of all users together; requests beyond it are refused as `overloaded`.
+        /// Maximum bytes of the large answers of all users together; further requests are refused as `overloaded`.
         bytes_max: ByteCount = "128MiB", in ByteCount(1 << 20)..=ByteCount(64 << 30);
         /// Maximum bytes of one user's large answers; further requests wait for their turn. A quarter of it is reserved
         /// while an answer is read and encoded, so four are made at a time.
         bytes_per_user: ByteCount = "4MiB", in ByteCount(64 << 10)..=ByteCount(1 << 30);
-        /// Maximum bytes of replies that wait for one WebSocket; beyond them its requests are not read.
+        /// Maximum bytes of replies that wait for one WebSocket; beyond them the server does not read its requests. The
+        /// same bound holds for its notifications; beyond it the session receives `events_missed`.
         bytes_per_session: ByteCount = "512KiB", in ByteCount(4096)..=ByteCount(1 << 30);
     }
     /// Bounds of the store's queues.

@@ -12,22 +12,22 @@ use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Bytes that the first look sees; most requests are shorter.
+/// Bytes of the first peek; most requests are shorter.
 pub(crate) const FIRST_BYTES_MAX: usize = 4096;
-/// No look sees more. The kernel's buffer has room for it; HTTP reads longer heads itself.
+/// Maximum bytes of a peek. The kernel's buffer has room for them; HTTP reads longer heads itself.
 const PEEKED_MAX: usize = 32 * 1024;
 /// Maximum header lines of a request, as in hyper.
 const HEADERS_MAX: usize = 100;
-/// After so many looks the next ones wait for each other, so that a head that arrives byte by byte costs little.
-const EAGER_LOOKS: u32 = 8;
-const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// After so many peeks there is a pause before each one, so that a head that arrives byte by byte costs little.
+const EAGER_PEEKS: u32 = 8;
+const PEEK_PAUSE: Duration = Duration::from_millis(50);
 
 thread_local! {
-    /// For heads that are longer than the first look. Used for one look at a time.
+    /// The buffer for heads that are longer than the first peek. One peek at a time uses it.
     static LONG_HEAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What has arrived of a head.
+/// How much of a head has arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Arrived {
     /// Nothing yet.
@@ -40,8 +40,8 @@ pub(crate) enum Arrived {
     End,
 }
 
-/// Looks at what has arrived. Heads are at most `bytes_max` long.
-pub(crate) fn look(socket: &impl AsFd, bytes_max: usize) -> Arrived {
+/// Peeks at the bytes that have arrived. A head has at most `bytes_max`.
+pub(crate) fn peek(socket: &impl AsFd, bytes_max: usize) -> Arrived {
     let mut buffer = [const { MaybeUninit::<u8>::uninit() }; FIRST_BYTES_MAX];
     let seen = match recv(socket, &mut buffer[..], RecvFlags::PEEK) {
         Ok(((bytes, _), _)) => bytes,
@@ -51,12 +51,12 @@ pub(crate) fn look(socket: &impl AsFd, bytes_max: usize) -> Arrived {
     match seen.len() {
         0 => Arrived::End,
         _ if is_settled(seen) => Arrived::All,
-        FIRST_BYTES_MAX => look_again(socket, bytes_max.min(PEEKED_MAX)),
+        FIRST_BYTES_MAX => peek_long(socket, bytes_max.min(PEEKED_MAX)),
         _ => Arrived::Part,
     }
 }
 
-fn look_again(socket: &impl AsFd, bytes_max: usize) -> Arrived {
+fn peek_long(socket: &impl AsFd, bytes_max: usize) -> Arrived {
     LONG_HEAD.with_borrow_mut(|buffer| {
         buffer.resize(bytes_max, 0);
         match recv(socket, &mut buffer[..], RecvFlags::PEEK) {
@@ -67,7 +67,7 @@ fn look_again(socket: &impl AsFd, bytes_max: usize) -> Arrived {
     })
 }
 
-/// Whether more bytes would not change what HTTP makes of these as a head.
+/// Whether these bytes are a complete head, or can never become one.
 fn is_settled(bytes: &[u8]) -> bool {
     // Most requests have no body. Empty lines before a request are no head.
     if bytes.ends_with(b"\r\n\r\n") && bytes[0].is_ascii_alphabetic() {
@@ -78,14 +78,14 @@ fn is_settled(bytes: &[u8]) -> bool {
 }
 
 /// Waits until more has arrived than `before`.
-pub(crate) async fn arrival(socket: &TcpStream, bytes_max: usize, before: Arrived) -> Arrived {
-    let mut looks = 0;
+pub(crate) async fn wait_for_more(socket: &TcpStream, bytes_max: usize, before: Arrived) -> Arrived {
+    let mut peeks = 0;
     loop {
         let Ok(ready) = socket.ready(Interest::READABLE).await else { return Arrived::End };
         let mut arrived = Arrived::Nothing;
-        // A look that is not the last one reports "would block", so that the next one waits for more bytes.
+        // A peek that finds nothing new reports "would block", so that the next one waits for more bytes.
         let _ = socket.try_io(Interest::READABLE, || {
-            arrived = look(socket, bytes_max);
+            arrived = peek(socket, bytes_max);
             if [Arrived::Nothing, before].contains(&arrived) { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
         if ![Arrived::Nothing, before].contains(&arrived) {
@@ -94,9 +94,9 @@ pub(crate) async fn arrival(socket: &TcpStream, bytes_max: usize, before: Arrive
         if ready.is_read_closed() {
             return Arrived::End;
         }
-        looks += 1;
-        if looks > EAGER_LOOKS {
-            tokio::time::sleep(LOOK_PAUSE).await;
+        peeks += 1;
+        if peeks > EAGER_PEEKS {
+            tokio::time::sleep(PEEK_PAUSE).await;
         }
     }
 }
@@ -128,12 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn looking_takes_nothing_and_sees_long_heads() {
+    fn peeking_takes_nothing_and_sees_long_heads() {
         let (mut client, server) = UnixStream::pair().unwrap();
         server.set_nonblocking(true).unwrap();
         let mut check = |bytes: &str, expect| {
             client.write_all(bytes.as_bytes()).unwrap();
-            assert_eq!(look(&server, 16 * 1024), expect, "after {bytes:.20}");
+            assert_eq!(peek(&server, 16 * 1024), expect, "after {bytes:.20}");
         };
         check("", Arrived::Nothing);
         check("GET / HTTP/1.1\r\n", Arrived::Part);
@@ -142,10 +142,10 @@ mod tests {
         check("\r\n", Arrived::All);
         let (mut client, server) = UnixStream::pair().unwrap();
         client.write_all(&vec![b'G'; 16 * 1024]).unwrap();
-        assert_eq!(look(&server, 16 * 1024), Arrived::All, "HTTP refuses a head of this size");
+        assert_eq!(peek(&server, 16 * 1024), Arrived::All, "HTTP refuses a head of this size");
         drop((client, server));
         let (client, server) = UnixStream::pair().unwrap();
         drop(client);
-        assert_eq!(look(&server, 16 * 1024), Arrived::End);
+        assert_eq!(peek(&server, 16 * 1024), Arrived::End);
     }
 }

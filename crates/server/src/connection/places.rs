@@ -1,5 +1,5 @@
-//! The places of a listener's connections, and the place of each. A connection that must give way is told so and closes
-//! itself; `ledger.rs` decides who must.
+//! Places: a connection needs one to be open, and a listener has a bounded number. A connection that must give way is
+//! notified and closes itself; `ledger.rs` decides which one must.
 
 mod ledger;
 
@@ -48,7 +48,8 @@ impl Places {
         Arc::new(Self { rules, names, bounds, permits, ledger: Mutex::new(Ledger::new(rules)) })
     }
 
-    /// A place for a newcomer of this prefix, or of a proxy. It is idle until it resumes. `None` when there is no place.
+    /// A place for a new connection of this prefix, or of a proxy. It is idle until it is marked busy. `None` when there
+    /// is no place.
     #[must_use]
     pub(crate) fn admit(self: &Arc<Self>, prefix: Option<IpPrefix>) -> Option<Place> {
         let mut state = PlaceState { counted: prefix, ..PlaceState::default() };
@@ -64,11 +65,11 @@ impl Places {
             }
             Admission::Refused(bound) => (None, Some(bound)),
         };
-        // It has sent nothing yet, as far as anybody looked.
+        // As far as the server knows, it has sent nothing yet.
         match (permit, prefix) {
             (Some(permit), Some(_)) => {
                 let held = Held { permit, give_way: Arc::clone(give_way.get_or_init(Arc::default)) };
-                state.ticket = Some(ledger.rest(prefix, false, held));
+                state.ticket = Some(ledger.mark_idle(prefix, false, held));
             }
             (permit, _) => state.permit = permit,
         }
@@ -77,7 +78,7 @@ impl Places {
             self.record(bound, taken);
         }
         let is_admitted = state.permit.is_some() || state.ticket.is_some();
-        is_admitted.then(|| Place { places: Arc::clone(self), home: prefix, give_way, state: Mutex::new(state) })
+        is_admitted.then(|| Place { places: Arc::clone(self), peer: prefix, give_way, state: Mutex::new(state) })
     }
 
     fn record(&self, bound: PlaceBound, taken: usize) {
@@ -101,9 +102,9 @@ impl Places {
 /// The place of a connection, in the extensions of its requests. Dropping it frees the place.
 pub(crate) struct Place {
     places: Arc<Places>,
-    /// The prefix of the peer; none of a proxy, which never gives way.
-    home: Option<IpPrefix>,
-    /// Tells that the connection must give way.
+    /// The prefix of the peer; `None` for a proxy, which never gives way.
+    peer: Option<IpPrefix>,
+    /// Notified when the connection must give way.
     give_way: OnceLock<Arc<Notify>>,
     /// Locked before the ledger, never the other way round.
     state: Mutex<PlaceState>,
@@ -111,10 +112,10 @@ pub(crate) struct Place {
 
 #[derive(Default)]
 struct PlaceState {
-    /// None while the connection is idle, and after it gave its place away or took it elsewhere.
+    /// `None` while the connection is idle, and after it gave its place away or handed the permit to a session.
     permit: Option<OwnedSemaphorePermit>,
     ticket: Option<Ticket>,
-    /// The prefix that the connection counts for now; none while it is authenticated.
+    /// The prefix that the connection counts against now; `None` while it is authenticated.
     counted: Option<IpPrefix>,
     /// Whether the last request that was answered, or the current one, was authenticated.
     authenticated: bool,
@@ -124,8 +125,8 @@ struct PlaceState {
 
 impl Place {
     /// Notes that the connection is idle: from now on it may have to give way.
-    pub(crate) fn rest(&self) {
-        if self.home.is_none() {
+    pub(crate) fn mark_idle(&self) {
+        if self.peer.is_none() {
             return;
         }
         let mut state = self.lock();
@@ -134,15 +135,15 @@ impl Place {
         }
         let Some(permit) = state.permit.take() else { return };
         let held = Held { permit, give_way: Arc::clone(self.give_way()) };
-        state.ticket = Some(self.places.lock().rest(state.counted, state.authenticated, held));
+        state.ticket = Some(self.places.lock().mark_idle(state.counted, state.authenticated, held));
     }
 
-    /// Notes that the connection is not idle any more, and returns whether it still has its place.
+    /// Notes that the connection is no longer idle. Returns whether it still has its place.
     #[must_use]
-    pub(crate) fn resume(&self) -> bool {
+    pub(crate) fn mark_busy(&self) -> bool {
         let mut state = self.lock();
         if let Some(ticket) = state.ticket.take() {
-            match self.places.lock().resume(ticket) {
+            match self.places.lock().mark_busy(ticket) {
                 Some(held) => state.permit = Some(held.permit),
                 None => state.counted = None,
             }
@@ -151,8 +152,8 @@ impl Place {
     }
 
     /// Waits until the connection must give way, and close.
-    pub(crate) async fn must_give_way(&self) {
-        match self.home {
+    pub(crate) async fn wait_to_give_way(&self) {
+        match self.peer {
             Some(_) => self.give_way().notified().await,
             None => std::future::pending().await,
         }
@@ -161,28 +162,28 @@ impl Place {
     /// Begins a request, and returns whether the connection still has its place.
     #[must_use]
     pub(crate) fn begin_request(&self) -> bool {
-        let has_place = self.resume();
+        let has_place = self.mark_busy();
         self.lock().request_authenticated = false;
         has_place
     }
 
-    /// Notes that the current request is authenticated: it counts for no prefix.
+    /// Notes that the current request is authenticated: it counts against no prefix.
     pub(crate) fn authenticate(&self) {
         let mut state = self.lock();
         (state.authenticated, state.request_authenticated) = (true, true);
         if let Some(prefix) = state.counted.take() {
-            self.places.lock().leave(prefix);
+            self.places.lock().uncount(prefix);
         }
     }
 
-    /// Counts the current request for the client that a proxy names, and returns whether that client may go on.
+    /// Counts the current request against the client that a proxy names. Returns whether the client may go on.
     #[must_use]
     pub(crate) fn count_client(&self, client: IpPrefix) -> bool {
         let mut state = self.lock();
-        if self.home.is_some() || state.counted.is_some() {
+        if self.peer.is_some() || state.counted.is_some() {
             return true;
         }
-        // As at the door of a direct client: without this connection.
+        // Without this connection, as for a client without a proxy.
         let taken = self.places.taken().saturating_sub(1);
         let admitted = self.places.lock().admit_client(client, taken);
         if admitted {
@@ -197,14 +198,14 @@ impl Place {
     pub(crate) fn end_request(&self) {
         let mut state = self.lock();
         state.authenticated = state.request_authenticated;
-        let counted = self.home.filter(|_| !state.authenticated);
+        let counted = self.peer.filter(|_| !state.authenticated);
         if state.counted != counted {
             let mut ledger = self.places.lock();
             if let Some(prefix) = state.counted {
-                ledger.leave(prefix);
+                ledger.uncount(prefix);
             }
             if let Some(prefix) = counted {
-                ledger.enter(prefix);
+                ledger.count(prefix);
             }
             state.counted = counted;
         }
@@ -228,10 +229,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _ = self.resume();
+        let _ = self.mark_busy();
         let counted = self.lock().counted.take();
         if let Some(prefix) = counted {
-            self.places.lock().leave(prefix);
+            self.places.lock().uncount(prefix);
         }
     }
 }
@@ -251,18 +252,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_gave_way_is_told_and_its_place_is_taken_once() {
+    async fn a_connection_that_gave_way_is_notified_and_its_place_is_taken_once() {
         let places = places(1);
         let first = places.admit(prefix(1)).unwrap();
-        assert!(first.resume());
+        assert!(first.mark_busy());
         assert!(places.admit(prefix(2)).is_none(), "it is not idle");
-        first.rest();
-        first.rest();
+        first.mark_idle();
+        first.mark_idle();
         let second = places.admit(prefix(2)).unwrap();
-        assert!(second.resume());
-        first.must_give_way().await;
-        assert!(!first.resume() && !first.begin_request());
-        first.rest();
+        assert!(second.mark_busy());
+        first.wait_to_give_way().await;
+        assert!(!first.mark_busy() && !first.begin_request());
+        first.mark_idle();
         assert!(places.admit(prefix(3)).is_none());
         drop(first);
         assert!(places.admit(prefix(3)).is_none(), "the second has the place");
@@ -282,13 +283,13 @@ mod tests {
             assert!(place.begin_request());
             place.authenticate();
             place.end_request();
-            place.rest();
+            place.mark_idle();
         }
         assert!(all[0].begin_request(), "a connection without a token is preferred to give way, and there is none");
         all[0].end_request();
-        all[0].rest();
+        all[0].mark_idle();
         assert!(newcomer());
-        assert_eq!(all.iter().map(|place| place.resume()).collect::<Vec<_>>(), [false, true, true, true]);
+        assert_eq!(all.iter().map(|place| place.mark_busy()).collect::<Vec<_>>(), [false, true, true, true]);
         let permit = all[1].take_permit();
         drop(all);
         assert_eq!(places.permits.available_permits(), 3, "a session keeps its permit");
@@ -302,7 +303,7 @@ mod tests {
         let places = Places::new(rules, names, Bounds::default());
         let all: Vec<_> = (0..4).map(|_| places.admit(None).unwrap()).collect();
         for place in &all {
-            place.rest();
+            place.mark_idle();
         }
         assert!(places.admit(None).is_none());
         let client = prefix(1).unwrap();

@@ -1,5 +1,5 @@
-//! Gives each request of a connection the order of its first byte, holds the turn of the connection's first request,
-//! and tells the connection's place when it is idle.
+//! Gives each request of a connection the order of its first byte, holds the permit of the connection's first request,
+//! and marks the connection's place idle or busy.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::http::StatusCode;
 use teahouse_core::AcceptOrder;
 
-use super::{FirstRequestTurn, Place};
+use super::{FirstRequestPermit, Place};
 
 /// The order of the request whose head a connection is reading.
 pub(crate) struct RequestOrder {
@@ -15,7 +15,7 @@ pub(crate) struct RequestOrder {
     /// The order of the first byte of the current head; 0 while no byte of it has arrived.
     first_byte: AtomicU64,
     /// Held until the first request is answered or, by an upgrade, until the socket is gone.
-    turn: Mutex<Option<FirstRequestTurn>>,
+    permit: Mutex<Option<FirstRequestPermit>>,
     place: Arc<Place>,
     /// A request is being answered.
     in_request: AtomicBool,
@@ -27,7 +27,7 @@ impl RequestOrder {
     pub(crate) fn new(
         next_accept_order: Arc<AtomicU64>,
         first_byte: AcceptOrder,
-        turn: Option<FirstRequestTurn>,
+        permit: Option<FirstRequestPermit>,
         place: Arc<Place>,
     ) -> Self {
         Self {
@@ -35,7 +35,7 @@ impl RequestOrder {
             in_request: AtomicBool::new(false),
             next_accept_order,
             first_byte: AtomicU64::new(first_byte.0),
-            turn: Mutex::new(turn),
+            permit: Mutex::new(permit),
         }
     }
 
@@ -49,7 +49,7 @@ impl RequestOrder {
     /// Notes that no byte is there to read and none waits to be written: between requests the connection is idle.
     pub(super) fn note_silence(&self) {
         if !self.in_request.load(Ordering::Relaxed) {
-            self.place.rest();
+            self.place.mark_idle();
         }
     }
 
@@ -68,12 +68,12 @@ impl RequestOrder {
         self.in_request.store(false, Ordering::Relaxed);
         if status != StatusCode::SWITCHING_PROTOCOLS {
             self.place.end_request();
-            self.release_turn();
+            self.release_permit();
         }
     }
 
     /// Lets another connection begin its first request.
-    pub(crate) fn release_turn(&self) {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
+    pub(crate) fn release_permit(&self) {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }

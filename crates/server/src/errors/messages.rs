@@ -49,8 +49,8 @@ messages! {
         "The body is too large: at most {bytes_max} bytes.",
         "请求体过大：最多 {bytes_max} 字节。";
     too_many_answers() =>
-        "Too many of your requests wait for their answers: read those first.",
-        "您有太多请求正在等待响应：请先读取已有的响应。";
+        "Too many of your requests are waiting: read the responses first.",
+        "你有太多请求正在等待响应：请先读取已有的响应。";
     body_timeout() => "Timed out while reading the body.", "请求体接收超时。";
     missing_field(field: &str) => "The field “{field}” is missing.", "缺少字段“{field}”。";
     wrong_type(field: &str) => "The field “{field}” has the wrong type.", "字段“{field}”的类型不正确。";
@@ -141,8 +141,8 @@ messages! {
 
 messages! {
     too_many_strangers() =>
-        "You have invited or written to as many people as you may get to know in one day.",
-        "你今天邀请或联系的陌生人已达上限。";
+        "You have invited or written to too many new people today: please try again later.",
+        "你今天邀请或联系的陌生人已达上限，请稍后再试。";
     room_or_user_not_found() => "The room or user does not exist.", "该房间或用户不存在。";
     room_name_taken() => "A room with this name already exists.", "该房间名已被使用。";
     too_many_rooms(max: u32) => "You can be in at most {max} rooms.", "最多只能加入 {max} 个房间。";

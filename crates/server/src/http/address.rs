@@ -55,17 +55,16 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
     Some(IpAddr::to_canonical(&address))
 }
 
-/// Addresses of peers that send `X-Forwarded-For` and are no trusted proxies. More than these are not named: a proxy
-/// that is missing in the configuration is among the first.
+/// Maximum peers that are named in the log. A proxy that is missing in the configuration is among the first.
 const NAMED_MAX: usize = 64;
 
-/// Names each such peer in the log, once.
+/// Peers that send `X-Forwarded-For` and are no trusted proxies. The log names each of them once.
 #[derive(Default, Debug)]
 pub(crate) struct UnlistedProxies(Mutex<HashSet<IpPrefix>>);
 
 impl UnlistedProxies {
-    /// Names a peer whose `X-Forwarded-For` is ignored, and returns whether it did.
-    pub(crate) fn name(&self, peer: IpAddr) -> bool {
+    /// Logs a peer whose `X-Forwarded-For` is ignored, unless it was logged before. Returns whether it did.
+    pub(crate) fn log_once(&self, peer: IpAddr) -> bool {
         let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = named.len() < NAMED_MAX && named.insert(IpPrefix::of(peer));
         drop(named);
@@ -114,7 +113,7 @@ mod tests {
     #[test]
     fn a_peer_that_is_no_proxy_is_named_once_and_few_are() {
         let unlisted = UnlistedProxies::default();
-        let named = |last: u8| unlisted.name([192, 0, 2, last].into());
+        let named = |last: u8| unlisted.log_once([192, 0, 2, last].into());
         assert!(named(1) && !named(1));
         let named = (0..=255).filter(|last| named(*last)).count();
         assert_eq!(named, NAMED_MAX - 1);

@@ -32,7 +32,7 @@ impl Caller {
 /// A caller within the rate of reads.
 pub(super) struct Reader(pub(super) Caller);
 
-/// A caller within the rate of reads whose answer may be large, and who has its place among the answers.
+/// A caller within the rate of reads, with the permit for an answer that may be large.
 pub(super) struct PageReader(pub(super) Caller, pub(super) AnswerPermit);
 
 /// A caller within the rate of changes other than messages.
@@ -77,7 +77,7 @@ impl FromRequestParts<Arc<App>> for Actor {
 
 async fn within_rate(limit: UserLimit, parts: &mut Parts, app: &Arc<App>) -> Result<Caller, ApiError> {
     let caller = Caller::from_request_parts(parts, app).await?;
-    app.take_turn(limit, caller.id()).map_err(ApiError::rate_limited)?;
+    app.take_rate_token(limit, caller.id()).map_err(ApiError::rate_limited)?;
     Ok(caller)
 }
 

@@ -58,7 +58,7 @@ impl Context {
         let proxies = app.config.server.trusted_proxies();
         let ClientAddr { address, through_proxy, is_named } = resolve_client_addr(peer, headers, proxies);
         if !through_proxy && headers.contains_key("x-forwarded-for") {
-            app.unlisted_proxies.name(peer);
+            app.unlisted_proxies.log_once(peer);
         }
         let request_id = client_request_id(headers).unwrap_or_else(|| app.request_ids.next());
         let language = preferred_language(headers);
@@ -99,7 +99,7 @@ pub(super) async fn with_context(State(app): State<Arc<App>>, mut request: Reque
 
     let span = context.span();
     let under_api = path == "/api" || path.starts_with("/api/");
-    let response = if PROBES.contains(&path.as_str()) || client_has_place(&context, &request) {
+    let response = if PROBES.contains(&path.as_str()) || count_client(&context, &request) {
         next.run(request).instrument(span).await
     } else {
         ApiError::new(ErrorCode::Overloaded).into_response()
@@ -114,8 +114,9 @@ pub(super) async fn with_context(State(app): State<Arc<App>>, mut request: Reque
     response
 }
 
-/// Whether the client that a proxy named may have one more request that is not authenticated yet.
-fn client_has_place(context: &Context, request: &Request) -> bool {
+/// Counts a request for the client that a proxy named, until the request is authenticated. Returns whether the client
+/// may have one more.
+fn count_client(context: &Context, request: &Request) -> bool {
     let place = request.extensions().get::<Arc<Place>>().filter(|_| context.client_is_named);
     place.is_none_or(|place| place.count_client(IpPrefix::of(context.address)))
 }

@@ -1,6 +1,6 @@
-//! Two cookies: the refresh cookie, which continues a login, and the one by which a browser is known to accounts, which
-//! outlives the login. Browsers send them only to `/api/auth`, hide them from scripts, and never send them from another
-//! site's page.
+//! Two cookies: the refresh cookie, which continues a login, and the browser cookie, which says to which accounts a
+//! browser logged in and outlives the login. Browsers send them only to `/api/auth`, hide them from scripts, and never
+//! send them from another site's page.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) fn refresh_of(headers: &HeaderMap) -> Option<RefreshSecret> {
     value_of(headers, REFRESH).map(RefreshSecret::presented)
 }
 
-/// What the request's browser is known by.
+/// The browser cookie of a request.
 pub(super) fn browser_of(headers: &HeaderMap) -> Option<&str> {
     value_of(headers, BROWSER)
 }
@@ -36,7 +36,7 @@ pub(super) fn keep(secret: &RefreshSecret, config: &Config) -> HeaderValue {
     cookie(REFRESH, secret.expose(), config.auth.refresh_ttl, config)
 }
 
-/// The `Set-Cookie` that stores what a browser is known by.
+/// The `Set-Cookie` that stores the browser cookie.
 pub(super) fn keep_browser(value: &str, config: &Config) -> HeaderValue {
     cookie(BROWSER, value, KNOWN_FOR, config)
 }

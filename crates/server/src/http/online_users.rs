@@ -1,5 +1,5 @@
-//! The classic list of everybody who is online, as a body that reads its next page when the one before is written. With
-//! ten thousand online the whole list has megabytes, and each client that does not read would keep them in memory.
+//! The classic list of the users who are online, as a body that reads its next page when the one before is written. With
+//! ten thousand users online the whole list has megabytes, and each client that does not read would keep them in memory.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub(super) async fn list(
     Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// What is still to be written.
+/// The part of the list that is not written yet.
 struct List {
     app: Arc<App>,
     users: std::vec::IntoIter<UserId>,

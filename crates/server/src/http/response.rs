@@ -45,7 +45,7 @@ impl ApiResponse {
         Self { status: StatusCode::CREATED, ..self }
     }
 
-    /// Keeps the place of a large answer until its body is written.
+    /// Holds the permit of a large answer until its body is written.
     #[must_use]
     pub(crate) fn holding(self, permit: Option<AnswerPermit>) -> Self {
         Self { permit, ..self }

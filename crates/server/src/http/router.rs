@@ -31,7 +31,7 @@ pub(crate) fn router(app: Arc<App>, others: Router<Arc<App>>) -> Router {
     with_layers(routes, app)
 }
 
-/// What is answered when every place is taken: whether the server lives and is ready.
+/// The routes of connections for which there is no place: whether the server lives and is ready.
 pub(crate) fn router_when_full(app: Arc<App>) -> Router {
     let routes = Router::new()
         .route("/live", get(health::live))

@@ -74,7 +74,7 @@ pub(super) async fn handle_request(app: Arc<App>, route: &'static Route, request
     Ok(if matches!(route.output, Output::Created(_)) { response.created() } else { response })
 }
 
-/// Authenticates the caller and counts the call. What counts as a send does so in its use case, for every transport.
+/// Authenticates the caller and counts the call. A use case counts sends itself, for every transport.
 async fn admit(app: &Arc<App>, route: &Route, parts: &mut Parts) -> Result<Caller, ApiError> {
     let caller = Caller::from_request_parts(parts, app).await?;
     let limit = match route.rate {
@@ -82,6 +82,6 @@ async fn admit(app: &Arc<App>, route: &Route, parts: &mut Parts) -> Result<Calle
         RateClass::Envelopes => UserLimit::Envelope,
         RateClass::Sends | RateClass::Unlimited | RateClass::Address | RateClass::Connects => return Ok(caller),
     };
-    app.take_turn(limit, caller.id()).map_err(ApiError::rate_limited)?;
+    app.take_rate_token(limit, caller.id()).map_err(ApiError::rate_limited)?;
     Ok(caller)
 }

@@ -1,5 +1,5 @@
-//! Wrong passwords of an account: whom they slow down. An attempt is never refused for what somebody else tried, so that
-//! no stranger can lock an account; it is delayed, and what waits is bounded for each address.
+//! Wrong passwords of an account, and whose attempts they delay. They never lock an account: an attempt is delayed, and
+//! refused only while too many delayed ones wait.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,8 +14,8 @@ use crate::ip_prefix::IpPrefix;
 
 /// Maximum delay of a password check.
 const DELAY_MAX: Duration = Duration::from_secs(5);
-/// Maximum attempts of one address that are delayed at a time, and of all. Only accounts under attack have delayed
-/// attempts; without a bound an address could guess as fast as it can send.
+/// Maximum attempts that are delayed at a time, of one address and of all. Only accounts under attack have delayed
+/// attempts. Without a bound, an address could guess as fast as it can send.
 const DELAYED_PER_ADDRESS_MAX: usize = 32;
 const DELAYED_MAX: usize = 2048;
 
@@ -37,7 +37,7 @@ impl Account {
     }
 }
 
-/// Who tries a password. Each of an account's guessers has a bucket of its own.
+/// Who tries a password. Each guesser has a bucket for each account.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Guesser {
     /// A browser that logged in to the account before.
@@ -50,7 +50,7 @@ pub(crate) enum Guesser {
     Stranger,
 }
 
-/// The buckets, and what waits.
+/// The buckets, and the delayed attempts.
 #[derive(Debug)]
 pub(super) struct PasswordAttempts {
     buckets: Buckets<(Account, Guesser)>,
@@ -65,17 +65,17 @@ struct Delayed(Mutex<HashMap<IpPrefix, usize>>);
 pub(crate) struct Attempt {
     /// How long to wait first. Drop the attempt only then.
     pub delay: Duration,
-    _waits: Option<Waits>,
+    _delayed: Option<DelayedAttempt>,
 }
 
 /// One of the delayed attempts of an address.
 #[derive(Debug)]
-struct Waits {
+struct DelayedAttempt {
     delayed: Arc<Delayed>,
     prefix: IpPrefix,
 }
 
-impl Drop for Waits {
+impl Drop for DelayedAttempt {
     fn drop(&mut self) {
         let mut delayed = self.delayed.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut count) = delayed.entry(self.prefix) {
@@ -88,16 +88,15 @@ impl Drop for Waits {
 }
 
 impl Delayed {
-    fn begin(self: &Arc<Self>, prefix: IpPrefix) -> Option<Waits> {
+    fn begin(self: &Arc<Self>, prefix: IpPrefix) -> Option<DelayedAttempt> {
         let mut delayed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Each address in the map has at least one, so the map's length bounds nothing less than the sum.
         let all: usize = delayed.values().sum();
         let count = delayed.get(&prefix).copied().unwrap_or(0);
         if count >= DELAYED_PER_ADDRESS_MAX || all >= DELAYED_MAX {
             return None;
         }
         delayed.insert(prefix, count + 1);
-        Some(Waits { delayed: Arc::clone(self), prefix })
+        Some(DelayedAttempt { delayed: Arc::clone(self), prefix })
     }
 }
 
@@ -121,10 +120,10 @@ impl PasswordAttempts {
     ) -> Result<Attempt, RetryAfter> {
         let delay = self.buckets.take_capped((account.clone(), guesser), DELAY_MAX, now)?;
         if delay.is_zero() {
-            return Ok(Attempt { delay, _waits: None });
+            return Ok(Attempt { delay, _delayed: None });
         }
-        let waits = self.delayed.begin(prefix).ok_or(RetryAfter(DELAY_MAX))?;
-        Ok(Attempt { delay, _waits: Some(waits) })
+        let delayed = self.delayed.begin(prefix).ok_or(RetryAfter(DELAY_MAX))?;
+        Ok(Attempt { delay, _delayed: Some(delayed) })
     }
 
     /// Refunds the attempt of a right password.
@@ -161,7 +160,7 @@ mod tests {
         let delays: Vec<_> = (0..100).map(|number| delay(number).as_secs()).collect();
         assert_eq!(delays[..8], [0, 0, 1, 2, 3, 4, 5, 5]);
         assert_eq!(delays[99], 5);
-        // What strangers owe is forgotten as fast as it was at its bound.
+        // However many attempts there were, the bucket owes no more than the maximum delay.
         let later = start + Duration::from_secs(7);
         assert_eq!(attempts.begin(&AMY, Guesser::Stranger, prefix(1), later).unwrap().delay, Duration::ZERO);
     }
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_for_each_address_and_ends_with_its_attempt() {
+    fn delayed_attempts_are_bounded_for_each_address_and_end_with_their_attempt() {
         let (attempts, start) = (attempts(1, 1), clock::monotonic());
         let begin = |number| attempts.begin(&AMY, Guesser::Stranger, prefix(number), start);
         begin(1).unwrap();

@@ -86,17 +86,17 @@ fn an_invalid_or_too_costly_hash_matches_no_password() {
 }
 
 #[tokio::test]
-async fn too_many_waiting_hashes_are_refused_and_turns_return() {
+async fn too_many_waiting_hashes_are_refused_and_permits_return() {
     const WAITING: usize = 5;
     let passwords = passwords(1, WAITING, WAITING);
-    let running = passwords.turns.take(ANYBODY, |_, _| ()).await.unwrap();
+    let running = passwords.permits.acquire(ANYBODY, |_, _| ()).await.unwrap();
     let wait = || Box::pin(passwords.run(ANYBODY, |_| Ok(())));
     let mut waiting: Vec<_> = (0..WAITING).map(|_| wait()).collect();
     for waiter in &mut waiting {
         assert!(poll_once(waiter).await.is_none());
     }
     assert_eq!(passwords.run(ANYBODY, |_| Ok(())).await, Err(PasswordError::Overloaded));
-    // A caller that leaves makes room for another, whether it waited or was just given the turn.
+    // A caller that leaves makes room for another, whether it waited or was just given the permit.
     drop(waiting.remove(2));
     waiting.push(wait());
     assert!(poll_once(&mut waiting[WAITING - 1]).await.is_none());
@@ -106,14 +106,14 @@ async fn too_many_waiting_hashes_are_refused_and_turns_return() {
         assert_eq!(waiter.await, Ok(()));
     }
     assert_eq!(passwords.run(ANYBODY, |_| Ok(())).await, Ok(()));
-    assert_eq!(passwords.turns.look_at_free(<[Memory]>::len), 1);
+    assert_eq!(passwords.permits.look_at_free(<[Memory]>::len), 1);
 }
 
 #[tokio::test]
-async fn a_panic_returns_its_turn_and_the_memory_is_used_again() {
+async fn a_panic_returns_its_permit_and_the_memory_is_used_again() {
     let passwords = passwords(1, 10, 10);
     passwords.hash(ANYBODY, "secret1".to_owned()).await.unwrap();
-    let address = |passwords: &Passwords| passwords.turns.look_at_free(|free| free[0].as_ptr() as usize);
+    let address = |passwords: &Passwords| passwords.permits.look_at_free(|free| free[0].as_ptr() as usize);
     let before = address(&passwords);
     let panicked = passwords.run::<()>(ANYBODY, |_| panic!("a bug")).await;
     assert!(matches!(panicked, Err(PasswordError::Internal(_))));

@@ -60,7 +60,7 @@ pub(super) fn receive(app: &Arc<App>, session: &SessionContext, greeted: bool, t
 fn admit(app: &App, session: &SessionContext, greeted: bool, request: &Request) -> Result<(), ApiError> {
     let is_hello = matches!(request, Request::Hello { .. });
     let is_in_order = is_hello != greeted;
-    // What counts as a send does so in its use case, as over HTTP.
+    // A use case counts sends itself, as over HTTP.
     let is_send = matches!(request, Request::Message { .. } | Request::Edit { .. } | Request::Update { .. });
     if !(is_in_order && is_send) {
         check_rate(app, session)?;

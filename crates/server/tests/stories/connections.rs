@@ -282,7 +282,8 @@ async fn h7_a_hundred_refreshes_do_not_change_the_online_count() {
     observer.wait_for_count(2).await;
     for round in 0..100 {
         match round % 3 {
-            // A close frame as browsers send it, a cut as on a phone, or the new page connects before the old one is gone.
+            // A close frame as browsers send it, a cut as on a phone, or the new page connects before the old one is
+            // gone.
             0 => tab.close(1001).await,
             1 => drop(tab),
             _ => {

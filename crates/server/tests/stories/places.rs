@@ -1,5 +1,5 @@
-//! Places: who waits, who gives way and who is answered when connections are many. Connections come from loopback, so
-//! most stories say that no proxy is trusted.
+//! Places: which connections wait, give way or are answered when there are many. Connections come from loopback, so most
+//! stories trust no proxy.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ const LIVE: &[u8] = b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// A request that waits for its body, so that its connection is not idle.
 const WITHOUT_BODY: &str = "POST /api/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n";
 const NO_PROXY: (&str, &str) = ("TEAHOUSE_SERVER__TRUSTED_PROXIES", "");
-/// Nothing ends by this time in a story, so that only giving way frees a place.
+/// Longer than any story, so that only giving way frees a place.
 const PATIENT: (&str, &str) = ("TEAHOUSE_SERVER__HEADER_TIMEOUT", "1h");
 
 async fn send(server: &Server, bytes: &[u8]) -> RawSocket {

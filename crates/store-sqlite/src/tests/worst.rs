@@ -1,5 +1,5 @@
-//! The most expensive input that is allowed, for every kind of job of the writer and for every read of a page. It must
-//! cost the same however much is stored: nobody can make the one writer work long. Costs are steps of SQLite's virtual
+//! The most expensive input that is allowed, for every kind of job of the writer and for every read of a page. Its cost
+//! must not depend on how much is stored: nobody can make the one writer work long. Costs are steps of SQLite's virtual
 //! machine and statements, which are the same on every machine.
 
 use std::cell::Cell;
@@ -341,7 +341,7 @@ async fn no_job_costs_more_however_much_a_stranger_stored() {
         of_size.extend(cost_of_accounts(&store).await);
         of_size.extend(cost_of_site(&store).await);
         costs.push(of_size);
-        // What is done by several jobs is done to its end.
+        // Work that is split into several jobs is complete.
         assert_eq!(query_number(&directory, "SELECT count(*) FROM reactions WHERE message = 4000000"), 0);
         assert_eq!(query_number(&directory, "SELECT count(*) FROM revoked_tokens WHERE expires_at = 1"), 0);
         let is_friends = |commit: &&Commit| matches!(commit.change, Change::Entry { user: FRIEND, .. });

@@ -55,7 +55,8 @@ impl Times {
         }
         for (user, spans) in &mut certain {
             let goodbyes = goodbyes.remove(user).unwrap_or_default();
-            // A user who reconnects within the linger was online throughout, unless there was a goodbye or the server ended.
+            // A user who reconnects within the linger was online throughout, unless there was a goodbye or the server
+            // ended.
             let is_break = |from: u64, to: u64| {
                 to - from >= bounds.linger_us
                     || goodbyes.iter().any(|span| overlaps(*span, (from, to)))

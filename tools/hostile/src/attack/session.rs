@@ -36,7 +36,7 @@ impl AttackSession {
         }
     }
 
-    /// Connects until the server accepts. The caller sends `hello`, and reads what it wants to.
+    /// Connects until the server accepts. The caller sends `hello` and reads.
     pub async fn open_unread(attack: &Attack, device: &str, small_buffer: bool) -> Self {
         loop {
             if let Some(session) = Self::try_open(attack, device, small_buffer).await {
@@ -106,7 +106,7 @@ impl AttackSession {
         }
     }
 
-    /// Sends a request and reads up to its answer: the data of its ack. Counts what came of it.
+    /// Sends a request and reads up to its answer: the data of its ack. Counts whether it succeeded.
     pub async fn request(&mut self, body: RequestBody) -> Option<Value> {
         let id = self.send(body).await;
         let began = Instant::now();

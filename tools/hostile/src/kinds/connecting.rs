@@ -1,4 +1,4 @@
-//! Attacks by sessions: too many of them, and such that do not read.
+//! Attacks by sessions: too many of them, and sessions that do not read.
 
 use futures_util::future::join_all;
 use teahouse_checker::wire::RequestBody;

@@ -1,4 +1,4 @@
-//! Attacks by reading: large answers that nobody takes, and searches.
+//! Attacks by reading: large answers that the attacker does not read, and searches.
 
 use std::time::Duration;
 

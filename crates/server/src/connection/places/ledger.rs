@@ -1,5 +1,5 @@
-//! Decides which connections of a listener may stay when they are many: whose place a newcomer gets, and who is refused.
-//! Pure: it knows no socket and no clock.
+//! Decides which connections of a listener stay when there are many: which one gives its place to a new connection, and
+//! which one is refused. Pure: it knows no socket and no clock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,11 +12,11 @@ pub(crate) struct PlaceRules {
     pub places: usize,
     /// Connections that are not authenticated, in all.
     pub unauthenticated_max: usize,
-    /// The same of one prefix, which counts while three quarters of all places are taken.
+    /// The same of one prefix. It applies while three quarters of all places are taken.
     pub per_prefix_max: usize,
 }
 
-/// The bound that a newcomer met.
+/// The bound that a new connection reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PlaceBound {
     Places,
@@ -24,18 +24,18 @@ pub(super) enum PlaceBound {
     PerPrefix,
 }
 
-/// What a newcomer gets.
+/// Whether a new connection is admitted.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Admission<P> {
     /// A free place.
     Free,
     /// The place of the oldest idle connection, which must close.
     InPlaceOf(P, PlaceBound),
-    /// None: nobody who could give way is idle.
+    /// No place: no connection that could give way is idle.
     Refused(PlaceBound),
 }
 
-/// An idle connection. Their order is the order in which they give way: first those that are not authenticated, and of
+/// An idle connection. Tickets are ordered as connections give way: those that are not authenticated first, and of
 /// these the one that has been idle for the longest time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Ticket {
@@ -55,8 +55,8 @@ struct PrefixUse {
     idle: BTreeSet<Ticket>,
 }
 
-/// The connections of a listener that count: those that are not authenticated, and those that are idle. `P` is the
-/// permit that an idle connection leaves here.
+/// The connections of a listener that are not authenticated or idle. `P` is the permit that an idle connection leaves
+/// here.
 #[derive(Debug)]
 pub(super) struct Ledger<P> {
     rules: PlaceRules,
@@ -71,18 +71,18 @@ impl<P> Ledger<P> {
         Self { rules, unauthenticated: 0, prefixes: HashMap::new(), idle: BTreeMap::new(), next_number: 0 }
     }
 
-    /// Admits a newcomer while `taken` places are taken. It counts for its prefix; a proxy has none.
+    /// Admits a new connection while `taken` places are taken, and counts it against its prefix; a proxy has none.
     pub(super) fn admit(&mut self, prefix: Option<IpPrefix>, taken: usize) -> Admission<P> {
         let admission = self.find_place(prefix, taken);
         if let (Some(prefix), Admission::Free | Admission::InPlaceOf(..)) = (prefix, &admission) {
-            self.enter(prefix);
+            self.count(prefix);
         }
         admission
     }
 
     fn find_place(&mut self, prefix: Option<IpPrefix>, taken: usize) -> Admission<P> {
         let (oldest, bound) = match prefix {
-            Some(prefix) if self.has_its_share(prefix, taken) => {
+            Some(prefix) if self.has_used_its_share(prefix, taken) => {
                 let idle = self.prefixes.get(&prefix).and_then(|prefix| prefix.idle.first().copied());
                 (idle, PlaceBound::PerPrefix)
             }
@@ -99,28 +99,28 @@ impl<P> Ledger<P> {
         }
     }
 
-    fn has_its_share(&self, prefix: IpPrefix, taken: usize) -> bool {
+    fn has_used_its_share(&self, prefix: IpPrefix, taken: usize) -> bool {
         let is_scarce = taken >= self.rules.places - self.rules.places / 4;
         is_scarce && self.prefixes.get(&prefix).is_some_and(|prefix| prefix.connections >= self.rules.per_prefix_max)
     }
 
-    /// Counts a client of a proxy, unless its prefix has its share.
+    /// Counts a client of a proxy, unless its prefix has used its share.
     pub(super) fn admit_client(&mut self, prefix: IpPrefix, taken: usize) -> bool {
-        let admitted = !self.has_its_share(prefix, taken);
+        let admitted = !self.has_used_its_share(prefix, taken);
         if admitted {
-            self.enter(prefix);
+            self.count(prefix);
         }
         admitted
     }
 
     /// Counts a connection that is not authenticated.
-    pub(super) fn enter(&mut self, prefix: IpPrefix) {
+    pub(super) fn count(&mut self, prefix: IpPrefix) {
         self.unauthenticated += 1;
         self.prefixes.entry(prefix).or_default().connections += 1;
     }
 
-    /// Uncounts it.
-    pub(super) fn leave(&mut self, prefix: IpPrefix) {
+    /// Ends that.
+    pub(super) fn uncount(&mut self, prefix: IpPrefix) {
         self.unauthenticated -= 1;
         if let Some(found) = self.prefixes.get_mut(&prefix) {
             found.connections -= 1;
@@ -131,7 +131,7 @@ impl<P> Ledger<P> {
     }
 
     /// Notes that a connection is idle.
-    pub(super) fn rest(&mut self, counted: Option<IpPrefix>, authenticated: bool, permit: P) -> Ticket {
+    pub(super) fn mark_idle(&mut self, counted: Option<IpPrefix>, authenticated: bool, permit: P) -> Ticket {
         let ticket = Ticket { authenticated, number: self.next_number };
         self.next_number += 1;
         if let Some(prefix) = counted {
@@ -141,8 +141,8 @@ impl<P> Ledger<P> {
         ticket
     }
 
-    /// Notes that it is not idle any more. `None` when it gave its place away; then it is not counted either.
-    pub(super) fn resume(&mut self, ticket: Ticket) -> Option<P> {
+    /// Notes that a connection is no longer idle. `None` when it gave its place away; then it is not counted either.
+    pub(super) fn mark_busy(&mut self, ticket: Ticket) -> Option<P> {
         let Idle { counted, permit } = self.idle.remove(&ticket)?;
         if let Some(prefix) = counted.and_then(|prefix| self.prefixes.get_mut(&prefix)) {
             prefix.idle.remove(&ticket);
@@ -152,9 +152,9 @@ impl<P> Ledger<P> {
 
     fn evict(&mut self, ticket: Ticket) -> Option<P> {
         let counted = self.idle.get(&ticket)?.counted;
-        let permit = self.resume(ticket);
+        let permit = self.mark_busy(ticket);
         if let Some(prefix) = counted {
-            self.leave(prefix);
+            self.uncount(prefix);
         }
         permit
     }
@@ -183,12 +183,12 @@ mod tests {
             assert_eq!(ledger.admit(Some(prefix(number)), usize::from(number - 1)), Admission::Free);
         }
         assert_eq!(ledger.admit(Some(prefix(5)), 4), Admission::Refused(PlaceBound::Unauthenticated));
-        ledger.leave(prefix(1));
-        ledger.rest(None, true, 1);
-        let second = ledger.rest(Some(prefix(2)), false, 2);
-        ledger.rest(Some(prefix(3)), false, 3);
-        assert_eq!(ledger.resume(second), Some(2));
-        ledger.rest(Some(prefix(2)), false, 2);
+        ledger.uncount(prefix(1));
+        ledger.mark_idle(None, true, 1);
+        let second = ledger.mark_idle(Some(prefix(2)), false, 2);
+        ledger.mark_idle(Some(prefix(3)), false, 3);
+        assert_eq!(ledger.mark_busy(second), Some(2));
+        ledger.mark_idle(Some(prefix(2)), false, 2);
         for expect in [3, 2, 1] {
             let admission = ledger.admit(None, 4);
             assert_eq!(admission, Admission::InPlaceOf(expect, PlaceBound::Places));
@@ -205,7 +205,7 @@ mod tests {
         }
         assert_eq!(ledger.admit(Some(prefix(1)), 12), Admission::Refused(PlaceBound::PerPrefix));
         assert!(!ledger.admit_client(prefix(1), 12) && ledger.admit_client(prefix(2), 12));
-        ledger.rest(Some(prefix(1)), false, 7);
+        ledger.mark_idle(Some(prefix(1)), false, 7);
         assert_eq!(ledger.admit(Some(prefix(2)), 13), Admission::Free, "nobody gives way to another's share");
         assert_eq!(ledger.admit(Some(prefix(1)), 14), Admission::InPlaceOf(7, PlaceBound::PerPrefix));
         assert_eq!(ledger.admit(None, 14), Admission::Free, "a proxy has no share");
@@ -216,11 +216,11 @@ mod tests {
     fn those_who_are_not_authenticated_are_bounded_in_all() {
         let mut ledger = ledger(8, 2, 8);
         assert_eq!(ledger.admit(Some(prefix(1)), 0), Admission::Free);
-        ledger.rest(None, true, 9);
+        ledger.mark_idle(None, true, 9);
         assert_eq!(ledger.admit(Some(prefix(2)), 1), Admission::Free);
         assert_eq!(ledger.admit(Some(prefix(3)), 2), Admission::Refused(PlaceBound::Unauthenticated));
         assert_eq!(ledger.admit(None, 2), Admission::Free);
-        ledger.rest(Some(prefix(2)), false, 2);
+        ledger.mark_idle(Some(prefix(2)), false, 2);
         assert_eq!(ledger.admit(Some(prefix(3)), 3), Admission::InPlaceOf(2, PlaceBound::Unauthenticated));
     }
 
@@ -268,7 +268,7 @@ mod tests {
                         prop_assert_eq!(&admission, &expect);
                         if let Admission::InPlaceOf(id, _) = admission {
                             let gone = open.remove(&id).and_then(|one| one.ticket);
-                            prop_assert_eq!(gone.and_then(|ticket| ledger.resume(ticket)), None);
+                            prop_assert_eq!(gone.and_then(|ticket| ledger.mark_busy(ticket)), None);
                         }
                         if !matches!(admission, Admission::Refused(_)) {
                             open.insert(next, Connection { counted: prefix, ticket: None });
@@ -278,23 +278,23 @@ mod tests {
                     (3, Some(id)) => {
                         let one = open.get_mut(&id).unwrap();
                         match one.ticket.take() {
-                            Some(ticket) => prop_assert_eq!(ledger.resume(ticket), Some(id)),
-                            None => one.ticket = Some(ledger.rest(one.counted, one.counted.is_none(), id)),
+                            Some(ticket) => prop_assert_eq!(ledger.mark_busy(ticket), Some(id)),
+                            None => one.ticket = Some(ledger.mark_idle(one.counted, one.counted.is_none(), id)),
                         }
                     }
                     (4, Some(id)) if open[&id].ticket.is_none() => {
                         let one = open.get_mut(&id).unwrap();
                         if let Some(prefix) = one.counted.take() {
-                            ledger.leave(prefix);
+                            ledger.uncount(prefix);
                         }
                     }
                     (5, Some(id)) => {
                         let Connection { counted, ticket } = open.remove(&id).unwrap();
                         if let Some(ticket) = ticket {
-                            prop_assert_eq!(ledger.resume(ticket), Some(id));
+                            prop_assert_eq!(ledger.mark_busy(ticket), Some(id));
                         }
                         if let Some(prefix) = counted {
-                            ledger.leave(prefix);
+                            ledger.uncount(prefix);
                         }
                     }
                     _ => {}

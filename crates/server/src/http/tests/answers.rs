@@ -1,5 +1,5 @@
-//! Large answers: pages are bounded in bytes and go on where they stopped, and an answer keeps its place until it is
-//! written.
+//! Large answers: pages are bounded in bytes and go on where they stopped, and an answer keeps its permit until
+//! it is written.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -135,7 +135,7 @@ async fn lists_of_users_are_bounded_in_bytes() {
 }
 
 #[tokio::test]
-async fn an_answer_keeps_its_place_until_it_is_written() {
+async fn an_answer_keeps_its_permit_until_it_is_written() {
     const REQUESTS: usize = 80;
     let fixture = unlimited(&[]);
     let (amy, bob) = (fixture.join("amy").await, fixture.join("bob").await);

@@ -1,5 +1,5 @@
-//! Wrong passwords: whom they slow down, and for how long. The runtime's clock is paused, so that a delay takes no time
-//! and is measured exactly.
+//! Wrong passwords: whose attempts they delay, and for how long. The runtime's clock is paused, so that a delay takes no
+//! time and is measured exactly.
 
 use axum::body::Body;
 use serde_json::json;
@@ -80,7 +80,7 @@ async fn a_browser_that_logged_in_before_is_not_slowed_by_strangers() {
     let amys = cookies(&login);
     let (login, _) = attempt(&fixture, "192.0.2.8", "", "bob", PASSWORD).await;
     let bobs = cookies(&login);
-    // The browser keeps what it is known by when its user logs out.
+    // The browser keeps its cookie when its user logs out.
     let out = fixture.ask(with_cookie("/api/auth/logout", &amys)).await;
     assert_eq!(out.status, 200);
     assert!(cookies(&out).starts_with("teahouse_refresh=") && !cookies(&out).contains(';'), "{}", cookies(&out));
@@ -90,7 +90,7 @@ async fn a_browser_that_logged_in_before_is_not_slowed_by_strangers() {
     }
     let (answer, waited) = attempt(&fixture, "192.0.2.10", &amys, "amy@example.org", PASSWORD).await;
     assert_eq!((answer.status, waited), (200, Duration::ZERO));
-    // Another user's browser is a stranger, and so is one that changes what its cookie says.
+    // Another user's browser is a stranger, and so is a browser with an altered cookie.
     let last = amys.chars().last().unwrap();
     let forged = format!("{}{}", &amys[..amys.len() - 1], if last == '0' { '1' } else { '0' });
     for stranger in [bobs, forged] {

@@ -26,7 +26,7 @@ pub(crate) struct LogIn<'a> {
     pub password: String,
     /// The client's address.
     pub address: IpAddr,
-    /// What the browser is known by.
+    /// The accounts that the browser is known to.
     pub browser: &'a KnownBrowser,
 }
 
@@ -77,8 +77,8 @@ pub(crate) async fn log_in(app: &Arc<App>, request: LogIn<'_>) -> Result<Login, 
     .await
 }
 
-/// The account that is meant, and who tries to log in to it. All but a known browser count against their address. An
-/// unknown account costs the same reads as a known one.
+/// The account that the name belongs to, and who tries to log in to it. Every client but a known browser counts against
+/// its address. An unknown account costs the same reads as a known one.
 async fn identify(
     app: &App,
     name: &str,

@@ -1,4 +1,4 @@
-//! Lets somebody try a password of an account, after the delay that wrong ones before it cost.
+//! Delays an attempt to log in by the wrong passwords before it.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Changes the profile that others see of a user. It counts as a send, since everybody is sent it.
+//! Changes the profile that others see of a user. It counts as a send, since every session receives it.
 
 use teahouse_core::User;
 use teahouse_store::StoreError;
@@ -31,7 +31,7 @@ pub enum UpdateProfileError {
 /// The profile was not changed.
 pub(crate) async fn update_profile(app: &App, user: &User, update: ProfileUpdate) -> Result<User, UpdateProfileError> {
     let checked = check_profile(&user.profile.username, update);
-    app.take_turn_to_send(user.profile.id, checked.is_ok()).map_err(UpdateProfileError::RateLimited)?;
+    app.take_send_token(user.profile.id, checked.is_ok()).map_err(UpdateProfileError::RateLimited)?;
     let change = checked?;
     app.store.update_profile(user.profile.id, change).await?.ok_or(UpdateProfileError::NotFound)
 }

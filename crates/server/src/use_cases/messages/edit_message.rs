@@ -1,5 +1,5 @@
-//! Edits the user's own message. Every edit counts as a send, also one that changes nothing: it brings as much text to
-//! as many, and costs as much to check. Clients learn of it from the commit.
+//! Edits the user's own message. Every edit counts as a send, also one that changes nothing: it costs as much as a
+//! message, to check and to deliver. Clients learn of it from the commit.
 
 use teahouse_core::limits::CONTENT_CHARS_MAX;
 use teahouse_core::text::{TextError, check_content};
@@ -34,7 +34,7 @@ pub(crate) async fn edit_message(
     content: &str,
 ) -> Result<Version, EditError> {
     let checked = check_content(content, CONTENT_CHARS_MAX);
-    app.take_turn_to_send(actor, checked.is_ok()).map_err(EditError::RateLimited)?;
+    app.take_send_token(actor, checked.is_ok()).map_err(EditError::RateLimited)?;
     let content = checked?.to_owned();
     Ok(app.store.edit_message(Edit { message, actor, content, now: app.now() }).await?)
 }

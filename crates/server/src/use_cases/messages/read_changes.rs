@@ -1,5 +1,5 @@
-//! Reads what changed in a room since a version, page by page: live sessions by `socket::history`, clients over HTTP by
-//! one request after another. Where that would be too much, the first page is a reset.
+//! Reads what changed in a room since a version, page by page: for live sessions by `socket::history`, for clients over
+//! HTTP with one request for each page. If too much changed, the first page is a reset.
 
 use teahouse_core::limits::{CATCH_UP_CHANGES_MAX, PAGE_BYTES_MAX, RESET_MESSAGES};
 use teahouse_core::{MessageId, RoomId, UserId, Version};
@@ -9,7 +9,7 @@ use crate::app::App;
 
 /// What changed.
 pub(crate) struct Changes {
-    /// The first of it.
+    /// The first page.
     pub page: CatchUpPage,
     /// The reader's own reactions to these messages.
     pub own_reactions: Vec<(MessageId, String)>,
@@ -44,7 +44,7 @@ pub(crate) async fn read_changes_page(
     store.catch_up(room, since, CatchUpBounds { limit, changes_max, reset_messages: RESET_MESSAGES }).await
 }
 
-/// The first that changed after `since`.
+/// The first page of changes after `since`.
 ///
 /// # Errors
 /// The room does not exist, or the reader is not a member.

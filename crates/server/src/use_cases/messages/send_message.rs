@@ -100,20 +100,20 @@ pub(crate) fn begin_send(
     let sender = draft.sender;
     let checked = check(app, draft);
     // Every attempt counts (H15 in docs/internals/regressions.md), an invalid one as any other envelope, so that a
-    // mistake does not cost a turn of sending.
+    // mistake does not cost a token of sending.
     if checked.is_err() {
-        app.take_turn(UserLimit::Envelope, sender).map_err(SendError::RateLimited)?;
+        app.take_rate_token(UserLimit::Envelope, sender).map_err(SendError::RateLimited)?;
     }
     let append = checked?;
-    let turn = app.take_turn(UserLimit::Send, sender).map_err(SendError::RateLimited);
+    let taken = app.take_rate_token(UserLimit::Send, sender).map_err(SendError::RateLimited);
     if append.client_id.is_none() {
-        turn.clone()?;
+        taken.clone()?;
     }
     let app = Arc::clone(app);
     Ok(async move {
-        if let Err(rate_limited) = turn {
+        if let Err(rate_limited) = taken {
             // A repeat is answered at any rate of sending. Looking it up counts as a read.
-            app.take_turn(UserLimit::Read, sender).map_err(SendError::RateLimited)?;
+            app.take_rate_token(UserLimit::Read, sender).map_err(SendError::RateLimited)?;
             return app.store.appended(&append).await?.ok_or(rate_limited);
         }
         let stored = app.store.append(append).await.inspect_err(|error| {
@@ -121,9 +121,9 @@ pub(crate) fn begin_send(
                 app.record_too_many_strangers();
             }
         })?;
-        // A repeat costs a read instead of a turn: a client that reconnects and sends its unacknowledged messages again
-        // keeps its turns for new ones.
-        if stored.duplicate && app.take_turn(UserLimit::Read, sender).is_ok() {
+        // A repeat costs a read instead of a send: a client that reconnects and sends its unacknowledged messages again
+        // keeps its tokens for new ones.
+        if stored.duplicate && app.take_rate_token(UserLimit::Read, sender).is_ok() {
             app.limits.refund_user(UserLimit::Send, sender);
         }
         Ok(stored)

@@ -1,4 +1,4 @@
-//! Reads who the users are that are online, page by page.
+//! Reads the profiles of the users who are online, page by page.
 
 use teahouse_core::{Profile, UserId};
 use teahouse_store::StoreError;
@@ -13,8 +13,8 @@ pub(crate) async fn read_online_users(app: &App, users: &[UserId]) -> Result<Vec
     if users.is_empty() {
         return Ok(Vec::new());
     }
-    // With thousands online these are many queries. Running one at a time leaves the store's other readers to everybody
-    // else. The semaphore is never closed.
+    // With thousands online these are many queries. One at a time leaves the store's other readers to other requests.
+    // The semaphore is never closed.
     let _permit = app.online_users_permit.acquire().await;
     app.store.profiles(users).await
 }

@@ -1,4 +1,4 @@
-//! Answers a stranger: accepts or declines an invite to a room, or the request of a direct room.
+//! Accepts or declines a stranger's invite to a room, or the request of a direct room.
 
 use teahouse_core::{RoomEntry, RoomId, SessionId, UserId};
 use teahouse_store::RoomError;
@@ -19,7 +19,7 @@ pub(crate) async fn accept(
     app.store.accept(room, user, app.now(), requester).await
 }
 
-/// Declines it; only the user's own sessions learn of that.
+/// Declines it. Only the user's own sessions learn of that.
 ///
 /// # Errors
 /// There is nothing to decline.

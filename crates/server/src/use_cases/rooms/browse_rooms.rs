@@ -19,7 +19,7 @@ pub enum BrowseError {
     Store(#[from] StoreError),
 }
 
-/// The rooms after `after`, and the one after which the next page begins, if there may be one.
+/// The rooms after `after`, and the room after which the next page begins, if there may be one.
 ///
 /// # Errors
 /// No page was read.

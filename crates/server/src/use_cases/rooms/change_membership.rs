@@ -6,8 +6,8 @@ use teahouse_store::{MembershipChange, MembershipChanged, RoomError};
 
 use crate::app::App;
 
-/// Applies the change and returns the room as the actor sees it afterwards, or saw it last before leaving. `requester` is the
-/// session that receives this entry as its response and enters the room with it.
+/// Applies the change and returns the room as the actor sees it afterwards, or saw it last before leaving. `requester`
+/// is the session that receives this entry as its response and enters the room with it.
 ///
 /// # Errors
 /// Nothing was changed.

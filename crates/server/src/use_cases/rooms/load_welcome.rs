@@ -26,7 +26,7 @@ pub enum LoadWelcomeError {
 }
 
 /// Reads user and rooms from the store: either may have changed since the handshake. Direct rooms that the client `named`
-/// are listed, however many have newer messages.
+/// are always listed.
 ///
 /// # Errors
 /// Nothing was loaded.

@@ -1,4 +1,4 @@
-//! Renames a room or changes its title. It counts as a send, since all members are sent it.
+//! Renames a room or changes its title. It counts as a send, since all members receive it.
 
 use teahouse_core::{RoomEntry, RoomId, UserId};
 use teahouse_store::RoomError;
@@ -34,7 +34,7 @@ pub(crate) async fn update_room(
     title: Option<&str>,
 ) -> Result<RoomEntry, UpdateRoomError> {
     let (name, title) = (name.map(check_name).transpose(), title.map(check_title).transpose());
-    app.take_turn_to_send(actor, name.is_ok() && title.is_ok()).map_err(UpdateRoomError::RateLimited)?;
+    app.take_send_token(actor, name.is_ok() && title.is_ok()).map_err(UpdateRoomError::RateLimited)?;
     let (name, title) = (name?, title?);
     Ok(app.store.update_room(room, actor, name, title, app.now()).await?)
 }

@@ -1,5 +1,5 @@
-//! Strangers: a user with whom one shares no private room and to whom one has never written. Their invites wait, and
-//! their direct rooms are requests, until they are answered.
+//! Strangers: a user is a stranger to another one if they share no private room and the other one has never written to
+//! them. Invites from strangers wait, and their direct rooms are requests, until they are answered.
 
 use serde_json::{Value, json};
 
@@ -139,7 +139,7 @@ async fn new_strangers_are_twenty_a_day_also_after_a_restart() {
     eve.post(&format!("/api/v1/users/{}/direct", users[22].id), json!({})).await.expect_error(429, "rate_limited");
     let private = json!({"receiver_id": users[22].id, "content": "hi"});
     eve.post("/api/messages/send", private).await.expect_error(429, "rate_limited");
-    // Whoever wrote first is no stranger.
+    // The user whom the other one wrote to is no stranger.
     users[22].send_private(eve, "hi").await;
     eve.send_private(&users[22], "hi").await;
 }

@@ -155,7 +155,8 @@ async fn p22_sigterm_gives_each_device_a_retry_time_and_loses_and_repeats_nothin
 async fn h9_a_reader_stalled_for_long_catches_up_in_brackets_and_misses_nothing() {
     const MESSAGES: usize = 2500;
     let metrics = ("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0");
-    // On a busy machine this takes more than a minute, and a device answers no ping while the test reads from another one.
+    // On a busy machine this takes more than a minute, and a device answers no ping while the test reads from another
+    // one.
     let patient = [("TEAHOUSE_SESSIONS__STALL_TIMEOUT", "1h"), ("TEAHOUSE_SESSIONS__PING_INTERVAL", "1h")];
     let (server, [amy, bea, cid]) = server_with(&[metrics, patient[0], patient[1]], ["amy", "bea", "cid"]);
     let (mut hers, mut his) = (amy.device().await, bea.device().await);

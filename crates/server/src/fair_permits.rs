@@ -1,5 +1,5 @@
-//! A few turns that many requesters want. While all are taken, the keys of those who wait take turns, so that a key with
-//! many requests delays no other key.
+//! A few permits that many requests want. While all are held, the keys of the waiting requests take turns, so that a key
+//! with many requests delays no other key.
 
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,75 +8,75 @@ use tokio::sync::oneshot;
 
 use crate::fair_queue::{FairQueue, QueueBound};
 
-/// The turns. Each has a resource, which its holder uses alone.
-pub(crate) struct FairTurns<K: Copy + Hash + Eq, R> {
+/// The permits. Each has a resource, which its holder uses alone.
+pub(crate) struct FairPermits<K: Copy + Hash + Eq, R> {
     state: Mutex<State<K, R>>,
 }
 
 struct State<K: Copy + Hash + Eq, R> {
-    /// The resources of turns that nobody has. None while somebody waits.
+    /// The resources of permits that nobody holds. Empty while a request waits.
     free: Vec<R>,
-    queue: FairQueue<K, oneshot::Sender<Turn<K, R>>>,
+    queue: FairQueue<K, oneshot::Sender<FairPermit<K, R>>>,
 }
 
-/// A turn. Its end lets the next one begin.
-pub(crate) struct Turn<K: Copy + Hash + Eq, R> {
-    turns: Arc<FairTurns<K, R>>,
-    /// None only while the turn is passed on.
+/// A permit. When it is dropped, the next waiting request gets its resource.
+pub(crate) struct FairPermit<K: Copy + Hash + Eq, R> {
+    permits: Arc<FairPermits<K, R>>,
+    /// `None` only while the permit is released.
     pub resource: Option<R>,
 }
 
-impl<K: Copy + Hash + Eq, R> Drop for Turn<K, R> {
+impl<K: Copy + Hash + Eq, R> Drop for FairPermit<K, R> {
     fn drop(&mut self) {
         if let Some(resource) = self.resource.take() {
-            self.turns.pass_on(resource);
+            self.permits.release(resource);
         }
     }
 }
 
-/// No turn: too many wait.
+/// Too many requests wait for a permit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("too many wait for a turn")]
-pub(crate) struct NoTurn;
+#[error("too many requests wait for a permit")]
+pub(crate) struct NoPermit;
 
-/// A place in the queue. Leaving it makes room.
+/// A request in the queue. When it is dropped, it leaves the queue.
 struct Waiting<'a, K: Copy + Hash + Eq, R> {
-    turns: &'a FairTurns<K, R>,
+    permits: &'a FairPermits<K, R>,
     key: K,
-    turn: oneshot::Receiver<Turn<K, R>>,
+    permit: oneshot::Receiver<FairPermit<K, R>>,
 }
 
 impl<K: Copy + Hash + Eq, R> Drop for Waiting<'_, K, R> {
     fn drop(&mut self) {
-        self.turn.close();
-        self.turns.lock().queue.remove(self.key, oneshot::Sender::is_closed);
+        self.permit.close();
+        self.permits.lock().queue.remove(self.key, oneshot::Sender::is_closed);
     }
 }
 
-impl<K: Copy + Hash + Eq, R> FairTurns<K, R> {
-    /// Turns with these resources, and a queue with these bounds.
+impl<K: Copy + Hash + Eq, R> FairPermits<K, R> {
+    /// Permits with these resources, and a queue with these bounds.
     #[must_use]
     pub(crate) fn new(free: Vec<R>, waiting_max: usize, per_key_max: usize) -> Arc<Self> {
         Arc::new(Self { state: Mutex::new(State { free, queue: FairQueue::new(waiting_max, per_key_max) }) })
     }
 
-    /// The next turn of this key. `on_bound` learns of a bound that was reached, and how many waited.
+    /// The next permit for this key. `on_bound` learns of a bound that was reached, and how many requests waited.
     ///
     /// # Errors
-    /// Too many wait, or a key that has clearly fewer waiting took the place in the queue.
-    pub(crate) async fn take(
+    /// Too many requests wait, or the request of a key with clearly fewer of them displaced this one.
+    pub(crate) async fn acquire(
         self: &Arc<Self>,
         key: K,
         on_bound: impl FnOnce(QueueBound, u64),
-    ) -> Result<Turn<K, R>, NoTurn> {
+    ) -> Result<FairPermit<K, R>, NoPermit> {
         let receiver = {
             let mut state = self.lock();
             if let Some(resource) = state.free.pop() {
-                return Ok(Turn { turns: Arc::clone(self), resource: Some(resource) });
+                return Ok(FairPermit { permits: Arc::clone(self), resource: Some(resource) });
             }
             let (sender, receiver) = oneshot::channel();
             let waiting = state.queue.len() as u64;
-            // The sender of a displaced request is dropped, which tells it.
+            // The sender of a displaced request is dropped here, so that its receiver fails.
             match state.queue.push(key, sender) {
                 Ok(None) => {}
                 Ok(Some(_)) => on_bound(QueueBound::All, waiting),
@@ -84,12 +84,12 @@ impl<K: Copy + Hash + Eq, R> FairTurns<K, R> {
             }
             receiver
         };
-        let mut waiting = Waiting { turns: self, key, turn: receiver };
-        (&mut waiting.turn).await.map_err(|_| NoTurn)
+        let mut waiting = Waiting { permits: self, key, permit: receiver };
+        (&mut waiting.permit).await.map_err(|_| NoPermit)
     }
 
-    /// Gives a turn's resource to the next request that still waits.
-    fn pass_on(self: &Arc<Self>, mut resource: R) {
+    /// Gives the resource of a permit to the next request that still waits.
+    fn release(self: &Arc<Self>, mut resource: R) {
         loop {
             let next = {
                 let mut state = self.lock();
@@ -99,7 +99,7 @@ impl<K: Copy + Hash + Eq, R> FairTurns<K, R> {
                 };
                 next
             };
-            match next.send(Turn { turns: Arc::clone(self), resource: Some(resource) }) {
+            match next.send(FairPermit { permits: Arc::clone(self), resource: Some(resource) }) {
                 Ok(()) => return,
                 Err(mut refused) => match refused.resource.take() {
                     Some(back) => resource = back,
@@ -109,7 +109,7 @@ impl<K: Copy + Hash + Eq, R> FairTurns<K, R> {
         }
     }
 
-    /// Looks at the resources of turns that nobody has.
+    /// Looks at the resources of permits that nobody holds.
     #[cfg(test)]
     pub(crate) fn look_at_free<T>(&self, look: impl FnOnce(&[R]) -> T) -> T {
         look(&self.lock().free)
@@ -128,19 +128,19 @@ mod tests {
 
     use super::*;
 
-    type Taking<'a> = Pin<Box<dyn Future<Output = Result<Turn<char, ()>, NoTurn>> + 'a>>;
+    type Taking<'a> = Pin<Box<dyn Future<Output = Result<FairPermit<char, ()>, NoPermit>> + 'a>>;
 
-    fn poll(taking: &mut Taking<'_>) -> Option<Result<Turn<char, ()>, NoTurn>> {
+    fn poll(taking: &mut Taking<'_>) -> Option<Result<FairPermit<char, ()>, NoPermit>> {
         match taking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(turn) => Some(turn),
+            Poll::Ready(permit) => Some(permit),
             Poll::Pending => None,
         }
     }
 
     #[test]
-    fn who_waits_for_many_delays_nobody_else_and_who_gave_up_is_passed_over() {
-        let turns = FairTurns::new(vec![()], usize::MAX, usize::MAX);
-        let take = |key| Box::pin(turns.take(key, |_, _| ())) as Taking<'_>;
+    fn a_key_with_many_requests_delays_no_other_and_abandoned_ones_are_passed_over() {
+        let permits = FairPermits::new(vec![()], usize::MAX, usize::MAX);
+        let take = |key| Box::pin(permits.acquire(key, |_, _| ())) as Taking<'_>;
         let first = poll(&mut take('a')).unwrap().unwrap();
         let mut flood: Vec<_> = (0..100).map(|_| take('a')).collect();
         assert!(flood.iter_mut().all(|one| poll(one).is_none()));
@@ -150,7 +150,7 @@ mod tests {
         drop(first);
         let second = flood.iter_mut().find_map(poll).unwrap().unwrap();
         drop(second);
-        let third = poll(&mut newcomer).expect("the turn after one of the flood").unwrap();
+        let third = poll(&mut newcomer).expect("the permit after one of the flood").unwrap();
         drop(newcomer);
         drop((third, flood));
         assert!(poll(&mut take('c')).is_some(), "nothing is lost");
