@@ -233,8 +233,13 @@ impl<'a> Group<'a> {
     pub(crate) fn finish(self) -> Sql<Vec<Commit>> {
         let mut update =
             self.conn.prepare_cached("UPDATE rooms SET version = ?2, last_seq = ?3, last_time = ?4 WHERE id = ?1")?;
+        let mut move_in_lists =
+            self.conn.prepare_cached("UPDATE members SET listed_at = ?2 WHERE room = ?1 AND listed_at < ?2")?;
         for room in self.changed_rooms.iter().filter_map(|room| self.cache.rooms.get(room)) {
             update.execute(params![id(room.id.0), id(room.version.0), id(room.last_seq.0), room.last_time.0])?;
+            if room.pair.is_some() {
+                move_in_lists.execute(params![id(room.id.0), room.last_time.0])?;
+            }
         }
         Ok(self.commits)
     }

@@ -355,6 +355,8 @@ async fn cost_of_room_lists(store: &SqliteStore) -> Costs {
             after.map(|(request, time)| DirectsPosition { request, time: Timestamp(time), room: RoomId(u64::MAX) });
         store.directs(user, after, PAGE_ENTRIES, Timestamp(0))
     };
+    let middle = DirectsPosition { request: false, time: Timestamp(0), room: RoomId(100_500) };
+    let of_one_time = store.directs(FRIEND, Some(middle), PAGE_ENTRIES, Timestamp(0));
     let named = RoomListQuery { named: (1..=200).map(|number| RoomId(DIRECT + number)).collect(), ..rooms_of(POPULAR) };
     vec![
         ("welcome, with invites", read(store, store.welcome(rooms_of(INVITED))).await),
@@ -367,6 +369,7 @@ async fn cost_of_room_lists(store: &SqliteStore) -> Costs {
         ("directs, the last ones and requests", read(store, page(POPULAR, Some((false, 20)))).await),
         ("directs, requests from the middle", read(store, page(POPULAR, Some((true, 1500)))).await),
         ("directs, without a message", read(store, page(FRIEND, None)).await),
+        ("directs, of one time, from the middle", read(store, of_one_time).await),
         ("directs, none", read(store, page(ASKED, None)).await),
         ("login prefix seen", read(store, store.login_prefix_seen(HOLDER, key(1))).await),
     ]
