@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::{
     Audience, Change, Commit, Profile, Role, RoomId, RoomKind, Seq, Timestamp, UserId, UserRole, Version,
 };
+use teahouse_store::BoundHook;
 
 use crate::row::{self, Sql, id};
 
@@ -88,15 +89,21 @@ pub(crate) struct Group<'a> {
     pub(crate) conn: &'a Connection,
     /// Strangers whom a user may approach in a day.
     pub(crate) strangers_per_day: usize,
+    pub(crate) on_bound: &'a BoundHook,
     cache: &'a mut WriterCache,
     changed_rooms: HashSet<RoomId>,
     commits: Vec<Commit>,
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(conn: &'a Connection, cache: &'a mut WriterCache, strangers_per_day: usize) -> Self {
+    pub(crate) fn new(
+        conn: &'a Connection,
+        cache: &'a mut WriterCache,
+        strangers_per_day: usize,
+        on_bound: &'a BoundHook,
+    ) -> Self {
         cache.keep_bounded();
-        Self { conn, strangers_per_day, cache, changed_rooms: HashSet::new(), commits: Vec::new() }
+        Self { conn, strangers_per_day, on_bound, cache, changed_rooms: HashSet::new(), commits: Vec::new() }
     }
 
     /// A room as it is in this group. All reads of a room's counters in a write go through here.

@@ -1,7 +1,7 @@
 //! Invites of strangers and the texts in entries: what one user can bring to another without being asked stays small.
 
-use teahouse_core::limits::{CONTENT_CHARS_MAX, DIRECTS_LISTED, INVITES_PER_USER_MAX, PREVIEW_CHARS_MAX};
-use teahouse_core::{Change, RoomEntry, RoomId};
+use teahouse_core::limits::*;
+use teahouse_core::{Change, RoomEntry, RoomId, TokenKey};
 
 use super::*;
 
@@ -56,4 +56,63 @@ async fn the_last_message_of_an_entry_is_no_longer_than_a_preview_shows() {
         assert_eq!((&last.content, last.mentions.as_slice()), (&one_more, &[amy][..]));
     };
     [joined, published, listed].iter().for_each(check);
+}
+
+#[tokio::test]
+async fn each_bound_that_is_reached_is_reported_by_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = SqliteOptions { strangers_per_day: 1000, ..options(&directory) };
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let report = Arc::clone(&reported);
+    options.metrics.common.on_bound = BoundHook::new(move |bound, figure| report.lock().unwrap().push((bound, figure)));
+    let (store, _sink, amy) = open_store(options).await;
+    let host = new_user(&store, "host").await;
+    let take_reported = || std::mem::take(&mut *reported.lock().unwrap());
+    let key = |number: u32| TokenKey(u128::from(number).to_be_bytes());
+
+    for number in 0..INVITES_PER_USER_MAX {
+        invite(&store, host, amy, number).await;
+    }
+    for number in 0..LOGINS_PER_USER_MAX {
+        let login = RefreshToken { key: key(number), user: amy, login: key(number), expires_at: Timestamp(1) };
+        store.add_refresh_token(login).await.unwrap();
+    }
+    for number in 0..LOGIN_PREFIXES_PER_USER_MAX {
+        store.remember_login_prefix(amy, key(number), Timestamp(0)).await.unwrap();
+    }
+    store.append(text(amy, &"@amy ".repeat(500))).await.unwrap();
+    assert_eq!(take_reported(), [], "at the bounds, none is exceeded");
+
+    invite(&store, host, amy, INVITES_PER_USER_MAX).await;
+    let login = RefreshToken { key: key(1000), user: amy, login: key(1000), expires_at: Timestamp(1) };
+    store.add_refresh_token(login).await.unwrap();
+    store.remember_login_prefix(amy, key(1000), Timestamp(0)).await.unwrap();
+    let names: String = (0..200).map(|number| format!("@u{number} ")).collect();
+    store.append(text(amy, &names)).await.unwrap();
+    let expected = [
+        ("INVITES_PER_USER_MAX", 100),
+        ("LOGINS_PER_USER_MAX", 100),
+        ("LOGIN_PREFIXES_PER_USER_MAX", 16),
+        ("NAMES_LOOKED_UP_MAX", 100),
+    ];
+    assert_eq!(take_reported(), expected);
+}
+
+#[tokio::test]
+async fn the_oldest_invites_to_a_room_give_way_and_that_is_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = SqliteOptions { strangers_per_day: 1000, ..options(&directory) };
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let report = Arc::clone(&reported);
+    options.metrics.common.on_bound = BoundHook::new(move |bound, figure| report.lock().unwrap().push((bound, figure)));
+    let (store, _sink, host) = open_store(options).await;
+    let room = store.create_room(new_room(host, RoomKind::Private, "tea")).await.unwrap().id;
+    for number in 0..=INVITES_PER_ROOM_MAX {
+        assert_eq!(*reported.lock().unwrap(), [], "invite {number}");
+        let what = Membership::Invite(new_user(&store, &format!("u{number}")).await);
+        let invite = MembershipChange { room, actor: host, what, now: Timestamp(number.into()), requester: None };
+        store.change_membership(invite).await.unwrap();
+    }
+    assert_eq!(*reported.lock().unwrap(), [("INVITES_PER_ROOM_MAX", 500)]);
+    assert_eq!(query_number(&directory, "SELECT count(*) FROM invites"), 500);
 }
