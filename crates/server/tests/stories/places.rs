@@ -225,7 +225,8 @@ async fn the_metrics_are_served_while_idle_connections_fill_their_listener() {
 
 #[tokio::test]
 async fn handshakes_that_wait_for_their_turn_are_reported() {
-    let server = Server::of_site(&[("TEAHOUSE_SERVER__HANDSHAKES_MAX", "1")]);
+    let server =
+        Server::of_site(&[("TEAHOUSE_SERVER__HANDSHAKES_MAX", "1"), ("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")]);
     let address = server.address();
     crate::fixture::wait_until(async || {
         let mut handshakes: JoinSet<_> = (1..=20)
