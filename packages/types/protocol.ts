@@ -812,11 +812,11 @@ export type MessageKind = 'text' | 'system';
 
 /** The direct rooms that a list leaves out. */
 export interface MoreDirects {
-  /** Their number. */
+  /** Their number, counted up to 1,000. */
   rooms: number;
-  /** Their unread messages without those of requests, capped at 999 in all. */
+  /** The unread messages of the 1,000 newest of them without those of requests, capped at 999 in all. */
   unread: number;
-  /** How many of them are requests; absent when none is. */
+  /** How many of them are requests, counted up to 1,000; absent when none is. */
   requests?: number;
 }
 

@@ -40,6 +40,8 @@ pub const ROOMS_PER_USER_MAX: u32 = 500;
 /// Direct rooms that `welcome` lists, those with the newest messages. With the rooms above, the welcome of a user with
 /// any number of conversations stays below a megabyte.
 pub const DIRECTS_LISTED: u32 = 200;
+/// Direct rooms, and requests among them, that `welcome` counts besides those that it lists: a client shows "1,000+".
+pub const MORE_DIRECTS_MAX: u32 = 1000;
 /// Characters of a room's `last_message`, beyond which it is cut: a line of preview in any client.
 pub const PREVIEW_CHARS_MAX: usize = 200;
 /// New strangers whom a user may invite or write to in a day, by default: more than anybody gets to know.

@@ -97,7 +97,7 @@ pub struct RoomEntry {
     pub muted: bool,
     /// In a direct room: the other user, and the seq up to which they have read it.
     pub peer: Option<(Profile, Seq)>,
-    /// The newest message that is not deleted.
+    /// The newest message that is not deleted. A content of more than 200 characters is cut: it has 201.
     pub last_message: Option<Message>,
     /// Up to which seq the others have read it, in small private rooms.
     pub reads: Vec<(UserId, Seq)>,
@@ -119,11 +119,11 @@ pub struct RoomList {
 /// The direct rooms of a user that a list leaves out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MoreDirects {
-    /// Their number.
+    /// Their number, counted up to 1,000.
     pub rooms: u32,
-    /// Their unread messages without those of requests, capped at 999 in all.
+    /// The unread messages of the 1,000 newest of them without those of requests, capped at 999 in all.
     pub unread: u32,
-    /// How many of them are requests.
+    /// How many of them are requests, counted up to 1,000.
     pub requests: u32,
 }
 

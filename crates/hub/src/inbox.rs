@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 
 use bytes::Bytes;
-use teahouse_core::{RoomEntry, RoomId, Seq, SessionId, UserId, Version};
+use teahouse_core::{Message, RoomEntry, RoomId, Seq, SessionId, UserId, Version};
 use tokio::sync::Notify;
 
 use crate::maps::{HashMap, HashSet};
@@ -97,8 +97,10 @@ impl Delivery {
                 if is_shared { 0 } else { [classic, v1].into_iter().flatten().map(Bytes::len).max().unwrap_or(0) }
             }
             Self::Member { entry, .. } => {
-                let last_message = entry.last_message.as_ref().map_or(0, |message| message.content.len());
-                size_of::<RoomEntry>() + entry.title.len() + last_message
+                let last_message = entry.last_message.as_ref().map_or(0, Message::size);
+                let peer = entry.peer.as_ref().map_or(0, |(peer, _)| peer.size());
+                let reads = size_of_val(entry.reads.as_slice());
+                size_of::<RoomEntry>() + entry.title.len() + last_message + peer + reads
             }
             Self::Left { .. }
             | Self::Hidden { .. }

@@ -2,6 +2,7 @@
 //! the tasks that must run to their end, and decides nothing.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +23,7 @@ use crate::crypto::random_bytes;
 use crate::errors::ApiError;
 use crate::http::address::UnlistedProxies;
 use crate::http::body_budget::BodyBudget;
-use crate::limits::{Limits, RetryAfter, UserLimit};
+use crate::limits::{AddressLimit, Limits, RetryAfter, UserLimit};
 use crate::metrics::Rejections;
 use crate::passwords::Passwords;
 use crate::request_ids::RequestIds;
@@ -198,6 +199,17 @@ impl App {
         self.limits.take_for_user(what, user).inspect_err(|_| {
             let (key, rate) = what.rate(&self.config.limits);
             self.bounds.record(key, rate.into());
+        })
+    }
+
+    /// Takes one token of a client address, and reports a refusal.
+    ///
+    /// # Errors
+    /// Too fast; nothing is taken.
+    pub(crate) fn take_address_token(&self, what: AddressLimit, address: IpAddr) -> Result<(), RetryAfter> {
+        self.limits.take_for_address(what, address).inspect_err(|_| {
+            let (key, burst) = what.burst(&self.config.limits);
+            self.bounds.record(key, burst.into());
         })
     }
 

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use teahouse_core::UserId;
+use teahouse_hub::Bounds;
 
 use password_attempts::PasswordAttempts;
 pub(crate) use password_attempts::{Account, Attempt, Guesser};
@@ -58,6 +59,17 @@ pub(crate) enum AddressLimit {
     BadToken,
 }
 
+impl AddressLimit {
+    /// The key of the burst in the configuration, and its value.
+    pub(crate) fn burst(self, config: &config::Limits) -> (&'static str, u32) {
+        match self {
+            Self::Login => ("limits.logins_burst", config.logins_burst),
+            Self::Register => ("limits.registrations_burst", config.registrations_burst),
+            Self::BadToken => ("limits.bad_tokens_burst", config.bad_tokens_burst),
+        }
+    }
+}
+
 /// Too fast: the action passes after this long, not before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("rate limit exceeded; retry after {0:?}")]
@@ -85,19 +97,19 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Limits with the configured rates.
+    /// Limits with the configured rates, which report to `bounds` when they have too many keys.
     #[must_use]
-    pub(crate) fn new(config: &config::Limits) -> Self {
+    pub(crate) fn new(config: &config::Limits, bounds: &Bounds) -> Self {
         const SECOND: Duration = Duration::from_secs(1);
         Self {
-            sends: Buckets::new(config.sends_per_second, SECOND, config.sends_burst),
-            envelopes: Buckets::new(config.envelopes_per_second, SECOND, config.envelopes_burst),
-            connects: Buckets::new(config.connects_per_second, SECOND, config.connects_burst),
-            reads: Buckets::new(config.reads_per_second, SECOND, config.reads_burst),
-            logins: Buckets::new(config.logins_per_second, SECOND, config.logins_burst),
-            registrations: Buckets::new(config.registrations_per_second, SECOND, config.registrations_burst),
-            bad_tokens: Buckets::new(config.bad_tokens_per_second, SECOND, config.bad_tokens_burst),
-            password_attempts: PasswordAttempts::new(config),
+            sends: Buckets::new(config.sends_per_second, SECOND, config.sends_burst, bounds),
+            envelopes: Buckets::new(config.envelopes_per_second, SECOND, config.envelopes_burst, bounds),
+            connects: Buckets::new(config.connects_per_second, SECOND, config.connects_burst, bounds),
+            reads: Buckets::new(config.reads_per_second, SECOND, config.reads_burst, bounds),
+            logins: Buckets::new(config.logins_per_second, SECOND, config.logins_burst, bounds),
+            registrations: Buckets::new(config.registrations_per_second, SECOND, config.registrations_burst, bounds),
+            bad_tokens: Buckets::new(config.bad_tokens_per_second, SECOND, config.bad_tokens_burst, bounds),
+            password_attempts: PasswordAttempts::new(config, bounds),
         }
     }
 
@@ -180,6 +192,7 @@ struct Buckets<K> {
     /// How far ahead the time may be for another token to be taken.
     tolerance: Duration,
     keys_max: usize,
+    bounds: Bounds,
     /// Held for a look-up, or for one sweep when the map is full.
     buckets: Mutex<BucketMap<K>>,
 }
@@ -194,11 +207,11 @@ struct BucketMap<K> {
 }
 
 impl<K: Hash + Eq> Buckets<K> {
-    fn new(rate: u32, per: Duration, burst: u32) -> Self {
+    fn new(rate: u32, per: Duration, burst: u32, bounds: &Bounds) -> Self {
         let period = if burst == 0 { None } else { per.checked_div(rate) };
         let tolerance = period.unwrap_or_default().saturating_mul(burst.saturating_sub(1));
         let buckets = BucketMap { full_at: HashMap::new(), overflow: None, next_sweep: None };
-        Self { period, tolerance, keys_max: KEYS_MAX, buckets: Mutex::new(buckets) }
+        Self { period, tolerance, keys_max: KEYS_MAX, bounds: bounds.clone(), buckets: Mutex::new(buckets) }
     }
 
     fn take(&self, key: K, now: Instant) -> Result<(), RetryAfter> {
@@ -232,7 +245,10 @@ impl<K: Hash + Eq> Buckets<K> {
         let full_at = match buckets.full_at.get(&key).copied() {
             Some(full_at) => full_at.max(now),
             None if buckets.full_at.len() < self.keys_max => now,
-            None => buckets.overflow.unwrap_or(now).max(now),
+            None => {
+                self.bounds.record("KEYS_MAX", self.keys_max as u64);
+                buckets.overflow.unwrap_or(now).max(now)
+            }
         };
         let ahead = (full_at - now).saturating_sub(self.tolerance);
         let delay = decide(ahead)?;
@@ -275,7 +291,7 @@ mod tests {
     fn a_burst_passes_then_the_rate_holds() {
         let start = clock::monotonic();
         // Three a second, five at once: the defaults of docs/protocol.md.
-        let buckets = Buckets::new(3, Duration::from_secs(1), 5);
+        let buckets = Buckets::new(3, Duration::from_secs(1), 5, &Bounds::default());
         let taken = |after| buckets.take(UserId(7), start + MS(after)).is_ok();
         for (after, expect) in [
             (0, true),
@@ -305,7 +321,7 @@ mod tests {
     #[test]
     fn a_refusal_says_when_to_retry_and_costs_nothing() {
         let start = clock::monotonic();
-        let buckets = Buckets::new(1, Duration::from_secs(1), 1);
+        let buckets = Buckets::new(1, Duration::from_secs(1), 1, &Bounds::default());
         buckets.take((), start).unwrap();
         for _ in 0..10 {
             assert_eq!(buckets.take((), start + MS(400)), Err(RetryAfter(MS(600))));
@@ -318,7 +334,7 @@ mod tests {
     #[test]
     fn a_rate_or_burst_of_zero_lets_nothing_pass() {
         for (rate, burst) in [(0, 5), (5, 0), (0, 0)] {
-            let buckets = Buckets::new(rate, Duration::from_secs(1), burst);
+            let buckets = Buckets::new(rate, Duration::from_secs(1), burst, &Bounds::default());
             assert!(buckets.take((), clock::monotonic()).is_err(), "{rate} {burst}");
         }
     }
@@ -326,14 +342,15 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_new_keys_share_a_bucket_at_the_maximum() {
         let start = clock::monotonic();
-        let mut buckets = Buckets::new(1, Duration::from_secs(1), 1);
+        let mut buckets = Buckets::new(1, Duration::from_secs(1), 1, &Bounds::default());
         buckets.keys_max = 10;
         for key in 0..10 {
             buckets.take(key, start).unwrap();
         }
+        assert_eq!(buckets.bounds.times("KEYS_MAX"), 0);
         assert!(buckets.take(10, start).is_ok(), "the first key beyond the maximum takes from the overflow bucket");
         assert!(buckets.take(11, start).is_err(), "the second key finds it empty");
-        assert_eq!(buckets.lock().full_at.len(), 10);
+        assert_eq!((buckets.lock().full_at.len(), buckets.bounds.times("KEYS_MAX")), (10, 2));
         // A second later all buckets are full again, and therefore dropped.
         assert!(buckets.take(12, start + MS(1000)).is_ok() && buckets.take(13, start + MS(1000)).is_ok());
         assert_eq!(buckets.lock().full_at.len(), 2);

@@ -163,7 +163,7 @@ impl Server {
             live: Arc::new(prepared.handle()),
             tokens,
             passwords: Passwords::new(&config.auth, bounds.clone()),
-            limits: Limits::new(&config.limits),
+            limits: Limits::new(&config.limits, &bounds),
             bounds,
             clock: Arc::clone(&clock),
             config,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 use teahouse_hub::Bounds;
-use teahouse_store::{CommitSink, OverloadHook, OverloadReason, Store};
+use teahouse_store::{BoundHook, CommitSink, Store};
 pub(crate) use teahouse_store_sqlite::Backups;
 use teahouse_store_sqlite::{OpenError, SqliteMetrics, SqliteOptions, SqliteStore};
 
@@ -20,7 +20,7 @@ pub(crate) struct Storage {
 }
 
 impl Storage {
-    /// Opens the store of this configuration, which reports its full queues to `bounds`. Blocks.
+    /// Opens the store of this configuration, which reports its bounds that are reached to `bounds`. Blocks.
     ///
     /// # Errors
     /// See [`OpenError`]; each one is a sentence for the operator.
@@ -32,13 +32,7 @@ impl Storage {
             strangers_per_day: config.limits.strangers_per_day,
             ..SqliteOptions::new(&config.server.data)
         };
-        let (writes_max, reads_max) = (config.store.queue_max as u64, config.store.reads_max as u64);
-        options.metrics.common.on_overload = OverloadHook::new(move |reason| match reason {
-            OverloadReason::WriteQueue => bounds.record("store.queue_max", writes_max),
-            OverloadReason::ReadQueue => bounds.record("store.reads_max", reads_max),
-            // The log and `/ready` name the disk.
-            OverloadReason::Disk => {}
-        });
+        options.metrics.common.on_bound = BoundHook::new(move |bound, figure| bounds.record(bound, figure));
         let metrics = options.metrics.clone();
         let store = SqliteStore::open(options, sink)?;
         let backups = Some(store.backups());

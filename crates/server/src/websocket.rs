@@ -60,13 +60,22 @@ impl Handshakes {
         self.attaching.wait().await;
     }
 
+    /// The permit of one handshake, which waits for it while too many are in progress.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        self.app.bounds.record("server.handshakes_max", self.app.config.server.handshakes_max as u64);
+        Arc::clone(&self.permits).acquire_owned().await
+    }
+
     /// Waits for a permit, then runs all checks in order.
     ///
     /// # Errors
     /// The handshake is refused, or the request is not a handshake.
     async fn check(&self, context: &Context, head: &Parts) -> Result<AcceptedHandshake, ApiError> {
-        let handshake_permit = Arc::clone(&self.permits).acquire_owned().await;
         let app = &self.app;
+        let handshake_permit = self.permit().await;
         origin::check(app, context, &head.headers)?;
         let parameters = HandshakeParameters::read(&head.headers, &head.uri);
         let key = match wants_upgrade(&head.headers) {

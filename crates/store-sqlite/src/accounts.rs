@@ -121,13 +121,16 @@ pub(crate) fn remember_login_prefix(group: &mut Group<'_>, user: UserId, prefix:
             "INSERT OR REPLACE INTO login_prefixes (user, prefix, seen_at) SELECT id, ?2, ?3 FROM users WHERE id = ?1",
         )?
         .execute(params![id(user.0), prefix.0, now.0])?;
-    group
+    let forgotten = group
         .conn
         .prepare_cached(
             "DELETE FROM login_prefixes WHERE user = ?1 AND prefix IN (SELECT prefix FROM login_prefixes \
              WHERE user = ?1 ORDER BY seen_at DESC, prefix LIMIT -1 OFFSET ?2)",
         )?
         .execute(params![id(user.0), LOGIN_PREFIXES_PER_USER_MAX])?;
+    if forgotten > 0 {
+        group.on_bound.record("LOGIN_PREFIXES_PER_USER_MAX", LOGIN_PREFIXES_PER_USER_MAX.into());
+    }
     Ok(())
 }
 

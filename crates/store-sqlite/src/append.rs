@@ -74,7 +74,7 @@ pub(crate) fn append(group: &mut Group<'_>, prepared: &Prepared) -> Result<Appen
         last_time: room.last_time.max(append.now),
         ..room
     };
-    let mentions = prepared.names.find(group.conn, room.id)?;
+    let mentions = prepared.names.find(group, room.id)?;
     // The entries show the room before its first message.
     let unlisted = if room.last_seq == Seq(0) { direct::unlisted(group, &room, append.now)? } else { Vec::new() };
     let Some(message_id) = insert(group, prepared, &next, &mentions)? else {

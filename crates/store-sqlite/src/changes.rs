@@ -50,7 +50,7 @@ pub(crate) fn edit(group: &mut Group<'_>, prepared: &PreparedEdit) -> Changed {
     if message.content == edit.content {
         return Ok(message.version);
     }
-    let mentions = prepared.names.find(group.conn, message.room)?;
+    let mentions = prepared.names.find(group, message.room)?;
     let edited_at = edit.now.max(message.sent_at);
     let version = actor.room.version.next();
     group

@@ -46,10 +46,10 @@ pub(crate) fn open(
         set_answer(group, room.id, user, Answer::Pending)?;
         return Ok(entries::publish(group, &room, user, now, requester)?);
     }
-    if room.last_seq > Seq(0) || is_opened(group, &room, user)? {
+    if room.last_seq > Seq(0) || is_listed(group, &room, user)? {
         return Ok(entries::in_group(group, &room, user, now)?);
     }
-    set_opened(group, &room, user)?;
+    set_listed(group, &room, user)?;
     Ok(entries::publish(group, &room, user, now, requester)?)
 }
 
@@ -73,11 +73,10 @@ pub(crate) fn create(group: &mut Group<'_>, a: UserId, b: UserId, now: Timestamp
         .prepare_cached("INSERT INTO rooms (kind, user_low, user_high, created_at) VALUES ('direct', ?1, ?2, ?3)")?
         .execute(params![id(low.0), id(high.0), now.0])?;
     let room = RoomId(row::number(group.conn.last_insert_rowid()));
-    group.conn.prepare_cached("INSERT INTO members (room, user) VALUES (?1, ?2), (?1, ?3)")?.execute(params![
-        id(room.0),
-        id(low.0),
-        id(high.0)
-    ])?;
+    group
+        .conn
+        .prepare_cached("INSERT INTO members (room, user, direct) VALUES (?1, ?2, 1), (?1, ?3, 1)")?
+        .execute(params![id(room.0), id(low.0), id(high.0)])?;
     group.room(room)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
@@ -86,7 +85,7 @@ pub(crate) fn create(group: &mut Group<'_>, a: UserId, b: UserId, now: Timestamp
 pub(crate) fn unlisted(group: &Group<'_>, room: &Room, now: Timestamp) -> Sql<Vec<(UserId, RoomEntry)>> {
     let mut unlisted = Vec::new();
     for user in room.pair.into_iter().flat_map(|(low, high)| [low, high]) {
-        if !is_opened(group, room, user)? {
+        if !is_listed(group, room, user)? {
             unlisted.push((user, entries::in_group(group, room, user, now)?));
         }
     }
@@ -101,7 +100,7 @@ pub(crate) fn list(group: &mut Group<'_>, room: &Room, unlisted: Vec<(UserId, Ro
             set_answer(group, room.id, user, Answer::Pending)?;
             entry.request = true;
         }
-        set_opened(group, room, user)?;
+        set_listed(group, room, user)?;
         group.publish(room, Change::Entry { user, entry: Box::new(entry), requester: None })?;
     }
     Ok(())
@@ -206,17 +205,20 @@ pub(crate) fn decline(group: &mut Group<'_>, room: &Room, user: UserId) -> Sql<b
     }
 }
 
-fn is_opened(group: &Group<'_>, room: &Room, user: UserId) -> Sql<bool> {
+fn is_listed(group: &Group<'_>, room: &Room, user: UserId) -> Sql<bool> {
     group
         .conn
-        .prepare_cached("SELECT 1 FROM members WHERE room = ?1 AND user = ?2 AND opened = 1")?
+        .prepare_cached("SELECT 1 FROM members WHERE room = ?1 AND user = ?2 AND listed_at IS NOT NULL")?
         .exists(params![id(room.id.0), id(user.0)])
 }
 
-fn set_opened(group: &Group<'_>, room: &Room, user: UserId) -> Sql<()> {
+fn set_listed(group: &Group<'_>, room: &Room, user: UserId) -> Sql<()> {
     group
         .conn
-        .prepare_cached("UPDATE members SET opened = 1 WHERE room = ?1 AND user = ?2")?
+        .prepare_cached(
+            "UPDATE members SET listed_at = (SELECT max(last_time, created_at) FROM rooms WHERE id = ?1) \
+             WHERE room = ?1 AND user = ?2 AND listed_at IS NULL",
+        )?
         .execute(params![id(room.id.0), id(user.0)])
         .map(|_| ())
 }
@@ -246,7 +248,7 @@ pub(crate) fn some_conversations(
              (SELECT m.id FROM messages m WHERE m.room = r.id AND m.seq > r.last_seq - 2 * ?2 AND m.state = 0
                  ORDER BY m.seq DESC LIMIT 1)
          LEFT JOIN messages newest ON newest.room = r.id AND newest.seq = r.last_seq
-         WHERE mine.user = ?1 AND mine.room > ?3 AND mine.room <= ?4 AND (r.last_seq > 0 OR mine.opened = 1)",
+         WHERE mine.user = ?1 AND mine.room > ?3 AND mine.room <= ?4 AND mine.listed_at IS NOT NULL",
         )?
         .query_map(params![id(user.0), UNREAD_MAX, id(after.0), through], |row| {
             let last_message = match (row.get::<_, Option<String>>(6)?, row.get::<_, Option<i64>>(7)?) {

@@ -146,7 +146,7 @@ pub(crate) fn publish_some_of(
         group.conn,
         select_entries!(
             "mine.user = ?3 AND mine.room > ?4 AND mine.room <= ?5 \
-             AND mine.answer <> 'declined' AND (r.kind <> 'direct' OR r.last_seq > 0 OR mine.opened = 1) ORDER BY mine.room"
+             AND mine.answer <> 'declined' AND (mine.direct = 0 OR mine.listed_at IS NOT NULL) ORDER BY mine.room"
         ),
         params![now.0, UNREAD_MAX, id(user.0), id(after.0), through],
     )?;

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use teahouse_core::{
     Audience, Change, Commit, Profile, Role, RoomId, RoomKind, Seq, Timestamp, UserId, UserRole, Version,
 };
+use teahouse_store::BoundHook;
 
 use crate::row::{self, Sql, id};
 
@@ -88,15 +89,21 @@ pub(crate) struct Group<'a> {
     pub(crate) conn: &'a Connection,
     /// Strangers whom a user may approach in a day.
     pub(crate) strangers_per_day: usize,
+    pub(crate) on_bound: &'a BoundHook,
     cache: &'a mut WriterCache,
     changed_rooms: HashSet<RoomId>,
     commits: Vec<Commit>,
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(conn: &'a Connection, cache: &'a mut WriterCache, strangers_per_day: usize) -> Self {
+    pub(crate) fn new(
+        conn: &'a Connection,
+        cache: &'a mut WriterCache,
+        strangers_per_day: usize,
+        on_bound: &'a BoundHook,
+    ) -> Self {
         cache.keep_bounded();
-        Self { conn, strangers_per_day, cache, changed_rooms: HashSet::new(), commits: Vec::new() }
+        Self { conn, strangers_per_day, on_bound, cache, changed_rooms: HashSet::new(), commits: Vec::new() }
     }
 
     /// A room as it is in this group. All reads of a room's counters in a write go through here.
@@ -233,8 +240,13 @@ impl<'a> Group<'a> {
     pub(crate) fn finish(self) -> Sql<Vec<Commit>> {
         let mut update =
             self.conn.prepare_cached("UPDATE rooms SET version = ?2, last_seq = ?3, last_time = ?4 WHERE id = ?1")?;
+        let mut move_in_lists =
+            self.conn.prepare_cached("UPDATE members SET listed_at = ?2 WHERE room = ?1 AND listed_at < ?2")?;
         for room in self.changed_rooms.iter().filter_map(|room| self.cache.rooms.get(room)) {
             update.execute(params![id(room.id.0), id(room.version.0), id(room.last_seq.0), room.last_time.0])?;
+            if room.pair.is_some() {
+                move_in_lists.execute(params![id(room.id.0), room.last_time.0])?;
+            }
         }
         Ok(self.commits)
     }

@@ -75,7 +75,7 @@ fn invite_as_stranger(group: &mut Group<'_>, room: &Room, change: &MembershipCha
         return Err(JobError::Refused(RoomError::TooManyStrangers(wait)));
     }
     strangers::count_approach(group, change.actor, change.now)?;
-    strangers::add_invite(group.conn, user, room.id, change.actor, change.now)?;
+    strangers::add_invite(group, user, room.id, change.actor, change.now)?;
     if let Some(invite) = strangers::invites_of(group.conn, user, Some(room.id))?.pop() {
         group.publish(room, Change::Invited { user, invite: Box::new(invite) })?;
     }
@@ -115,7 +115,7 @@ pub(crate) fn decline(group: &mut Group<'_>, room: RoomId, user: UserId) -> Resu
         None => return Err(JobError::Refused(RoomError::NotFound)),
         Some(InviteState::Declined) => {}
         Some(InviteState::Pending) => {
-            strangers::decline_invite(group.conn, user, room.id)?;
+            strangers::decline_invite(group, user, room.id)?;
             group.publish(&room, Change::Declined { user })?;
         }
     }

@@ -3,16 +3,17 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use rusqlite::{Connection, params};
+use rusqlite::params;
 use teahouse_core::limits::{MENTIONS_MAX, STORED_USERNAME_CHARS_MAX};
 use teahouse_core::text::is_username;
 use teahouse_core::{RoomId, UserId};
 
+use crate::group::Group;
 use crate::row::{self, Sql, get, id};
 
 /// The most names that are looked up for one message: five times as many as count, so that a text full of `@` does not
 /// keep the writer busy.
-const LOOKED_UP_MAX: usize = 5 * MENTIONS_MAX;
+const NAMES_LOOKED_UP_MAX: usize = 5 * MENTIONS_MAX;
 
 /// The names that a text may mention.
 #[derive(Default)]
@@ -21,6 +22,8 @@ pub(crate) struct Names {
     candidates: Vec<Vec<String>>,
     /// All of these keys, as a JSON array.
     keys: String,
+    /// How many they are.
+    keys_count: usize,
 }
 
 impl Names {
@@ -34,7 +37,7 @@ impl Names {
             // A character that ends a sentence can also end a name: the longest name that exists counts.
             let mut of_name = Vec::new();
             let mut next = cut_to_longest_name(name);
-            while let Some(candidate) = next.filter(|_| keys.len() < LOOKED_UP_MAX) {
+            while let Some(candidate) = next.filter(|_| keys.len() < NAMES_LOOKED_UP_MAX) {
                 let key = row::key(candidate);
                 if of_name.is_empty() && !longest_keys.insert(key.clone()) {
                     break;
@@ -46,20 +49,24 @@ impl Names {
             if !of_name.is_empty() {
                 candidates.push(of_name);
             }
-            if keys.len() >= LOOKED_UP_MAX {
+            if keys.len() >= NAMES_LOOKED_UP_MAX {
                 break;
             }
         }
-        Self { candidates, keys: row::text_list(&keys) }
+        Self { candidates, keys: row::text_list(&keys), keys_count: keys.len() }
     }
 
     /// The members of the room whom the text names, ordered by id.
-    pub(crate) fn find(&self, conn: &Connection, room: RoomId) -> Sql<Vec<UserId>> {
+    pub(crate) fn find(&self, group: &Group<'_>, room: RoomId) -> Sql<Vec<UserId>> {
         let mut found = Vec::new();
         if self.candidates.is_empty() {
             return Ok(found);
         }
-        let users: HashMap<String, (UserId, bool)> = conn
+        if self.keys_count >= NAMES_LOOKED_UP_MAX {
+            group.on_bound.record("NAMES_LOOKED_UP_MAX", self.keys_count as u64);
+        }
+        let users: HashMap<String, (UserId, bool)> = group
+            .conn
             .prepare_cached(
                 "SELECT u.username_key, u.id, EXISTS (SELECT 1 FROM members m WHERE m.room = ?1 AND m.user = u.id) \
                  FROM json_each(?2) asked CROSS JOIN users u ON u.username_key = asked.value",
@@ -163,9 +170,9 @@ mod tests {
         check(&format!("@{}{}", "茶".repeat(100), "a".repeat(4000)), 0, 2);
         check(&"@茶茶茶茶茶茶茶茶茶茶".repeat(400), 10, 1000);
         let different: String = ('一'..).take(4000).map(|c| format!("@{c}")).collect();
-        check(&different, LOOKED_UP_MAX, 1000);
+        check(&different, NAMES_LOOKED_UP_MAX, 1000);
         let long: String = ('一'..).take(20).map(|c| format!("@{c}{}", "茶".repeat(199))).collect();
-        check(&long, LOOKED_UP_MAX, 30_000);
+        check(&long, NAMES_LOOKED_UP_MAX, 30_000);
         assert_eq!(Names::in_text("@amy @Amy. @amy!").candidates, [vec!["amy"], vec!["amy.", "amy"]]);
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use teahouse_core::limits::PREVIEW_CHARS_MAX;
 use teahouse_core::{Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version};
 use teahouse_store::{
     CatchUpBounds, CatchUpPage, HistoryFrom, PageLimit, RoomError, RoomHead, RoomHistoryPage, RoomHistoryQuery,
@@ -21,8 +22,13 @@ const SCANNED_MAX: i64 = 2000;
 /// Messages with their senders, as [`read_message`] reads them.
 macro_rules! select_messages {
     ($rest:literal) => {
+        select_messages!("m.content", $rest)
+    };
+    ($content:literal, $rest:literal) => {
         concat!(
-            "SELECT m.id, m.room, m.seq, m.version, m.client_id, m.content, m.kind, m.reply_to, m.mentions, m.edited_at, \
+            "SELECT m.id, m.room, m.seq, m.version, m.client_id, ",
+            $content,
+            ", m.kind, m.reply_to, m.mentions, m.edited_at, \
              m.state, m.sent_at, u.id, u.username, u.nickname, u.avatar \
              FROM messages m JOIN users u ON u.id = m.sender ",
             $rest
@@ -104,17 +110,19 @@ pub(crate) fn by_id(conn: &Connection, message: MessageId) -> Sql<Option<Message
     Ok(read(conn, select_messages!("WHERE m.id = ?1"), [id(message.0)])?.pop())
 }
 
-/// The newest message that is not deleted of each of these rooms, by room; none after very many deleted ones.
+/// The newest message that is not deleted of each of these rooms, by room; none after very many deleted ones. Its content
+/// is cut one character after what a preview shows.
 pub(crate) fn newest(conn: &Connection, rooms: impl Iterator<Item = RoomId>) -> Sql<HashMap<RoomId, Message>> {
     let messages = read(
         conn,
         select_messages!(
+            "substr(m.content, 1, ?3)",
             "JOIN json_each(?1) asked WHERE m.id = (SELECT n.id FROM messages n \
              WHERE n.room = asked.value AND n.state = 0 \
              AND n.seq > (SELECT r.last_seq FROM rooms r WHERE r.id = asked.value) - ?2 \
              ORDER BY n.seq DESC LIMIT 1)"
         ),
-        params![row::id_list(rooms.map(|room| room.0)), SCANNED_MAX],
+        params![row::id_list(rooms.map(|room| room.0)), SCANNED_MAX, id(PREVIEW_CHARS_MAX as u64 + 1)],
     )?;
     Ok(messages.into_iter().map(|message| (message.room, message)).collect())
 }

@@ -19,7 +19,7 @@ pub(crate) enum PushError {
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     ready: Condvar,
-    len_max: usize,
+    pub(crate) len_max: usize,
     depth: Gauge,
 }
 

@@ -168,6 +168,7 @@ impl Readers {
 
     fn overloaded(&self) -> StoreError {
         self.metrics.count_overload(OverloadReason::ReadQueue);
+        self.metrics.on_bound.record("store.reads_max", self.queue.len_max as u64);
         StoreError::Overloaded("too many reads are waiting".to_owned())
     }
 }

@@ -34,6 +34,7 @@ impl SqliteStore {
             Ok(()) => {}
             Err(PushError::Full) => {
                 self.metrics.common.count_overload(OverloadReason::WriteQueue);
+                self.metrics.common.on_bound.record("store.queue_max", self.writes.len_max as u64);
                 return Err(StoreError::Overloaded("too many writes are waiting".to_owned()).into());
             }
             Err(PushError::Closed) => return Err(StoreError::Closed.into()),

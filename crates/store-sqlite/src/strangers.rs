@@ -97,30 +97,51 @@ pub(crate) fn invite_state(conn: &Connection, user: UserId, room: RoomId) -> Sql
     .optional()
 }
 
-/// Adds an invite, or replaces one whose inviter left. Deletes invites beyond the bounds.
-pub(crate) fn add_invite(conn: &Connection, user: UserId, room: RoomId, inviter: UserId, now: Timestamp) -> Sql<()> {
-    conn.prepare_cached(
-        "INSERT OR REPLACE INTO invites (user, room, inviter, declined, invited_at) VALUES (?1, ?2, ?3, 0, ?4)",
-    )?
-    .execute(params![id(user.0), id(room.0), id(inviter.0), now.0])?;
-    conn.prepare_cached(
-        "DELETE FROM invites WHERE user = ?1 AND room IN (SELECT room FROM invites WHERE user = ?1 \
-         ORDER BY declined DESC, invited_at DESC, room DESC LIMIT -1 OFFSET ?2)",
-    )?
-    .execute(params![id(user.0), INVITES_PER_USER_MAX])?;
-    conn.prepare_cached(
-        "DELETE FROM invites WHERE room = ?1 AND user IN (SELECT user FROM invites WHERE room = ?1 \
-         ORDER BY invited_at DESC, user LIMIT -1 OFFSET ?2)",
-    )?
-    .execute(params![id(room.0), INVITES_PER_ROOM_MAX])
-    .map(|_| ())
+/// Adds an invite, or replaces one whose inviter left. Deletes the oldest invites beyond the bounds.
+pub(crate) fn add_invite(group: &Group<'_>, user: UserId, room: RoomId, inviter: UserId, now: Timestamp) -> Sql<()> {
+    group
+        .conn
+        .prepare_cached(
+            "INSERT OR REPLACE INTO invites (user, room, inviter, declined, invited_at) VALUES (?1, ?2, ?3, 0, ?4)",
+        )?
+        .execute(params![id(user.0), id(room.0), id(inviter.0), now.0])?;
+    keep_bounded(group, user, false)?;
+    let gave_way = group
+        .conn
+        .prepare_cached(
+            "DELETE FROM invites WHERE room = ?1 AND user IN (SELECT user FROM invites WHERE room = ?1 \
+             ORDER BY invited_at DESC, user LIMIT -1 OFFSET ?2)",
+        )?
+        .execute(params![id(room.0), INVITES_PER_ROOM_MAX])?;
+    if gave_way > 0 {
+        group.on_bound.record("INVITES_PER_ROOM_MAX", INVITES_PER_ROOM_MAX.into());
+    }
+    Ok(())
+}
+
+/// Deletes the oldest invites of a user beyond the bound: of those that wait, or of the declined ones, so that neither
+/// push out the others.
+fn keep_bounded(group: &Group<'_>, user: UserId, declined: bool) -> Sql<()> {
+    let gave_way = group
+        .conn
+        .prepare_cached(
+            "DELETE FROM invites WHERE user = ?1 AND room IN (SELECT room FROM invites WHERE user = ?1 \
+             AND declined = ?2 ORDER BY invited_at DESC, room DESC LIMIT -1 OFFSET ?3)",
+        )?
+        .execute(params![id(user.0), declined, INVITES_PER_USER_MAX])?;
+    if gave_way > 0 {
+        group.on_bound.record("INVITES_PER_USER_MAX", INVITES_PER_USER_MAX.into());
+    }
+    Ok(())
 }
 
 /// Marks an invite as declined.
-pub(crate) fn decline_invite(conn: &Connection, user: UserId, room: RoomId) -> Sql<()> {
-    conn.prepare_cached("UPDATE invites SET declined = 1 WHERE user = ?1 AND room = ?2")?
-        .execute(params![id(user.0), id(room.0)])
-        .map(|_| ())
+pub(crate) fn decline_invite(group: &Group<'_>, user: UserId, room: RoomId) -> Sql<()> {
+    group
+        .conn
+        .prepare_cached("UPDATE invites SET declined = 1 WHERE user = ?1 AND room = ?2")?
+        .execute(params![id(user.0), id(room.0)])?;
+    keep_bounded(group, user, true)
 }
 
 /// Forgets the invite of a user who enters the room.

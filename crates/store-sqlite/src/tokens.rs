@@ -85,13 +85,16 @@ pub(crate) fn add_refresh_token(group: &mut Group<'_>, refresh: &RefreshToken) -
             "INSERT OR REPLACE INTO refresh_tokens (key, user, login, expires_at) SELECT ?1, id, ?3, ?4 FROM users WHERE id = ?2",
         )?
         .execute(params![refresh.key.0, id(refresh.user.0), refresh.login.0, refresh.expires_at.0])?;
-    group
+    let ended = group
         .conn
         .prepare_cached(
             "DELETE FROM refresh_tokens WHERE key IN (SELECT key FROM refresh_tokens \
              WHERE user = ?1 AND key <> ?2 ORDER BY expires_at DESC LIMIT ?3 OFFSET ?4)",
         )?
         .execute(params![id(refresh.user.0), refresh.key.0, DELETED_MAX, LOGINS_PER_USER_MAX - 1])?;
+    if ended > 0 {
+        group.on_bound.record("LOGINS_PER_USER_MAX", LOGINS_PER_USER_MAX.into());
+    }
     Ok(())
 }
 

@@ -198,7 +198,7 @@ impl Writer {
     fn transact(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Commit>, GroupError> {
         let run = |sql| self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
         run("BEGIN IMMEDIATE").map_err(group_error)?;
-        let mut group = Group::new(&self.conn, &mut self.cache, self.strangers_per_day);
+        let mut group = Group::new(&self.conn, &mut self.cache, self.strangers_per_day, &self.metrics.on_bound);
         for job in jobs {
             match catch_unwind(AssertUnwindSafe(|| job.run(&mut group))) {
                 Ok(done) => done.map_err(group_error)?,

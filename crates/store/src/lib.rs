@@ -21,7 +21,7 @@ pub use conversations::*;
 pub use error::StoreError;
 pub use lifecycle::Lifecycle;
 pub use messages::*;
-pub use metrics::{OverloadHook, OverloadLabel, OverloadReason, StoreMetrics};
+pub use metrics::{BoundHook, OverloadLabel, OverloadReason, StoreMetrics};
 pub use page::PageLimit;
 pub use rooms::*;
 pub use sink::{CommitGroup, CommitSink};

@@ -31,27 +31,32 @@ impl EncodeLabelValue for OverloadReason {
     }
 }
 
-/// What the store calls with each request that it refuses with `Overloaded`; by default nothing. It must not block.
+/// What the store calls with each bound that is reached; by default nothing. It must not block.
 #[derive(Clone)]
-pub struct OverloadHook(Arc<dyn Fn(OverloadReason) + Send + Sync>);
+pub struct BoundHook(Arc<dyn Fn(&'static str, u64) + Send + Sync>);
 
-impl OverloadHook {
-    /// Calls this function.
+impl BoundHook {
+    /// Calls this function with the name of the bound and the number that reached it.
     #[must_use]
-    pub fn new(call: impl Fn(OverloadReason) + Send + Sync + 'static) -> Self {
+    pub fn new(call: impl Fn(&'static str, u64) + Send + Sync + 'static) -> Self {
         Self(Arc::new(call))
     }
-}
 
-impl Default for OverloadHook {
-    fn default() -> Self {
-        Self::new(|_| {})
+    /// Reports a bound, by its configuration key or constant, and the number that reached it.
+    pub fn record(&self, bound: &'static str, figure: u64) {
+        (self.0)(bound, figure);
     }
 }
 
-impl fmt::Debug for OverloadHook {
+impl Default for BoundHook {
+    fn default() -> Self {
+        Self::new(|_, _| {})
+    }
+}
+
+impl fmt::Debug for BoundHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OverloadHook")
+        f.write_str("BoundHook")
     }
 }
 
@@ -79,8 +84,8 @@ pub struct StoreMetrics {
     pub reads_waiting: Gauge,
     /// Requests that were refused with `Overloaded`, by reason.
     pub refusals: Family<OverloadLabel, Counter>,
-    /// Called with each of them.
-    pub on_overload: OverloadHook,
+    /// Called with each bound that is reached.
+    pub on_bound: BoundHook,
 }
 
 impl Default for StoreMetrics {
@@ -93,7 +98,7 @@ impl Default for StoreMetrics {
             writes_waiting: Gauge::default(),
             reads_waiting: Gauge::default(),
             refusals: Family::default(),
-            on_overload: OverloadHook::default(),
+            on_bound: BoundHook::default(),
         }
     }
 }
@@ -111,10 +116,9 @@ impl StoreMetrics {
         registry.register("refusals", "Refused as overloaded, by reason", self.refusals.clone());
     }
 
-    /// Counts and reports a request that was refused with `Overloaded`.
+    /// Counts a request that was refused with `Overloaded`.
     pub fn count_overload(&self, reason: OverloadReason) {
         self.refusals.get_or_create(&OverloadLabel { reason }).inc();
-        (self.on_overload.0)(reason);
     }
 }
 

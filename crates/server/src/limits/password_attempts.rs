@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use teahouse_core::UserId;
+use teahouse_hub::Bounds;
 
 use super::{Buckets, RetryAfter};
 use crate::config;
@@ -101,9 +102,9 @@ impl Delayed {
 }
 
 impl PasswordAttempts {
-    pub(super) fn new(config: &config::Limits) -> Self {
+    pub(super) fn new(config: &config::Limits, bounds: &Bounds) -> Self {
         const MINUTE: Duration = Duration::from_secs(60);
-        let buckets = Buckets::new(config.wrong_passwords_per_minute, MINUTE, config.wrong_passwords_burst);
+        let buckets = Buckets::new(config.wrong_passwords_per_minute, MINUTE, config.wrong_passwords_burst, bounds);
         Self { buckets, delayed: Arc::default() }
     }
 
@@ -146,7 +147,7 @@ mod tests {
     fn attempts(per_minute: u32, burst: u32) -> PasswordAttempts {
         let mut config = config::load(config::Sources::default()).unwrap().config.limits;
         (config.wrong_passwords_per_minute, config.wrong_passwords_burst) = (per_minute, burst);
-        PasswordAttempts::new(&config)
+        PasswordAttempts::new(&config, &Bounds::default())
     }
 
     fn prefix(last: u8) -> IpPrefix {

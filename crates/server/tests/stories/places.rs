@@ -7,6 +7,7 @@ use futures_util::future::select_all;
 use serde_json::{Value, json};
 use teahouse_testkit::ws::request_head;
 use tokio::net::TcpSocket;
+use tokio::task::JoinSet;
 
 use crate::fixture::{RawSocket, Server, User, site_token};
 
@@ -224,4 +225,21 @@ async fn the_metrics_are_served_while_idle_connections_fill_their_listener() {
         idle.push(RawSocket::connect(address).await);
     }
     assert!(crate::fixture::within_patience("the metrics", server.metrics_text()).await.contains("teahouse_sessions"));
+}
+
+#[tokio::test]
+async fn handshakes_that_wait_for_their_turn_are_reported() {
+    let server =
+        Server::of_site(&[("TEAHOUSE_SERVER__HANDSHAKES_MAX", "1"), ("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0")]);
+    let address = server.address();
+    crate::fixture::wait_until(async || {
+        let mut handshakes: JoinSet<_> = (1..=20)
+            .map(|user| async move { RawSocket::open(address, &site_token(user, &format!("u{user}"))).await })
+            .collect();
+        while let Some(opened) = handshakes.join_next().await {
+            opened.unwrap();
+        }
+        server.metrics_text().await.contains(r#"bounds_reached_total{bound="server.handshakes_max"}"#)
+    })
+    .await;
 }

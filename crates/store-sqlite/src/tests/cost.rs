@@ -189,5 +189,5 @@ async fn p8_a_page_takes_the_same_number_of_queries_however_long_it_is() {
     assert_eq!(store.rooms_of(list_query(amy, Timestamp(0))).await.unwrap().rooms.len(), 85);
     assert_eq!(counts[0], counts[1]);
     // BEGIN, the call's statements and COMMIT, with the COMMIT and the BEGIN of the two reads around it.
-    assert!(counts[0].iter().all(|count| (5..=10).contains(count)), "{counts:?}");
+    assert!(counts[0].iter().all(|count| (5..=12).contains(count)), "{counts:?}");
 }

@@ -78,6 +78,12 @@ async fn a_database_of_version_3_has_counts_and_pieces_of_what_was_in_it() {
     assert_eq!(found("茶 77").await, (vec![1_000_077], None));
     assert_eq!(found("tea").await, ((1_000_001..=1_000_050).collect(), Some(RoomId(1_000_050))));
     assert_eq!(found("monologue").await, (vec![], None), "a private room");
+    let directs = async |user| {
+        let page = store.directs(UserId(user), None, 2, Timestamp(0)).await.unwrap().0;
+        page.iter().map(|entry| entry.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!((directs(12).await, directs(8).await), (vec![3_000_120, 3_000_119], vec![100_120, 100_119]));
+    assert_eq!(directs(13).await, [0; 0], "others opened these");
     let page = store
         .history(LOBBY, HistoryQuery { from: HistoryFrom::Newest, limit: PageLimit::of_entries(1) })
         .await

@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::path::Path;
 
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
-use teahouse_core::limits::{DIRECTS_LISTED, SITE_USERS_MAX};
-use teahouse_core::{Change, MessageId, Role, RoomId, Seq, TokenKey, UserRole, Version};
+use teahouse_core::limits::{DIRECTS_LISTED, PAGE_ENTRIES, SITE_USERS_MAX};
+use teahouse_core::{Change, DirectsPosition, MessageId, Role, RoomId, Seq, TokenKey, UserRole, Version};
 
 use super::*;
 
@@ -93,6 +93,13 @@ const SPEAKER: UserId = UserId(7);
 const FRIEND: UserId = UserId(8);
 const GUEST: UserId = UserId(9);
 const HOLDER: UserId = UserId(10);
+const POPULAR: UserId = UserId(12);
+const ASKED: UserId = UserId(13);
+const INVITED: UserId = UserId(14);
+const HOST: UserId = UserId(15);
+const STRANGER: UserId = UserId(16);
+/// The id before those of the direct rooms of `POPULAR`.
+const DIRECT: u64 = 3_000_000;
 
 /// A database in which everything that a stranger can make grow is as large as `:n`.
 const WORLD: &str = "
@@ -136,16 +143,52 @@ const WORLD: &str = "
     INSERT INTO rooms (id, kind, name, name_key, title, title_key)
         SELECT 1000000 + i, 'public', '茶 ' || i, '茶 ' || i, 'tea', 'tea' FROM k;
     INSERT INTO members (room, user) SELECT 1000000 + i, 2 FROM k WHERE i <= 490;
+    -- Direct rooms of 12, all with a message; and those of 13, whom others opened one with.
+    INSERT INTO rooms (id, kind, user_low, user_high, version, last_seq, last_time)
+        SELECT 3000000 + i, 'direct', 12, 2000 + i, 1, 1, i FROM k;
+    INSERT INTO members (room, user, opened) SELECT 3000000 + i, 12, 1 FROM k;
+    INSERT INTO members (room, user, opened) SELECT 3000000 + i, 2000 + i, 1 FROM k;
+    INSERT INTO messages (room, seq, version, first_version, sender, content, sent_at)
+        SELECT 3000000 + i, 1, 1, 1, 2000 + i, 'hi', i FROM k;
+    INSERT INTO rooms (id, kind, user_low, user_high) SELECT 3100000 + i, 'direct', 13, 2000 + i FROM k;
+    INSERT INTO members (room, user) SELECT 3100000 + i, 13 FROM k;
+    INSERT INTO members (room, user, opened) SELECT 3100000 + i, 2000 + i, 1 FROM k;
+    -- A private room of 15, who is in many more.
+    INSERT INTO rooms (id, kind, name, name_key) SELECT 3200000 + i, 'private', 'p' || i, 'p' || i FROM k WHERE i <= 490;
+    INSERT INTO members (room, user, role) SELECT 3200000 + i, 15, 'owner' FROM k WHERE i <= 490;
     -- Tokens that expired.
     INSERT INTO refresh_tokens (key, user, login, expires_at)
         SELECT CAST(printf('%016d', i) AS BLOB), 2000 + i, CAST(printf('%016d', i) AS BLOB), 1 FROM k;
     INSERT INTO revoked_tokens (user, key, expires_at) SELECT 2000 + i, CAST(printf('%016d', i) AS BLOB), 1 FROM k;
 ";
 
+/// What is added to [`WORLD`] after its migration: what no older version had.
+const STRANGERS: &str = "
+    CREATE TEMP TABLE k AS WITH RECURSIVE k (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < :n) SELECT i FROM k;
+    -- Of the rooms of 12 the newest are declined, and every other one, but for the oldest, is a request.
+    UPDATE members SET answer = 'declined' WHERE user = 12 AND room > 3000000 + :n / 3 * 2 AND room < 3100000;
+    UPDATE members SET answer = 'pending'
+        WHERE user = 12 AND room > 3001000 AND room <= 3000000 + :n / 3 * 2 AND room % 2 = 1;
+    -- As many invites as can wait for one user, and of one room.
+    INSERT INTO invites (user, room, inviter, declined, invited_at) SELECT 14, 1000000 + i, 2, 0, i FROM k WHERE i <= 100;
+    INSERT INTO invites (user, room, inviter, invited_at) SELECT 2000 + i, 3200001, 15, i FROM k WHERE i <= 500;
+    -- Logins from as many places as are remembered, and from others long ago.
+    INSERT INTO approaches (user, since, count) SELECT 2000 + i, 0, 19 FROM k;
+    INSERT INTO approaches (user, since, count) VALUES (15, 0, 15), (16, 0, 15);
+    INSERT INTO login_prefixes (user, prefix, seen_at) SELECT 10, CAST(printf('%016d', i) AS BLOB), 1000000000000 + i FROM k WHERE i <= 16;
+    INSERT INTO login_prefixes (user, prefix, seen_at) SELECT 2000 + i, CAST(printf('%016d', i) AS BLOB), 1 FROM k;
+";
+
 /// Fills a database of version 3 with [`WORLD`], so that opening it migrates that as well.
 pub(super) fn fill(path: &Path, n: usize) {
     let conn = schema::make_as_of(path, 3);
     conn.execute_batch(&format!("BEGIN; {} COMMIT;", WORLD.replace(":n", &n.to_string()))).unwrap();
+}
+
+/// Migrates a filled database and adds [`STRANGERS`].
+fn add_strangers(path: &Path, n: usize) {
+    let (conn, _) = schema::open_writer(path, std::time::Duration::from_secs(1)).unwrap();
+    conn.execute_batch(&format!("BEGIN; {} COMMIT;", STRANGERS.replace(":n", &n.to_string()))).unwrap();
 }
 
 fn key(number: u64) -> TokenKey {
@@ -229,6 +272,29 @@ async fn cost_of_rooms(store: &SqliteStore) -> Costs {
     ]
 }
 
+async fn cost_of_strangers(store: &SqliteStore) -> Costs {
+    let now = Timestamp(0);
+    let room = RoomId(3_200_001);
+    let request = |number: u64| RoomId(DIRECT + 1001 + 2 * number);
+    let what = Membership::Invite(INVITED);
+    let invite = MembershipChange { room, actor: HOST, what, now: Timestamp(1_000_000), requester: None };
+    let direct = |sender, peer| Append { destination: Destination::Direct(peer), now, ..text(sender, "hi") };
+    let newest = Timestamp(1_000_000_000);
+    vec![
+        ("invite a stranger", written(store, store.change_membership(invite)).await),
+        ("accept an invite", written(store, store.accept(room, INVITED, now, None)).await),
+        ("decline an invite", written(store, store.decline(RoomId(1_000_050), INVITED)).await),
+        ("accept a request", written(store, store.accept(request(0), POPULAR, now, None)).await),
+        ("decline a request", written(store, store.decline(request(1), POPULAR)).await),
+        ("open, to a stranger", written(store, store.open_direct(STRANGER, UserId(11), now, None)).await),
+        ("append, to a stranger", written(store, store.append(direct(STRANGER, HOLDER))).await),
+        ("append, the answer", written(store, store.append(direct(HOLDER, STRANGER))).await),
+        ("append, in one of many direct rooms", written(store, store.append(direct(POPULAR, UserId(2001)))).await),
+        ("append, to one who asks", written(store, store.append(direct(POPULAR, UserId(3005)))).await),
+        ("login prefix", written(store, store.remember_login_prefix(HOLDER, key(1), newest)).await),
+    ]
+}
+
 async fn cost_of_accounts(store: &SqliteStore) -> Costs {
     let new = NewUser {
         username: "ida".to_owned(),
@@ -246,7 +312,7 @@ async fn cost_of_accounts(store: &SqliteStore) -> Costs {
     let rotate = store.rotate_refresh_token(key(299), key(1000), Timestamp(i64::MAX), Timestamp(0));
     let password = store.change_password(HOLDER, "b", Timestamp(0), None);
     // After every token of the test's world expired.
-    let later = Timestamp(30 * 24 * 60 * 60 * 1000);
+    let later = Timestamp(100 * 24 * 60 * 60 * 1000);
     vec![
         ("register", written(store, store.create_user(other)).await),
         ("profile, in 490 rooms", written(store, store.update_profile(RESIDENT, profile("x"))).await),
@@ -281,6 +347,32 @@ async fn cost_of_site(store: &SqliteStore) -> Costs {
 
 fn rooms_of(user: UserId) -> RoomListQuery {
     RoomListQuery { user, directs_max: DIRECTS_LISTED, named: Vec::new(), now: Timestamp(0) }
+}
+
+async fn cost_of_room_lists(store: &SqliteStore) -> Costs {
+    let page = |user, after: Option<(bool, i64)>| {
+        let after =
+            after.map(|(request, time)| DirectsPosition { request, time: Timestamp(time), room: RoomId(u64::MAX) });
+        store.directs(user, after, PAGE_ENTRIES, Timestamp(0))
+    };
+    let middle = DirectsPosition { request: false, time: Timestamp(0), room: RoomId(100_500) };
+    let of_one_time = store.directs(FRIEND, Some(middle), PAGE_ENTRIES, Timestamp(0));
+    let named = RoomListQuery { named: (1..=200).map(|number| RoomId(DIRECT + number)).collect(), ..rooms_of(POPULAR) };
+    vec![
+        ("welcome, with invites", read(store, store.welcome(rooms_of(INVITED))).await),
+        ("welcome, many direct rooms", read(store, store.welcome(rooms_of(POPULAR))).await),
+        ("welcome, many direct rooms, named ones", read(store, store.welcome(named)).await),
+        ("welcome, many direct rooms without a message", read(store, store.welcome(rooms_of(FRIEND))).await),
+        ("welcome, many direct rooms that others opened", read(store, store.welcome(rooms_of(ASKED))).await),
+        ("directs", read(store, page(POPULAR, None)).await),
+        ("directs, from the middle", read(store, page(POPULAR, Some((false, 500)))).await),
+        ("directs, the last ones and requests", read(store, page(POPULAR, Some((false, 20)))).await),
+        ("directs, requests from the middle", read(store, page(POPULAR, Some((true, 1500)))).await),
+        ("directs, without a message", read(store, page(FRIEND, None)).await),
+        ("directs, of one time, from the middle", read(store, of_one_time).await),
+        ("directs, none", read(store, page(ASKED, None)).await),
+        ("login prefix seen", read(store, store.login_prefix_seen(HOLDER, key(1))).await),
+    ]
 }
 
 async fn cost_of_reads(store: &SqliteStore) -> Costs {
@@ -330,12 +422,15 @@ async fn no_job_costs_more_however_much_a_stranger_stored() {
     for n in [3_000, 30_000] {
         let directory = tempfile::tempdir().unwrap();
         fill(&directory.path().join(DATABASE_FILE), n);
+        add_strangers(&directory.path().join(DATABASE_FILE), n);
         let options = SqliteOptions { readers: 1, ..options(&directory) };
         COUNTED.set(true);
         let sink = GatedSink::default();
         let store = SqliteStore::open(options, Box::new(sink.clone())).unwrap();
         assert!(store.readers.queue.try_push(Box::new(count)).is_ok());
         let mut of_size = cost_of_reads(&store).await;
+        of_size.extend(cost_of_room_lists(&store).await);
+        of_size.extend(cost_of_strangers(&store).await);
         of_size.extend(cost_of_messages(&store).await);
         of_size.extend(cost_of_rooms(&store).await);
         of_size.extend(cost_of_accounts(&store).await);
@@ -344,6 +439,7 @@ async fn no_job_costs_more_however_much_a_stranger_stored() {
         // Work that is split into several jobs is complete.
         assert_eq!(query_number(&directory, "SELECT count(*) FROM reactions WHERE message = 4000000"), 0);
         assert_eq!(query_number(&directory, "SELECT count(*) FROM revoked_tokens WHERE expires_at = 1"), 0);
+        assert_eq!(query_number(&directory, "SELECT count(*) FROM login_prefixes WHERE seen_at = 1"), 0);
         let is_friends = |commit: &&Commit| matches!(commit.change, Change::Entry { user: FRIEND, .. });
         assert!(sink.commits.lock().unwrap().iter().filter(is_friends).count() > n, "all of a muted user's entries");
     }

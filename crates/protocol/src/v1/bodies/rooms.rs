@@ -170,11 +170,11 @@ pub struct OwnRooms<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "MoreDirects")]
 struct MoreDirectsBody {
-    /// Their number.
+    /// Their number, counted up to 1,000.
     rooms: u32,
-    /// Their unread messages without those of requests, capped at 999 in all.
+    /// The unread messages of the 1,000 newest of them without those of requests, capped at 999 in all.
     unread: u32,
-    /// How many of them are requests; absent when none is.
+    /// How many of them are requests, counted up to 1,000; absent when none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     requests: Option<u32>,
 }

@@ -57,7 +57,7 @@ impl FromRequestParts<Arc<App>> for Backend {
                 Ok(Self)
             }
             // Like invalid tokens, only invalid keys count against the address.
-            None => Err(InvalidKey(match app.limits.take_for_address(AddressLimit::BadToken, context.address) {
+            None => Err(InvalidKey(match app.take_address_token(AddressLimit::BadToken, context.address) {
                 Ok(()) => unauthorized(),
                 Err(retry_after) => ApiError::rate_limited(retry_after),
             })),

@@ -152,6 +152,33 @@ async fn logins_from_one_address_are_limited_with_a_retry_time() {
 }
 
 #[tokio::test]
+async fn the_limits_of_an_address_are_reported_when_they_are_reached() {
+    let fixture = fixture_with(&[
+        ("TEAHOUSE_LIMITS__LOGINS_BURST", "1"),
+        ("TEAHOUSE_LIMITS__REGISTRATIONS_BURST", "1"),
+        ("TEAHOUSE_LIMITS__BAD_TOKENS_BURST", "1"),
+        ("TEAHOUSE_LIMITS__LOGINS_PER_SECOND", "1"),
+        ("TEAHOUSE_LIMITS__REGISTRATIONS_PER_SECOND", "1"),
+        ("TEAHOUSE_LIMITS__BAD_TOKENS_PER_SECOND", "1"),
+    ]);
+    let reported = || {
+        let keys = ["limits.logins_burst", "limits.registrations_burst", "limits.bad_tokens_burst"];
+        keys.map(|key| fixture.app.bounds.times(key))
+    };
+    let amy = fixture.join("amy").await;
+    let stranger = TestUser { token: "wrong".to_owned(), ..amy };
+    fixture.log_in("bob", PASSWORD).await;
+    assert_eq!(fixture.get("/api/auth/me", Some(&stranger)).await.status, 401);
+    assert_eq!(reported(), [0, 0, 0]);
+    let body = json!({ "username": "bob", "password": PASSWORD, "email": "bob@example.org" });
+    assert_eq!(fixture.log_in("bob", PASSWORD).await.status, 429);
+    assert_eq!(fixture.post("/api/auth/register", None, body).await.status, 429);
+    assert_eq!(fixture.get("/api/auth/me", Some(&stranger)).await.status, 429);
+    assert_eq!(fixture.ask(with_cookie("/api/auth/refresh", "teahouse_refresh=wrong")).await.status, 429);
+    assert_eq!(reported(), [1, 1, 2]);
+}
+
+#[tokio::test]
 async fn a_disabled_user_learns_why_only_with_the_right_password() {
     let fixture = fixture();
     let amy = fixture.join("amy").await;

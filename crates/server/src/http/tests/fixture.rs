@@ -122,14 +122,15 @@ pub(crate) fn fixture_with(keys: &[(&str, &str)]) -> Fixture {
     let clock = Arc::clone(&now);
     let store = SqliteStore::open(SqliteOptions::new(data.path()), Box::new(commits.clone())).unwrap();
     let secrets = Secrets::load_or_create(data.path()).unwrap();
+    let bounds = Bounds::default();
     let app = App::new(Parts {
         store: Arc::new(store),
         backups: None,
         live: Arc::clone(&live) as Arc<dyn LiveSessions>,
         tokens: Tokens::new(&config.auth, &secrets).unwrap(),
         passwords: Passwords::new(&config.auth, Bounds::default()),
-        limits: Limits::new(&config.limits),
-        bounds: Bounds::default(),
+        limits: Limits::new(&config.limits, &bounds),
+        bounds,
         clock: Arc::new(move || Timestamp(clock.load(Ordering::Relaxed))),
         config,
     });

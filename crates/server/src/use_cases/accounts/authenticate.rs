@@ -62,7 +62,7 @@ pub(crate) async fn authenticate(
         && !matches!(error, AuthenticateError::Store(_))
     {
         tracing::debug!(%error, "token refused");
-        app.limits.take_for_address(AddressLimit::BadToken, address).map_err(AuthenticateError::RateLimited)?;
+        app.take_address_token(AddressLimit::BadToken, address).map_err(AuthenticateError::RateLimited)?;
     }
     outcome
 }

@@ -85,7 +85,7 @@ async fn identify(
     address: IpAddr,
     browser: &KnownBrowser,
 ) -> Result<(Account, Guesser), LogInError> {
-    let count_address = || app.limits.take_for_address(AddressLimit::Login, address).map_err(LogInError::RateLimited);
+    let count_address = || app.take_address_token(AddressLimit::Login, address).map_err(LogInError::RateLimited);
     if browser.is_unknown() {
         count_address()?;
     }

@@ -35,7 +35,7 @@ pub(crate) async fn refresh_login(app: &Arc<App>, old: RefreshSecret, address: I
     match login {
         Some(login) => Ok(login),
         None => {
-            app.limits.take_for_address(AddressLimit::BadToken, address).map_err(RefreshError::RateLimited)?;
+            app.take_address_token(AddressLimit::BadToken, address).map_err(RefreshError::RateLimited)?;
             Err(RefreshError::Invalid)
         }
     }

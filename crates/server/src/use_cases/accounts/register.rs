@@ -70,7 +70,7 @@ pub(crate) async fn register(app: &Arc<App>, registration: Registration) -> Resu
     check_password(&registration.password)?;
     let email = check_email(&registration.email)?.to_owned();
     let address = registration.address;
-    app.limits.take_for_address(AddressLimit::Register, address).map_err(RegisterError::RateLimited)?;
+    app.take_address_token(AddressLimit::Register, address).map_err(RegisterError::RateLimited)?;
     let password_hash = app.passwords.hash(Requester::Prefix(IpPrefix::of(address)), registration.password).await?;
     let ids_start = own_ids_start(&app.config);
     let account = NewUser { username, email: Some(email), password_hash, now: app.now(), ids_start };
