@@ -25,7 +25,10 @@ impl Shard {
                 Delivery::Typing { room, user, on } => self.rooms.set_typing(room, user, on, self.now),
             }
         }
-        for ((room, receiver), gap) in batch.gaps {
+        // A direct room may have a gap for each of its users. A session enters it before the first one.
+        let mut gaps: Vec<_> = batch.gaps.into_iter().collect();
+        gaps.sort_unstable_by_key(|(_, gap)| gap.before);
+        for ((room, receiver), gap) in gaps {
             self.skip_gap(room, receiver, gap);
         }
         for notification in batch.notifications.into_values() {
