@@ -57,7 +57,7 @@ impl Shard {
             // The sender of a message is no longer typing it.
             self.rooms.set_typing(id, change.author, false, self.now);
         }
-        if self.rooms.append(id, change, &self.environment.metrics.bounds) {
+        if self.rooms.append(id, change) {
             self.mark_room_due(id, attached);
         }
     }
@@ -108,9 +108,7 @@ impl Shard {
                     self.rooms.mark_names_changed();
                 }
                 let (classic, v1) = (notification.classic.clone(), notification.v1.clone());
-                if let Some(bytes) = self.broadcast.ring.push(classic, v1) {
-                    self.environment.metrics.bounds.record("hub.ring_bytes_max", bytes as u64);
-                }
+                self.broadcast.ring.push(classic, v1);
                 self.queues.begin_pass();
             }
             Recipients::Room(room) => {

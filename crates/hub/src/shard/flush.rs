@@ -80,6 +80,9 @@ impl Shard {
             if !batch.is_full() {
                 slot.session.gather(&sources, batch, reads);
             }
+            for (bound, figure) in batch.bounds_reached.drain(..) {
+                metrics.bounds.record(bound, figure as u64);
+            }
             if batch.frames.is_empty() {
                 return Flushed::Everything;
             }
