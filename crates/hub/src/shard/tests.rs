@@ -351,6 +351,19 @@ fn a_full_tail_is_reported_only_when_a_reader_falls_out_of_it() {
 }
 
 #[test]
+fn a_small_bound_of_replies_leaves_notifications_alone() {
+    let mut stage = Stage::with(HubOptions { reply_bytes_max: 4096, ..HubOptions::default() });
+    let event = |number| {
+        let v1 = Some(text_frame(&format!("event {number}{}", "x".repeat(1000))));
+        let (recipients, key) = (Recipients::User(AMY), CoalesceKey::Published);
+        Delivery::Notification(Notification { recipients, key, classic: None, v1 })
+    };
+    stage.process(&(0..10).map(event).collect::<Vec<_>>(), None);
+    let received = stage.received();
+    assert!((0..10).all(|number| received.contains(&format!("event {number}"))), "{received}");
+}
+
+#[test]
 fn a_full_ring_is_reported_only_when_a_session_missed_an_event() {
     let mut stage = Stage::with(HubOptions { ring_bytes_max: 3000, ..HubOptions::default() });
     let event = || {
