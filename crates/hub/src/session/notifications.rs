@@ -46,7 +46,8 @@ impl NotificationQueue {
 impl Session {
     /// Queues a notification after all others, since it may refer to them, and drops the waiting one with the same key.
     /// Beyond the maximum of envelopes or bytes the session is sent `events_missed` instead, except for its own
-    /// memberships and room entries, whose number is bounded by its rooms. Then it returns that bound, and the figure that reached it.
+    /// memberships and room entries, whose number is bounded by its rooms. Then it returns that bound, and the figure
+    /// that reached it.
     pub(crate) fn notify(
         &mut self,
         key: CoalesceKey,

@@ -52,8 +52,8 @@ impl Shard {
         }
     }
 
-    /// Moves a v1 session to a position in a direct room, as if it left and entered. But the room stays in use: its tail
-    /// has the changes after that position.
+    /// Moves a v1 session to a position in a direct room, as if it left and entered. But the room stays in use: its
+    /// tail has the changes after that position.
     fn enter_direct_again(&mut self, index: usize, room: RoomId, at: (Version, Seq)) {
         if self.remove_cursor(index, room) {
             self.slots[index].session.add_cursor(Cursor::at(room, at));
