@@ -94,12 +94,7 @@ impl Shard {
     /// changes after it.
     fn finish_introduction(&mut self, index: usize, entry: &RoomEntry) -> bool {
         let session = &mut self.slots[index].session;
-        let Some(((version, last_seq), shown)) = session.finish_introduction(entry.id) else { return false };
-        if shown {
-            // The inbox may have brought changes after that position while the session was not in the room.
-            self.rooms.skip_to(entry.id, (entry.version, entry.last_seq));
-            session.mark_due(entry.id);
-        }
+        let Some(((version, last_seq), _)) = session.finish_introduction(entry.id) else { return false };
         // Marks that wait already go out after the entry, and a `removed` that waits before it.
         session.take_pending(CoalesceKey::Entry(entry.id));
         let removed = session.take_pending(CoalesceKey::Membership(entry.id));

@@ -305,18 +305,6 @@ fn a_direct_room_opened_between_two_messages_loses_none_of_them() {
 }
 
 #[test]
-fn a_message_before_a_decline_is_not_lost_if_the_room_is_opened_again() {
-    let mut stage = Stage::open();
-    // Opened at 6 on this device; then the message, and another device declines. The answer comes last.
-    stage.process(&[message_to_amy(TEA, 7), Delivery::Hidden { room: TEA, user: AMY }], opened_at(6));
-    // The third device opens it again before the entry is read.
-    let entry = RoomEntry { kind: RoomKind::Direct, version: Version(7), last_seq: Seq(7), ..entry(TEA) };
-    stage.process(&[Delivery::Member { user: AMY, entry: Arc::new(entry), requester: None }], None);
-    let reads = stage.answer_entries(7);
-    assert_eq!(reads, [StoreRead::Changes(TEA, CatchUpFrom::Since(Version(6)))]);
-}
-
-#[test]
 fn a_session_enters_an_unlisted_room_before_the_first_of_the_changes_that_were_lost() {
     let mut stage = Stage::with(HubOptions { inbox_commits_max: 1, ..HubOptions::default() });
     let rooms = (10..40).map(RoomId);
