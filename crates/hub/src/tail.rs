@@ -89,6 +89,8 @@ pub struct Tail {
     names_valid_from: Version,
     head: Version,
     head_seq: Seq,
+    /// The newest version that commits brought here. A tail that began at a snapshot of the store can be ahead of it.
+    arrived: Version,
     /// The sum of the changes' bytes.
     bytes: usize,
     max: TailMax,
@@ -154,6 +156,7 @@ impl Tail {
             names_valid_from: head,
             head,
             head_seq,
+            arrived: Version(0),
             bytes: 0,
             max,
             forced_out: None,
@@ -163,6 +166,7 @@ impl Tail {
     /// Appends the next change, before which the shard had appended this many bytes to tails. A known one is dropped.
     /// After a gap the tail restarts just before the change, since a tail has no holes: older cursors read the store.
     pub fn push(&mut self, change: EncodedChange, appended: u64) {
+        self.mark_arrived(change.version);
         if change.version <= self.head {
             return;
         }
@@ -224,6 +228,18 @@ impl Tail {
         self.changes.clear();
         self.bytes = 0;
         self.start = start;
+    }
+
+    /// Notes that commits up to this version have arrived.
+    pub fn mark_arrived(&mut self, version: Version) {
+        self.arrived = self.arrived.max(version);
+    }
+
+    /// Whether a reader at `cursor` has everything that commits up to here bring: neither this tail nor a commit that is
+    /// still to arrive has a version up to `cursor`.
+    #[must_use]
+    pub fn is_settled_at(&self, cursor: Version) -> bool {
+        cursor == self.head && cursor <= self.arrived
     }
 
     /// The room advanced to `head` without this tail: it restarts there, empty.
@@ -396,6 +412,21 @@ mod tests {
         let mut tail = tail(0, 4);
         (1..=6).for_each(|version| tail.push(change(version), 0));
         assert_eq!([0, 1, 2, 5].map(|cursor| read(&tail, cursor)), [None, None, Some(3), Some(6)]);
+    }
+
+    #[test]
+    fn a_reader_is_settled_once_the_commits_that_it_has_have_arrived() {
+        let mut tail = tail(3, 4);
+        let settled = |tail: &Tail| (0..=9).filter(|v| tail.is_settled_at(Version(*v))).collect::<Vec<u64>>();
+        assert_eq!(settled(&tail), [0; 0], "it may have begun ahead of the commits");
+        tail.push(change(2), 0);
+        assert_eq!(settled(&tail), [0; 0]);
+        tail.push(change(3), 0);
+        assert_eq!(settled(&tail), [3]);
+        tail.skip_to(Version(9), Seq(9));
+        assert_eq!(settled(&tail), [0; 0]);
+        tail.mark_arrived(Version(9));
+        assert_eq!(settled(&tail), [9]);
     }
 
     #[test]

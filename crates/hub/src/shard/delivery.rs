@@ -69,7 +69,7 @@ impl Shard {
         if let Some(pair) = gap.pair {
             self.introduce_to_pair(id, pair, gap.before);
         }
-        self.rooms.skip_to(id, gap.head);
+        self.rooms.skip_gap(id, gap.head);
         self.mark_room_due(id, attached);
     }
 

@@ -90,6 +90,14 @@ impl RoomTable {
         }
     }
 
+    /// Commits up to `head` were lost: the room's tail begins again there.
+    pub(super) fn skip_gap(&mut self, id: RoomId, head: (Version, Seq)) {
+        self.skip_to(id, head);
+        if let Some(room) = self.rooms.get_mut(&id) {
+            room.tail.mark_arrived(head.0);
+        }
+    }
+
     /// The room advanced to `head` without its tail.
     pub(super) fn skip_to(&mut self, id: RoomId, head: (Version, Seq)) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
