@@ -53,9 +53,12 @@ pub struct HubOptions {
     /// Envelopes that wait for one session outside of rooms. Beyond this many notifications the session is sent
     /// `events_missed`; beyond this many replies its requests are not read.
     pub waiting_envelopes_max: usize,
-    /// Bytes of the same, with the same effects. They hold several pages of history, so that a session that reads never
-    /// waits.
-    pub waiting_bytes_max: usize,
+    /// Bytes of the replies that wait for one session; beyond them its requests are not read. They hold several pages of
+    /// history, so that a session that reads never waits.
+    pub reply_bytes_max: usize,
+    /// Bytes of the notifications that wait for one session; beyond them it is sent `events_missed`. These are eight of
+    /// the longest published events; 256 of all others take far less.
+    pub notification_bytes_max: usize,
     /// Members for whom a shard reads changed room entries in one tick; other rooms wait for a later tick. Each read
     /// takes the store some tenths of a millisecond, and a user may change several rooms of 500 members a second.
     pub entries_per_tick_max: usize,
@@ -84,7 +87,8 @@ impl Default for HubOptions {
             inbox_commits_max: 16 * 1024,
             inbox_bytes_max: 16 * MIB,
             waiting_envelopes_max: 256,
-            waiting_bytes_max: 512 * 1024,
+            reply_bytes_max: MIB / 2,
+            notification_bytes_max: MIB / 2,
             entries_per_tick_max: 200,
             send_buffer_bytes: 64 * 1024,
         }

@@ -35,16 +35,25 @@ pub(crate) struct Ring {
     events_max: usize,
     bytes: usize,
     bytes_max: usize,
+    /// Events published before the last one that was dropped because of bytes, that one too; and how many bytes there
+    /// were.
+    forced_out: (u64, usize),
 }
 
 impl Ring {
     pub(crate) fn new(events_max: usize, bytes_max: usize) -> Self {
-        Self { events: VecDeque::new(), dropped: 0, events_max: events_max.max(1), bytes: 0, bytes_max }
+        Self {
+            events: VecDeque::new(),
+            dropped: 0,
+            events_max: events_max.max(1),
+            bytes: 0,
+            bytes_max,
+            forced_out: (0, 0),
+        }
     }
 
-    /// Adds an event, and drops the oldest ones beyond the bounds. Returns how many bytes there were, if they were too
-    /// many. The newest event is always kept.
-    pub(crate) fn push(&mut self, classic: Option<Bytes>, v1: Option<Bytes>) -> Option<usize> {
+    /// Adds an event, and drops the oldest ones beyond the bounds. The newest event is always kept.
+    pub(crate) fn push(&mut self, classic: Option<Bytes>, v1: Option<Bytes>) {
         if self.events.len() >= self.events_max {
             self.drop_oldest();
         }
@@ -54,8 +63,8 @@ impl Ring {
         let bytes = self.bytes;
         while self.bytes > self.bytes_max && self.events.len() > 1 {
             self.drop_oldest();
+            self.forced_out = (self.dropped, bytes);
         }
-        (self.bytes < bytes).then_some(bytes)
     }
 
     fn drop_oldest(&mut self) {
@@ -90,6 +99,9 @@ impl Ring {
         batch: &mut Batch,
     ) {
         if position.0 < self.dropped && !batch.is_full() {
+            if position.0 < self.forced_out.0 {
+                batch.bounds_reached.push(("hub.ring_bytes_max", self.forced_out.1));
+            }
             position.0 = self.dropped;
             batch.push(missed());
         }
@@ -140,11 +152,13 @@ mod tests {
     fn long_events_fill_the_ring_before_many_do() {
         let mut ring = Ring::new(100, 5000);
         let (mut position, event) = (ring.end(), Bytes::from(vec![b'x'; 2000]));
-        assert!((0..2).all(|_| ring.push(Some(event.clone()), Some(event.clone())).is_none()));
-        assert!(ring.push(None, Some(event)).is_some_and(|bytes| bytes > 6000) && ring.bytes <= 5000);
+        (0..2).for_each(|_| ring.push(Some(event.clone()), Some(event.clone())));
+        assert_eq!(ring.forced_out, (0, 0));
+        ring.push(None, Some(event));
+        assert!(ring.forced_out.0 == 1 && ring.forced_out.1 > 6000 && ring.bytes <= 5000);
         assert_eq!(gathered(&ring, &mut position, Dialect::V1).len(), 3, "that some are missed, and two");
         // An event that is longer than the bound is kept until the next one.
-        assert!(ring.push(None, Some(Bytes::from(vec![b'x'; 6000]))).is_some());
+        ring.push(None, Some(Bytes::from(vec![b'x'; 6000])));
         assert_eq!(gathered(&ring, &mut position, Dialect::V1).len(), 1);
     }
 }

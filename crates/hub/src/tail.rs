@@ -89,9 +89,32 @@ pub struct Tail {
     names_valid_from: Version,
     head: Version,
     head_seq: Seq,
+    /// The newest version that commits brought here. A tail that began at a snapshot of the store can be ahead of it.
+    arrived: Version,
     /// The sum of the changes' bytes.
     bytes: usize,
     max: TailMax,
+    /// The newest changes that were dropped because of bytes.
+    forced_out: Option<ForcedOut>,
+}
+
+/// Changes that a tail dropped because there were too many bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ForcedOut {
+    until: Version,
+    /// Which bytes were too many.
+    pub by: ForcedOutBy,
+    /// How many there were.
+    pub bytes: usize,
+}
+
+/// The bytes that were too many for a change to stay in its tail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ForcedOutBy {
+    /// Those of the tail.
+    Tail,
+    /// Those of all tails of the shard.
+    AllTails,
 }
 
 /// The bounds of a tail.
@@ -127,16 +150,26 @@ impl Tail {
     /// An empty tail of a room at this version and seq.
     #[must_use]
     pub fn new(head: Version, head_seq: Seq, max: TailMax) -> Self {
-        Self { changes: VecDeque::new(), start: head, names_valid_from: head, head, head_seq, bytes: 0, max }
+        Self {
+            changes: VecDeque::new(),
+            start: head,
+            names_valid_from: head,
+            head,
+            head_seq,
+            arrived: Version(0),
+            bytes: 0,
+            max,
+            forced_out: None,
+        }
     }
 
     /// Appends the next change. `appended` is how many bytes the shard had appended to tails before. A known change is
     /// dropped.
     /// After a gap the tail restarts just before the change, since a tail has no holes: older cursors read the store.
-    /// Returns whether the bound on bytes forced out older changes.
-    pub fn push(&mut self, change: EncodedChange, appended: u64) -> bool {
+    pub fn push(&mut self, change: EncodedChange, appended: u64) {
+        self.mark_arrived(change.version);
         if change.version <= self.head {
-            return false;
+            return;
         }
         if change.version != self.head.next() {
             self.clear(Version(change.version.0 - 1));
@@ -151,11 +184,10 @@ impl Tail {
         if self.changes.len() > self.max.changes.max(1) {
             self.drop_oldest();
         }
-        let kept = self.changes.len();
+        let bytes = self.bytes;
         while self.bytes > self.max.bytes && self.changes.len() > 1 {
-            self.drop_oldest();
+            self.force_out_oldest(ForcedOutBy::Tail, bytes);
         }
-        self.changes.len() < kept
     }
 
     /// Catch-ups send a message in the state of its newest change. The older ones are for live readers only.
@@ -174,17 +206,41 @@ impl Tail {
         }
     }
 
-    /// Drops the changes before which the shard had appended less than this many bytes.
-    pub fn drop_appended_before(&mut self, appended: u64) {
+    fn force_out_oldest(&mut self, by: ForcedOutBy, bytes: usize) {
+        self.drop_oldest();
+        self.forced_out = Some(ForcedOut { until: self.start, by, bytes });
+    }
+
+    /// Drops the changes before which the shard had appended less than this many bytes, since all tails together have
+    /// `bytes`.
+    pub fn drop_appended_before(&mut self, appended: u64, bytes: usize) {
         while self.changes.front().is_some_and(|oldest| oldest.appended < appended) {
-            self.drop_oldest();
+            self.force_out_oldest(ForcedOutBy::AllTails, bytes);
         }
+    }
+
+    /// What a reader at `cursor` needs and was dropped because of bytes, if anything was.
+    #[must_use]
+    pub fn forced_out_after(&self, cursor: Version) -> Option<ForcedOut> {
+        self.forced_out.filter(|forced_out| cursor < forced_out.until)
     }
 
     fn clear(&mut self, start: Version) {
         self.changes.clear();
         self.bytes = 0;
         self.start = start;
+    }
+
+    /// Notes that commits up to this version have arrived.
+    pub fn mark_arrived(&mut self, version: Version) {
+        self.arrived = self.arrived.max(version);
+    }
+
+    /// Whether a reader at `cursor` has everything that commits up to here bring: neither this tail nor a commit that is
+    /// still to arrive has a version up to `cursor`.
+    #[must_use]
+    pub fn is_settled_at(&self, cursor: Version) -> bool {
+        cursor == self.head && cursor <= self.arrived
     }
 
     /// The room advanced to `head` without this tail: it restarts there, empty.
@@ -292,12 +348,8 @@ mod tests {
     #[test]
     fn a_change_is_superseded_once_its_message_changed_again() {
         let mut tail = tail(0, 8);
-        (1..=2).for_each(|version| {
-            tail.push(change(version), 0);
-        });
-        (3..=4).for_each(|version| {
-            tail.push(reaction(version, 1), 0);
-        });
+        (1..=2).for_each(|version| tail.push(change(version), 0));
+        (3..=4).for_each(|version| tail.push(reaction(version, 1), 0));
         let next = [1, 2, 3, 4].map(|version| tail.superseded_by(Version(version)).map(|next| next.0));
         assert_eq!(next, [Some(3), None, Some(4), None]);
     }
@@ -306,9 +358,7 @@ mod tests {
     fn only_the_newest_reaction_keeps_the_whole_message() {
         let mut tail = tail(0, 100);
         tail.push(change(1), 0);
-        (2..=60).for_each(|version| {
-            tail.push(reaction(version, 1), 0);
-        });
+        (2..=60).for_each(|version| tail.push(reaction(version, 1), 0));
         let wholes = tail.changes.iter().filter(|kept| kept.change.whole.is_some()).count();
         assert_eq!((wholes, tail.bytes()), (1, 60 * change(1).bytes() + 1000));
     }
@@ -317,8 +367,12 @@ mod tests {
     fn bytes_bound_a_tail_but_never_its_newest_change() {
         let size = reaction(1, 1).bytes();
         let mut tail = Tail::new(Version(0), Seq(0), TailMax { changes: 100, bytes: 3 * size });
-        let forced_out: Vec<bool> = (1..=5).map(|version| tail.push(reaction(version, version), 0)).collect();
-        assert_eq!(forced_out, [false, false, false, true, true]);
+        (1..=3).for_each(|version| tail.push(reaction(version, version), 0));
+        assert_eq!(tail.forced_out_after(Version(0)), None);
+        (4..=5).for_each(|version| tail.push(reaction(version, version), 0));
+        let forced_out =
+            [0, 1, 2].map(|cursor| tail.forced_out_after(Version(cursor)).map(|forced_out| forced_out.bytes));
+        assert_eq!(forced_out, [Some(4 * size), Some(4 * size), None]);
         assert_eq!(([1, 2].map(|cursor| read(&tail, cursor)), tail.bytes()), ([None, Some(3)], 3 * size));
         let large = EncodedChange { v1: Bytes::from(vec![b'x'; 4 * size]), ..change(6) };
         tail.push(large, 0);
@@ -333,9 +387,11 @@ mod tests {
         for (version, appended) in [(1, 0), (2, 10), (3, 20)] {
             tail.push(change(version), appended);
         }
-        tail.drop_appended_before(11);
+        tail.drop_appended_before(11, 9000);
+        let forced_out = ForcedOut { until: Version(2), by: ForcedOutBy::AllTails, bytes: 9000 };
+        assert_eq!([1, 2].map(|cursor| tail.forced_out_after(Version(cursor))), [Some(forced_out), None]);
         assert_eq!(([1, 2].map(|cursor| read(&tail, cursor)), tail.bytes()), ([None, Some(3)], change(3).bytes()));
-        tail.drop_appended_before(u64::MAX);
+        tail.drop_appended_before(u64::MAX, 9000);
         assert_eq!(([2, 3].map(|cursor| read(&tail, cursor)), tail.bytes()), ([None, Some(0)], 0));
     }
 
@@ -343,9 +399,7 @@ mod tests {
     fn a_tail_serves_no_catch_up_from_before_a_name_changed() {
         let mut tail = tail(3, 2);
         let reach = |tail: &Tail| (0..=9).filter(|v| tail.can_catch_up_from(Version(*v))).collect::<Vec<_>>();
-        (4..=6).for_each(|version| {
-            tail.push(change(version), 0);
-        });
+        (4..=6).for_each(|version| tail.push(change(version), 0));
         assert_eq!(reach(&tail), [4, 5, 6]);
         tail.mark_names_changed();
         tail.push(change(7), 0);
@@ -357,10 +411,23 @@ mod tests {
     #[test]
     fn cursors_older_than_the_dropped_changes_go_to_the_store() {
         let mut tail = tail(0, 4);
-        (1..=6).for_each(|version| {
-            tail.push(change(version), 0);
-        });
+        (1..=6).for_each(|version| tail.push(change(version), 0));
         assert_eq!([0, 1, 2, 5].map(|cursor| read(&tail, cursor)), [None, None, Some(3), Some(6)]);
+    }
+
+    #[test]
+    fn a_reader_is_settled_once_the_commits_that_it_has_have_arrived() {
+        let mut tail = tail(3, 4);
+        let settled = |tail: &Tail| (0..=9).filter(|v| tail.is_settled_at(Version(*v))).collect::<Vec<u64>>();
+        assert_eq!(settled(&tail), [0; 0], "it may have begun ahead of the commits");
+        tail.push(change(2), 0);
+        assert_eq!(settled(&tail), [0; 0]);
+        tail.push(change(3), 0);
+        assert_eq!(settled(&tail), [3]);
+        tail.skip_to(Version(9), Seq(9));
+        assert_eq!(settled(&tail), [0; 0]);
+        tail.mark_arrived(Version(9));
+        assert_eq!(settled(&tail), [9]);
     }
 
     #[test]

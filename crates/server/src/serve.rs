@@ -319,7 +319,7 @@ fn hub_options(config: &Config) -> HubOptions {
         token_grace: sessions.token_grace,
         hello_timeout: sessions.hello_timeout,
         heartbeat_interval: sessions.heartbeat_interval,
-        waiting_bytes_max: config.answers.bytes_per_session.0,
+        reply_bytes_max: config.answers.bytes_per_session.0,
         ..HubOptions::default()
     }
 }

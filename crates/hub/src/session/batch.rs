@@ -22,6 +22,8 @@ pub(crate) struct Batch {
     copied: Vec<u8>,
     /// Room changes among the frames.
     pub(crate) deliveries: u64,
+    /// The bounds that took something from memory which the session still needed, and the figures that reached them.
+    pub(crate) bounds_reached: Vec<(&'static str, usize)>,
 }
 
 impl Batch {

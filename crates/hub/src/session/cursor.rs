@@ -9,12 +9,12 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use teahouse_core::limits::CATCH_UP_CHANGES_MAX;
-use teahouse_core::{MessageId, RoomId, Seq, UserId, Version};
+use teahouse_core::{LOBBY, MessageId, RoomId, Seq, UserId, Version};
 use teahouse_protocol::v1::{self, OwnReactions};
 
 use super::batch::Batch;
 use crate::ports::{CatchUpFrom, Dialect};
-use crate::tail::{Tail, TailRead};
+use crate::tail::{ForcedOutBy, Tail, TailRead};
 use crate::websocket::text_frame;
 
 /// Messages with reactions that are collected before the reader's own reactions are requested.
@@ -236,14 +236,28 @@ impl Cursor {
         }
     }
 
+    /// The session fell out of the tail. If bytes forced out what it needs next, that bound was reached.
+    fn report_forced_out(&self, tail: &Tail, batch: &mut Batch) {
+        if let Some(forced_out) = tail.forced_out_after(self.version) {
+            let bound = match forced_out.by {
+                ForcedOutBy::AllTails => "hub.tails_bytes_max",
+                ForcedOutBy::Tail if self.room == LOBBY => "hub.tail_max.bytes",
+                ForcedOutBy::Tail => "hub.room_tail_max.bytes",
+            };
+            batch.bounds_reached.push((bound, forced_out.bytes));
+        }
+    }
+
     fn read_tail(&mut self, reader: Reader, tail: &Tail, batch: &mut Batch, reads: &mut Vec<StoreRead>) -> bool {
         match tail.read_after(self.version) {
             TailRead::AtHead => false,
             TailRead::TooOld if reader.dialect == Dialect::V1 => {
+                self.report_forced_out(tail, batch);
                 self.start_catch_up(CatchUpFrom::Since(self.version), None);
                 true
             }
             TailRead::TooOld => {
+                self.report_forced_out(tail, batch);
                 self.source = Source::Waiting;
                 reads.push(StoreRead::Classic(self.room, (self.version, self.seq)));
                 false
@@ -360,6 +374,7 @@ impl Cursor {
             TailRead::TooOld => {
                 catch_up.from = CatchUpFrom::Since(self.version);
                 self.source = Source::Pending;
+                self.report_forced_out(tail, batch);
                 true
             }
             TailRead::AtHead => self.request_reactions(true, reader, reads),

@@ -119,7 +119,7 @@ impl Session {
 
     /// Whether too many replies wait, or requests for the welcome, or too many bytes of either. Then the shard leaves
     /// further requests in the socket (backpressure).
-    pub(crate) fn is_saturated(&self, waiting_envelopes_max: usize, waiting_bytes_max: usize) -> bool {
+    pub(crate) fn is_saturated(&self, waiting_envelopes_max: usize, reply_bytes_max: usize) -> bool {
         let (deferred, bytes) = match self.v1.as_ref().map(|v1| &v1.phase) {
             Some(Phase::Welcoming { deferred_requests, deferred_bytes, .. }) => {
                 (deferred_requests.len(), *deferred_bytes)
@@ -127,6 +127,6 @@ impl Session {
             _ => (0, 0),
         };
         self.output.replies.len() + deferred >= waiting_envelopes_max
-            || self.output.reply_bytes + bytes >= waiting_bytes_max
+            || self.output.reply_bytes + bytes >= reply_bytes_max
     }
 }

@@ -14,34 +14,62 @@ use crate::ports::Dialect;
 #[derive(Debug, Default)]
 pub(crate) struct NotificationQueue {
     waiting: VecDeque<(CoalesceKey, Bytes)>,
+    /// Their bytes.
+    bytes: usize,
     /// Some did not fit: the session is sent `events_missed` after those that wait.
     overflowed: bool,
 }
 
+impl NotificationQueue {
+    fn push(&mut self, key: CoalesceKey, frame: Bytes) {
+        self.bytes += frame.len();
+        self.waiting.push_back((key, frame));
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Bytes> {
+        let (_, frame) = self.waiting.remove(index)?;
+        self.bytes -= frame.len();
+        Some(frame)
+    }
+
+    fn retain(&mut self, stays: impl Fn(CoalesceKey) -> bool) {
+        self.waiting.retain(|(key, frame)| {
+            let stays = stays(*key);
+            if !stays {
+                self.bytes -= frame.len();
+            }
+            stays
+        });
+    }
+}
+
 impl Session {
     /// Queues a notification after all others, since it may refer to them, and drops the waiting one with the same key.
-    /// Beyond the maximum of envelopes or bytes the session is sent `events_missed` instead, and this returns how many
-    /// bytes wait. Its own memberships and room entries are queued even then: their number is bounded by its rooms.
+    /// Beyond the maximum of envelopes or bytes the session is sent `events_missed` instead, and this returns that bound
+    /// and the figure that reached it. Its own memberships and room entries are queued even then: their number is
+    /// bounded by its rooms.
     pub(crate) fn notify(
         &mut self,
         key: CoalesceKey,
         frame: Bytes,
         envelopes_max: usize,
         bytes_max: usize,
-    ) -> Option<usize> {
+    ) -> Option<(&'static str, usize)> {
         if key != CoalesceKey::Published {
             self.take_pending(key);
         }
         let queue = self.output.notifications.get_or_insert_default();
-        let bytes: usize = queue.waiting.iter().map(|(_, frame)| frame.len()).sum();
-        if (queue.waiting.len() < envelopes_max && bytes < bytes_max)
-            || matches!(key, CoalesceKey::Membership(_) | CoalesceKey::Entry(_))
-        {
-            queue.waiting.push_back((key, frame));
-            return None;
+        let (envelopes, bytes) = (queue.waiting.len(), queue.bytes);
+        let is_bounded = !matches!(key, CoalesceKey::Membership(_) | CoalesceKey::Entry(_));
+        if is_bounded && (envelopes >= envelopes_max || bytes >= bytes_max) {
+            queue.overflowed = true;
+            return Some(match bytes >= bytes_max {
+                true => ("hub.notification_bytes_max", bytes),
+                false => ("hub.waiting_envelopes_max", envelopes),
+            });
         }
-        queue.overflowed = true;
-        Some(bytes)
+        queue.push(key, frame);
+        None
     }
 
     /// A notification was dropped before it reached this session.
@@ -55,15 +83,15 @@ impl Session {
 
     /// Removes the waiting notification with this key.
     pub(crate) fn take_pending(&mut self, key: CoalesceKey) -> Option<Bytes> {
-        let waiting = &mut self.output.notifications.as_mut()?.waiting;
-        let index = waiting.iter().position(|(other, _)| *other == key)?;
-        waiting.remove(index).map(|(_, frame)| frame)
+        let queue = self.output.notifications.as_mut()?;
+        let index = queue.waiting.iter().position(|(other, _)| *other == key)?;
+        queue.remove(index)
     }
 
     /// Removes what waits about a room that the session left.
     pub(crate) fn drop_pending_of_room(&mut self, room: RoomId) {
         if let Some(queue) = &mut self.output.notifications {
-            queue.waiting.retain(|(key, _)| key.member_room() != Some(room));
+            queue.retain(|key| key.member_room() != Some(room));
         }
     }
 
@@ -71,9 +99,7 @@ impl Session {
     pub(crate) fn drop_pending_of_other_rooms(&mut self) {
         if let Some(queue) = &mut self.output.notifications {
             let is_in = |room: RoomId| self.cursors.binary_search_by_key(&room, |cursor| cursor.room).is_ok();
-            queue
-                .waiting
-                .retain(|(key, _)| matches!(key, CoalesceKey::Membership(_)) || key.member_room().is_none_or(is_in));
+            queue.retain(|key| matches!(key, CoalesceKey::Membership(_)) || key.member_room().is_none_or(is_in));
         }
     }
 
@@ -87,6 +113,7 @@ impl Session {
         if let Some(aside) = aside {
             let queue = self.output.notifications.get_or_insert_default();
             queue.waiting.extend(aside.waiting);
+            queue.bytes += aside.bytes;
             queue.overflowed |= aside.overflowed;
         }
     }
@@ -105,7 +132,7 @@ impl Session {
         {
             if key.member_room().is_some_and(|room| entering.iter().any(|entering| entering.room == room)) {
                 next += 1;
-            } else if let Some((_, frame)) = queue.waiting.remove(next) {
+            } else if let Some(frame) = queue.remove(next) {
                 batch.push(frame);
             }
         }

@@ -164,6 +164,27 @@ fn notifications_coalesce_by_key_and_an_overflow_sends_events_missed() {
 }
 
 #[test]
+fn the_bound_that_notifications_reach_is_named_and_what_leaves_makes_room_again() {
+    fn notify(session: &mut Session, room: u64, envelopes: usize) -> Option<(&'static str, usize)> {
+        let key = CoalesceKey::Read(RoomId(room), UserId(1));
+        session.notify(key, Bytes::from(vec![b'x'; 600]), envelopes, 1000)
+    }
+    let mut session = session();
+    assert_eq!(notify(&mut session, 1, 1), None);
+    assert_eq!(notify(&mut session, 2, 1), Some(("hub.waiting_envelopes_max", 1)));
+    assert_eq!(notify(&mut session, 2, 9), None);
+    assert_eq!(notify(&mut session, 3, 9), Some(("hub.notification_bytes_max", 1200)));
+    // A newer one with the same key takes the place of the waiting one.
+    assert_eq!(notify(&mut session, 2, 9), None);
+    session.drop_pending_of_room(RoomId(1));
+    assert_eq!(notify(&mut session, 3, 9), None);
+    let aside = session.take_notifications();
+    assert_eq!(notify(&mut session, 4, 9), None);
+    session.append_notifications(aside);
+    assert_eq!(notify(&mut session, 5, 9), Some(("hub.notification_bytes_max", 1800)));
+}
+
+#[test]
 fn a_coalesced_notification_goes_after_those_queued_meanwhile() {
     let mut session = session();
     // The entry carries an older name; before it, the newer name would be overwritten.

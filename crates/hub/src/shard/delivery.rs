@@ -25,7 +25,10 @@ impl Shard {
                 Delivery::Typing { room, user, on } => self.rooms.set_typing(room, user, on, self.now),
             }
         }
-        for ((room, receiver), gap) in batch.gaps {
+        // A direct room may have a gap for each of its users. A session enters it before the first one.
+        let mut gaps: Vec<_> = batch.gaps.into_iter().collect();
+        gaps.sort_unstable_by_key(|(_, gap)| gap.before);
+        for ((room, receiver), gap) in gaps {
             self.skip_gap(room, receiver, gap);
         }
         for notification in batch.notifications.into_values() {
@@ -54,7 +57,7 @@ impl Shard {
             // The sender of a message is no longer typing it.
             self.rooms.set_typing(id, change.author, false, self.now);
         }
-        if self.rooms.append(id, change, &self.environment.metrics.bounds) {
+        if self.rooms.append(id, change) {
             self.mark_room_due(id, attached);
         }
     }
@@ -66,7 +69,7 @@ impl Shard {
         if let Some(pair) = gap.pair {
             self.introduce_to_pair(id, pair, gap.before);
         }
-        self.rooms.skip_to(id, gap.head);
+        self.rooms.skip_gap(id, gap.head);
         self.mark_room_due(id, attached);
     }
 
@@ -105,9 +108,7 @@ impl Shard {
                     self.rooms.mark_names_changed();
                 }
                 let (classic, v1) = (notification.classic.clone(), notification.v1.clone());
-                if let Some(bytes) = self.broadcast.ring.push(classic, v1) {
-                    self.environment.metrics.bounds.record("hub.ring_bytes_max", bytes as u64);
-                }
+                self.broadcast.ring.push(classic, v1);
                 self.queues.begin_pass();
             }
             Recipients::Room(room) => {

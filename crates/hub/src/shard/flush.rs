@@ -80,6 +80,9 @@ impl Shard {
             if !batch.is_full() {
                 slot.session.gather(&sources, batch, reads);
             }
+            for (bound, figure) in batch.bounds_reached.drain(..) {
+                metrics.bounds.record(bound, figure as u64);
+            }
             if batch.frames.is_empty() {
                 return Flushed::Everything;
             }
@@ -119,14 +122,15 @@ impl Shard {
         self.schedule(index);
     }
 
-    /// Drops a classic session's cursors in direct rooms where it is at the tail's head. A cursor that a page of the
-    /// store brought ahead of the tail stays, since the same commits are still to arrive.
+    /// Drops a classic session's cursors in direct rooms where it is at the tail's head. A cursor that is ahead of the
+    /// commits that have arrived stays: without it, the session would be sent them again. A page of the store can bring it
+    /// there, and so can a tail that a v1 session began.
     fn drop_settled_cursors(&mut self, index: usize) {
         let rooms = &self.rooms;
         let dropped = self.slots[index].session.remove_settled_cursors(|cursor| {
             cursor.room != LOBBY
                 && cursor.is_on_tail()
-                && rooms.tail(cursor.room).is_none_or(|tail| cursor.version == tail.head())
+                && rooms.tail(cursor.room).is_none_or(|tail| tail.is_settled_at(cursor.version))
         });
         for room in dropped {
             self.rooms.release_cursor(room, index);

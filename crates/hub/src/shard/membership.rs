@@ -52,13 +52,31 @@ impl Shard {
         }
     }
 
+    /// Moves a v1 session to a position in a direct room, as if it left and entered. But the room stays in use: its
+    /// tail has the changes after that position.
+    fn enter_direct_again(&mut self, index: usize, room: RoomId, at: (Version, Seq)) {
+        if self.remove_cursor(index, room) {
+            self.slots[index].session.add_cursor(Cursor::at(room, at));
+        } else {
+            self.enter_direct(index, room, at);
+        }
+    }
+
     pub(super) fn leave_room(&mut self, index: usize, room: RoomId) -> bool {
+        let was_in = self.remove_cursor(index, room);
+        if was_in {
+            self.rooms.release_cursor(room, index);
+        }
+        was_in
+    }
+
+    /// Removes a session's cursor, and refuses the requests that it had to answer.
+    fn remove_cursor(&mut self, index: usize, room: RoomId) -> bool {
         let Some(cursor) = self.slots[index].session.remove_cursor(room) else { return false };
         let unanswered: Vec<String> = cursor.into_pending_requests().chain(self.stop_watching(index, room)).collect();
         for request in unanswered {
             self.refuse(index, Some(&request), ErrorCode::NotFound);
         }
-        self.rooms.release_cursor(room, index);
         true
     }
 
@@ -183,8 +201,7 @@ impl Shard {
             return;
         }
         if direct && (!session.is_in(room) || session.finish_introduction(room).is_some()) {
-            self.leave_room(index, room);
-            self.enter_direct(index, room, at);
+            self.enter_direct_again(index, room, at);
             // The user may have declined the room meanwhile.
             let session = &mut self.slots[index].session;
             session.begin_introduction(room, at, true);

@@ -7,7 +7,6 @@
 use teahouse_core::{LOBBY, RoomId, Seq, UserId, Version};
 
 use super::typing::Typing;
-use crate::bounds::Bounds;
 use crate::clock::MonotonicMs;
 use crate::maps::{HashMap, HashSet};
 use crate::options::HubOptions;
@@ -67,18 +66,14 @@ impl RoomTable {
     }
 
     /// Appends a change to the room's tail. Returns whether the room is in use.
-    pub(super) fn append(&mut self, id: RoomId, change: EncodedChange, bounds: &Bounds) -> bool {
+    pub(super) fn append(&mut self, id: RoomId, change: EncodedChange) -> bool {
         let Some(room) = self.rooms.get_mut(&id) else { return false };
         let before = room.tail.bytes();
         let bytes = change.bytes();
-        if room.tail.push(change, self.appended) {
-            let bound = if id == LOBBY { "hub.tail_max.bytes" } else { "hub.room_tail_max.bytes" };
-            bounds.record(bound, room.tail.bytes() as u64);
-        }
+        room.tail.push(change, self.appended);
         self.appended += bytes as u64;
         self.tails_bytes = self.tails_bytes - before + room.tail.bytes();
         if self.tails_bytes > self.tails_bytes_max {
-            bounds.record("hub.tails_bytes_max", self.tails_bytes as u64);
             self.drop_first_appended();
         }
         true
@@ -88,10 +83,18 @@ impl RoomTable {
     /// until this visits all rooms again.
     fn drop_first_appended(&mut self) {
         let before = self.appended.saturating_sub(self.tails_bytes_max as u64 / 4 * 3);
-        self.tails_bytes = 0;
+        let bytes = std::mem::take(&mut self.tails_bytes);
         for room in self.rooms.values_mut() {
-            room.tail.drop_appended_before(before);
+            room.tail.drop_appended_before(before, bytes);
             self.tails_bytes += room.tail.bytes();
+        }
+    }
+
+    /// Commits up to `head` were lost: the room's tail begins again there.
+    pub(super) fn skip_gap(&mut self, id: RoomId, head: (Version, Seq)) {
+        self.skip_to(id, head);
+        if let Some(room) = self.rooms.get_mut(&id) {
+            room.tail.mark_arrived(head.0);
         }
     }
 
@@ -164,7 +167,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::tail::TailRead;
+    use crate::tail::{ForcedOutBy, TailRead};
 
     const ROOM: RoomId = RoomId(7);
 
@@ -189,36 +192,41 @@ mod tests {
         rooms.tails_bytes
     }
 
+    /// Which bytes forced out what a reader at the first position of the room needs.
+    fn forced_out(rooms: &RoomTable, room: RoomId) -> Option<ForcedOutBy> {
+        rooms.tail(room).and_then(|tail| tail.forced_out_after(Version(3))).map(|forced_out| forced_out.by)
+    }
+
     #[test]
     fn long_messages_in_many_rooms_take_bounded_memory() {
-        let (mut rooms, bounds) = (table(), Bounds::default());
+        let mut rooms = table();
         for id in 1..=100 {
             rooms.add_cursor(RoomId(id), head(3));
         }
         for version in 4..=10 {
             for id in 1..=100 {
-                assert!(rooms.append(RoomId(id), change(version), &bounds));
+                assert!(rooms.append(RoomId(id), change(version)));
                 assert!(bytes(&rooms) <= 10_000);
             }
         }
-        assert!(bounds.times("hub.tails_bytes_max") > 0 && bounds.times("hub.room_tail_max.bytes") == 0);
+        assert_eq!(forced_out(&rooms, RoomId(1)), Some(ForcedOutBy::AllTails));
         // The rooms that were written to last keep their newest change.
         let keeps = |id| matches!(rooms.tail(RoomId(id)).unwrap().read_after(Version(9)), TailRead::Next(_));
         assert!((97..=100).all(keeps) && !(1..=50).any(keeps));
-        assert!(!rooms.append(RoomId(101), change(4), &bounds));
+        assert!(!rooms.append(RoomId(101), change(4)));
         (1..=100).for_each(|id| rooms.skip_to(RoomId(id), head(20)));
         assert_eq!(bytes(&rooms), 0);
     }
 
     #[test]
     fn one_room_does_not_take_the_memory_of_all() {
-        let (mut rooms, bounds) = (table(), Bounds::default());
+        let mut rooms = table();
         rooms.add_cursor(ROOM, head(3));
         for version in 4..=100 {
-            rooms.append(ROOM, change(version), &bounds);
+            rooms.append(ROOM, change(version));
         }
-        assert!(bytes(&rooms) <= 4000 && bounds.times("hub.room_tail_max.bytes") > 0);
-        assert_eq!(bounds.times("hub.tails_bytes_max"), 0);
+        assert!(bytes(&rooms) <= 4000);
+        assert_eq!(forced_out(&rooms, ROOM), Some(ForcedOutBy::Tail));
         rooms.release_cursor(ROOM, 0);
         assert_eq!(bytes(&rooms), 0);
     }

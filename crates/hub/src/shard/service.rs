@@ -57,14 +57,14 @@ impl Shard {
                 return self.forget(id);
             }
             let options = &self.environment.options;
-            if slot.session.is_saturated(options.waiting_envelopes_max, options.waiting_bytes_max) {
+            if slot.session.is_saturated(options.waiting_envelopes_max, options.reply_bytes_max) {
                 // Its responses are written first, when the socket is writable or in the next turn. Otherwise ever more
                 // responses would wait for a client that sends requests faster than it reads.
                 if slot.socket.blocked {
                     let bytes = slot.session.reply_bytes();
-                    let (bound, figure) = match bytes >= options.waiting_bytes_max {
+                    let (bound, figure) = match bytes >= options.reply_bytes_max {
                         true => ("answers.bytes_per_session", bytes),
-                        false => ("waiting_envelopes_max", options.waiting_envelopes_max),
+                        false => ("hub.waiting_envelopes_max", options.waiting_envelopes_max),
                     };
                     self.environment.metrics.bounds.record(bound, figure as u64);
                 } else if !slot.session.is_awaiting_welcome() {

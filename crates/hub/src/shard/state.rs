@@ -160,9 +160,9 @@ impl Shard {
     /// Sends a session something outside of rooms' order.
     pub(super) fn notify(&mut self, index: usize, key: CoalesceKey, frame: Bytes) {
         let Environment { options, metrics, .. } = &self.environment;
-        let (envelopes_max, bytes_max) = (options.waiting_envelopes_max, options.waiting_bytes_max);
-        if let Some(bytes) = self.slots[index].session.notify(key, frame, envelopes_max, bytes_max) {
-            metrics.bounds.record("hub.waiting_max", bytes as u64);
+        let (envelopes_max, bytes_max) = (options.waiting_envelopes_max, options.notification_bytes_max);
+        if let Some((bound, figure)) = self.slots[index].session.notify(key, frame, envelopes_max, bytes_max) {
+            metrics.bounds.record(bound, figure as u64);
         }
         self.mark_ready(index);
     }

@@ -15,19 +15,20 @@ use teahouse_core::{
 use teahouse_protocol::v1::LimitsBody;
 
 use super::connection::Connection;
-use super::jobs::Done;
+use super::jobs::{Done, ReadResult};
 use super::state::Shard;
 use super::{Environment, Ports};
 use crate::clock::MonotonicMs;
-use crate::inbox::{Delivery, Inbox, InboxMax};
+use crate::inbox::{CoalesceKey, Delivery, Inbox, InboxMax, Notification, Recipients};
 use crate::metrics::HubMetrics;
 use crate::online::Online;
 use crate::options::HubOptions;
 use crate::ports::{
-    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, HistoryReader, Identity, NewConnection, RequestHandler,
-    RequestOutcome, Response, SessionContext, SessionEffect, WelcomeData,
+    BoxFuture, CatchUpFrom, ChangesPage, ClassicPage, Dialect, Entered, HistoryReader, Identity, NewConnection,
+    RequestHandler, RequestOutcome, Response, SessionContext, SessionEffect, WelcomeData,
 };
-use crate::tail::EncodedChange;
+use crate::session::StoreRead;
+use crate::tail::{EncodedChange, TailMax};
 use crate::websocket::text_frame;
 
 const AMY: UserId = UserId(1);
@@ -144,11 +145,15 @@ struct Stage {
 
 impl Stage {
     fn open() -> Self {
-        let inboxes: Arc<[Arc<Inbox>]> = Arc::from([Arc::new(Inbox::new(InboxMax::new(&HubOptions::default())))]);
+        Self::with(HubOptions::default())
+    }
+
+    fn with(options: HubOptions) -> Self {
+        let inboxes: Arc<[Arc<Inbox>]> = Arc::from([Arc::new(Inbox::new(InboxMax::new(&options)))]);
         let server = Arc::new(Server(Arc::clone(&inboxes)));
         let environment = Environment {
             index: 0,
-            options: HubOptions::default(),
+            options,
             metrics: HubMetrics::default(),
             ports: Ports { handler: Arc::clone(&server) as Arc<dyn RequestHandler>, history: server },
             online: Arc::new(Online::default()),
@@ -183,6 +188,38 @@ impl Stage {
     fn run(&mut self) {
         let mut buffer = [0; 1024];
         self.shard.run_time_slices(&mut buffer, |_| || false);
+    }
+
+    /// Processes these deliveries at once, and then an answer with this effect.
+    fn process(&mut self, deliveries: &[Delivery], effect: Option<SessionEffect>) {
+        self.inbox.push(deliveries, &HubMetrics::default());
+        let answer = |effect| Response { envelope: Some("opened".to_owned()), effect: Some(effect), permit: None };
+        self.shard.process_inbox(effect.map(|effect| Done::Request(SESSION, Ok(answer(effect)))).into_iter().collect());
+        self.run();
+    }
+
+    /// Answers the reads of room entries with one at this version. Returns the other reads that were wanted.
+    fn answer_entries(&mut self, version: u64) -> Vec<StoreRead> {
+        let mut others = Vec::new();
+        while let Some(read) = self.shard.reads.start_next() {
+            if let StoreRead::Entries(room, _) = read {
+                let entry = RoomEntry {
+                    kind: RoomKind::Direct,
+                    version: Version(version),
+                    last_seq: Seq(version),
+                    ..entry(room)
+                };
+                self.shard.finish_read(read, Some(ReadResult::Entries(vec![(AMY, entry)])));
+                self.run();
+            } else {
+                others.push(read);
+            }
+        }
+        others
+    }
+
+    fn bound_reached(&self, bound: &'static str) -> u64 {
+        self.shard.environment.metrics.bounds.times(bound)
     }
 
     fn writes(&self) -> u64 {
@@ -239,4 +276,91 @@ fn a_message_and_its_ack_leave_in_one_write() {
     assert_eq!(stage.writes(), writes + 1);
     let received = stage.received();
     assert!(received.contains("the ack") && received.contains("the message"), "{received}");
+}
+
+/// A message that bob wrote to amy.
+fn message_to_amy(room: RoomId, version: u64) -> Delivery {
+    let v1 = text_frame(&format!("message {version}"));
+    let silent = EncodedChange::silent(Version(version), Seq(version));
+    let change = EncodedChange { v1, receiver: Some(AMY), author: UserId(2), ..silent };
+    Delivery::RoomChange { room, change }
+}
+
+/// The answer to an `open` of a direct room that was at this version.
+fn opened_at(version: u64) -> Option<SessionEffect> {
+    Some(SessionEffect::EnterRoom(Entered { room: TEA, at: (Version(version), Seq(version)), direct: true }))
+}
+
+#[test]
+fn a_direct_room_opened_between_two_messages_loses_none_of_them() {
+    for version in 4..=7 {
+        let mut stage = Stage::open();
+        // No session of the shard is in the room: the first message brings amy into it.
+        stage.process(&[5, 6, 7].map(|version| message_to_amy(TEA, version)), opened_at(version));
+        assert_eq!(stage.answer_entries(7), []);
+        let received = stage.received();
+        let after = (5..=7).filter(|later| received.contains(&format!("message {later}")));
+        assert_eq!(after.collect::<Vec<u64>>(), (version + 1..=7).collect::<Vec<u64>>(), "opened at {version}");
+    }
+}
+
+#[test]
+fn a_session_enters_an_unlisted_room_before_the_first_of_the_changes_that_were_lost() {
+    let mut stage = Stage::with(HubOptions { inbox_commits_max: 1, ..HubOptions::default() });
+    let rooms = (10..40).map(RoomId);
+    let change = |room: RoomId, version, author, receiver| {
+        let silent = EncodedChange::silent(Version(version), Seq(version));
+        let change = EncodedChange { author, receiver: Some(receiver), classic: Some(Bytes::new()), ..silent };
+        Delivery::RoomChange { room, change }
+    };
+    let lost = rooms.clone().flat_map(|room| [change(room, 5, UserId(2), AMY), change(room, 6, AMY, UserId(2))]);
+    let first = Delivery::EntriesChanged(LOBBY);
+    stage.process(&[first].into_iter().chain(lost).collect::<Vec<_>>(), None);
+    let index = stage.shard.slot_of(SESSION).unwrap();
+    let session = &mut stage.shard.slots[index].session;
+    for room in rooms {
+        assert_eq!(session.cursor_in(room).map(|cursor| cursor.version), Some(Version(4)), "room {room}");
+    }
+}
+
+#[test]
+fn a_full_tail_is_reported_only_when_a_reader_falls_out_of_it() {
+    let tail_max = TailMax { changes: 100, bytes: 3000 };
+    let mut stage = Stage::with(HubOptions { tail_max, ..HubOptions::default() });
+    let change = |version| {
+        let v1 = text_frame(&"x".repeat(1000));
+        let change = EncodedChange { v1, ..EncodedChange::silent(Version(version), Seq(version)) };
+        Delivery::RoomChange { room: LOBBY, change }
+    };
+    (5..15).for_each(|version| stage.process(&[change(version)], None));
+    assert_eq!(stage.bound_reached("hub.tail_max.bytes"), 0);
+    stage.process(&(15..25).map(change).collect::<Vec<_>>(), None);
+    assert_eq!(stage.bound_reached("hub.tail_max.bytes"), 1);
+}
+
+#[test]
+fn a_small_bound_of_replies_leaves_notifications_alone() {
+    let mut stage = Stage::with(HubOptions { reply_bytes_max: 4096, ..HubOptions::default() });
+    let event = |number| {
+        let v1 = Some(text_frame(&format!("event {number}{}", "x".repeat(1000))));
+        let (recipients, key) = (Recipients::User(AMY), CoalesceKey::Published);
+        Delivery::Notification(Notification { recipients, key, classic: None, v1 })
+    };
+    stage.process(&(0..10).map(event).collect::<Vec<_>>(), None);
+    let received = stage.received();
+    assert!((0..10).all(|number| received.contains(&format!("event {number}"))), "{received}");
+}
+
+#[test]
+fn a_full_ring_is_reported_only_when_a_session_missed_an_event() {
+    let mut stage = Stage::with(HubOptions { ring_bytes_max: 3000, ..HubOptions::default() });
+    let event = || {
+        let v1 = Some(text_frame(&"x".repeat(1000)));
+        let (recipients, key) = (Recipients::Everyone, CoalesceKey::Published);
+        Delivery::Notification(Notification { recipients, key, classic: None, v1 })
+    };
+    (0..10).for_each(|_| stage.process(&[event()], None));
+    assert_eq!(stage.bound_reached("hub.ring_bytes_max"), 0);
+    stage.process(&[(); 10].map(|()| event()), None);
+    assert_eq!(stage.bound_reached("hub.ring_bytes_max"), 1);
 }

@@ -262,7 +262,7 @@ async fn the_requests_of_a_client_that_does_not_read_wait_until_it_reads() {
 #[tokio::test]
 async fn the_bytes_of_replies_to_a_client_that_does_not_read_are_bounded() {
     const BYTES_MAX: u64 = 100_000;
-    let options = HubOptions { waiting_bytes_max: 100_000, send_buffer_bytes: 4096, ..small_options() };
+    let options = HubOptions { reply_bytes_max: 100_000, send_buffer_bytes: 4096, ..small_options() };
     let mut bed = TestBed::start(options);
     let greedy = bed.connect(1).await;
     let answer = "y".repeat(30_000);

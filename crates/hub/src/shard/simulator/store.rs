@@ -11,6 +11,7 @@ use teahouse_core::{
 };
 use teahouse_protocol::{classic, v1};
 
+use super::random::Draw;
 use crate::ports::{Dialect, Entered};
 use fastrand::Rng;
 
@@ -184,7 +185,14 @@ impl Store {
         write: Write,
     ) -> u64 {
         self.tickets += 1;
+        let peer = if let Write::Open { user } = write { Some(user).filter(|_| self.rng.one_in(2)) } else { None };
+        let peer_writes = |store: &mut Self| {
+            peer.into_iter().for_each(|peer| store.post(peer, Write::PostPrivate { user, content: "hey".to_owned() }));
+        };
+        // A room may be opened between two messages of one group.
+        peer_writes(self);
         self.queue.push_back(Job { ticket: self.tickets, user, dialect, id, requester, write });
+        peer_writes(self);
         self.tickets
     }
 

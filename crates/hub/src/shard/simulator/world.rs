@@ -386,7 +386,8 @@ fn draw_options(rng: &mut Rng) -> HubOptions {
         inbox_bytes_max: rng.pick(&[2000, 1 << 20, 1 << 20]),
         entries_per_tick_max: rng.pick(&[1, 3, 200]),
         waiting_envelopes_max: rng.pick(&[2, 6, 64, 256]),
-        waiting_bytes_max: rng.pick(&[300, 5000, 512 * 1024]),
+        reply_bytes_max: rng.pick(&[300, 5000, 512 * 1024]),
+        notification_bytes_max: rng.pick(&[300, 5000, 512 * 1024]),
         ..HubOptions::default()
     }
 }

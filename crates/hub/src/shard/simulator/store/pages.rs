@@ -17,7 +17,7 @@ use crate::ports::{CatchUpFrom, ChangesPage, ClassicPage, WelcomeData};
 const CHANGES_MAX: usize = 12;
 pub(in crate::shard::simulator) const RESET_MESSAGES: usize = 5;
 const PAGE_MESSAGES: usize = 3;
-const DIRECTS_LISTED: usize = 2;
+const DIRECTS_LISTED: usize = 1;
 
 impl Store {
     /// Draws whether a read fails.
