@@ -395,3 +395,6 @@ async fn call(mut router: Router, request: Request<Incoming>, order: Arc<Request
     order.end_request(response.status());
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests;

@@ -274,6 +274,18 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_counted_also_when_its_connection_was_idle() {
+        let places = places(1);
+        let place = places.admit(prefix(1)).unwrap();
+        assert!(place.begin_request());
+        place.rest();
+        let permit = place.take_permit();
+        assert!(permit.is_some());
+        drop(place);
+        assert!(places.admit(prefix(2)).is_none(), "the session has the place");
+    }
+
+    #[test]
     fn an_authenticated_request_counts_for_nobody_until_the_next_that_is_not() {
         let places = places(4);
         let newcomer = || places.admit(prefix(1)).is_some();

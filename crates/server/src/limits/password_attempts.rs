@@ -202,6 +202,22 @@ mod tests {
     }
 
     #[test]
+    fn an_address_with_nothing_waiting_is_never_refused() {
+        let (attempts, start) = (attempts(1, 1), clock::monotonic());
+        let begin = |number| attempts.begin(&AMY, Guesser::Stranger, prefix(number), start);
+        let mut waiting = Vec::new();
+        for number in 0..=(DELAYED_MAX / DELAYED_PER_ADDRESS_MAX) as u8 {
+            waiting.extend((0..DELAYED_PER_ADDRESS_MAX).filter_map(|_| begin(number).ok()));
+        }
+        assert_eq!(waiting.len(), DELAYED_MAX + 1);
+        waiting.push(begin(200).unwrap());
+        assert!(begin(200).is_err(), "one waits already");
+        waiting.truncate(1);
+        waiting.push(begin(200).unwrap());
+        waiting.push(begin(200).unwrap());
+    }
+
+    #[test]
     fn a_right_password_is_refunded() {
         let (attempts, start) = (attempts(1, 1), clock::monotonic());
         for _ in 0..10 {
