@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::response::Response;
 use bytes::Bytes;
 use hyper::Request;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -35,7 +34,8 @@ use tower::Service;
 use crate::config::Server;
 use crate::connection::first_head::{self, Arrived, FIRST_BYTES_MAX};
 use crate::connection::{
-    BoundNames, FirstByteOrder, FirstRequest, PeerAddr, Place, PlaceRules, Places, RequestOrder, StallTimeoutStream,
+    AnswerBody, BoundNames, FirstByteOrder, FirstRequest, PeerAddr, Place, PlaceRules, Places, RequestOrder,
+    StallTimeoutStream,
 };
 use crate::http::address::is_trusted;
 use crate::ip_prefix::IpPrefix;
@@ -387,13 +387,16 @@ impl Body for RequestBody {
     }
 }
 
-async fn call(mut router: Router, request: Request<Incoming>, order: Arc<RequestOrder>) -> Result<Response, GaveWay> {
+async fn call(
+    mut router: Router,
+    request: Request<Incoming>,
+    order: Arc<RequestOrder>,
+) -> Result<hyper::Response<AnswerBody>, GaveWay> {
     let awaited = Arc::clone(&order);
     let request = request.map(|body| axum::body::Body::new(RequestBody { body, order: awaited }));
     let response = router.call(request).await;
     let response = response.unwrap_or_else(|never| match never {});
-    order.end_request(response.status());
-    Ok(response)
+    Ok(AnswerBody::begin(response, order))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Dispatches a v1 request to its use case and gives the response, the same for every transport. Transports read the
-//! request, hold the sender to their rates (except for what counts as a send, which its use case counts) and write the response.
+//! request, hold the sender to their rates (except for what counts as a send, which its use case counts) and write the
+//! response.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -68,14 +69,34 @@ pub(crate) async fn dispatch(app: Arc<App>, context: RequestContext, request: Re
 
 /// Whether the answer is a page of messages, rooms or users. Others are short, and need no place among the large ones.
 fn is_large(request: &Request) -> bool {
-    matches!(
-        request,
+    match request {
         Request::History { .. }
-            | Request::Sync { .. }
-            | Request::Rooms { .. }
-            | Request::Members { .. }
-            | Request::Users { .. }
-    )
+        | Request::Sync { .. }
+        | Request::Rooms { .. }
+        | Request::Directs { .. }
+        | Request::Members { .. }
+        | Request::Users { .. } => true,
+        Request::Hello { .. }
+        | Request::Typing { .. }
+        | Request::Auth { .. }
+        | Request::Heartbeat {}
+        | Request::Message { .. }
+        | Request::Edit { .. }
+        | Request::Delete { .. }
+        | Request::React { .. }
+        | Request::Read { .. }
+        | Request::Presence { .. }
+        | Request::Create { .. }
+        | Request::Update { .. }
+        | Request::Join { .. }
+        | Request::Leave { .. }
+        | Request::Accept { .. }
+        | Request::Decline { .. }
+        | Request::Invite { .. }
+        | Request::Remove { .. }
+        | Request::Role { .. }
+        | Request::Open { .. } => false,
+    }
 }
 
 async fn perform(app: &Arc<App>, context: RequestContext, request: Request) -> Result<Response, ApiError> {

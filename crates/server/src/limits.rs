@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use teahouse_core::UserId;
 
 use password_attempts::PasswordAttempts;
-pub(crate) use password_attempts::{Account, Attempt, Guesser};
+pub(crate) use password_attempts::{Account, Attempt, AttemptRefusal, Guesser};
 
 use crate::clock;
 use crate::config;
@@ -132,7 +132,7 @@ impl Limits {
         account: &Account,
         guesser: Guesser,
         address: IpAddr,
-    ) -> Result<Attempt, RetryAfter> {
+    ) -> Result<Attempt, AttemptRefusal> {
         self.password_attempts.begin(account, guesser, IpPrefix::of(address), clock::monotonic())
     }
 

@@ -213,6 +213,8 @@ impl Place {
     /// Takes the permit, for a session that outlives the HTTP connection.
     #[must_use]
     pub(crate) fn take_permit(&self) -> Option<OwnedSemaphorePermit> {
+        // An idle connection's permit is in the ledger.
+        let _ = self.resume();
         self.authenticate();
         self.lock().permit.take()
     }

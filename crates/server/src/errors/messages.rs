@@ -50,7 +50,7 @@ messages! {
         "请求体过大：最多 {bytes_max} 字节。";
     too_many_answers() =>
         "Too many of your requests wait for their answers: read those first.",
-        "您有太多请求正在等待响应：请先读取已有的响应。";
+        "你有太多请求正在等待响应：请先读取已有的响应。";
     body_timeout() => "Timed out while reading the body.", "请求体接收超时。";
     missing_field(field: &str) => "The field “{field}” is missing.", "缺少字段“{field}”。";
     wrong_type(field: &str) => "The field “{field}” has the wrong type.", "字段“{field}”的类型不正确。";
