@@ -156,7 +156,7 @@ mod tests {
             &format!("{cookie}x"),
             &others,
         ] {
-            assert!(clients.read(forged, NOW).is_unknown(), "{forged}");
+            assert!(clients.read(forged, NOW).newest_user().is_none(), "{forged}");
         }
         assert_eq!(clients.read(&format!("{others}~{cookie}~x"), NOW).0.len(), 1);
     }

@@ -33,13 +33,14 @@ impl ControlHandler for AppHandler {
             let work = async move { execute(&AdminContext::from(&*app), request, progress).await };
             return self.app.run_to_end(work).await;
         }
+        let context = AdminContext::from(&*app);
         tokio::select! {
             biased;
             // A backup may take longer than the shutdown may, and can be made again. All other commands are short.
             () = self.closing.cancelled() => {
                 ControlResponse::Failed("the server is shutting down; there is no backup".to_owned())
             }
-            response = execute(&AdminContext::from(&*app), request, progress) => response,
+            response = execute(&context, request, progress) => response,
         }
     }
 }
