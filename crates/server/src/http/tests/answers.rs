@@ -249,11 +249,13 @@ async fn every_list_has_its_place_among_the_large_answers() {
     let fixture = unlimited(&[("TEAHOUSE_ANSWERS__BYTES_MAX", "1MiB")]);
     let (amy, bob) = (fixture.join("amy").await, fixture.join("bob").await);
     let conversation = fixture.write(&amy, &bob, "hi").await;
+    fixture.fill_lobby(&amy, 10, 4000).await;
     let ask = |user: &TestUser, path: &str| {
         fixture.router.clone().oneshot(request("GET", path, Some(user)).body(Body::empty()).unwrap())
     };
     let mut unread = Vec::new();
     loop {
+        assert!(unread.len() < 20, "never refused");
         let user = fixture.join(&format!("user{}", unread.len())).await;
         match ask(&user, "/api/v1/rooms/1/messages").await.unwrap() {
             response if response.status() == 200 => unread.push(response),
