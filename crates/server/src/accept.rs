@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::response::Response;
 use bytes::Bytes;
 use hyper::Request;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -34,8 +33,8 @@ use tower::Service;
 use crate::config::Server;
 use crate::connection::first_head::{self, Arrived, FIRST_BYTES_MAX};
 use crate::connection::{
-    BoundNames, FirstByteOrder, FirstRequest, FirstRequestPermit, PeerAddr, Place, PlaceRules, Places, RequestOrder,
-    StallTimeoutStream,
+    AnswerBody, BoundNames, FirstByteOrder, FirstRequest, FirstRequestPermit, PeerAddr, Place, PlaceRules, Places,
+    RequestOrder, StallTimeoutStream,
 };
 use crate::fair_permits::FairPermits;
 use crate::http::address::is_trusted;
@@ -389,11 +388,17 @@ impl Body for RequestBody {
     }
 }
 
-async fn call(mut router: Router, request: Request<Incoming>, order: Arc<RequestOrder>) -> Result<Response, GaveWay> {
+async fn call(
+    mut router: Router,
+    request: Request<Incoming>,
+    order: Arc<RequestOrder>,
+) -> Result<hyper::Response<AnswerBody>, GaveWay> {
     let awaited = Arc::clone(&order);
     let request = request.map(|body| axum::body::Body::new(RequestBody { body, order: awaited }));
     let response = router.call(request).await;
     let response = response.unwrap_or_else(|never| match never {});
-    order.end_request(response.status());
-    Ok(response)
+    Ok(AnswerBody::begin(response, order))
 }
+
+#[cfg(test)]
+mod tests;

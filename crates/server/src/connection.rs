@@ -1,6 +1,7 @@
 //! The data of a connection that the accept loop and the WebSocket handshake share: its place, its peer, its first bytes
 //! and the order of its requests. It accepts nothing and interprets no request.
 
+mod answer_body;
 pub(crate) mod first_head;
 mod places;
 mod request_order;
@@ -13,6 +14,7 @@ use teahouse_core::AcceptOrder;
 
 use crate::fair_permits::FairPermit;
 use crate::ip_prefix::IpPrefix;
+pub(crate) use answer_body::AnswerBody;
 pub(crate) use places::{BoundNames, Place, PlaceRules, Places};
 pub(crate) use request_order::RequestOrder;
 pub(crate) use stream::StallTimeoutStream;

@@ -68,14 +68,34 @@ pub(crate) async fn dispatch(app: Arc<App>, context: RequestContext, request: Re
 
 /// Whether the response is a page of messages, rooms or users. Other responses are short and need no permit.
 fn is_large(request: &Request) -> bool {
-    matches!(
-        request,
+    match request {
         Request::History { .. }
-            | Request::Sync { .. }
-            | Request::Rooms { .. }
-            | Request::Members { .. }
-            | Request::Users { .. }
-    )
+        | Request::Sync { .. }
+        | Request::Rooms { .. }
+        | Request::Directs { .. }
+        | Request::Members { .. }
+        | Request::Users { .. } => true,
+        Request::Hello { .. }
+        | Request::Typing { .. }
+        | Request::Auth { .. }
+        | Request::Heartbeat {}
+        | Request::Message { .. }
+        | Request::Edit { .. }
+        | Request::Delete { .. }
+        | Request::React { .. }
+        | Request::Read { .. }
+        | Request::Presence { .. }
+        | Request::Create { .. }
+        | Request::Update { .. }
+        | Request::Join { .. }
+        | Request::Leave { .. }
+        | Request::Accept { .. }
+        | Request::Decline { .. }
+        | Request::Invite { .. }
+        | Request::Remove { .. }
+        | Request::Role { .. }
+        | Request::Open { .. } => false,
+    }
 }
 
 async fn run(app: &Arc<App>, context: RequestContext, request: Request) -> Result<Response, ApiError> {

@@ -37,10 +37,10 @@ struct KnownAccount {
 }
 
 impl KnownBrowser {
-    /// Whether it is known to no account.
+    /// The user who logged in last, of those to whom it is known.
     #[must_use]
-    pub(crate) fn is_unknown(&self) -> bool {
-        self.0.is_empty()
+    pub(crate) fn newest_user(&self) -> Option<UserId> {
+        self.0.first().map(|account| account.user)
     }
 
     /// A number that distinguishes this browser from others that are known to the same account.
@@ -156,7 +156,7 @@ mod tests {
             &format!("{cookie}x"),
             &others,
         ] {
-            assert!(clients.read(forged, NOW).is_unknown(), "{forged}");
+            assert!(clients.read(forged, NOW).newest_user().is_none(), "{forged}");
         }
         assert_eq!(clients.read(&format!("{others}~{cookie}~x"), NOW).0.len(), 1);
     }

@@ -13,7 +13,7 @@ use teahouse_core::UserId;
 use teahouse_hub::Bounds;
 
 use password_attempts::PasswordAttempts;
-pub(crate) use password_attempts::{Account, Attempt, Guesser};
+pub(crate) use password_attempts::{Account, Attempt, AttemptRefusal, Guesser};
 
 use crate::clock;
 use crate::config;
@@ -144,7 +144,7 @@ impl Limits {
         account: &Account,
         guesser: Guesser,
         address: IpAddr,
-    ) -> Result<Attempt, RetryAfter> {
+    ) -> Result<Attempt, AttemptRefusal> {
         self.password_attempts.begin(account, guesser, IpPrefix::of(address), clock::monotonic())
     }
 

@@ -214,6 +214,8 @@ impl Place {
     /// Takes the permit, for a session that outlives the HTTP connection.
     #[must_use]
     pub(crate) fn take_permit(&self) -> Option<OwnedSemaphorePermit> {
+        // An idle connection's permit is in the ledger.
+        let _ = self.mark_busy();
         self.authenticate();
         self.lock().permit.take()
     }
@@ -272,6 +274,18 @@ mod tests {
         assert_eq!(places.bounds.times("unauthenticated"), 4);
         drop(third);
         assert_eq!(places.permits.available_permits(), 1);
+    }
+
+    #[test]
+    fn a_session_is_counted_also_when_its_connection_was_idle() {
+        let places = places(1);
+        let place = places.admit(prefix(1)).unwrap();
+        assert!(place.begin_request());
+        place.mark_idle();
+        let permit = place.take_permit();
+        assert!(permit.is_some());
+        drop(place);
+        assert!(places.admit(prefix(2)).is_none(), "the session has the place");
     }
 
     #[test]

@@ -62,14 +62,18 @@ impl RequestOrder {
         self.place.begin_request().then(|| AcceptOrder(self.first_byte.load(Ordering::Relaxed)))
     }
 
-    /// Ends an answered request: the next byte belongs to the next head. Bytes that arrived before were the body.
-    pub(crate) fn end_request(&self, status: StatusCode) {
+    /// Notes that the answer begins: the next byte belongs to the next head. Bytes that arrived before were the body.
+    pub(super) fn begin_answer(&self, status: StatusCode) {
         self.first_byte.store(0, Ordering::Relaxed);
-        self.in_request.store(false, Ordering::Relaxed);
         if status != StatusCode::SWITCHING_PROTOCOLS {
-            self.place.end_request();
             self.release_permit();
         }
+    }
+
+    /// Ends a request whose answer is written, or is not going to be.
+    pub(super) fn end_request(&self) {
+        self.in_request.store(false, Ordering::Relaxed);
+        self.place.end_request();
     }
 
     /// Lets another connection begin its first request.

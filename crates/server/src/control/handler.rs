@@ -27,12 +27,17 @@ impl AppHandler {
 #[async_trait]
 impl ControlHandler for AppHandler {
     async fn handle(&self, request: ControlRequest, progress: Progress) -> ControlResponse {
-        let context = AdminContext::from(&*self.app);
-        let is_backup = matches!(request, ControlRequest::Backup { .. });
+        let app = Arc::clone(&self.app);
+        if !matches!(request, ControlRequest::Backup { .. }) {
+            // A command may consist of several writes, and its client may leave after the first.
+            let work = async move { execute(&AdminContext::from(&*app), request, progress).await };
+            return self.app.run_to_end(work).await;
+        }
+        let context = AdminContext::from(&*app);
         tokio::select! {
             biased;
             // A backup may take longer than the shutdown may, and can be made again. All other commands are short.
-            () = self.closing.cancelled(), if is_backup => {
+            () = self.closing.cancelled() => {
                 ControlResponse::Failed("the server is shutting down; there is no backup".to_owned())
             }
             response = execute(&context, request, progress) => response,

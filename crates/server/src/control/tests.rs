@@ -1,7 +1,8 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
-use teahouse_core::{Timestamp, UserId};
+use teahouse_core::{Change, Timestamp, UserId};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{ConnectionError, send_command};
@@ -207,6 +208,31 @@ async fn a_server_that_shuts_down_starts_no_backup_and_runs_other_commands() {
     assert_eq!((refused.exit_status(), copy.exists()), (70, false), "{refused:?}");
     assert_eq!(controller.handle(disable("amy"), Progress::new(0.0)).await.exit_status(), 0);
     assert_eq!(fixture.live.revoked.lock().unwrap().len(), 1, "amy's live sessions end");
+}
+
+#[tokio::test]
+async fn a_command_whose_client_leaves_runs_to_its_end() {
+    // More than one job of the store publishes.
+    const ROOMS: usize = 30;
+    let fixture = fixture();
+    let amy = fixture.join("amy").await;
+    for number in 0..ROOMS {
+        let body = serde_json::json!({ "kind": "public", "name": format!("tea {number}") });
+        assert_eq!(fixture.post("/api/v1/rooms", Some(&amy), body).await.status, 201);
+    }
+    let controller = AppHandler::new(Arc::clone(&fixture.app), CancellationToken::new());
+    let mute = ControlRequest::UserMute { name: "amy".to_owned(), for_ms: Some(60_000) };
+    let mut handling = controller.handle(mute, Progress::new(0.0));
+    assert!(handling.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(handling);
+    fixture.app.finish_tasks().await;
+    let mut muted = fixture.commits.of(|change| match change {
+        Change::Entry { entry, .. } if entry.muted => Some(entry.id),
+        _ => None,
+    });
+    muted.sort_unstable();
+    muted.dedup();
+    assert_eq!(muted.len(), ROOMS + 1, "with the lobby");
 }
 
 #[test]

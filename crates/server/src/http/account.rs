@@ -13,7 +13,7 @@ use teahouse_protocol::classic::http::{
 use teahouse_protocol::http::Done;
 
 use super::body::JsonBody;
-use super::caller::{Actor, Caller, Reader, bearer};
+use super::caller::{Actor, Caller, Reader, Sender, bearer};
 use super::context::Context;
 use super::cookie;
 use super::parameters::PathId;
@@ -103,8 +103,7 @@ pub(super) async fn me(Reader(caller): Reader) -> ApiResult {
 
 pub(super) async fn update_me(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    JsonBody(body): JsonBody<ProfileBody>,
+    Sender(caller, JsonBody(body)): Sender<JsonBody<ProfileBody>>,
 ) -> ApiResult {
     let profile = body.profile.unwrap_or_default();
     let update = ProfileUpdate { nickname: profile.nickname, avatar: body.avatar, bio: profile.bio };

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use teahouse_core::UserId;
 use teahouse_hub::AnswerPermit;
 
@@ -37,6 +38,29 @@ pub(super) struct PageReader(pub(super) Caller, pub(super) AnswerPermit);
 
 /// A caller within the rate of changes other than messages.
 pub(super) struct Actor(pub(super) Caller);
+
+/// A caller who sends, and the rest of the request. The use case counts a send; what cannot be read counts here, as any
+/// other envelope.
+pub(super) struct Sender<T>(pub(super) Caller, pub(super) T);
+
+impl<T> FromRequest<Arc<App>> for Sender<T>
+where
+    T: FromRequest<Arc<App>, Rejection: Send>,
+{
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, app).await.map_err(IntoResponse::into_response)?;
+        match T::from_request(Request::from_parts(parts, body), app).await {
+            Ok(rest) => Ok(Self(caller, rest)),
+            Err(unreadable) => Err(match app.take_rate_token(UserLimit::Envelope, caller.id()) {
+                Ok(()) => unreadable.into_response(),
+                Err(retry_after) => ApiError::rate_limited(retry_after).into_response(),
+            }),
+        }
+    }
+}
 
 impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = ApiError;

@@ -7,7 +7,7 @@ use teahouse_core::{LOBBY, MessageId};
 use teahouse_protocol::classic::http::{ChatPage, OnlineCount, SendBody, Sent};
 
 use super::body::JsonBody;
-use super::caller::{Actor, Caller, PageReader, Reader};
+use super::caller::{Actor, PageReader, Reader, Sender};
 use super::parameters::{IdempotencyKey, PathId, QueryParams, blame_idempotency_key};
 use super::response::{ApiResponse, ApiResult};
 use crate::app::App;
@@ -17,11 +17,9 @@ use crate::use_cases::messages::send_message::{MessageDraft, send_message};
 
 pub(super) async fn send(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    IdempotencyKey(client_id): IdempotencyKey,
-    JsonBody(SendBody { content }): JsonBody<SendBody>,
+    Sender(caller, (IdempotencyKey(client_id), JsonBody(body))): Sender<(IdempotencyKey, JsonBody<SendBody>)>,
 ) -> ApiResult {
-    let draft = MessageDraft::lobby(caller.id(), content, client_id, caller.address);
+    let draft = MessageDraft::lobby(caller.id(), body.content, client_id, caller.address);
     let stored = send_message(&app, draft).await.map_err(|error| blame_idempotency_key(error.into()))?;
     Ok(ApiResponse::ok(&Sent::new(stored.id, stored.sent_at)))
 }

@@ -11,7 +11,7 @@ use teahouse_protocol::classic::http::{
 use teahouse_store::AppendError;
 
 use super::body::JsonBody;
-use super::caller::{Actor, Caller, PageReader, Reader};
+use super::caller::{Actor, PageReader, Reader, Sender};
 use super::parameters::{IdempotencyKey, PathId, QueryParams, blame_idempotency_key};
 use super::response::{ApiResponse, ApiResult};
 use crate::app::App;
@@ -68,10 +68,9 @@ pub(super) async fn read(State(app): State<Arc<App>>, Actor(caller): Actor, Path
 
 pub(super) async fn send(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    IdempotencyKey(client_id): IdempotencyKey,
-    JsonBody(PrivateBody { receiver_id, content }): JsonBody<PrivateBody>,
+    Sender(caller, (IdempotencyKey(client_id), JsonBody(body))): Sender<(IdempotencyKey, JsonBody<PrivateBody>)>,
 ) -> ApiResult {
+    let PrivateBody { receiver_id, content } = body;
     let draft = MessageDraft::private(caller.id(), UserId(receiver_id), content, client_id, caller.address);
     let stored = send_message(&app, draft).await.map_err(private_error)?;
     Ok(ApiResponse::ok(&PrivateSent::new(stored.id, stored.room)).created())

@@ -15,8 +15,9 @@ use crate::ip_prefix::IpPrefix;
 
 /// Maximum delay of a password check.
 const DELAY_MAX: Duration = Duration::from_secs(5);
-/// Maximum attempts that are delayed at a time, of one address and of all. Only accounts under attack have delayed
-/// attempts. Without a bound, an address could guess as fast as it can send.
+/// Maximum attempts of one address that are delayed at a time, and the number of all beyond which an address has only
+/// one. Only accounts under attack have delayed attempts. Without a bound, an address could guess as fast as it can
+/// send. The first attempt of an address always waits: each has a connection, and these are bounded.
 const DELAYED_PER_ADDRESS_MAX: usize = 32;
 const DELAYED_MAX: usize = 2048;
 
@@ -59,7 +60,25 @@ pub(super) struct PasswordAttempts {
 }
 
 #[derive(Debug, Default)]
-struct Delayed(Mutex<HashMap<IpPrefix, usize>>);
+struct Delayed(Mutex<DelayedCounts>);
+
+#[derive(Debug, Default)]
+struct DelayedCounts {
+    /// Of each address; none is 0.
+    of: HashMap<IpPrefix, usize>,
+    all: usize,
+}
+
+/// Why an attempt is refused: the name of the bound, and when to retry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct AttemptRefusal {
+    /// The name of the bound, for the operator.
+    pub bound: &'static str,
+    /// How much waits already.
+    pub waiting: u64,
+    /// When to retry.
+    pub retry_after: RetryAfter,
+}
 
 /// An attempt that may check its password after a delay.
 #[derive(Debug)]
@@ -79,7 +98,8 @@ struct DelayedAttempt {
 impl Drop for DelayedAttempt {
     fn drop(&mut self) {
         let mut delayed = self.delayed.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut count) = delayed.entry(self.prefix) {
+        delayed.all -= 1;
+        if let Entry::Occupied(mut count) = delayed.of.entry(self.prefix) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -89,15 +109,21 @@ impl Drop for DelayedAttempt {
 }
 
 impl Delayed {
-    fn begin(self: &Arc<Self>, prefix: IpPrefix) -> Option<DelayedAttempt> {
+    fn begin(self: &Arc<Self>, prefix: IpPrefix) -> Result<DelayedAttempt, AttemptRefusal> {
         let mut delayed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = delayed.values().sum();
-        let count = delayed.get(&prefix).copied().unwrap_or(0);
-        if count >= DELAYED_PER_ADDRESS_MAX || all >= DELAYED_MAX {
-            return None;
+        let count = delayed.of.get(&prefix).copied().unwrap_or(0);
+        let refuse = |bound, waiting: usize| {
+            Err(AttemptRefusal { bound, waiting: waiting as u64, retry_after: RetryAfter(DELAY_MAX) })
+        };
+        if count >= DELAYED_PER_ADDRESS_MAX {
+            return refuse("DELAYED_PER_ADDRESS_MAX", count);
         }
-        delayed.insert(prefix, count + 1);
-        Some(DelayedAttempt { delayed: Arc::clone(self), prefix })
+        if count > 0 && delayed.all >= DELAYED_MAX {
+            return refuse("DELAYED_MAX", delayed.all);
+        }
+        delayed.all += 1;
+        delayed.of.insert(prefix, count + 1);
+        Ok(DelayedAttempt { delayed: Arc::clone(self), prefix })
     }
 }
 
@@ -118,12 +144,13 @@ impl PasswordAttempts {
         guesser: Guesser,
         prefix: IpPrefix,
         now: Instant,
-    ) -> Result<Attempt, RetryAfter> {
-        let delay = self.buckets.take_capped((account.clone(), guesser), DELAY_MAX, now)?;
+    ) -> Result<Attempt, AttemptRefusal> {
+        let refused = |retry_after| AttemptRefusal { bound: "limits.wrong_passwords_burst", waiting: 0, retry_after };
+        let delay = self.buckets.take_capped((account.clone(), guesser), DELAY_MAX, now).map_err(refused)?;
         if delay.is_zero() {
             return Ok(Attempt { delay, _delayed: None });
         }
-        let delayed = self.delayed.begin(prefix).ok_or(RetryAfter(DELAY_MAX))?;
+        let delayed = self.delayed.begin(prefix)?;
         Ok(Attempt { delay, _delayed: Some(delayed) })
     }
 
@@ -193,12 +220,29 @@ mod tests {
         let begin = |number| attempts.begin(&AMY, Guesser::Stranger, prefix(number), start);
         begin(1).unwrap();
         let mut waiting: Vec<_> = (0..DELAYED_PER_ADDRESS_MAX).map(|_| begin(1).unwrap()).collect();
-        assert_eq!(begin(1).unwrap_err(), RetryAfter(DELAY_MAX));
+        let refusal = begin(1).unwrap_err();
+        assert_eq!((refusal.bound, refusal.retry_after), ("DELAYED_PER_ADDRESS_MAX", RetryAfter(DELAY_MAX)));
         begin(2).unwrap();
         waiting.pop();
         waiting.push(begin(1).unwrap());
         drop(waiting);
-        assert!(attempts.delayed.0.lock().unwrap().is_empty());
+        assert!(attempts.delayed.0.lock().unwrap().of.is_empty());
+    }
+
+    #[test]
+    fn an_address_with_nothing_waiting_is_never_refused() {
+        let (attempts, start) = (attempts(1, 1), clock::monotonic());
+        let begin = |number| attempts.begin(&AMY, Guesser::Stranger, prefix(number), start);
+        let mut waiting = Vec::new();
+        for number in 0..=(DELAYED_MAX / DELAYED_PER_ADDRESS_MAX) as u8 {
+            waiting.extend((0..DELAYED_PER_ADDRESS_MAX).filter_map(|_| begin(number).ok()));
+        }
+        assert_eq!(waiting.len(), DELAYED_MAX + 1);
+        waiting.push(begin(200).unwrap());
+        assert_eq!(begin(200).unwrap_err().bound, "DELAYED_MAX", "one waits already");
+        waiting.truncate(1);
+        waiting.push(begin(200).unwrap());
+        waiting.push(begin(200).unwrap());
     }
 
     #[test]

@@ -243,3 +243,40 @@ async fn the_list_of_everybody_online_is_sent_piece_by_piece() {
     let ids = numbers(body["data"]["users"].as_array().unwrap(), "user_id");
     assert_eq!(ids, (1000..1000 + USERS).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn every_list_has_its_place_among_the_large_answers() {
+    let fixture = unlimited(&[("TEAHOUSE_ANSWERS__BYTES_MAX", "1MiB")]);
+    let (amy, bob) = (fixture.join("amy").await, fixture.join("bob").await);
+    let conversation = fixture.write(&amy, &bob, "hi").await;
+    fixture.fill_lobby(&amy, 10, 4000).await;
+    let ask = |user: &TestUser, path: &str| {
+        fixture.router.clone().oneshot(request("GET", path, Some(user)).body(Body::empty()).unwrap())
+    };
+    let mut unread = Vec::new();
+    loop {
+        assert!(unread.len() < 20, "never refused");
+        let user = fixture.join(&format!("user{}", unread.len())).await;
+        match ask(&user, "/api/v1/rooms/1/messages").await.unwrap() {
+            response if response.status() == 200 => unread.push(response),
+            _ => break,
+        }
+    }
+    let conversation = format!("/api/conversations/{conversation}/messages");
+    for path in [
+        "/api/v1/rooms",
+        "/api/v1/rooms/browse",
+        "/api/v1/directs",
+        "/api/v1/users",
+        "/api/v1/rooms/1/members",
+        "/api/v1/rooms/1/messages",
+        "/api/v1/rooms/1/changes?since=0",
+        "/api/chat/messages",
+        "/api/chat/messages/new",
+        "/api/chat/online-users",
+        "/api/conversations",
+        &conversation,
+    ] {
+        assert_eq!(ask(&amy, path).await.unwrap().status(), 503, "{path}");
+    }
+}

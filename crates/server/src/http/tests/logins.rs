@@ -123,3 +123,28 @@ async fn unknown_accounts_are_slowed_as_known_ones_are() {
         assert_eq!(try_from(&fixture, "192.0.2.2", &name.to_uppercase(), WRONG).await, (401, DELAY_MAX), "{name}");
     }
 }
+
+/// Registers amy, and returns what her browser is known by.
+async fn amys_browser(fixture: &Fixture) -> String {
+    let body = json!({ "username": "amy", "password": PASSWORD, "email": "amy@example.org" });
+    cookies(&fixture.post("/api/auth/register", None, body).await)
+}
+
+#[tokio::test]
+async fn a_browser_that_is_known_to_somebody_else_costs_no_reads_beyond_the_rates() {
+    let fixture = fixture_with(&[("TEAHOUSE_LIMITS__LOGINS_BURST", "0"), ("TEAHOUSE_LIMITS__ENVELOPES_BURST", "0")]);
+    let amys = amys_browser(&fixture).await;
+    // From now on what reads the store fails.
+    fixture.app.store.close().await;
+    let (answer, _) = attempt(&fixture, "192.0.2.7", &amys, "bob", WRONG).await;
+    assert_eq!(answer.status, 429, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_known_browser_logs_in_from_an_address_full_of_strangers() {
+    let fixture = fixture_with(&[("TEAHOUSE_LIMITS__LOGINS_BURST", "0")]);
+    let amys = amys_browser(&fixture).await;
+    assert_eq!(try_from(&fixture, "192.0.2.7", "amy", WRONG).await.0, 429);
+    assert_eq!(attempt(&fixture, "192.0.2.7", &amys, "bob", WRONG).await.0.status, 429);
+    assert_eq!(attempt(&fixture, "192.0.2.7", &amys, "amy", PASSWORD).await.0.status, 200);
+}

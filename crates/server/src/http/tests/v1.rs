@@ -246,3 +246,19 @@ async fn a_whole_number_is_an_integer_however_json_writes_it() {
         assert_eq!(fixture.ask(asked).await.status, expect, "{path} {body}");
     }
 }
+
+#[tokio::test]
+async fn what_would_send_and_cannot_be_read_counts_as_another_envelope() {
+    let fixture =
+        fixture_with(&[("TEAHOUSE_LIMITS__ENVELOPES_PER_SECOND", "1"), ("TEAHOUSE_LIMITS__ENVELOPES_BURST", "2")]);
+    let sends = mounted().filter(|route| route.auth == Auth::Bearer && route.rate == RateClass::Sends);
+    for (at, route) in sends.enumerate() {
+        let someone = fixture.join(&format!("user{at}")).await;
+        let ask = async |body: &str| {
+            let asked = request(route.method.as_str(), &filled(route.path, "1"), Some(&someone));
+            fixture.ask(asked.body(Body::from(body.to_owned())).unwrap()).await.status
+        };
+        let statuses = [ask("{").await, ask(r#"{"content":7,"name":7,"avatar":7}"#).await, ask("{").await];
+        assert_eq!(statuses, [400, 422, 429], "{}", route.name);
+    }
+}

@@ -78,7 +78,8 @@ pub(crate) async fn log_in(app: &Arc<App>, request: LogIn<'_>) -> Result<Login, 
 }
 
 /// The account that the name belongs to, and who tries to log in to it. Every client but a known browser counts against
-/// its address. An unknown account costs the same reads as a known one.
+/// its address, which may be full of strangers' attempts. What a known browser tries counts for its newest user, before
+/// anything is read. An unknown account costs the same reads as a known one.
 async fn identify(
     app: &App,
     name: &str,
@@ -86,20 +87,19 @@ async fn identify(
     browser: &KnownBrowser,
 ) -> Result<(Account, Guesser), LogInError> {
     let count_address = || app.take_address_token(AddressLimit::Login, address).map_err(LogInError::RateLimited);
-    if browser.is_unknown() {
-        count_address()?;
+    match browser.newest_user() {
+        Some(user) => app.take_rate_token(UserLimit::Envelope, user).map_err(LogInError::RateLimited)?,
+        None => count_address()?,
     }
     let user = app.store.user_by_login(name).await?.map(|(user, _)| user.profile.id);
     let prefix = IpPrefix::of(address);
     let seen =
         app.store.login_prefix_seen(user.unwrap_or(UserId(0)), app.tokens.known_clients.prefix_key(prefix)).await?;
     let account = user.map_or_else(|| Account::unknown(name), Account::Known);
-    if let Some((user, id)) = user.and_then(|user| Some((user, browser.id_for(user)?))) {
-        // Its address may be full of strangers' attempts; the user's own are bounded.
-        app.limits.take_for_user(UserLimit::Envelope, user).map_err(LogInError::RateLimited)?;
+    if let Some(id) = user.and_then(|user| browser.id_for(user)) {
         return Ok((account, Guesser::Browser(id)));
     }
-    if !browser.is_unknown() {
+    if browser.newest_user().is_some() {
         count_address()?;
     }
     let is_known = seen.is_some_and(|seen| seen.plus(KNOWN_FOR) > app.now());

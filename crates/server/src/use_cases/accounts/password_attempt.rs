@@ -17,9 +17,9 @@ pub(super) async fn wait_for_attempt(
 ) -> Result<(), RetryAfter> {
     let attempt = match app.limits.password_attempt(account, guesser, address) {
         Ok(attempt) => attempt,
-        Err(retry_after) => {
-            app.bounds.record("DELAYED_PER_ADDRESS_MAX", retry_after.seconds());
-            return Err(retry_after);
+        Err(refusal) => {
+            app.bounds.record(refusal.bound, refusal.waiting);
+            return Err(refusal.retry_after);
         }
     };
     if !attempt.delay.is_zero() {
