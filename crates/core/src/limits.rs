@@ -88,6 +88,11 @@ pub const PAGE_BYTES_MAX: usize = 128 * 1024;
 pub const LOGINS_PER_USER_MAX: u32 = 100;
 /// The maximum of an unread count.
 pub const UNREAD_MAX: u32 = 999;
+/// Rooms of a list, or members whose entries are read at once, beyond which it is a long list.
+pub const LONG_LIST_ENTRIES: usize = 50;
+/// The maximum of an unread count in a long list, so that a list of all rooms, with any number of unread messages, takes
+/// a reader no longer than one of [`LONG_LIST_ENTRIES`]. A client shows "99+".
+pub const LONG_LIST_UNREAD_MAX: u32 = 99;
 /// Devices of one user with a live session: a phone, a laptop and a few browsers.
 pub const DEVICES_PER_USER: usize = 8;
 /// Payload bytes of one WebSocket message from a client.

@@ -91,13 +91,14 @@ pub struct RoomEntry {
     pub role: Role,
     /// The seq up to which this member has read it.
     pub read_seq: Seq,
-    /// Messages of others after that which are not deleted, capped at 999.
+    /// Messages of others after that which are not deleted, capped at 999; in a long list of entries at 99.
     pub unread: u32,
     /// Whether this member is muted.
     pub muted: bool,
     /// In a direct room: the other user, and the seq up to which they have read it.
     pub peer: Option<(Profile, Seq)>,
-    /// The newest message that is not deleted. A content of more than 200 characters is cut: it has 201.
+    /// The newest message that is not deleted, without its reactions. A content of more than 200 characters is cut: it
+    /// has 201.
     pub last_message: Option<Message>,
     /// Up to which seq the others have read it, in small private rooms.
     pub reads: Vec<(UserId, Seq)>,

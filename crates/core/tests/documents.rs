@@ -108,6 +108,8 @@ fn the_protocol_lists_every_limit() {
         ("different emoji on one message", REACTIONS_PER_MESSAGE_MAX as usize),
         ("mentions in one message", MENTIONS_MAX),
         ("unread messages that are counted", UNREAD_MAX as usize),
+        ("rooms in a list beyond which it is long", LONG_LIST_ENTRIES),
+        ("unread messages that are counted in each room of a long list", LONG_LIST_UNREAD_MAX as usize),
         ("malformed envelopes in 10 s", BAD_ENVELOPES_MAX),
         ("devices of one user with a live session (`sessions.per_user`)", DEVICES_PER_USER),
         (

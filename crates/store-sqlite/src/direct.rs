@@ -13,8 +13,8 @@ use crate::row::{self, Sql, get, id};
 use crate::writer::JobError;
 use crate::{entries, strangers};
 
-/// How many rooms of a user one snapshot reads: those of a welcome.
-const ROOMS_MAX: u32 = 500;
+/// How many rooms of a user one snapshot reads: some ten milliseconds of work, with many unread messages.
+const ROOMS_MAX: u32 = 50;
 
 /// The direct room of two users, created when there is none, and listed for `user`.
 pub(crate) fn open(
@@ -226,7 +226,8 @@ fn set_listed(group: &Group<'_>, room: &Room, user: UserId) -> Sql<()> {
 /// A conversation, after what it is ordered by: the time and the id of the newest message, and the room.
 type Ordered = ((i64, Option<i64>, RoomId), Conversation);
 
-/// The conversations of some rooms of a user, those after `after`, and after which room there are more; unordered.
+/// The conversations of some rooms of a user, those after `after`, and after which room there are more; unordered. A
+/// declined one has no unread messages, since its mark does not move.
 pub(crate) fn some_conversations(
     conn: &Connection,
     user: UserId,
@@ -237,9 +238,9 @@ pub(crate) fn some_conversations(
     let found = conn
         .prepare_cached(
             "SELECT r.id, r.created_at, p.id, p.username, p.nickname, p.avatar, last.content, last.sent_at,
-             (SELECT count(*) FROM (SELECT 1 FROM messages m
+             iif(mine.answer = 'declined', 0, (SELECT count(*) FROM (SELECT 1 FROM messages m
                  WHERE m.room = r.id AND m.seq > max(mine.read_seq, r.last_seq - 2 * ?2)
-                 AND m.sender <> ?1 AND m.state = 0 LIMIT ?2)),
+                 AND m.sender <> ?1 AND m.state = 0 LIMIT ?2))),
              coalesce(newest.sent_at, r.created_at), newest.id
          FROM members mine
          JOIN rooms r ON r.id = mine.room AND r.kind = 'direct'
@@ -268,8 +269,8 @@ pub(crate) fn some_conversations(
     Ok((found, last))
 }
 
-/// The unread messages of the direct rooms among some rooms of a user, capped for each; and after which room there are
-/// more.
+/// The unread messages of the direct rooms among some rooms of a user that are not declined, capped for each; and after
+/// which room there are more.
 pub(crate) fn some_unread(conn: &Connection, user: UserId, after: RoomId) -> Sql<(u32, Option<RoomId>)> {
     let last = row::last_of_next_rooms(conn, user, after, ROOMS_MAX)?;
     let through = last.map_or(i64::MAX, |room| id(room.0));
@@ -279,7 +280,7 @@ pub(crate) fn some_unread(conn: &Connection, user: UserId, after: RoomId) -> Sql
                  WHERE m.room = r.id AND m.seq > max(mine.read_seq, r.last_seq - 2 * ?2)
                  AND m.sender <> ?1 AND m.state = 0 LIMIT ?2))), 0)
              FROM members mine JOIN rooms r ON r.id = mine.room AND r.kind = 'direct'
-             WHERE mine.user = ?1 AND mine.room > ?3 AND mine.room <= ?4",
+             WHERE mine.user = ?1 AND mine.room > ?3 AND mine.room <= ?4 AND mine.answer <> 'declined'",
         )?
         .query_row(params![id(user.0), UNREAD_MAX, id(after.0), through], |row| row.get(0))?;
     Ok((unread, last))

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Params, Row, params};
-use teahouse_core::limits::{READS_MEMBERS_MAX, UNREAD_MAX};
+use teahouse_core::limits::{LONG_LIST_ENTRIES, LONG_LIST_UNREAD_MAX, READS_MEMBERS_MAX, UNREAD_MAX};
 use teahouse_core::{Change, Role, RoomEntry, RoomId, RoomKind, Seq, SessionId, Timestamp, UserId, Version};
 use teahouse_store::RoomError;
 
@@ -60,12 +60,17 @@ fn read_entry(row: &Row<'_>) -> Sql<(UserId, RoomEntry)> {
     Ok((UserId(get(row, 16)?), entry))
 }
 
+/// The maximum of the unread count of each of so many entries.
+fn unread_max(entries: usize) -> u32 {
+    if entries > LONG_LIST_ENTRIES { LONG_LIST_UNREAD_MAX } else { UNREAD_MAX }
+}
+
 /// These rooms as a member of all of them sees them, ordered by id.
 pub(crate) fn of_rooms(conn: &Connection, rooms: &[RoomId], user: UserId, now: Timestamp) -> Sql<Vec<RoomEntry>> {
     let found = read(
         conn,
         select_entries!("mine.user = ?3 AND mine.room IN (SELECT value FROM json_each(?4)) ORDER BY mine.room"),
-        params![now.0, UNREAD_MAX, id(user.0), row::id_list(rooms.iter().map(|room| room.0))],
+        params![now.0, unread_max(rooms.len()), id(user.0), row::id_list(rooms.iter().map(|room| room.0))],
     )?;
     Ok(found.into_iter().map(|(_, entry)| entry).collect())
 }
@@ -93,7 +98,7 @@ pub(crate) fn of_members(
             "mine.room = ?3 AND mine.user IN (SELECT value FROM json_each(?4)) AND mine.answer <> 'declined'
              ORDER BY mine.user"
         ),
-        params![now.0, UNREAD_MAX, id(room.0), row::id_list(users.iter().map(|user| user.0))],
+        params![now.0, unread_max(users.len()), id(room.0), row::id_list(users.iter().map(|user| user.0))],
     )
 }
 
@@ -165,7 +170,7 @@ fn read(conn: &Connection, sql: &'static str, params: impl Params) -> Sql<Vec<(U
     let rooms: BTreeSet<RoomId> = entries.iter().map(|(_, entry)| entry.id).collect();
     let small = entries.iter().filter(|(_, entry)| shows_reads(entry.kind, entry.members));
     let small: BTreeSet<RoomId> = small.map(|(_, entry)| entry.id).collect();
-    let newest = messages::newest(conn, rooms.into_iter())?;
+    let newest = messages::newest(conn, &rooms)?;
     let read_marks = read_marks(conn, small.into_iter())?;
     for (user, entry) in &mut entries {
         entry.last_message = newest.get(&entry.id).cloned();

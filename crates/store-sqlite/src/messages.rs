@@ -1,11 +1,11 @@
 //! Reading messages: pages of history by id and by seq, and what a client that catches up needs next. Every page takes
 //! a constant number of statements, however long it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
-use teahouse_core::limits::PREVIEW_CHARS_MAX;
+use teahouse_core::limits::{LONG_LIST_ENTRIES, LONG_LIST_UNREAD_MAX, PREVIEW_CHARS_MAX};
 use teahouse_core::{Message, MessageId, MessageKind, Profile, RoomId, Seq, Timestamp, UserId, Version};
 use teahouse_store::{
     CatchUpBounds, CatchUpPage, HistoryFrom, PageLimit, RoomError, RoomHead, RoomHistoryPage, RoomHistoryQuery,
@@ -110,21 +110,22 @@ pub(crate) fn by_id(conn: &Connection, message: MessageId) -> Sql<Option<Message
     Ok(read(conn, select_messages!("WHERE m.id = ?1"), [id(message.0)])?.pop())
 }
 
-/// The newest message that is not deleted of each of these rooms, by room; none after very many deleted ones. Its content
-/// is cut one character after what a preview shows.
-pub(crate) fn newest(conn: &Connection, rooms: impl Iterator<Item = RoomId>) -> Sql<HashMap<RoomId, Message>> {
-    let messages = read(
-        conn,
-        select_messages!(
-            "substr(m.content, 1, ?3)",
-            "JOIN json_each(?1) asked WHERE m.id = (SELECT n.id FROM messages n \
+/// The newest message that is not deleted of each of these rooms, by room; none after very many deleted ones. It is a
+/// preview: without reactions, and its content is cut one character after what is shown.
+pub(crate) fn newest(conn: &Connection, rooms: &BTreeSet<RoomId>) -> Sql<HashMap<RoomId, Message>> {
+    let is_long = rooms.len() > LONG_LIST_ENTRIES;
+    let scanned = if is_long { i64::from(LONG_LIST_UNREAD_MAX) } else { SCANNED_MAX };
+    let list = row::id_list(rooms.iter().map(|room| room.0));
+    conn.prepare_cached(select_messages!(
+        "substr(m.content, 1, ?3)",
+        "JOIN json_each(?1) asked WHERE m.id = (SELECT n.id FROM messages n \
              WHERE n.room = asked.value AND n.state = 0 \
              AND n.seq > (SELECT r.last_seq FROM rooms r WHERE r.id = asked.value) - ?2 \
              ORDER BY n.seq DESC LIMIT 1)"
-        ),
-        params![row::id_list(rooms.map(|room| room.0)), SCANNED_MAX, id(PREVIEW_CHARS_MAX as u64 + 1)],
-    )?;
-    Ok(messages.into_iter().map(|message| (message.room, message)).collect())
+    ))?
+    .query_map(params![list, scanned, id(PREVIEW_CHARS_MAX as u64 + 1)], read_message)?
+    .map(|message| message.map(|message| (message.room, message)))
+    .collect()
 }
 
 /// The next messages of a page of history by id, in the direction of the page, without deleted messages; and the seq at

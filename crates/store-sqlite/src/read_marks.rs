@@ -14,7 +14,8 @@ use crate::{entries, rooms};
 /// How many messages are scanned for those of others: as many as `entries` scans.
 const SCANNED_MAX: u64 = 2 * UNREAD_MAX as u64;
 
-/// Moves a read mark forward, never back and never beyond the head.
+/// Moves a read mark forward, never back and never beyond the head. That of a user who declined the room stays, as if
+/// the user had not answered: its author would learn that somebody reads there.
 pub(crate) fn mark_read(
     group: &mut Group<'_>,
     room: RoomId,
@@ -25,11 +26,12 @@ pub(crate) fn mark_read(
     let Some(room) = group.room(room)? else { return Ok(no_mark) };
     let current = group
         .conn
-        .prepare_cached("SELECT read_seq FROM members WHERE room = ?1 AND user = ?2")?
-        .query_row(params![id(room.id.0), id(user.0)], |row| get(row, 0).map(Seq))
+        .prepare_cached("SELECT read_seq, answer = 'declined' FROM members WHERE room = ?1 AND user = ?2")?
+        .query_row(params![id(room.id.0), id(user.0)], |row| Ok((Seq(get(row, 0)?), row.get(1)?)))
         .optional()?;
-    let Some(old) = current else { return Ok(no_mark) };
-    let read_seq = seq.unwrap_or(room.last_seq).min(room.last_seq).max(old);
+    let Some((old, is_declined)) = current else { return Ok(no_mark) };
+    let asked = if is_declined { old } else { seq.unwrap_or(room.last_seq) };
+    let read_seq = asked.min(room.last_seq).max(old);
     let moved = read_seq > old;
     if moved {
         group

@@ -234,19 +234,19 @@ impl Messages for SqliteStore {
     }
 
     async fn history(&self, room: RoomId, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
-        let HistoryQuery { from, limit } = query;
-        let (mut messages, mut bytes, mut start) = (Vec::new(), 0, None);
+        let (HistoryQuery { from, limit }, mut messages, mut start) = (query, Vec::new(), None);
         // Several snapshots skip very many deleted messages, so that other reads run in between.
         let has_more = loop {
             let left = PageLimit {
                 entries: limit.entries - u32::try_from(messages.len()).unwrap_or(u32::MAX),
-                bytes: limit.bytes.saturating_sub(bytes),
+                bytes: limit.bytes.saturating_sub(messages.iter().map(Message::size).sum()),
             };
             let read = move |conn: &rusqlite::Connection| messages::history_part(conn, room, from, start, left);
             let ((part, has_more), next) = self.read(read).await?;
-            bytes += part.iter().map(Message::size).sum::<usize>();
             messages.extend(part);
             start = next;
+            // The part has its first message even if that does not fit.
+            let has_more = limit.cut(&mut messages) || has_more;
             if has_more || start.is_none() {
                 break has_more;
             }

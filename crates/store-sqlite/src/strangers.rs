@@ -85,11 +85,12 @@ pub(crate) enum InviteState {
     Declined,
 }
 
-/// The state of the invite of a user to a room, if there is one. It counts as long as its inviter is in the room.
+/// The state of the invite of a user to a room, if there is one. It counts as long as its inviter is in the room; a
+/// declined one no longer than that either, since the room's other members would learn of the answer.
 pub(crate) fn invite_state(conn: &Connection, user: UserId, room: RoomId) -> Sql<Option<InviteState>> {
     conn.prepare_cached(
-        "SELECT declined FROM invites i WHERE i.user = ?1 AND i.room = ?2 AND (i.declined = 1 \
-         OR EXISTS (SELECT 1 FROM members m WHERE m.room = i.room AND m.user = i.inviter))",
+        "SELECT declined FROM invites i WHERE i.user = ?1 AND i.room = ?2 \
+         AND EXISTS (SELECT 1 FROM members m WHERE m.room = i.room AND m.user = i.inviter)",
     )?
     .query_row(params![id(user.0), id(room.0)], |row| {
         Ok(if row.get(0)? { InviteState::Declined } else { InviteState::Pending })

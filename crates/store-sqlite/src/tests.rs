@@ -8,6 +8,7 @@ mod log;
 mod migrations;
 mod opening;
 mod overload;
+mod pages;
 mod strangers;
 pub(crate) mod worst;
 

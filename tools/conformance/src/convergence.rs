@@ -110,7 +110,7 @@ impl Listener {
             version: log.version,
             last_seq: log.last_seq,
             unread: unread as u32,
-            last_message: there().next_back().map(|message| self.message(message)),
+            last_message: there().next_back().map(|message| Message { reactions: Vec::new(), ..self.message(message) }),
             peer: view.peer.as_ref().map(|(peer, mark)| (self.profile(peer), *mark)),
             ..view.clone()
         }

@@ -36,6 +36,8 @@ macro_rules! with_all_rules {
             a_user_who_shares_a_private_room_or_was_written_to_is_no_stranger,
             a_strangers_direct_room_is_a_request_until_it_is_answered,
             a_declined_request_is_hidden_from_its_addressee_alone,
+            an_invite_counts_while_its_inviter_is_in_the_room_whatever_its_answer,
+            the_author_of_a_declined_request_sees_no_read_mark_move,
             requests_come_after_conversations_and_are_counted_apart,
             new_strangers_are_bounded_in_a_day_also_after_a_restart,
             the_bound_of_rooms_counts_at_accept_and_old_invites_give_way,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use teahouse_core::limits::{INVITES_PER_USER_MAX, ROOMS_PER_USER_MAX, STRANGERS_PER_DAY};
-use teahouse_core::{Change, LOBBY, RoomId, RoomKind, UserId, UserRole};
+use teahouse_core::{Change, LOBBY, RoomId, RoomKind, Seq, UserId, UserRole};
 use teahouse_store::{Append, AppendError, Destination, Membership, OpenDirectError, RoomError};
 
 use crate::fixture::*;
@@ -149,6 +149,46 @@ pub(crate) async fn a_declined_request_is_hidden_from_its_addressee_alone(fixtur
     fixture.store.decline(room, amy).await.unwrap();
     fixture.send(amy, Destination::Room(room), "well").await;
     assert!(lists(amy).await && !fixture.entry(room, amy).await.request);
+}
+
+pub(crate) async fn an_invite_counts_while_its_inviter_is_in_the_room_whatever_its_answer(fixture: Fixture) {
+    let (amy, ida) = (fixture.new_user().await, fixture.new_user().await);
+    let (eve, bob) = (fixture.new_user().await, fixture.new_user().await);
+    let room = fixture.room_of(&[eve, bob], "cellar").await;
+    for user in [amy, ida] {
+        assert!(fixture.change_membership(room, eve, Membership::Invite(user)).await.unwrap().pending);
+    }
+    fixture.store.decline(room, amy).await.unwrap();
+    fixture.membership(room, eve, Membership::Leave).await.unwrap();
+    for _ in 0..STRANGERS_PER_DAY {
+        let stranger = fixture.new_user().await;
+        fixture.direct(bob, stranger).await;
+    }
+    let refused = Err(RoomError::TooManyStrangers(Duration::from_millis(DAY_MS.unsigned_abs())));
+    for user in [amy, ida] {
+        assert_eq!(fixture.change_membership(room, bob, Membership::Invite(user)).await, refused, "invites {user}");
+    }
+}
+
+pub(crate) async fn the_author_of_a_declined_request_sees_no_read_mark_move(fixture: Fixture) {
+    let (amy, eve) = (fixture.new_user().await, fixture.new_user().await);
+    let room = fixture.send(eve, Destination::Direct(amy), "hi").await.room;
+    fixture.store.mark_read(room, amy, None).await.unwrap();
+    fixture.store.decline(room, amy).await.unwrap();
+    fixture.send(eve, Destination::Direct(amy), "hi again").await;
+    let seen = fixture.entry(room, eve).await;
+    assert_eq!(seen.peer.as_ref().unwrap().1, Seq(1));
+    fixture.sink.clear();
+    fixture.store.mark_read(room, amy, None).await.unwrap();
+    assert!(fixture.sink.commits().is_empty());
+    assert_eq!(fixture.entry(room, eve).await, seen);
+    assert_eq!(fixture.store.direct_room(room, eve).await.unwrap().peer_read_seq, Seq(1));
+    // What cannot be marked as read does not stay unread in the classic dialect.
+    assert_eq!(fixture.store.conversations(amy).await.unwrap()[0].unread, 0);
+    assert_eq!(fixture.store.unread_total(amy).await.unwrap(), 0);
+    fixture.store.accept(room, amy, at(0), None).await.unwrap();
+    fixture.store.mark_read(room, amy, None).await.unwrap();
+    assert_eq!(fixture.entry(room, eve).await.peer.unwrap().1, Seq(2));
 }
 
 pub(crate) async fn requests_come_after_conversations_and_are_counted_apart(fixture: Fixture) {
