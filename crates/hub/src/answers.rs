@@ -3,9 +3,10 @@
 //! nothing.
 //!
 //! Every user has a budget of bytes, and all users together have one. Until an answer is encoded, a quarter of its
-//! user's budget is reserved for it: its rows and its JSON are in memory at once. Then its real bytes count, until the
-//! [`Bytes`] that hold them are dropped. A request beyond its user's budget waits for its turn; one beyond the budget of
-//! all is refused.
+//! user's budget is reserved for it: its rows and its JSON are in memory at once. For an answer that no page bounds, the
+//! whole is reserved. Then its real bytes count, until the [`Bytes`] that hold them are dropped. A request beyond its
+//! user's budget waits for its turn; one beyond the budget of all is refused. While half of that budget is taken, a user
+//! gets one answer at a time, so that a few users cannot take the other half.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -74,7 +75,13 @@ struct State {
 #[derive(Default)]
 struct UserAnswers {
     bytes: u64,
-    waiting: VecDeque<oneshot::Sender<Admission>>,
+    waiting: VecDeque<Waiting>,
+}
+
+/// A request that waits, and the bytes that it will reserve in its user's budget.
+struct Waiting {
+    sender: oneshot::Sender<Admission>,
+    reserved: u64,
 }
 
 type Admission = Result<AnswerPermit, AnswerRefusal>;
@@ -94,50 +101,66 @@ impl Answers {
         registry.register("answer_bytes", help, self.0.bytes.clone());
     }
 
-    /// Waits for the permit of a large answer of this user. A user's requests get permits in the order in which these
-    /// futures are polled first.
+    /// Waits for the permit of a large answer of this user: a page. A user's requests get permits in the order in which
+    /// these futures are polled first.
     ///
     /// # Errors
     /// See [`AnswerRefusal`].
     pub async fn begin(&self, user: UserId) -> Result<AnswerPermit, AnswerRefusal> {
+        self.begin_reserving(user, self.reserved_for_page()).await
+    }
+
+    /// The same for an answer that no page bounds, such as a welcome: one of a user is made at a time.
+    ///
+    /// # Errors
+    /// See [`AnswerRefusal`].
+    pub async fn begin_whole(&self, user: UserId) -> Result<AnswerPermit, AnswerRefusal> {
+        self.begin_reserving(user, self.0.options.bytes_per_user).await
+    }
+
+    async fn begin_reserving(&self, user: UserId, reserved: u64) -> Result<AnswerPermit, AnswerRefusal> {
         let admission = {
             let mut state = self.lock();
+            let of_all = state.bytes;
             let answers = state.users.entry(user).or_default();
-            if answers.waiting.is_empty() && self.may_begin(answers) {
-                return self.admit(&mut state, user);
+            if answers.waiting.is_empty() && self.may_begin(answers, of_all) {
+                return self.admit(&mut state, user, reserved);
             }
             if answers.waiting.len() >= ANSWERS_WAITING_MAX {
                 // Requests whose clients are gone leave room for others.
-                answers.waiting.retain(|sender| !sender.is_closed());
+                answers.waiting.retain(|waiting| !waiting.sender.is_closed());
             }
             if answers.waiting.len() >= ANSWERS_WAITING_MAX {
                 self.0.bounds.record("ANSWERS_WAITING_MAX", ANSWERS_WAITING_MAX as u64);
                 return Err(AnswerRefusal::TooManyWaiting);
             }
             let (sender, admission) = oneshot::channel();
-            answers.waiting.push_back(sender);
+            answers.waiting.push_back(Waiting { sender, reserved });
             admission
         };
         admission.await.unwrap_or(Err(AnswerRefusal::Overloaded))
     }
 
-    fn reserved_for_user(&self) -> u64 {
+    fn reserved_for_page(&self) -> u64 {
         self.0.options.bytes_per_user / PARALLEL_MAX
     }
 
-    /// Whether a user may begin one more. An answer that is larger than the whole budget begins when it is alone.
-    fn may_begin(&self, answers: &UserAnswers) -> bool {
-        answers.bytes == 0 || answers.bytes + self.reserved_for_user() <= self.0.options.bytes_per_user
+    /// Whether a user may begin one more. One that reserves the whole budget needs no more room than a page, so that it
+    /// does not wait until all others are read.
+    fn may_begin(&self, answers: &UserAnswers, of_all: u64) -> bool {
+        let options = &self.0.options;
+        let has_room = answers.bytes + self.reserved_for_page() <= options.bytes_per_user;
+        answers.bytes == 0 || (has_room && of_all <= options.bytes_max / 2)
     }
 
-    fn admit(&self, state: &mut State, user: UserId) -> Admission {
+    fn admit(&self, state: &mut State, user: UserId, reserved: u64) -> Admission {
         if state.bytes + RESERVED_BYTES > self.0.options.bytes_max {
             self.0.bounds.record("answers.bytes_max", state.bytes);
             self.forget_if_idle(state, user);
             return Err(AnswerRefusal::Overloaded);
         }
         let permit = Permit { answers: self.clone(), user, of_user: AtomicU64::new(0), of_all: AtomicU64::new(0) };
-        self.recount(state, &permit, self.reserved_for_user(), RESERVED_BYTES);
+        self.recount(state, &permit, reserved, RESERVED_BYTES);
         Ok(AnswerPermit(Arc::new(permit)))
     }
 
@@ -154,12 +177,15 @@ impl Answers {
         let mut admissions = Admissions::new();
         let mut state = self.lock();
         self.recount(&mut state, permit, of_user, of_all);
-        while let Some(answers) = state.users.get_mut(&permit.user)
-            && self.may_begin(answers)
-            && let Some(sender) = answers.waiting.pop_front()
-        {
+        loop {
+            let of_all = state.bytes;
+            let Some(answers) = state.users.get_mut(&permit.user) else { break };
+            if !self.may_begin(answers, of_all) {
+                break;
+            }
+            let Some(Waiting { sender, reserved }) = answers.waiting.pop_front() else { break };
             if !sender.is_closed() {
-                let admission = self.admit(&mut state, permit.user);
+                let admission = self.admit(&mut state, permit.user, reserved);
                 admissions.push((sender, admission));
             }
         }
@@ -317,6 +343,37 @@ mod tests {
     }
 
     #[test]
+    fn one_answer_of_unknown_size_is_made_at_a_time() {
+        let answers = answers(1 << 30);
+        let unread = admitted(&answers, AMY).hold(Bytes::from(vec![0; 50_000]));
+        let first = poll(pin!(answers.begin_whole(AMY))).unwrap().unwrap();
+        let (mut second, mut page) = (pin!(answers.begin_whole(AMY)), pin!(answers.begin(AMY)));
+        assert!(poll(second.as_mut()).is_none() && poll(page.as_mut()).is_none());
+        let first = first.hold(Bytes::from(vec![0; 20_000]));
+        let second = poll(second.as_mut()).expect("beside what is not read").unwrap();
+        assert!(poll(page.as_mut()).is_none());
+        drop(second);
+        drop(poll(page.as_mut()).unwrap().unwrap());
+        drop((unread, first));
+        assert!(is_idle(&answers));
+    }
+
+    #[test]
+    fn while_half_of_the_budget_of_all_is_taken_a_user_gets_one_answer_at_a_time() {
+        let answers = answers(200_000);
+        let others: Vec<_> =
+            (10..12).map(|user| admitted(&answers, UserId(user)).hold(Bytes::from(vec![0; 60_000]))).collect();
+        let first = admitted(&answers, AMY).hold(Bytes::from(vec![0; 10_000]));
+        let mut second = pin!(answers.begin(AMY));
+        assert!(poll(second.as_mut()).is_none(), "she holds one");
+        drop(admitted(&answers, BOB));
+        drop(first);
+        drop(poll(second.as_mut()).unwrap().unwrap());
+        drop(others);
+        assert!(is_idle(&answers));
+    }
+
+    #[test]
     fn a_small_answer_is_not_counted_any_longer() {
         let answers = answers(1 << 30);
         let small = admitted(&answers, AMY).hold(Bytes::from(vec![0; COUNTED_BYTES_MIN - 1]));
@@ -329,7 +386,7 @@ mod tests {
         let answers = answers(2 * RESERVED_BYTES + 10_000);
         let (first, second) = (admitted(&answers, AMY), admitted(&answers, BOB));
         let refused = |user| matches!(begin(&answers, user), Some(Err(AnswerRefusal::Overloaded)));
-        assert!(refused(UserId(9)) && refused(AMY));
+        assert!(refused(UserId(9)) && refused(UserId(10)));
         assert_eq!(answers.0.bounds.times("answers.bytes_max"), 2);
         let written = first.hold(Bytes::from(vec![0; 10_000]));
         drop(admitted(&answers, UserId(9)));

@@ -62,8 +62,6 @@ pub struct HubOptions {
     /// Members for whom a shard reads changed room entries in one tick; other rooms wait for a later tick. Each read
     /// takes the store some tenths of a millisecond, and a user may change several rooms of 500 members a second.
     pub entries_per_tick_max: usize,
-    /// The kernel's send buffer of one socket in bytes (the kernel doubles it); it bounds what a stalled reader costs.
-    pub send_buffer_bytes: usize,
 }
 
 impl Default for HubOptions {
@@ -90,7 +88,6 @@ impl Default for HubOptions {
             reply_bytes_max: MIB / 2,
             notification_bytes_max: MIB / 2,
             entries_per_tick_max: 200,
-            send_buffer_bytes: 64 * 1024,
         }
     }
 }

@@ -43,6 +43,9 @@ use crate::websocket::{Handshakes, RefusedHandshake};
 
 /// The backlog of a listener; the kernel caps it (`net.core.somaxconn`).
 const BACKLOG: i32 = 65_535;
+/// The kernel's send buffer of one socket in bytes (the kernel doubles it): what a reader that stalls costs beyond the
+/// bytes that the server counts.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// First requests in progress at once, from head to answer. Each holds 8 KiB of hyper's and the memory of its
 /// handshake, and the heap keeps its peak (docs/performance.md).
 const FIRST_REQUESTS_MAX: usize = 64;
@@ -66,8 +69,9 @@ impl Listener {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
-        // Accepted sockets inherit it (tcp(7)), which saves a system call for each.
+        // Accepted sockets inherit both (tcp(7)), which saves system calls for each.
         socket.set_tcp_nodelay(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         #[expect(

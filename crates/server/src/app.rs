@@ -191,6 +191,14 @@ impl App {
         self.answers.begin(user).await.map_err(ApiError::from)
     }
 
+    /// The same for an answer that no page bounds: one of a user is made at a time.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) async fn begin_whole_answer(&self, user: UserId) -> Result<AnswerPermit, ApiError> {
+        self.answers.begin_whole(user).await.map_err(ApiError::from)
+    }
+
     /// Takes one token of a user's rate, and reports a refusal.
     ///
     /// # Errors

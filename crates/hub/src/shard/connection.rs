@@ -31,15 +31,8 @@ macro_rules! on_socket {
 }
 
 impl Connection {
-    /// Registers a socket with the shard's epoll, and bounds what the kernel may buffer for a reader that stalls.
-    pub(crate) fn adopt(
-        stream: TcpStream,
-        send_buffer_bytes: usize,
-        sockets: &Poll,
-        slot: usize,
-        session: SessionId,
-    ) -> io::Result<Self> {
-        SockRef::from(&stream).set_send_buffer_size(send_buffer_bytes)?;
+    /// Registers a socket with the shard's epoll.
+    pub(crate) fn adopt(stream: TcpStream, sockets: &Poll, slot: usize, session: SessionId) -> io::Result<Self> {
         sockets.add(&stream, slot, session)?;
         Ok(Self::Tcp(stream))
     }

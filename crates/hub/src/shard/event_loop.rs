@@ -153,9 +153,8 @@ impl EventLoop {
                 let wall = Timestamp::from(SystemTime::now());
                 let checked_at = self.clock.at(arrival.checked_at);
                 self.turn(|shard, _| {
-                    let send_buffer_bytes = shard.environment.options.send_buffer_bytes;
                     shard.attach(*arrival, checked_at, wall, |stream, slot, id| {
-                        Connection::adopt(stream, send_buffer_bytes, &self.sockets, slot, id)
+                        Connection::adopt(stream, &self.sockets, slot, id)
                     });
                 });
             }

@@ -97,7 +97,11 @@ impl Shard {
                     slot.session.health.record_sent(bytes, self.now);
                 }
                 Written::Nothing => {}
-                Written::Gone => return Flushed::Gone,
+                Written::Gone => {
+                    // The frames of a large answer hold its permit.
+                    batch.clear();
+                    return Flushed::Gone;
+                }
             }
             if !batch.frames.is_empty() {
                 slot.session.unsent = std::mem::take(&mut batch.frames);

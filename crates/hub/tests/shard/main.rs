@@ -119,7 +119,7 @@ async fn frames_after_the_upgrade_request_are_read() {
 
 #[tokio::test]
 async fn h9_a_stalled_reader_receives_everything_in_order_and_delays_nobody() {
-    let mut bed = TestBed::start(HubOptions { tail_max: changes(16), send_buffer_bytes: 4096, ..small_options() });
+    let mut bed = TestBed::start(HubOptions { tail_max: changes(16), ..small_options() }).with_small_buffers();
     let (mut stalled, mut live) = (bed.connect(1).await, bed.connect(2).await);
     stalled.receive_count(2).await;
     bed.history.failures.store(2, Ordering::Relaxed);
@@ -139,7 +139,7 @@ async fn h9_a_stalled_reader_receives_everything_in_order_and_delays_nobody() {
 
 #[tokio::test]
 async fn p10_private_messages_reach_only_the_receiver_who_misses_none_when_stalled() {
-    let mut bed = TestBed::start(HubOptions { tail_max: changes(4), send_buffer_bytes: 4096, ..small_options() });
+    let mut bed = TestBed::start(HubOptions { tail_max: changes(4), ..small_options() }).with_small_buffers();
     let (mut sender, mut receiver) = (bed.connect(1).await, bed.connect(2).await);
     receiver.receive_count(2).await;
     let long = "x".repeat(2000);
@@ -236,7 +236,7 @@ async fn h10_malformed_frames_are_answered_and_the_21st_closes() {
 
 #[tokio::test]
 async fn the_requests_of_a_client_that_does_not_read_wait_until_it_reads() {
-    let mut bed = TestBed::start(HubOptions { waiting_envelopes_max: 8, send_buffer_bytes: 4096, ..small_options() });
+    let mut bed = TestBed::start(HubOptions { waiting_envelopes_max: 8, ..small_options() }).with_small_buffers();
     let greedy = bed.connect(1).await;
     let asked = Arc::new(Notify::new());
     let answer = "y".repeat(30_000);
@@ -262,8 +262,8 @@ async fn the_requests_of_a_client_that_does_not_read_wait_until_it_reads() {
 #[tokio::test]
 async fn the_bytes_of_replies_to_a_client_that_does_not_read_are_bounded() {
     const BYTES_MAX: u64 = 100_000;
-    let options = HubOptions { reply_bytes_max: 100_000, send_buffer_bytes: 4096, ..small_options() };
-    let mut bed = TestBed::start(options);
+    let options = HubOptions { reply_bytes_max: 100_000, ..small_options() };
+    let mut bed = TestBed::start(options).with_small_buffers();
     let greedy = bed.connect(1).await;
     let answer = "y".repeat(30_000);
     let (mut sink, mut stream) = greedy.socket.split();

@@ -133,6 +133,8 @@ pub(crate) struct TestBed {
     pub lobby: Option<(Version, Seq)>,
     /// When the tokens of new connections were issued.
     pub issued_at: i64,
+    /// Whether the kernel holds only a few KiB that a client has not read.
+    pub small_buffers: bool,
 }
 
 impl TestBed {
@@ -152,7 +154,12 @@ impl TestBed {
             checked_at: Instant::now(),
             lobby: None,
             issued_at: 0,
+            small_buffers: false,
         }
+    }
+
+    pub(crate) fn with_small_buffers(self) -> Self {
+        Self { small_buffers: true, ..self }
     }
 
     pub(crate) fn next_order(&mut self) -> AcceptOrder {
@@ -188,6 +195,9 @@ impl TestBed {
         let (theirs, _) = listener.accept().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
+        if self.small_buffers {
+            socket2::SockRef::from(&theirs).set_send_buffer_size(4096).unwrap();
+        }
         let connection = NewConnection {
             identity: Identity {
                 user: UserId(user),

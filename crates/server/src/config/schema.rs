@@ -222,7 +222,7 @@ schema! {
         /// Maximum bytes of the large answers of all users together; further requests are refused as `overloaded`.
         bytes_max: ByteCount = "128MiB", in ByteCount(1 << 20)..=ByteCount(64 << 30);
         /// Maximum bytes of one user's large answers; further requests wait for their turn. A quarter of it is reserved
-        /// while an answer is read and encoded, so four are made at a time.
+        /// while a page is read and encoded, so four are made at a time; all of it for a welcome or a list of rooms.
         bytes_per_user: ByteCount = "4MiB", in ByteCount(64 << 10)..=ByteCount(1 << 30);
         /// Maximum bytes of replies that wait for one WebSocket; beyond them the server does not read its requests. The
         /// same bound holds for its notifications; beyond it the session receives `events_missed`.

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use teahouse_core::ErrorCode;
 
-use super::body_budget::{BodyPermit, BodyRefusal};
+use super::body_budget::{BodyOwner, BodyPermit, BodyRefusal};
 use super::context::Context;
 use crate::app::App;
 use crate::errors::{ApiError, messages as texts};
@@ -28,21 +29,23 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let bytes_max = app.config.server.body_bytes_max.0;
-        let _permit = begin(&request, app, bytes_max)?;
-        let bytes = read(request, app, bytes_max).await?;
+        let context = request.extensions().get::<Context>();
+        let owner = match context.and_then(|context| context.user) {
+            Some(user) => BodyOwner::User(user),
+            None => BodyOwner::address(context.map_or(Ipv4Addr::UNSPECIFIED.into(), |context| context.address)),
+        };
+        let bytes = read(request, app, bytes_max, Some(owner)).await?;
         parse(&bytes, Shape::Object).map(Self)
     }
 }
 
-/// Counts a body among those that are being received. A backend's bodies are not counted: it is authenticated before.
-fn begin(request: &Request, app: &App, bytes_max: usize) -> Result<Option<BodyPermit>, ApiError> {
-    let bytes = announced_length(request).map_or(bytes_max, |length| length.min(bytes_max as u64) as usize);
-    let address = request.extensions().get::<Context>().map_or(Ipv4Addr::UNSPECIFIED.into(), |context| context.address);
-    app.bodies.begin(address, bytes).map_err(|refusal| {
+/// Counts a body among those that are being received.
+fn begin(app: &App, owner: BodyOwner, bytes: usize) -> Result<BodyPermit, ApiError> {
+    app.bodies.begin(owner, bytes).map_err(|refusal| {
         let (bound, figure) = refusal.bound();
         app.bounds.record(bound, figure);
         match refusal {
-            BodyRefusal::Address => ApiError::rate_limited(RetryAfter(Duration::from_secs(1))),
+            BodyRefusal::Owner(_) => ApiError::rate_limited(RetryAfter(Duration::from_secs(1))),
             BodyRefusal::All => ApiError::new(ErrorCode::Overloaded),
         }
     })
@@ -61,19 +64,36 @@ pub(super) enum Shape {
     ObjectOrArray,
 }
 
-pub(super) async fn read(request: Request, app: &App, bytes_max: usize) -> Result<Bytes, ApiError> {
+/// Reads a body, and counts it for its owner if it does not arrive with its head. A backend's bodies are not counted.
+pub(super) async fn read(
+    request: Request,
+    app: &App,
+    bytes_max: usize,
+    owner: Option<BodyOwner>,
+) -> Result<Bytes, ApiError> {
     let too_large = || {
         ApiError::new(ErrorCode::TooLong)
             .with_status(StatusCode::PAYLOAD_TOO_LARGE)
             .with_message(texts::body_too_large(bytes_max))
     };
     // A body whose announced length is too large is not read at all.
-    if announced_length(&request).is_some_and(|length| length > bytes_max as u64) {
+    let length = announced_length(&request);
+    if length.is_some_and(|length| length > bytes_max as u64) {
         return Err(too_large());
     }
-    // The same bound as for the head protects against slow bodies.
-    let body = Limited::new(request.into_body(), bytes_max).collect();
-    match tokio::time::timeout(app.config.server.header_timeout, body).await {
+    let mut body = pin!(Limited::new(request.into_body(), bytes_max).collect());
+    // hyper hands a body out only after it was asked for it, so one turn passes even if all of it has arrived.
+    let arrived = tokio::select! {
+        biased;
+        body = &mut body => Ok(body),
+        () = tokio::task::yield_now() => {
+            let bytes = length.map_or(bytes_max, |length| length as usize);
+            let _permit = owner.map(|owner| begin(app, owner, bytes)).transpose()?;
+            // The same bound as for the head protects against slow bodies.
+            tokio::time::timeout(app.config.server.header_timeout, body).await
+        }
+    };
+    match arrived {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() || is_caused_by_length(error.as_ref()) => Err(too_large()),
         // The connection broke or the chunks are invalid; most likely nobody receives this.

@@ -36,6 +36,9 @@ pub(super) struct Reader(pub(super) Caller);
 /// A caller within the rate of reads, with the permit for an answer that may be large.
 pub(super) struct PageReader(pub(super) Caller, pub(super) AnswerPermit);
 
+/// The same for an answer that no page bounds.
+pub(super) struct WholeReader(pub(super) Caller, pub(super) AnswerPermit);
+
 /// A caller within the rate of changes other than messages.
 pub(super) struct Actor(pub(super) Caller);
 
@@ -69,6 +72,9 @@ impl FromRequestParts<Arc<App>> for Caller {
         let Ok(context) = Context::from_request_parts(parts, app).await;
         let who = authenticate(app, bearer(&parts.headers), context.address).await?;
         note_authenticated(parts);
+        if let Some(context) = parts.extensions.get_mut::<Context>() {
+            context.user = Some(who.user.profile.id);
+        }
         Ok(Self { who, address: context.address })
     }
 }
@@ -87,6 +93,16 @@ impl FromRequestParts<Arc<App>> for PageReader {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let caller = within_rate(UserLimit::Read, parts, app).await?;
         let permit = app.begin_answer(caller.id()).await?;
+        Ok(Self(caller, permit))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for WholeReader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let caller = within_rate(UserLimit::Read, parts, app).await?;
+        let permit = app.begin_whole_answer(caller.id()).await?;
         Ok(Self(caller, permit))
     }
 }

@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use teahouse_core::{ErrorCode, Language};
+use teahouse_core::{ErrorCode, Language, UserId};
 use tracing::{Instrument, Span};
 
 use super::address::{ClientAddr, resolve_client_addr};
@@ -49,6 +49,8 @@ pub(crate) struct Context {
     pub through_proxy: bool,
     /// Whether that proxy named the client.
     client_is_named: bool,
+    /// The user, once the request is authenticated.
+    pub user: Option<UserId>,
 }
 
 impl Context {
@@ -62,7 +64,7 @@ impl Context {
         }
         let request_id = client_request_id(headers).unwrap_or_else(|| app.request_ids.next());
         let language = preferred_language(headers);
-        Self { request_id, language, address, through_proxy, client_is_named: is_named }
+        Self { request_id, language, address, through_proxy, client_is_named: is_named, user: None }
     }
 
     /// The span of the request's log lines.
@@ -82,6 +84,7 @@ impl<S: Sync> FromRequestParts<S> for Context {
             address: Ipv4Addr::UNSPECIFIED.into(),
             through_proxy: false,
             client_is_named: false,
+            user: None,
         };
         Ok(parts.extensions.get().cloned().unwrap_or_else(unknown))
     }

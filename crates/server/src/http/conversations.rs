@@ -11,7 +11,7 @@ use teahouse_protocol::classic::http::{
 use teahouse_store::AppendError;
 
 use super::body::JsonBody;
-use super::caller::{Actor, PageReader, Reader, Sender};
+use super::caller::{Actor, PageReader, Reader, Sender, WholeReader};
 use super::parameters::{IdempotencyKey, PathId, QueryParams, blame_idempotency_key};
 use super::response::{ApiResponse, ApiResult};
 use crate::app::App;
@@ -23,7 +23,7 @@ use crate::use_cases::rooms::list_conversations::list_conversations;
 use crate::use_cases::rooms::mark_read::mark_conversation_read;
 use crate::use_cases::rooms::open_direct_room::open_direct_room;
 
-pub(super) async fn list(State(app): State<Arc<App>>, PageReader(caller, permit): PageReader) -> ApiResult {
+pub(super) async fn list(State(app): State<Arc<App>>, WholeReader(caller, permit): WholeReader) -> ApiResult {
     let conversations = list_conversations(&app, caller.id()).await?;
     let entries = conversations.iter().map(|entry| {
         let last = entry.last_message.as_ref().map(|(text, time)| (text.as_str(), *time));

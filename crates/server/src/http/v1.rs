@@ -12,7 +12,7 @@ use teahouse_core::RoomId;
 use teahouse_protocol::routes::{Input, Output, RateClass, Route};
 use teahouse_protocol::v1::{self, OwnRooms, RoomBody, read_request};
 
-use super::caller::{Caller, PageReader, Reader};
+use super::caller::{Caller, Reader, WholeReader};
 use super::parameters::{IdempotencyKey, PathId, blame_idempotency_key};
 use super::response::{ApiResponse, ApiResult};
 use crate::app::App;
@@ -30,7 +30,7 @@ pub(super) async fn openapi() -> Response {
     ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-pub(super) async fn list_rooms(State(app): State<Arc<App>>, PageReader(caller, permit): PageReader) -> ApiResult {
+pub(super) async fn list_rooms(State(app): State<Arc<App>>, WholeReader(caller, permit): WholeReader) -> ApiResult {
     let list = rooms::list_rooms::list_rooms(&app, caller.id()).await?;
     Ok(ApiResponse::ok(&OwnRooms::new(&list, |user| app.live.is_online(user))).holding(Some(permit)))
 }

@@ -106,7 +106,7 @@ async fn hello(
     epoch: Option<String>,
     rooms: Vec<(RoomId, Version)>,
 ) -> Result<Response, ApiError> {
-    let permit = app.begin_answer(session.user).await?;
+    let permit = app.begin_whole_answer(session.user).await?;
     let named = rooms.iter().map(|(room, _)| *room).collect();
     let welcome = load_welcome(&app, session.user, named).await?;
     // Versions of another epoch, or of an unknown one, mean nothing in this one.

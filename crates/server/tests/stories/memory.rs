@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Device, RawSocket, Server, User};
+use crate::fixture::{Device, RawSocket, Server, User, wait_until};
 
 /// Growth of the resident memory that a story allows for one user: far more than the bounds, far less than without.
 const GROWTH_KIB_MAX: u64 = 96 * 1024;
@@ -67,6 +67,44 @@ async fn unread_answers_over_http_take_bounded_memory_and_come_when_they_are_rea
         }
     }
     assert!(answered >= 32, "those that waited had their turn: {answered}");
+}
+
+const METRICS: (&str, &str) = ("TEAHOUSE_METRICS__LISTEN", "127.0.0.1:0");
+const ANSWER_BYTES: &str = "teahouse_answer_bytes";
+
+#[tokio::test]
+async fn an_answer_over_http_counts_until_its_client_reads_it() {
+    let server = Server::without_limits(&[METRICS]);
+    let amy = User::of_site(&server, 7, "amy");
+    fill(&amy, 1, 20).await;
+    let mut socket = RawSocket::connect_with_small_buffer(server.address()).await;
+    let get = format!(
+        "GET /api/chat/messages?limit=50 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
+        amy.token
+    );
+    socket.write(get.as_bytes()).await;
+    assert!(socket.read_head().await.starts_with("HTTP/1.1 200 "));
+    assert!(server.metric(ANSWER_BYTES).await > 100_000, "the kernel took all of it");
+    socket.reset();
+    wait_until(async || server.metric(ANSWER_BYTES).await == 0).await;
+}
+
+#[tokio::test]
+async fn answers_of_sessions_that_are_gone_count_no_longer() {
+    let server = Server::without_limits(&[METRICS, ("TEAHOUSE_SERVER__SHARDS", "1")]);
+    let amy = User::of_site(&server, 7, "amy");
+    fill(&amy, 1, 20).await;
+    for _ in 0..10 {
+        let mut reader = Device::new(&amy).with_small_buffer();
+        reader.open().await;
+        reader.say_hello().await;
+        for _ in 0..3 {
+            reader.send_request("history", json!({"room": 1, "limit": 100})).await;
+        }
+        wait_until(async || server.metric(ANSWER_BYTES).await > 0).await;
+        reader.cut();
+        wait_until(async || server.metric(ANSWER_BYTES).await == 0).await;
+    }
 }
 
 #[tokio::test]

@@ -185,6 +185,28 @@ async fn one_address_gets_a_quarter_of_the_places_once_they_are_scarce() {
 }
 
 #[tokio::test]
+async fn requests_of_one_user_whose_body_does_not_arrive_take_few_places() {
+    let server = Server::of_site(&[("TEAHOUSE_SERVER__CONNECTIONS_MAX", "40"), NO_PROXY, PATIENT]);
+    let head = format!(
+        "POST /api/v1/rooms/1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Content-Length: 100\r\nExpect: 100-continue\r\n\r\n",
+        site_token(7, "amy")
+    );
+    let mut waiting = Vec::new();
+    for _ in 0..40 {
+        let mut socket = send(&server, head.as_bytes()).await;
+        assert!(socket.read_head().await.starts_with("HTTP/1.1 100 "));
+        waiting.push(socket);
+    }
+    for refused in &mut waiting[32..] {
+        assert_eq!(refused.read_response().await.0, 429);
+        refused.wait_for_end().await;
+    }
+    assert!(waiting[..32].iter_mut().all(|socket| !socket.has_ended()));
+    User::of_site(&server, 8, "bea").get("/api/auth/me").await.expect(200);
+}
+
+#[tokio::test]
 async fn the_connections_of_a_proxy_never_give_way_and_its_clients_count() {
     let proxy = ("TEAHOUSE_SERVER__TRUSTED_PROXIES", "127.0.0.1");
     let server = Server::of_site(&[("TEAHOUSE_SERVER__CONNECTIONS_MAX", "4"), proxy, PATIENT]);

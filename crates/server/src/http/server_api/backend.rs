@@ -95,5 +95,5 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for OneOrMany<T> {
 
 async fn body<T: DeserializeOwned>(request: Request, app: &App, shape: Shape) -> Result<T, ApiError> {
     let bytes_max = app.config.server.body_bytes_max.0.max(BODY_BYTES_MAX);
-    parse(&read(request, app, bytes_max).await?, shape)
+    parse(&read(request, app, bytes_max, None).await?, shape)
 }

@@ -3,8 +3,9 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use axum::body::{Body, Bytes};
 use axum::http::Response;
@@ -169,9 +170,23 @@ async fn an_answer_keeps_its_permit_until_it_is_written() {
     requests.join_all().await;
 }
 
+/// A body that never arrives.
+fn never() -> Body {
+    Body::from_stream(pending::<Result<Bytes, Infallible>>())
+}
+
+/// The result of a request that does not wait for its body.
+fn ready_in_two_turns<F: Future + Unpin>(request: &mut F) -> Option<F::Output> {
+    let mut context = Context::from_waker(Waker::noop());
+    (0..2).find_map(|_| match Pin::new(&mut *request).poll(&mut context) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    })
+}
+
 #[tokio::test]
 async fn bodies_that_do_not_arrive_are_bounded_for_each_address() {
-    const BODY_BYTES: usize = 60_000;
+    const BODY_BYTES: usize = 10;
     let fixture = unlimited(&[("TEAHOUSE_LIMITS__LOGINS_BURST", "100000")]);
     let log_in = |address: &str, body: Body| {
         let request = request("POST", "/api/auth/login", None).header("content-length", BODY_BYTES);
@@ -179,17 +194,48 @@ async fn bodies_that_do_not_arrive_are_bounded_for_each_address() {
     };
     let whole = || Body::from(" ".repeat(BODY_BYTES));
     let mut slow = Vec::new();
-    for _ in 0..100 {
-        let mut request = log_in("203.0.113.9", Body::from_stream(pending::<Result<Bytes, Infallible>>()));
-        if request.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-            slow.push(request);
+    let mut refused = 0;
+    for _ in 0..300 {
+        let mut request = log_in("203.0.113.9", never());
+        match ready_in_two_turns(&mut request) {
+            Some(response) => {
+                assert_eq!(response.unwrap().status(), 429);
+                refused += 1;
+            }
+            None => slow.push(request),
         }
     }
-    assert_eq!(log_in("203.0.113.9", whole()).await.unwrap().status(), 429);
-    assert!((50..80).contains(&slow.len()), "{} bodies at once", slow.len());
-    assert_eq!(log_in("203.0.113.10", whole()).await.unwrap().status(), 422, "another address");
-    slow.clear();
-    assert_eq!(log_in("203.0.113.9", whole()).await.unwrap().status(), 422, "the bodies are gone");
+    assert_eq!((slow.len(), refused), (256, 44));
+    assert_eq!(log_in("203.0.113.9", whole()).await.unwrap().status(), 422, "it arrives with its head");
+    assert!(ready_in_two_turns(&mut log_in("203.0.113.10", never())).is_none(), "another address");
+    slow.pop();
+    assert!(ready_in_two_turns(&mut log_in("203.0.113.9", never())).is_none(), "one is gone");
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_arrive_are_bounded_for_each_user_whatever_the_address() {
+    const HI: &str = r#"{"content":"hi"}"#;
+    const REFUSED: usize = 8;
+    let fixture = unlimited(&[]);
+    let (amy, bob) = (fixture.join("amy").await, fixture.join("bob").await);
+    let post = |user: &TestUser, body: Body| {
+        let request = request("POST", "/api/v1/rooms/1/messages", Some(user)).header("content-length", HI.len());
+        let request = request.body(body).unwrap();
+        fixture.router.clone().oneshot(from("203.0.113.9", request))
+    };
+    let mut of_amy = JoinSet::new();
+    for _ in 0..32 + REFUSED {
+        of_amy.spawn(post(&amy, never()));
+    }
+    for _ in 0..REFUSED {
+        assert_eq!(of_amy.join_next().await.unwrap().unwrap().unwrap().status(), 429);
+    }
+    let mut of_bob = JoinSet::new();
+    of_bob.spawn(post(&bob, never()));
+    for user in [&amy, &bob] {
+        assert_eq!(post(user, Body::from(HI)).await.unwrap().status(), 201, "it arrives with its head");
+    }
+    assert!(of_amy.try_join_next().is_none() && of_bob.try_join_next().is_none(), "the others wait");
 }
 
 #[tokio::test]
