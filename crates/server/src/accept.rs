@@ -26,6 +26,7 @@ use teahouse_hub::Bounds;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -46,8 +47,8 @@ const BACKLOG: i32 = 65_535;
 /// The kernel's send buffer of one socket in bytes (the kernel doubles it): what a reader that stalls costs beyond the
 /// bytes that the server counts.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// First requests in progress at once, from head to answer. Each holds 8 KiB of hyper's and the memory of its
-/// handshake, and the heap keeps its peak (docs/performance.md).
+/// First requests in progress at once, from head to answer, of proxies and of all other peers. Each holds 8 KiB of
+/// hyper's and the memory of its handshake, and the heap keeps its peak (docs/performance.md).
 const FIRST_REQUESTS_MAX: usize = 64;
 /// Places for connections beyond the maximum. Probes come one at a time, so that few places suffice; the oldest idle
 /// connection gives way.
@@ -124,7 +125,8 @@ struct Shared {
     places: Arc<Places>,
     reserve: Arc<Places>,
     next_accept_order: Arc<AtomicU64>,
-    first_requests: Arc<FairPermits<IpPrefix, ()>>,
+    first_requests_of_proxies: Arc<Semaphore>,
+    first_requests_of_addresses: Arc<FairPermits<IpPrefix, ()>>,
     header_timeout: Duration,
     header_bytes_max: usize,
     closing: CancellationToken,
@@ -142,10 +144,26 @@ impl Shared {
             places: Places::new(rules, names, bounds.clone()),
             reserve: Places::new(for_all, reserve, bounds),
             next_accept_order: Arc::new(AtomicU64::new(1)),
-            first_requests: FairPermits::new(vec![(); FIRST_REQUESTS_MAX], usize::MAX, usize::MAX),
+            first_requests_of_proxies: Arc::new(Semaphore::new(FIRST_REQUESTS_MAX)),
+            // Connections are bounded, so those that wait are, too.
+            first_requests_of_addresses: FairPermits::new(vec![(); FIRST_REQUESTS_MAX], usize::MAX, usize::MAX),
             header_timeout: config.header_timeout,
             header_bytes_max: config.header_bytes_max.0,
             closing,
+        }
+    }
+
+    /// The permit of a connection's first request.
+    async fn permit_first_request(&self, place: &Place) -> Option<FirstRequestPermit> {
+        match place.peer() {
+            None => {
+                let permits = Arc::clone(&self.first_requests_of_proxies);
+                permits.acquire_owned().await.ok().map(FirstRequestPermit::OfProxies)
+            }
+            Some(prefix) => {
+                let permit = self.first_requests_of_addresses.acquire(prefix, |_, _| ()).await;
+                permit.ok().map(FirstRequestPermit::OfAddresses)
+            }
         }
     }
 
@@ -207,8 +225,7 @@ async fn serve_connection(
     // A connection of the reserve waits for no permit: its probe is answered even if other requests hold all permits.
     let permit = match is_reserve {
         true => None,
-        // Connections are bounded, so those that wait are, too.
-        false => shared.first_requests.acquire(IpPrefix::of(peer.ip()), |_, _| ()).await.ok(),
+        false => shared.permit_first_request(&place).await,
     };
     // Boxed, so that a task that waits for the permit is small.
     Box::pin(serve_first_request(&shared, stream, accepted, peer, place, (permit, is_reserve))).await;

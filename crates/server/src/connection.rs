@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use teahouse_core::AcceptOrder;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::fair_permits::FairPermit;
 use crate::ip_prefix::IpPrefix;
@@ -19,8 +20,14 @@ pub(crate) use places::{BoundNames, Place, PlaceRules, Places};
 pub(crate) use request_order::RequestOrder;
 pub(crate) use stream::StallTimeoutStream;
 
-/// The permit of a connection's first request. An address with many of them delays no other address.
-pub(crate) type FirstRequestPermit = FairPermit<IpPrefix, ()>;
+/// The permit of a connection's first request.
+#[allow(dead_code, reason = "a permit is held and not read")]
+pub(crate) enum FirstRequestPermit {
+    /// Of the proxies' connections, in the order of their requests: the addresses behind them are not known yet.
+    OfProxies(OwnedSemaphorePermit),
+    /// Of all other addresses. One with many requests delays no other.
+    OfAddresses(FairPermit<IpPrefix, ()>),
+}
 
 /// The order of a request's first byte among the first bytes of all requests, in the request's extensions. It decides
 /// which of a user's connections is the newest.

@@ -151,6 +151,12 @@ impl Place {
         state.permit.is_some()
     }
 
+    /// The prefix of the peer; none of a proxy.
+    #[must_use]
+    pub(crate) fn peer(&self) -> Option<IpPrefix> {
+        self.peer
+    }
+
     /// Waits until the connection must give way, and close.
     pub(crate) async fn wait_to_give_way(&self) {
         match self.peer {
