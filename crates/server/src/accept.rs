@@ -342,7 +342,6 @@ async fn serve_http(
             }
             extensions.insert(PeerAddr(peer));
             extensions.insert(Arc::clone(&place));
-            extensions.insert(Arc::clone(&order));
             if let Some(refused) = refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 extensions.insert(refused);
             }

@@ -13,7 +13,7 @@ use teahouse_hub::AnswerPermit;
 
 use super::context::Context;
 use crate::app::App;
-use crate::connection::{Place, RequestOrder};
+use crate::connection::Place;
 use crate::errors::ApiError;
 use crate::limits::UserLimit;
 use crate::use_cases::accounts::authenticate::{Authenticated, authenticate};
@@ -92,7 +92,6 @@ impl FromRequestParts<Arc<App>> for PageReader {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let caller = within_rate(UserLimit::Read, parts, app).await?;
-        release_first_request(parts);
         let permit = app.begin_answer(caller.id()).await?;
         Ok(Self(caller, permit))
     }
@@ -103,7 +102,6 @@ impl FromRequestParts<Arc<App>> for WholeReader {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let caller = within_rate(UserLimit::Read, parts, app).await?;
-        release_first_request(parts);
         let permit = app.begin_whole_answer(caller.id()).await?;
         Ok(Self(caller, permit))
     }
@@ -121,14 +119,6 @@ async fn within_rate(limit: UserLimit, parts: &mut Parts, app: &Arc<App>) -> Res
     let caller = Caller::from_request_parts(parts, app).await?;
     app.take_rate_token(limit, caller.id()).map_err(ApiError::rate_limited)?;
     Ok(caller)
-}
-
-/// Releases the permit of the connection's first request, before the request waits for other answers of its user. The
-/// budget of answers bounds those that wait.
-fn release_first_request(parts: &Parts) {
-    if let Some(order) = parts.extensions.get::<Arc<RequestOrder>>() {
-        order.release_permit();
-    }
 }
 
 /// Tells the connection that its current request is authenticated. Tests have no connection.
